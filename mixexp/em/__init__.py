@@ -1,0 +1,24 @@
+"""Expectation-maximization: from a start to an optimum of the penalised log-likelihood."""
+
+from mixexp.em._driver import Outcome, run_em
+from mixexp.em._order import canonical_order, reorder
+from mixexp.em._problem import Evaluation, Problem
+from mixexp.em._starts import (
+    STARTS,
+    params_from_responsibilities,
+    pooled_params,
+    start_params,
+)
+
+__all__ = [
+    "STARTS",
+    "Evaluation",
+    "Outcome",
+    "Problem",
+    "canonical_order",
+    "params_from_responsibilities",
+    "pooled_params",
+    "reorder",
+    "run_em",
+    "start_params",
+]

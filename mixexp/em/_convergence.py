@@ -1,0 +1,37 @@
+"""When to stop: what is still to be gained, and how steep the slope still is."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+# Aitken's ratio of successive gains is held below this, so that a plateau of equal tiny gains
+# counts for a hundred times its last gain and no more.
+_LARGEST_RATIO = 0.99
+
+
+def allowed_gain(tol: float, objective: float) -> float:
+    """Return the gain that is too small to matter."""
+    return tol * (1.0 + abs(objective))
+
+
+def remaining_gain(history: Sequence[float]) -> float:
+    """Estimate what EM has still to gain: its last gain over one less Aitken's ratio.
+
+    Gains of EM shrink geometrically, and near one where experts overlap: the last gain
+    alone would stop far from the optimum. Bohning et al. (1994), section 2.
+
+    Parameters
+    ----------
+    history : sequence of float
+        The objective after every iteration, the start first.
+    """
+    if len(history) < 2:
+        return np.inf
+    last = history[-1] - history[-2]
+    if last <= 0.0:
+        return 0.0
+    if len(history) < 3:
+        return last / (1.0 - _LARGEST_RATIO)
+    before = history[-2] - history[-3]
+    ratio = min(last / before, _LARGEST_RATIO) if before > 0.0 else _LARGEST_RATIO
+    return last / (1.0 - ratio)

@@ -1,0 +1,82 @@
+"""The canonical order of experts, so that equal optima are equal arrays."""
+
+from typing import Any
+
+import numpy as np
+
+from mixexp.model import Model, Parameters
+
+
+def canonical_order(model: Model, params: Parameters) -> np.ndarray:
+    """Return which node takes each place when siblings are sorted.
+
+    Siblings below which the tree has the same shape and the same families are
+    interchangeable. They are sorted by their location at the centre of the features
+    (the mean over the experts below), then by their other coefficients.
+
+    Parameters
+    ----------
+    model : Model
+    params : Parameters
+
+    Returns
+    -------
+    ndarray of shape (n_nodes,), int
+        ``order[v]`` is the present number of the node that belongs at v.
+    """
+    tree = model.tree
+    keys = _leaf_keys(model, params)
+    order = np.zeros(tree.n_nodes, dtype=np.int64)
+    for place in tree.inner_nodes:
+        present = list(tree.children(int(order[place])))
+        order[list(tree.children(int(place)))] = _sorted_siblings(model, keys, present)
+    return order
+
+
+def reorder(model: Model, params: Parameters, order: np.ndarray) -> Parameters:
+    """Return the parameters with nodes moved to their places."""
+    tree = model.tree
+    source = [tree.leaf_position(int(order[leaf])) for leaf in tree.leaves]
+    experts = []
+    for group, heads in zip(model.groups, params.experts, strict=True):
+        present = {int(leaf): row for row, leaf in enumerate(group.leaves)}
+        rows = [present[source[leaf]] for leaf in group.leaves]
+        experts.append(tuple(coef[rows] for coef in heads))
+    return Parameters(params.gate[order[1:] - 1], tuple(experts))
+
+
+def _leaf_keys(model: Model, params: Parameters) -> list[np.ndarray]:
+    keys = [np.empty(0)] * model.tree.n_leaves
+    for group, heads in zip(model.groups, params.experts, strict=True):
+        for row, leaf in enumerate(group.leaves):
+            intercepts = [coef[row, :1] for coef in heads]
+            slopes = [coef[row, 1:] for coef in heads]
+            keys[leaf] = np.concatenate([*intercepts, *slopes]) if heads else np.empty(0)
+    return keys
+
+
+def _sorted_siblings(model: Model, keys: list[np.ndarray], present: list[int]) -> list[int]:
+    kinds = [repr(_kind(model, node)) for node in present]
+    out = list(present)
+    for kind in set(kinds):
+        places = [i for i, other in enumerate(kinds) if other == kind]
+        ranked = sorted((present[i] for i in places), key=lambda v: _node_key(model, keys, v))
+        for place, node in zip(places, ranked, strict=True):
+            out[place] = node
+    return out
+
+
+def _kind(model: Model, node: int) -> Any:
+    """Shape and families below a node; nodes of one kind may change places."""
+    tree = model.tree
+    if tree.n_children[node] == 0:
+        position = tree.leaf_position(node)
+        return next(g for g, group in enumerate(model.groups) if position in group.leaves)
+    return [_kind(model, child) for child in tree.children(node)]
+
+
+def _node_key(model: Model, keys: list[np.ndarray], node: int) -> tuple[float, ...]:
+    below = [keys[k] for k in np.flatnonzero(model.tree.covers[node])]
+    if len({len(key) for key in below}) > 1:  # of several families: the location alone compares
+        below = [key[:1] for key in below]
+    return tuple(np.mean(below, axis=0))

@@ -1,0 +1,218 @@
+"""Starts: partitions of the rows that are functions of the weighted data.
+
+Randomness enters as a few directions in the space of features and residuals, never as
+numbers per row. So a row of weight two starts where two rows of weight one do, whatever
+their order, and fits on weighted and on repeated data agree.
+"""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from mixexp.data import Block, cut_rows
+from mixexp.em._driver import run_em
+from mixexp.em._problem import Problem
+from mixexp.em._steps import em_step
+from mixexp.model import Model, Parameters
+from mixexp.model._prediction import row_stable_product
+from mixexp.model._statistics import group_heads, linear_predictors
+from mixexp.tree import GatingTree
+
+# A partition is softened, for a hard one is separated perfectly by the first gate.
+OWN_SHARE = 0.9
+_N_STEPS = 3
+_POOLED_ITERATIONS = 50
+_POOLED_TOL = 1e-10
+# Cumulative weights that should be equal differ by rounding.
+_SLACK = 1e-9
+
+
+def pooled_params(problem: Problem) -> Parameters:
+    """Fit one expert of each family to all rows, and give it to every leaf.
+
+    Gates are zero: all experts alike, all equally probable. A fixed point of EM, so not a
+    start by itself, but what starts depart from.
+    """
+    model = problem.model
+    experts = []
+    for g, group in enumerate(model.groups):
+        single = Model(
+            GatingTree.flat(1),
+            (group._replace(leaves=np.zeros(1, dtype=np.int64)),),
+            model.designs,
+            model.gate_design,
+            model.penalty,
+        )
+        blocks = [b._replace(targets=(b.targets[g],), bases=(b.bases[g],)) for b in problem.blocks]
+        pooled = Problem(single, blocks, problem.n_threads)
+        start = _intercept_start(single, blocks)
+        outcome = run_em(pooled, start, max_iter=_POOLED_ITERATIONS, tol=_POOLED_TOL)
+        heads = outcome.evaluation.params.experts[0]
+        experts.append(tuple(np.repeat(coef, len(group.leaves), axis=0) for coef in heads))
+    return Parameters(np.zeros(model.slot_shapes[0]), tuple(experts))
+
+
+def _intercept_start(single: Model, blocks: Sequence[Block]) -> Parameters:
+    y = np.concatenate([block.targets[0] for block in blocks])
+    weight = np.concatenate([block.weight for block in blocks])
+    slots = [np.zeros(shape) for shape in single.slot_shapes]
+    for slot, value in enumerate(single.groups[0].family.start(y, weight), start=1):
+        slots[slot][:, 0] = value
+    return single.from_slots(slots)
+
+
+def params_from_responsibilities(
+    problem: Problem, pooled: Parameters, resp: np.ndarray
+) -> Parameters:
+    """Fit gates and experts to given responsibilities.
+
+    Parameters
+    ----------
+    problem : Problem
+    pooled : Parameters
+        Where the steps begin.
+    resp : ndarray of shape (n_leaves, n)
+
+    Notes
+    -----
+    Three passes: one is exact for linear experts; gates and other experts are brought close
+    enough for EM to go on from.
+    """
+    parts = [np.ascontiguousarray(resp[:, rows]) for rows in cut_rows(resp.shape[1])]
+    params = pooled
+    for _ in range(_N_STEPS):
+        params = em_step(problem, problem.evaluate(params, parts), 0, False).params
+    return params
+
+
+def soften(labels: np.ndarray, n_leaves: int) -> np.ndarray:
+    """Return responsibilities of 0.9 for each row's own label, the rest spread evenly.
+
+    Parameters
+    ----------
+    labels : ndarray of shape (n,), int
+    n_leaves : int
+
+    Returns
+    -------
+    ndarray of shape (n_leaves, n)
+    """
+    rest = (1.0 - OWN_SHARE) / n_leaves
+    return rest + OWN_SHARE * (labels == np.arange(n_leaves)[:, None])
+
+
+def start_params(
+    problem: Problem,
+    pooled: Parameters,
+    strategy: str,
+    number: int,
+    rng: np.random.Generator,
+) -> Parameters:
+    """Return the start with a given number of a named strategy.
+
+    Parameters
+    ----------
+    problem : Problem
+    pooled : Parameters
+    strategy : {"auto", "hyperplane", "residual"}
+    number : int
+        0 for the first start of a fit.
+    rng : Generator
+    """
+    angle = STARTS[strategy](number, rng)
+    features = np.concatenate([block.features[1:] for block in problem.blocks], axis=1)
+    weight = np.concatenate([block.weight for block in problem.blocks])
+    residuals = _pooled_scores(problem, pooled)
+    labels = np.zeros(features.shape[1], dtype=np.int64)
+    tree = problem.model.tree
+
+    def direction(rows: np.ndarray) -> np.ndarray:
+        across = _random_projection(features[:, rows], weight[rows], rng)
+        along = _random_projection(residuals[:, rows], weight[rows], rng)
+        return np.cos(angle()) * across + np.sin(angle()) * along
+
+    _split(tree, [0], np.arange(features.shape[1]), weight, direction, labels)
+    return params_from_responsibilities(problem, pooled, soften(labels, tree.n_leaves))
+
+
+def _random_angle(number: int, rng: np.random.Generator) -> Callable[[], float]:
+    angle = rng.uniform(0.0, 0.5 * np.pi)
+    return lambda: angle
+
+
+def _residual_angle(number: int, rng: np.random.Generator) -> Callable[[], float]:
+    return lambda: 0.5 * np.pi
+
+
+def _auto_angle(number: int, rng: np.random.Generator) -> Callable[[], float]:
+    return _residual_angle(number, rng) if number == 0 else _random_angle(number, rng)
+
+
+#: Angle between features (0) and residuals (pi / 2) of the directions that rows are cut along.
+STARTS: dict[str, Callable[[int, np.random.Generator], Callable[[], float]]] = {
+    "auto": _auto_angle,
+    "hyperplane": _random_angle,
+    "residual": _residual_angle,
+}
+
+
+def _pooled_scores(problem: Problem, pooled: Parameters) -> np.ndarray:
+    """Return the first family's scores at the pooled fit: residuals, for any family."""
+    model, parts = problem.model, []
+    group = next((g for g in range(len(model.groups)) if model.groups[g].designs), 0)
+    for block in problem.blocks:
+        heads = group_heads(model, linear_predictors(model, pooled, block, row_stable_product))[
+            group
+        ]
+        first = tuple(eta[:1] for eta in heads)
+        scores = model.groups[group].family.derivatives(block.targets[group], first).score
+        parts.append(np.concatenate([np.broadcast_to(s, (1, len(block.weight))) for s in scores]))
+    return np.concatenate(parts, axis=1)
+
+
+def _random_projection(
+    values: np.ndarray, weight: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
+    """Project rows on a random direction and scale them to unit weighted variance."""
+    coef = rng.standard_normal((1, len(values)))
+    if values.shape[1] == 0 or len(values) == 0:
+        return np.zeros(values.shape[1])
+    projected = row_stable_product(coef, np.ascontiguousarray(values))[0]
+    projected -= np.average(projected, weights=weight)
+    spread = np.sqrt(np.average(projected**2, weights=weight))
+    return projected / spread if spread > 0.0 else projected
+
+
+def _split(
+    tree: GatingTree,
+    nodes: list[int],
+    rows: np.ndarray,
+    weight: np.ndarray,
+    direction: Callable[[np.ndarray], np.ndarray],
+    labels: np.ndarray,
+) -> None:
+    """Hand rows down the tree, halving the list of siblings until one node is left."""
+    if len(nodes) == 1:
+        if tree.n_children[nodes[0]] == 0:
+            labels[rows] = tree.leaf_position(nodes[0])
+            return
+        nodes = list(tree.children(nodes[0]))
+        if len(nodes) == 1:
+            _split(tree, nodes, rows, weight, direction, labels)
+            return
+    half = len(nodes) // 2
+    n_leaves = tree.covers[nodes].sum(axis=1)
+    share = n_leaves[:half].sum() / n_leaves.sum()
+    is_above = _is_above_quantile(direction(rows), weight[rows], share)
+    _split(tree, nodes[:half], rows[~is_above], weight, direction, labels)
+    _split(tree, nodes[half:], rows[is_above], weight, direction, labels)
+
+
+def _is_above_quantile(values: np.ndarray, weight: np.ndarray, share: float) -> np.ndarray:
+    """Tell which values exceed the weighted quantile; equal values are never parted."""
+    if len(values) == 0:
+        return np.zeros(0, dtype=bool)
+    order = np.argsort(values, kind="stable")
+    reached = np.cumsum(weight[order])
+    at = np.searchsorted(reached, share * reached[-1] * (1.0 - _SLACK))
+    return values > values[order[min(at, len(values) - 1)]]

@@ -1,0 +1,212 @@
+"""One EM step: new parameters from the sums of one pass. Pure functions.
+
+Gates take a full Newton step per node, or one on Bohning's bound. Experts solve for the
+increment of their location from the score, which is exact for a linear model and one Fisher
+step for others, and doubles as iterative refinement; dispersions follow in closed form or by
+a safeguarded Newton step.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from mixexp.contrast import contrast
+from mixexp.em._problem import Evaluation, Problem
+from mixexp.em._solve import solve_semidefinite
+from mixexp.gates import node_information
+from mixexp.model import Model, Parameters
+from mixexp.model._penalty import dispersion_pseudo_rows
+
+# log of the least dispersion over its anchor: a standard deviation of 1e-5 anchors. Only fits
+# that are exact to five digits, or meaningless, come here.
+LOG_DISPERSION_FLOOR = -10.0 * np.log(10.0)
+# A dispersion moves by at most e per Newton step, for its likelihood is far from quadratic.
+_LARGEST_DISPERSION_STEP = 1.0
+# A node's Newton step factors ((m - 1) q)**2 numbers; beyond this the bound is cheaper.
+_MOST_NODE_PARAMETERS = 600
+
+
+class Step(NamedTuple):
+    """A proposal for the next parameters.
+
+    Parameters
+    ----------
+    params : Parameters
+    is_deficient : bool
+        Whether some coefficients were not determined by data and penalty.
+    """
+
+    params: Parameters
+    is_deficient: bool
+
+
+def em_step(problem: Problem, current: Evaluation, n_halvings: int, use_bound: bool) -> Step:
+    """Return the parameters of the next EM iteration.
+
+    Parameters
+    ----------
+    problem : Problem
+    current : Evaluation
+    n_halvings : int
+        How often steps that may overshoot are halved; closed-form ones are not.
+    use_bound : bool
+        Whether gates step on Bohning's bound, which cannot overshoot.
+    """
+    model, length = problem.model, 0.5**n_halvings
+    gate, gate_deficient = _gate_step(problem, current, length, use_bound)
+    experts, deficient = [], gate_deficient
+    for g in range(len(model.groups)):
+        heads, is_deficient = _expert_step(model, current, g, length)
+        experts.append(heads)
+        deficient = deficient or is_deficient
+    return Step(Parameters(gate, tuple(experts)), deficient)
+
+
+def _gate_step(
+    problem: Problem, current: Evaluation, length: float, use_bound: bool
+) -> tuple[np.ndarray, bool]:
+    model, gate = problem.model, current.params.gate
+    gradient = current.gradient[model.slot_slices[0]].reshape(gate.shape)
+    ridge = current.penalty.curvature[model.slot_slices[0]].reshape(gate.shape)
+    out, deficient, first_pair = gate.copy(), False, 0
+    for node in model.tree.inner_nodes:
+        edges = model.tree.edges(node)
+        m = edges.stop - edges.start
+        n_pairs = m * (m - 1) // 2
+        pairs = current.stats.gate_pairs[first_pair : first_pair + n_pairs]
+        first_pair += n_pairs
+        if m == 1:
+            continue
+        if use_bound or (m - 1) * gate.shape[1] > _MOST_NODE_PARAMETERS:
+            step, is_deficient = _bound_step(problem.gate_gram, gradient[edges], ridge[edges])
+        else:
+            step, is_deficient = _newton_step(pairs, gradient[edges], ridge[edges])
+            step *= length
+        out[edges] += step
+        deficient = deficient or is_deficient
+    return out, deficient
+
+
+def _newton_step(
+    pairs: np.ndarray, gradient: np.ndarray, ridge: np.ndarray
+) -> tuple[np.ndarray, bool]:
+    m, q = gradient.shape
+    basis = contrast(m)
+    information = node_information(pairs, m) + np.diag(np.tile(ridge[0], m - 1))
+    solution = solve_semidefinite(information, (basis.T @ gradient).ravel())
+    return basis @ solution.x.reshape(m - 1, q), solution.is_deficient
+
+
+def _bound_step(
+    gram: np.ndarray, gradient: np.ndarray, ridge: np.ndarray
+) -> tuple[np.ndarray, bool]:
+    """Step where the Hessian's bound is largest: Bohning (1992), theorem 1.
+
+    ``1/2 (I - 11'/m)`` times the Gram matrix with full row weights bounds the Hessian of a
+    multinomial logit, so that one small matrix serves all children and the objective rises.
+    """
+    centred = gradient - gradient.mean(axis=0)
+    bound = 0.5 * gram + np.diag(ridge[0])
+    solutions = [solve_semidefinite(bound, slope) for slope in centred]
+    return np.stack([s.x for s in solutions]), any(s.is_deficient for s in solutions)
+
+
+def _expert_step(
+    model: Model, current: Evaluation, g: int, length: float
+) -> tuple[tuple[np.ndarray, ...], bool]:
+    group, coefs = model.groups[g], current.params.experts[g]
+    heads = group.family.heads
+    location = [h for h, head in enumerate(heads) if head.design == "location"]
+    is_closed_form = group.family.has_mean_deviance_dispersion
+    out, deficient = [coef.copy() for coef in coefs], False
+    gains = np.zeros(len(group.leaves))
+    for row in range(len(group.leaves)):
+        step, gain, is_deficient = _location_step(model, current, g, location, row)
+        for h, increment in zip(location, step, strict=True):
+            out[h][row] += increment if is_closed_form else length * increment
+        gains[row] = gain
+        deficient = deficient or is_deficient
+    for h, head in enumerate(heads):
+        if head.design == "dispersion":
+            step_dispersion = (
+                _mean_deviance_dispersion
+                if is_closed_form and model.sees_intercept_only(group.designs[h])
+                else _newton_dispersion
+            )
+            out[h] = step_dispersion(model, current, g, h, gains, length)
+    return tuple(out), deficient
+
+
+def _location_step(
+    model: Model, current: Evaluation, g: int, location: list[int], row: int
+) -> tuple[list[np.ndarray], float, bool]:
+    """Return one expert's increments, and by how much they lower its scaled deviance."""
+    stats = current.stats.groups[g]
+    slots = [1 + model.slot_heads.index((g, h)) for h in location]
+    at = (
+        np.concatenate([model.flat_index(slot, row) for slot in slots])
+        if slots
+        else np.zeros(0, int)
+    )
+    if len(at) == 0:
+        return [], 0.0, False
+    p = len(at) // len(location)
+    curvature = np.zeros((len(at), len(at)))
+    for a in range(len(location)):
+        for b in range(a, len(location)):
+            block = stats.curvature.get((location[a], location[b]))
+            if block is not None:
+                curvature[a * p : (a + 1) * p, b * p : (b + 1) * p] = block[row]
+                curvature[b * p : (b + 1) * p, a * p : (a + 1) * p] = block[row].T
+    penalised = curvature + np.diag(current.penalty.curvature[at])
+    step, is_deficient = solve_semidefinite(penalised, current.gradient[at])
+    data_gradient = current.gradient[at] - current.penalty.gradient[at]
+    gain = 2.0 * data_gradient @ step - step @ curvature @ step
+    return list(step.reshape(len(location), p)), float(gain), is_deficient
+
+
+def _mean_deviance_dispersion(
+    model: Model, current: Evaluation, g: int, h: int, gains: np.ndarray, length: float
+) -> np.ndarray:
+    """Return log dispersions that are the mean deviance at the new location.
+
+    The sums of squares are those of residuals at the current location, less what the step
+    takes off; both in units of the current dispersion, so nothing large cancels.
+    """
+    group = model.groups[g]
+    slot = 1 + model.slot_heads.index((g, h))
+    log_dispersion = current.params.experts[g][h][:, 0]
+    mass = current.stats.node_mass[model.tree.leaves[group.leaves]]
+    score = current.stats.groups[g].gradient[h][:, 0]
+    deviance = np.maximum(2.0 * score + mass - gains, 0.0)
+    pseudo_rows = dispersion_pseudo_rows(model, slot)
+    numerator = deviance + pseudo_rows * np.exp(-log_dispersion)
+    denominator = mass + pseudo_rows
+    if model.is_shared(slot):
+        numerator, denominator = np.array([numerator.sum()]), np.array([denominator.sum()])
+    tiny = np.finfo(float).tiny
+    ratio = np.log(np.maximum(numerator, tiny)) - np.log(np.maximum(denominator, tiny))
+    # An expert without rows or prior keeps its dispersion.
+    moved = np.where(denominator > tiny, log_dispersion + ratio, log_dispersion)
+    return np.maximum(moved, LOG_DISPERSION_FLOOR)[:, None]
+
+
+def _newton_dispersion(
+    model: Model, current: Evaluation, g: int, h: int, gains: np.ndarray, length: float
+) -> np.ndarray:
+    """Return coefficients of a log dispersion after one clipped Newton step."""
+    slot = 1 + model.slot_heads.index((g, h))
+    coef = current.params.experts[g][h]
+    at = model.slot_slices[slot]
+    gradient = current.gradient[at].reshape(coef.shape)
+    curvature = current.stats.groups[g].curvature[h, h]
+    ridge = current.penalty.curvature[at].reshape(coef.shape)
+    penalised = curvature + np.stack([np.diag(row) for row in ridge])
+    if model.is_shared(slot):
+        gradient, penalised = gradient.sum(axis=0)[None], penalised.sum(axis=0)[None]
+    step = np.stack([solve_semidefinite(H, s).x for H, s in zip(penalised, gradient, strict=True)])
+    largest = np.abs(step).max(axis=1, keepdims=True, initial=0.0)
+    step *= length * np.minimum(1.0, _LARGEST_DISPERSION_STEP / np.maximum(largest, 1e-300))
+    out = coef + step
+    out[:, 0] = np.maximum(out[:, 0], LOG_DISPERSION_FLOOR)
+    return out

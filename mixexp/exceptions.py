@@ -1,0 +1,22 @@
+"""The warnings that mixexp gives; errors are plain ValueError and TypeError."""
+
+from sklearn.exceptions import ConvergenceWarning
+
+__all__ = [
+    "ConvergenceWarning",
+    "DegenerateExpertWarning",
+    "RankDeficientWarning",
+    "SeparationWarning",
+]
+
+
+class RankDeficientWarning(UserWarning):
+    """Some coefficients are not determined by the data; those of least norm are given."""
+
+
+class DegenerateExpertWarning(UserWarning):
+    """An expert's dispersion is at its floor, or hardly any rows are left to it."""
+
+
+class SeparationWarning(UserWarning):
+    """A gate or a logistic expert separates the data; its coefficients have no finite optimum."""

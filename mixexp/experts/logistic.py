@@ -1,0 +1,57 @@
+"""Logistic expert: a binary logistic regression for y in {0, 1}.
+
+``log f(y) = y * eta - log(1 + exp(eta))``.
+"""
+
+import numpy as np
+
+from mixexp.experts._base import GLM, Derivatives, Head, Heads
+from mixexp.links import Link, Logit
+
+
+class Logistic(GLM):
+    """Binary logistic expert; ``mean`` is the probability of class 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> Logistic().log_density(np.array([1.0]), (np.array([[0.0]]),)).round(4)
+    array([[-0.6931]])
+    """
+
+    name = "logistic"
+    target = "binary"
+    support = "0 or 1"
+
+    @property
+    def heads(self) -> tuple[Head, ...]:
+        return (Head("location", "location"),)
+
+    @property
+    def link_function(self) -> Link:
+        return Logit()
+
+    def unit_variance(self, mean: np.ndarray) -> np.ndarray:
+        return mean * (1.0 - mean)
+
+    def find_unsupported(self, y: np.ndarray) -> np.ndarray:
+        return (y != 0.0) & (y != 1.0)
+
+    def log_kernel(self, y: np.ndarray, heads: Heads) -> np.ndarray:
+        return y * heads[0] - np.logaddexp(0.0, heads[0])
+
+    def derivatives(self, y: np.ndarray, heads: Heads) -> Derivatives:
+        # Logit is the canonical link: slope and variance cancel, also where both underflow.
+        mean = self.link_function.mean(heads[0])
+        return Derivatives((y - mean,), {(0, 0): self.unit_variance(mean)})
+
+    def variance(self, heads: Heads) -> np.ndarray:
+        return self.unit_variance(self.mean(heads))
+
+    def sample(self, heads: Heads, rng: np.random.Generator) -> np.ndarray:
+        return (rng.random(heads[0].shape) < self.mean(heads)).astype(float)
+
+    def start(self, y: np.ndarray, weight: np.ndarray) -> tuple[float, ...]:
+        # Half a pseudo-row of each class keeps the logit finite.
+        mean = (weight @ y + 0.5) / (weight.sum() + 1.0)
+        return (float(self.link_function.predictor(mean)),)

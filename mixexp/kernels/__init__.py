@@ -1,0 +1,30 @@
+"""Compiled loops: the only code that numba sees.
+
+Every kernel works on float64 C-contiguous arrays with the rows of the data in the
+last axis, writes into arrays that the caller owns, and stands alone in its file.
+Transcendental functions are left to NumPy's vectorised ufuncs between kernel calls.
+"""
+
+from mixexp.kernels._gram import row_products
+from mixexp.kernels._linear import linear_predictor
+from mixexp.kernels._louis import score_covariance
+from mixexp.kernels._tree import (
+    gate_weights,
+    join_paths,
+    leaf_prior,
+    normalize_siblings,
+    share_nodes,
+    shift_siblings,
+)
+
+__all__ = [
+    "gate_weights",
+    "join_paths",
+    "leaf_prior",
+    "linear_predictor",
+    "normalize_siblings",
+    "row_products",
+    "score_covariance",
+    "share_nodes",
+    "shift_siblings",
+]

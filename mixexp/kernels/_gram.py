@@ -1,0 +1,27 @@
+"""Row-wise products of features, from which every weighted Gram matrix is one product.
+
+With ``Q[t] = features[i] * features[j]`` for the pairs ``t = (i, j), i <= j``, the packed
+upper triangles of ``features @ diag(w_k) @ features.T`` for many weights ``w_k`` are
+``W @ Q.T``: one matrix product instead of one per weight.
+"""
+
+from mixexp.kernels._jit import kernel
+
+
+@kernel
+def row_products(features, out):  # type: ignore[no-untyped-def]
+    """Fill out with the products of all pairs of features, row by row.
+
+    Parameters
+    ----------
+    features : ndarray of shape (p, rows)
+    out : ndarray of shape (p * (p + 1) // 2, rows)
+        Pairs in the order of ``numpy.triu_indices(p)``.
+    """
+    p, rows = features.shape
+    t = 0
+    for i in range(p):
+        for j in range(i, p):
+            for r in range(rows):  # contiguous in all three arrays: vectorises
+                out[t, r] = features[i, r] * features[j, r]
+            t += 1

@@ -1,0 +1,227 @@
+"""What a model is made of, and how its coefficients line up in one vector.
+
+``p(y | x) = sum over leaves k of [product of gate probabilities on the path to k](x) * f_k(y | x)``
+
+Coefficients belong to *heads*, linear predictors: one gate logit per edge of the tree, and
+one or more per expert. Heads that are evaluated together form a *slot*: slot 0 holds the
+gates, the others one head of all experts of one family. The flat vector lists the slots one
+after another, each in C order.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+
+from mixexp.contrast import contrast
+from mixexp.data import Block
+from mixexp.experts import Expert
+from mixexp.tree import GatingTree
+
+
+class Penalty(NamedTuple):
+    """Strengths of the priors, all zero for maximum likelihood.
+
+    Parameters
+    ----------
+    alpha : float
+        Ridge on the experts' slopes for standardised features.
+    gate_alpha : float
+        Ridge on the gates' slopes for standardised features.
+    dispersion_prior : float
+        Pseudo-rows, at the anchor, added to every dispersion.
+    """
+
+    alpha: float = 0.0
+    gate_alpha: float = 0.0
+    dispersion_prior: float = 0.0
+
+
+class ExpertGroup(NamedTuple):
+    """The experts of one family.
+
+    Parameters
+    ----------
+    family : Expert
+    leaves : ndarray of shape (n_group,), int
+        Their positions among the leaves.
+    designs : tuple of int
+        Design of each head, as a position in ``Model.designs``.
+    shift, scale : float
+        The family works on ``(y - shift) / scale``; 0 and 1 unless it is location-scale.
+    """
+
+    family: Expert
+    leaves: np.ndarray
+    designs: tuple[int, ...]
+    shift: float = 0.0
+    scale: float = 1.0
+
+    def target(self, y: np.ndarray) -> np.ndarray:
+        """Return y as the family sees it."""
+        return (y - self.shift) / self.scale
+
+    def base(self, target: np.ndarray) -> np.ndarray | float:
+        """Return the part of the log density of y that depends on y alone."""
+        return self.family.log_base(target) - np.log(self.scale)
+
+
+class Parameters(NamedTuple):
+    """Coefficients for standardised features, immutable.
+
+    Parameters
+    ----------
+    gate : ndarray of shape (n_edges, q)
+        Intercept first; siblings sum to zero.
+    experts : tuple of tuple of ndarray
+        Per group, per head, an array of shape (n_group, p_head).
+    """
+
+    gate: np.ndarray
+    experts: tuple[tuple[np.ndarray, ...], ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """Tree, expert groups, designs and penalties.
+
+    Parameters
+    ----------
+    tree : GatingTree
+    groups : tuple of ExpertGroup
+    designs : tuple of ndarray of int
+        Distinct sets of columns of the standardised features, 0 (the intercept) first.
+    gate_design : int
+        Position of the gates' design in ``designs``.
+    penalty : Penalty
+    """
+
+    tree: GatingTree
+    groups: tuple[ExpertGroup, ...]
+    designs: tuple[np.ndarray, ...]
+    gate_design: int
+    penalty: Penalty
+
+    @cached_property
+    def slot_heads(self) -> tuple[tuple[int, int], ...]:
+        """Group and head of every slot after the gates'."""
+        return tuple(
+            (g, h) for g, group in enumerate(self.groups) for h in range(len(group.designs))
+        )
+
+    @cached_property
+    def slot_designs(self) -> tuple[int, ...]:
+        """Design of every slot."""
+        return (self.gate_design, *(self.groups[g].designs[h] for g, h in self.slot_heads))
+
+    @cached_property
+    def slot_shapes(self) -> tuple[tuple[int, int], ...]:
+        """Number of heads and of coefficients per head, of every slot."""
+        sizes = (self.tree.n_edges, *(len(self.groups[g].leaves) for g, _ in self.slot_heads))
+        return tuple(
+            (size, len(self.designs[design]))
+            for size, design in zip(sizes, self.slot_designs, strict=True)
+        )
+
+    @cached_property
+    def slot_slices(self) -> tuple[slice, ...]:
+        """Where every slot lies in the flat vector."""
+        ends = np.cumsum([rows * columns for rows, columns in self.slot_shapes])
+        return tuple(slice(int(a), int(b)) for a, b in zip([0, *ends[:-1]], ends, strict=True))
+
+    @property
+    def n_flat(self) -> int:
+        """Length of the flat vector; more than `n_parameters`, for siblings sum to zero."""
+        return self.slot_slices[-1].stop
+
+    @cached_property
+    def n_parameters(self) -> int:
+        """Number of free parameters."""
+        q = len(self.designs[self.gate_design])
+        n_gates = (self.tree.n_edges - len(self.tree.inner_nodes)) * q
+        return n_gates + sum(
+            columns * (1 if self.is_shared(slot) else rows)
+            for slot, (rows, columns) in enumerate(self.slot_shapes)
+            if slot > 0
+        )
+
+    def is_shared(self, slot: int) -> bool:
+        """Whether all experts of the slot have one set of coefficients."""
+        return (
+            self.is_dispersion(slot)
+            and self.groups[self.slot_heads[slot - 1][0]].family.shares_dispersion
+        )
+
+    def is_dispersion(self, slot: int) -> bool:
+        """Whether the slot holds a dispersion head."""
+        if slot == 0:
+            return False
+        g, h = self.slot_heads[slot - 1]
+        return self.groups[g].family.heads[h].design == "dispersion"
+
+    def slots(self, params: Parameters) -> list[np.ndarray]:
+        """Return the coefficients slot by slot."""
+        return [params.gate, *(params.experts[g][h] for g, h in self.slot_heads)]
+
+    def from_slots(self, slots: list[np.ndarray]) -> Parameters:
+        """Return the parameters with these coefficients, slot by slot."""
+        rest = iter(slots[1:])
+        return Parameters(
+            slots[0], tuple(tuple(next(rest) for _ in group.designs) for group in self.groups)
+        )
+
+    def flatten(self, params: Parameters) -> np.ndarray:
+        """Return all coefficients in one vector."""
+        return np.concatenate([slot.ravel() for slot in self.slots(params)])
+
+    def unflatten(self, flat: np.ndarray) -> Parameters:
+        """Return the parameters of a flat vector."""
+        return self.from_slots(
+            [
+                flat[at].reshape(shape)
+                for at, shape in zip(self.slot_slices, self.slot_shapes, strict=True)
+            ]
+        )
+
+    def flat_index(self, slot: int, row: int) -> np.ndarray:
+        """Return where the coefficients of one head lie in the flat vector."""
+        columns = self.slot_shapes[slot][1]
+        start = self.slot_slices[slot].start + row * columns
+        return np.arange(start, start + columns)
+
+    @cached_property
+    def free_basis(self) -> np.ndarray:
+        """Map from free parameters to the flat vector, shape (n_flat, n_parameters).
+
+        Orthonormal contrasts at every gate, copies of shared dispersions, identity elsewhere.
+        Dense: asked for only where a full information matrix is affordable.
+        """
+        basis = np.zeros((self.n_flat, self.n_parameters))
+        q = self.slot_shapes[0][1]
+        at = 0
+        for node in self.tree.inner_nodes:
+            edges = self.tree.edges(node)
+            m = edges.stop - edges.start
+            block = np.kron(contrast(m), np.eye(q))
+            basis[edges.start * q : edges.stop * q, at : at + (m - 1) * q] = block
+            at += (m - 1) * q
+        for slot, (rows, columns) in enumerate(self.slot_shapes):
+            if slot == 0:
+                continue
+            shared = self.is_shared(slot)
+            block = np.tile(np.eye(columns), (rows, 1)) if shared else np.eye(rows * columns)
+            basis[self.slot_slices[slot], at : at + block.shape[1]] = block
+            at += block.shape[1]
+        return basis
+
+    def design(self, block: Block, design: int) -> np.ndarray:
+        """Return the rows of a block's features that a design uses."""
+        columns = self.designs[design]
+        if len(columns) == len(block.features):
+            return block.features
+        return block.features[columns]
+
+    def sees_intercept_only(self, design: int) -> bool:
+        """Whether a design holds nothing but the intercept, so that heads are constant."""
+        return len(self.designs[design]) == 1

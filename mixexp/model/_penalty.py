@@ -1,0 +1,57 @@
+"""The penalty: Gaussian priors on slopes, and pseudo-rows on dispersions.
+
+``penalty = -1/2 alpha |expert slopes|**2 - 1/2 gate_alpha |gate slopes|**2
+- 1/2 dispersion_prior * sum(log d + 1 / d - 1)``, with d the dispersion over its anchor
+(1 on the scale that a family works on). Slopes are those of standardised features; for
+location-scale families y is in units of the anchor's square root too. The last term is what
+``dispersion_prior`` rows with a squared residual at the anchor would add, and zero there.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from mixexp.model._model import Model, Parameters
+
+
+class PenaltyTerms(NamedTuple):
+    """The penalty at given parameters.
+
+    Parameters
+    ----------
+    value : float
+        Added to the log-likelihood; at most zero.
+    gradient : ndarray of shape (n_flat,)
+    curvature : ndarray of shape (n_flat,)
+        Minus the diagonal of the Hessian, which is diagonal.
+    """
+
+    value: float
+    gradient: np.ndarray
+    curvature: np.ndarray
+
+
+def penalty_terms(model: Model, params: Parameters) -> PenaltyTerms:
+    """Evaluate the penalty with its derivatives in the flat vector."""
+    value = 0.0
+    gradient, curvature = np.zeros(model.n_flat), np.zeros(model.n_flat)
+    for slot, coef in enumerate(model.slots(params)):
+        ridge = np.zeros_like(coef)
+        ridge[:, 1:] = model.penalty.gate_alpha if slot == 0 else model.penalty.alpha
+        slope, bend = -ridge * coef, ridge
+        value -= 0.5 * float((ridge * coef**2).sum())
+        if model.is_dispersion(slot):
+            pseudo_rows = dispersion_pseudo_rows(model, slot)
+            relative = np.exp(-coef[:, 0])
+            value -= 0.5 * pseudo_rows * float((coef[:, 0] + relative - 1.0).sum())
+            slope[:, 0] = -0.5 * pseudo_rows * (1.0 - relative)
+            bend[:, 0] = 0.5 * pseudo_rows * relative
+        gradient[model.slot_slices[slot]] = slope.ravel()
+        curvature[model.slot_slices[slot]] = bend.ravel()
+    return PenaltyTerms(value, gradient, curvature)
+
+
+def dispersion_pseudo_rows(model: Model, slot: int) -> float:
+    """Return the prior's rows per expert; a shared dispersion has the prior once in all."""
+    n_sharing = model.slot_shapes[slot][0] if model.is_shared(slot) else 1
+    return model.penalty.dispersion_prior / n_sharing

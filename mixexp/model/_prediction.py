@@ -1,0 +1,59 @@
+"""What a fitted model says about rows whose y is not known."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from mixexp import kernels
+from mixexp.data import Block
+from mixexp.model._model import Model, Parameters
+from mixexp.model._statistics import gate_probabilities, group_heads, linear_predictors
+
+
+class Prediction(NamedTuple):
+    """Priors and predictions of every expert for a block of rows.
+
+    Parameters
+    ----------
+    gate : ndarray of shape (n_edges, rows)
+        Conditional gate probabilities.
+    prior : ndarray of shape (n_leaves, rows)
+        Probability of each expert; sums to one.
+    mean : ndarray of shape (n_leaves, rows) or (n_leaves, n_classes, rows)
+        Mean of y, in its unit; class probabilities for classifiers.
+    """
+
+    gate: np.ndarray
+    prior: np.ndarray
+    mean: np.ndarray
+
+    def mixture_mean(self) -> np.ndarray:
+        """Return the mean over experts, added in order so that batches do not matter."""
+        prior = self.prior if self.mean.ndim == 2 else self.prior[:, None, :]
+        total = prior[0] * self.mean[0]
+        for k in range(1, len(prior)):
+            total += prior[k] * self.mean[k]
+        return total
+
+
+def row_stable_product(coef: np.ndarray, features: np.ndarray) -> np.ndarray:
+    """Return ``coef @ features`` with bits that do not depend on the number of rows."""
+    out = np.empty((len(coef), features.shape[1]))
+    kernels.linear_predictor(coef, features, out)
+    return out
+
+
+def predict_block(model: Model, params: Parameters, block: Block) -> Prediction:
+    """Evaluate gates and experts at the features of a block."""
+    tree, n_rows = model.tree, block.features.shape[1]
+    eta = linear_predictors(model, params, block, row_stable_product)
+    gate = gate_probabilities(tree, eta[0], n_rows)[0]
+    path, prior = np.empty((tree.n_nodes, n_rows)), np.empty((tree.n_leaves, n_rows))
+    kernels.leaf_prior(gate, tree.parent, tree.leaves, path, prior)
+    means: list[np.ndarray] = [np.empty(0)] * tree.n_leaves
+    for group, heads in zip(model.groups, group_heads(model, eta), strict=True):
+        mean = group.shift + group.scale * group.family.mean(heads)
+        by_expert = mean if mean.ndim == 2 else np.moveaxis(mean, 1, 0)
+        for row, leaf in enumerate(group.leaves):
+            means[leaf] = np.broadcast_to(by_expert[row], (*by_expert[row].shape[:-1], n_rows))
+    return Prediction(gate, prior, np.stack(means))

@@ -1,0 +1,328 @@
+"""The pass: from parameters and a block of rows to the sums that an EM step needs.
+
+Fisher's identity gives the gradient of the observed log-likelihood from responsibilities:
+for a gate's child c of node v ``resp_c - resp_v * gate_c``, for an expert's head
+``resp_k * score``. Every block of curvature is a Gram matrix of the features with some
+weight per row, and all of them are one matrix product.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache, reduce
+from typing import NamedTuple
+
+import numpy as np
+
+from mixexp import kernels
+from mixexp.data import Block
+from mixexp.experts import Derivatives
+from mixexp.model._model import Model, Parameters
+from mixexp.tree import GatingTree
+
+Product = Callable[[np.ndarray, np.ndarray], np.ndarray]
+# Weights for the Gram matrix between two designs: (design a, design b, weights (m, rows)).
+GramRequest = tuple[int, int, np.ndarray]
+
+# Up to here products of features, formed once for all weights, beat one product per weight.
+_MOST_PRODUCT_COLUMNS = 32
+
+
+class Posterior(NamedTuple):
+    """Where the rows of a block go.
+
+    Parameters
+    ----------
+    log_density : ndarray of shape (rows,)
+        Log density of y; -inf where no expert explains the row.
+    gate : ndarray of shape (n_edges, rows)
+        Conditional gate probabilities; siblings sum to one.
+    node_resp : ndarray of shape (n_nodes, rows)
+        Responsibility of every node, 1 at the root.
+    """
+
+    log_density: np.ndarray
+    gate: np.ndarray
+    node_resp: np.ndarray
+
+
+class GroupStatistics(NamedTuple):
+    """Sums over rows for the experts of one family.
+
+    Parameters
+    ----------
+    gradient : tuple of ndarray of shape (n_group, p_head)
+        Per head.
+    curvature : dict of ndarray of shape (n_group, p_a, p_b)
+        By pair of heads (a, b).
+    """
+
+    gradient: tuple[np.ndarray, ...]
+    curvature: dict[tuple[int, int], np.ndarray]
+
+
+class Statistics(NamedTuple):
+    """Sums over rows: all that an EM step needs to know of the data.
+
+    Parameters
+    ----------
+    log_likelihood : float
+        Of the parameters that the pass was given.
+    node_mass : ndarray of shape (n_nodes,)
+        Weighted responsibility of every node.
+    gate_gradient : ndarray of shape (n_edges, q)
+    gate_pairs : ndarray of shape (n_pairs, q, q)
+        ``X' diag(weight * resp * gate_a * gate_b) X`` by pair of siblings.
+    groups : tuple of GroupStatistics
+    """
+
+    log_likelihood: float
+    node_mass: np.ndarray
+    gate_gradient: np.ndarray
+    gate_pairs: np.ndarray
+    groups: tuple[GroupStatistics, ...]
+
+
+def linear_predictors(
+    model: Model, params: Parameters, block: Block, product: Product = np.matmul
+) -> list[np.ndarray]:
+    """Return the linear predictors slot by slot, (n_heads, rows) or (n_heads, 1).
+
+    A head that sees nothing but the intercept is constant over rows and stays a column, so
+    that families take one exponential of it, not one per row.
+    """
+    slots = model.slots(params)
+    eta = list(slots)
+    for design in range(len(model.designs)):
+        if model.sees_intercept_only(design):
+            continue
+        members = [slot for slot, d in enumerate(model.slot_designs) if d == design]
+        if members:
+            stacked = np.concatenate([slots[slot] for slot in members])
+            values = product(stacked, model.design(block, design))
+            ends = np.cumsum([len(slots[slot]) for slot in members])[:-1]
+            for slot, part in zip(members, np.split(values, ends), strict=True):
+                eta[slot] = part
+    return eta
+
+
+def group_heads(model: Model, eta: Sequence[np.ndarray]) -> list[tuple[np.ndarray, ...]]:
+    """Return the linear predictors of each group of experts, head by head."""
+    rest = iter(eta[1:])
+    return [tuple(next(rest) for _ in group.designs) for group in model.groups]
+
+
+def leaf_log_density(model: Model, eta: Sequence[np.ndarray], block: Block) -> np.ndarray:
+    """Return the log density of every row under every leaf, shape (n_leaves, rows)."""
+    out = np.empty((model.tree.n_leaves, block.features.shape[1]))
+    heads = group_heads(model, eta)
+    for group, group_eta, y, base in zip(
+        model.groups, heads, block.targets, block.bases, strict=True
+    ):
+        out[group.leaves] = group.family.log_kernel(y, group_eta) + base
+    return out
+
+
+def gate_probabilities(tree: GatingTree, logits: np.ndarray, n_rows: int) -> tuple[np.ndarray, ...]:
+    """Return gates, shifted logits and log normalisers of every node."""
+    if logits.shape[1] != n_rows:
+        logits = np.ascontiguousarray(np.broadcast_to(logits, (len(logits), n_rows)))
+    shifted, top = np.empty_like(logits), np.empty(n_rows)
+    kernels.shift_siblings(logits, tree.first_child, tree.n_children, top, shifted)
+    gate, total = np.exp(shifted), np.empty((tree.n_nodes, n_rows))
+    kernels.normalize_siblings(gate, tree.first_child, tree.n_children, total)
+    return gate, shifted, np.log(total, out=total)
+
+
+def posterior(tree: GatingTree, logits: np.ndarray, log_density: np.ndarray) -> Posterior:
+    """Combine gates and experts: Bayes' rule at every node of the tree.
+
+    Parameters
+    ----------
+    tree : GatingTree
+    logits : ndarray of shape (n_edges, rows) or (n_edges, 1)
+    log_density : ndarray of shape (n_leaves, rows)
+        Overwritten.
+    """
+    n_rows = log_density.shape[1]
+    gate, shifted, log_total = gate_probabilities(tree, logits, n_rows)
+    path, top = np.empty((tree.n_nodes, n_rows)), np.empty(n_rows)
+    kernels.join_paths(shifted, log_total, tree.parent, tree.leaves, path, top, log_density)
+    node_resp = np.empty((tree.n_nodes, n_rows))
+    node_resp[tree.leaves] = np.exp(log_density, out=log_density)
+    total = np.empty(n_rows)
+    kernels.share_nodes(tree.parent, tree.n_children, tree.leaves, path, total, node_resp)
+    with np.errstate(divide="ignore"):
+        return Posterior(top + np.log(total), gate, node_resp)
+
+
+def posterior_of_block(
+    model: Model, params: Parameters, block: Block, product: Product = np.matmul
+) -> Posterior:
+    """Return densities, gates and responsibilities of a block's rows."""
+    eta = linear_predictors(model, params, block, product)
+    return posterior(model.tree, eta[0], leaf_log_density(model, eta, block))
+
+
+def em_statistics(
+    model: Model, params: Parameters, block: Block, resp: np.ndarray | None = None
+) -> Statistics:
+    """Pass once over a block: log-likelihood, gradient and EM curvature.
+
+    Parameters
+    ----------
+    model : Model
+    params : Parameters
+    block : Block
+    resp : ndarray of shape (n_leaves, rows), optional
+        Responsibilities to use instead of those of the parameters.
+
+    Returns
+    -------
+    Statistics
+
+    Notes
+    -----
+    Costs O(rows * (K + n_pairs) * p**2 / 2) in one matrix product, and 2 K exponentials
+    per row in a flat model.
+    """
+    eta = linear_predictors(model, params, block)
+    found = posterior(model.tree, eta[0], leaf_log_density(model, eta, block))
+    node_resp = found.node_resp if resp is None else model.tree.covers.astype(float) @ resp
+    node_weight = node_resp * block.weight
+    residual, pair_weight = _gate_weights(model.tree, found.gate, node_weight)
+    leaf_weight = node_weight[model.tree.leaves]
+    derivatives = [
+        group.family.derivatives(y, heads)
+        for group, heads, y in zip(
+            model.groups, group_heads(model, eta), block.targets, strict=True
+        )
+    ]
+    designs = [model.design(block, design) for design in range(len(model.designs))]
+    requests: list[GramRequest] = [(model.gate_design, model.gate_design, pair_weight)]
+    for group, found_derivatives in zip(model.groups, derivatives, strict=True):
+        weight = leaf_weight[group.leaves]
+        for (a, b), curvature in found_derivatives.curvature.items():
+            requests.append((group.designs[a], group.designs[b], weight * curvature))
+    grams = iter(weighted_grams(designs, requests))
+    return Statistics(
+        log_likelihood=float(block.weight @ found.log_density),
+        node_mass=node_weight.sum(axis=1),
+        gate_gradient=residual @ designs[model.gate_design].T,
+        gate_pairs=next(grams),
+        groups=tuple(
+            _group_statistics(leaf_weight[group.leaves], d, group.designs, designs, grams)
+            for group, d in zip(model.groups, derivatives, strict=True)
+        ),
+    )
+
+
+def _gate_weights(
+    tree: GatingTree, gate: np.ndarray, node_weight: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    pair_a, pair_b = tree.sibling_pairs
+    residual = np.empty_like(gate)
+    pair_weight = np.empty((len(pair_a), gate.shape[1]))
+    kernels.gate_weights(gate, node_weight, tree.parent, pair_a, pair_b, residual, pair_weight)
+    return residual, pair_weight
+
+
+def _group_statistics(
+    weight: np.ndarray,
+    derivatives: Derivatives,
+    head_designs: tuple[int, ...],
+    designs: Sequence[np.ndarray],
+    grams: Iterable[np.ndarray],
+) -> GroupStatistics:
+    gradient = tuple(
+        (weight * score) @ designs[design].T
+        for score, design in zip(derivatives.score, head_designs, strict=True)
+    )
+    # zip asks for a pair of heads first, and so takes no Gram matrix too many.
+    return GroupStatistics(gradient, dict(zip(derivatives.curvature, grams, strict=False)))
+
+
+def add_statistics(parts: Sequence[Statistics]) -> Statistics:
+    """Sum the statistics of several blocks, in order."""
+    if len(parts) == 1:
+        return parts[0]
+    groups = tuple(
+        GroupStatistics(
+            tuple(_total(column) for column in zip(*(g.gradient for g in blocks), strict=True)),
+            {key: _total([g.curvature[key] for g in blocks]) for key in blocks[0].curvature},
+        )
+        for blocks in zip(*(part.groups for part in parts), strict=True)
+    )
+    return Statistics(
+        sum(part.log_likelihood for part in parts),
+        _total([part.node_mass for part in parts]),
+        _total([part.gate_gradient for part in parts]),
+        _total([part.gate_pairs for part in parts]),
+        groups,
+    )
+
+
+def _total(arrays: Sequence[np.ndarray]) -> np.ndarray:
+    return reduce(np.add, arrays)
+
+
+def flat_gradient(model: Model, stats: Statistics) -> np.ndarray:
+    """Return the gradient of the log-likelihood in the flat vector."""
+    slots = [stats.gate_gradient, *(stats.groups[g].gradient[h] for g, h in model.slot_heads)]
+    return np.concatenate([slot.ravel() for slot in slots])
+
+
+def weighted_grams(
+    designs: Sequence[np.ndarray], requests: Sequence[GramRequest]
+) -> list[np.ndarray]:
+    """Return ``X_a diag(w) X_b'`` for all weights, those of like designs in one product.
+
+    Parameters
+    ----------
+    designs : sequence of ndarray of shape (p, rows)
+    requests : sequence of (int, int, ndarray of shape (m, rows))
+        Two designs, and weights for the Gram matrices between them.
+
+    Returns
+    -------
+    list of ndarray of shape (m, p_a, p_b)
+        One per request.
+    """
+    out: list[np.ndarray] = [np.empty(0)] * len(requests)
+    by_designs: dict[tuple[int, int], list[int]] = {}
+    for position, (a, b, _) in enumerate(requests):
+        by_designs.setdefault((a, b), []).append(position)
+    for (a, b), positions in by_designs.items():
+        weights = [requests[position][2] for position in positions]
+        stacked = weights[0] if len(weights) == 1 else np.concatenate(weights)
+        grams = (
+            _symmetric_grams(designs[a], stacked)
+            if a == b
+            else _rectangular_grams(designs[a], designs[b], stacked)
+        )
+        ends = np.cumsum([len(w) for w in weights])[:-1]
+        for position, part in zip(positions, np.split(grams, ends), strict=True):
+            out[position] = part
+    return out
+
+
+def _symmetric_grams(features: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    p, rows = features.shape
+    if p > _MOST_PRODUCT_COLUMNS:
+        return np.stack([(features * weight) @ features.T for weight in weights])
+    products = np.empty((p * (p + 1) // 2, rows))
+    kernels.row_products(features, products)
+    packed = weights @ products.T
+    return packed[:, _unpacking(p)]
+
+
+def _rectangular_grams(first: np.ndarray, second: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    columns = [(weights * feature) @ first.T for feature in second]
+    return np.stack(columns, axis=2)
+
+
+@lru_cache(maxsize=64)
+def _unpacking(p: int) -> np.ndarray:
+    """Positions of a symmetric matrix's elements in its packed upper triangle."""
+    at = np.zeros((p, p), dtype=np.intp)
+    upper = np.triu_indices(p)
+    at[upper] = at.T[upper] = np.arange(len(upper[0]))
+    return at

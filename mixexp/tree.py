@@ -1,0 +1,197 @@
+"""The shape of a hierarchy of gates: which node is whose child, and which are leaves.
+
+A flat mixture of experts is the tree with one inner node. Nothing here knows of data,
+coefficients or families.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True, eq=False)
+class GatingTree:
+    """A rooted tree whose inner nodes are gates and whose leaves are experts.
+
+    Nodes are numbered level by level from the root 0; the children of a node are
+    contiguous; the edge into node v has number v - 1. Leaves are listed from left to
+    right, as they are read in the nested notation.
+
+    Parameters
+    ----------
+    parent : ndarray of shape (n_nodes,), int64
+        -1 for the root.
+    first_child, n_children : ndarray of shape (n_nodes,), int64
+        0 children at leaves.
+    leaves : ndarray of shape (n_leaves,), int64
+        Node numbers of the leaves, left to right.
+
+    Examples
+    --------
+    >>> tree = GatingTree.from_spec([[1, 1], 1])
+    >>> tree.n_leaves, tree.n_nodes, tree.depth
+    (3, 5, 2)
+    >>> tree.leaves
+    array([3, 4, 2])
+    """
+
+    parent: np.ndarray
+    first_child: np.ndarray
+    n_children: np.ndarray
+    leaves: np.ndarray
+
+    @classmethod
+    def flat(cls, n_leaves: int) -> "GatingTree":
+        """Return the tree with one gate over ``n_leaves`` experts."""
+        return cls.from_nested([1] * n_leaves)
+
+    @classmethod
+    def balanced(cls, branching: Sequence[int]) -> "GatingTree":
+        """Return the tree whose nodes at level l all have ``branching[l]`` children."""
+        nested: Any = 1
+        for n_children in reversed(branching):
+            nested = [nested] * n_children
+        return cls.from_nested(nested)
+
+    @classmethod
+    def from_nested(cls, nested: Any) -> "GatingTree":
+        """Return the tree of a nested list, in which 1 stands for an expert."""
+        parent, first_child, n_children = [-1], [0], [0]
+        queue, node = [nested], 0
+        while node < len(queue):
+            if isinstance(queue[node], list):
+                first_child[node] = len(queue)
+                n_children[node] = len(queue[node])
+                for child in queue[node]:
+                    queue.append(child)
+                    parent.append(node)
+                    first_child.append(0)
+                    n_children.append(0)
+            node += 1
+        leaves = _leaves_below(0, first_child, n_children)
+        arrays = [np.array(c, dtype=np.int64) for c in (parent, first_child, n_children, leaves)]
+        return cls(*arrays)
+
+    @classmethod
+    def from_spec(cls, spec: Any) -> "GatingTree":
+        """Return the tree of a user's ``tree=``: branching factors or a nested list.
+
+        Parameters
+        ----------
+        spec : tuple of int or nested list of 1
+            ``(2, 2)``: two gates below one, two experts each. ``[[1, 1], 1]``: a gate
+            over two experts, beside a third expert.
+
+        Raises
+        ------
+        ValueError
+            If it is neither.
+        """
+        if isinstance(spec, GatingTree):
+            return spec
+        if isinstance(spec, tuple) and spec and all(_is_count(b) for b in spec):
+            return cls.balanced(spec)
+        if isinstance(spec, list) and _is_nested(spec):
+            return cls.from_nested(spec)
+        raise ValueError(
+            f"The 'tree' parameter must be a tuple of branching factors such as (2, 2), or a "
+            f"nested list in which 1 stands for an expert such as [[1, 1], 1]. "
+            f"Got {spec!r} instead."
+        )
+
+    @property
+    def n_nodes(self) -> int:
+        return len(self.parent)
+
+    @property
+    def n_edges(self) -> int:
+        return len(self.parent) - 1
+
+    @property
+    def n_leaves(self) -> int:
+        return len(self.leaves)
+
+    @cached_property
+    def inner_nodes(self) -> np.ndarray:
+        """Nodes with children, from the root down."""
+        return np.flatnonzero(self.n_children > 0)
+
+    @cached_property
+    def level(self) -> np.ndarray:
+        """Edges between each node and the root."""
+        level = np.zeros(self.n_nodes, dtype=np.int64)
+        for node in range(1, self.n_nodes):
+            level[node] = level[self.parent[node]] + 1
+        return level
+
+    @property
+    def depth(self) -> int:
+        return int(self.level.max())
+
+    def edges(self, node: int) -> slice:
+        """Return the edges from a node to its children."""
+        start = int(self.first_child[node]) - 1
+        return slice(start, start + int(self.n_children[node]))
+
+    @cached_property
+    def sibling_pairs(self) -> tuple[np.ndarray, np.ndarray]:
+        """Edges a < b of every pair of siblings, node by node."""
+        pairs = [
+            (edges.start + a, edges.start + b)
+            for edges in map(self.edges, self.inner_nodes)
+            for a in range(edges.stop - edges.start)
+            for b in range(a + 1, edges.stop - edges.start)
+        ]
+        columns = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
+        return np.ascontiguousarray(columns[0]), np.ascontiguousarray(columns[1])
+
+    @cached_property
+    def covers(self) -> np.ndarray:
+        """Whether each leaf lies at or below each node, shape (n_nodes, n_leaves)."""
+        covers = np.zeros((self.n_nodes, self.n_leaves), dtype=bool)
+        for position, leaf in enumerate(self.leaves):
+            node = int(leaf)
+            while node >= 0:
+                covers[node, position] = True
+                node = int(self.parent[node])
+        return covers
+
+    def leaf_position(self, node: int) -> int:
+        """Return the place of a leaf among the leaves, counted from the left."""
+        return int(np.flatnonzero(self.leaves == node)[0])
+
+    def children(self, node: int) -> range:
+        """Return the children of a node."""
+        first = int(self.first_child[node])
+        return range(first, first + int(self.n_children[node]))
+
+    def to_nested(self, node: int = 0) -> Any:
+        """Return the nested-list notation of the tree below a node."""
+        if self.n_children[node] == 0:
+            return 1
+        return [self.to_nested(child) for child in self.children(node)]
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= 1
+
+
+def _is_nested(spec: Any) -> bool:
+    if isinstance(spec, list):
+        return len(spec) > 0 and all(_is_nested(child) for child in spec)
+    return _is_count(spec) and spec == 1
+
+
+def _leaves_below(node: int, first_child: list[int], n_children: list[int]) -> list[int]:
+    if n_children[node] == 0:
+        return [node]
+    first = first_child[node]
+    return [
+        leaf
+        for child in range(first, first + n_children[node])
+        for leaf in _leaves_below(child, first_child, n_children)
+    ]
