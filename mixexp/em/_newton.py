@@ -11,7 +11,6 @@ import numpy as np
 
 from mixexp.em._problem import Evaluation, Problem
 from mixexp.em._solve import solve_definite
-from mixexp.em._steps import LOG_DISPERSION_FLOOR
 
 # EM is in the basin when a whole iteration gains less than this share of the objective.
 _BASIN_GAIN = 1e-4
@@ -70,7 +69,7 @@ class NewtonFinish:
     def advance(self, current: Evaluation, noise: float) -> NewtonStep | None:
         """Return an accepted step, or None where the basin's bottom is not in sight."""
         problem, model = self._problem, self._problem.model
-        if _is_at_floor(problem, current):
+        if _is_at_bound(problem, current):
             return None
         basis = model.free_basis
         information = problem.information(current.params)
@@ -90,10 +89,11 @@ class NewtonFinish:
         return None
 
 
-def _is_at_floor(problem: Problem, current: Evaluation) -> bool:
-    slots = problem.model.slots(current.params)
-    return any(
-        bool((coef[:, 0] <= LOG_DISPERSION_FLOOR + 1.0).any())
-        for slot, coef in enumerate(slots)
-        if problem.model.is_dispersion(slot)
-    )
+def _is_at_bound(problem: Problem, current: Evaluation) -> bool:
+    """Whether some head's intercept is held by a bound, or was about to be."""
+    model, params = problem.model, current.params
+    for g, h in model.slot_heads:
+        head, intercept = model.groups[g].family.heads[h], params.experts[g][h][:, 0]
+        if np.any(intercept < head.lower + 1.0) or np.any(intercept > head.upper - 1.0):
+            return True
+    return False

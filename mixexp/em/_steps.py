@@ -17,9 +17,6 @@ from mixexp.gates import node_information
 from mixexp.model import Model, Parameters
 from mixexp.model._penalty import dispersion_pseudo_rows
 
-# log of the least dispersion over its anchor: a standard deviation of 1e-5 anchors. Only fits
-# that are exact to five digits, or meaningless, come here.
-LOG_DISPERSION_FLOOR = -10.0 * np.log(10.0)
 # A dispersion moves by at most e per Newton step, for its likelihood is far from quadratic.
 _LARGEST_DISPERSION_STEP = 1.0
 # A node's Newton step factors ((m - 1) q)**2 numbers; beyond this the bound is cheaper.
@@ -116,7 +113,7 @@ def _expert_step(
 ) -> tuple[tuple[np.ndarray, ...], bool]:
     group, coefs = model.groups[g], current.params.experts[g]
     heads = group.family.heads
-    location = [h for h, head in enumerate(heads) if head.design == "location"]
+    location = [h for h, head in enumerate(heads) if head.kind == "location"]
     is_closed_form = group.family.has_mean_deviance_dispersion
     out, deficient = [coef.copy() for coef in coefs], False
     gains = np.zeros(len(group.leaves))
@@ -127,13 +124,13 @@ def _expert_step(
         gains[row] = gain
         deficient = deficient or is_deficient
     for h, head in enumerate(heads):
-        if head.design == "dispersion":
-            step_dispersion = (
-                _mean_deviance_dispersion
-                if is_closed_form and model.sees_intercept_only(group.designs[h])
-                else _newton_dispersion
-            )
-            out[h] = step_dispersion(model, current, g, h, gains, length)
+        if head.kind == "location":
+            continue
+        if is_closed_form and model.sees_intercept_only(group.designs[h]):
+            out[h] = _mean_deviance_dispersion(model, current, g, h, gains)
+        else:
+            out[h] = _newton_dispersion(model, current, g, h, length)
+        out[h][:, 0] = np.clip(out[h][:, 0], head.lower, head.upper)
     return tuple(out), deficient
 
 
@@ -166,7 +163,7 @@ def _location_step(
 
 
 def _mean_deviance_dispersion(
-    model: Model, current: Evaluation, g: int, h: int, gains: np.ndarray, length: float
+    model: Model, current: Evaluation, g: int, h: int, gains: np.ndarray
 ) -> np.ndarray:
     """Return log dispersions that are the mean deviance at the new location.
 
@@ -180,21 +177,20 @@ def _mean_deviance_dispersion(
     score = current.stats.groups[g].gradient[h][:, 0]
     deviance = np.maximum(2.0 * score + mass - gains, 0.0)
     pseudo_rows = dispersion_pseudo_rows(model, slot)
-    numerator = deviance + pseudo_rows * np.exp(-log_dispersion)
+    numerator = deviance + pseudo_rows * np.exp(group.log_anchor - log_dispersion)
     denominator = mass + pseudo_rows
     if model.is_shared(slot):
         numerator, denominator = np.array([numerator.sum()]), np.array([denominator.sum()])
     tiny = np.finfo(float).tiny
     ratio = np.log(np.maximum(numerator, tiny)) - np.log(np.maximum(denominator, tiny))
     # An expert without rows or prior keeps its dispersion.
-    moved = np.where(denominator > tiny, log_dispersion + ratio, log_dispersion)
-    return np.maximum(moved, LOG_DISPERSION_FLOOR)[:, None]
+    return np.where(denominator > tiny, log_dispersion + ratio, log_dispersion)[:, None]
 
 
 def _newton_dispersion(
-    model: Model, current: Evaluation, g: int, h: int, gains: np.ndarray, length: float
+    model: Model, current: Evaluation, g: int, h: int, length: float
 ) -> np.ndarray:
-    """Return coefficients of a log dispersion after one clipped Newton step."""
+    """Return coefficients of a dispersion or shape head after one clipped Newton step."""
     slot = 1 + model.slot_heads.index((g, h))
     coef = current.params.experts[g][h]
     at = model.slot_slices[slot]
@@ -207,6 +203,4 @@ def _newton_dispersion(
     step = np.stack([solve_semidefinite(H, s).x for H, s in zip(penalised, gradient, strict=True)])
     largest = np.abs(step).max(axis=1, keepdims=True, initial=0.0)
     step *= length * np.minimum(1.0, _LARGEST_DISPERSION_STEP / np.maximum(largest, 1e-300))
-    out = coef + step
-    out[:, 0] = np.maximum(out[:, 0], LOG_DISPERSION_FLOOR)
-    return out
+    return coef + step

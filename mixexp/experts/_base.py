@@ -9,6 +9,7 @@ responsibilities come from and how anything is maximised is no concern of a fami
 To add one: a file with one subclass of `Expert`, and its name in ``experts/__init__.py``.
 """
 
+import math
 from collections.abc import Mapping
 from typing import Any, ClassVar, NamedTuple
 
@@ -21,6 +22,10 @@ Heads = tuple[np.ndarray, ...]
 # Second derivatives of the log density by pair of heads (a, b), a <= b; absent means zero.
 Curvature = dict[tuple[int, int], np.ndarray]
 
+#: log of the least dispersion, 1e-10, relative to its anchor: a standard deviation of 1e-5 of
+#: the pooled one. Only fits that are exact to five digits, or meaningless, come here.
+LOG_DISPERSION_FLOOR = -10.0 * math.log(10.0)
+
 
 class Head(NamedTuple):
     """A linear predictor of a family.
@@ -29,13 +34,17 @@ class Head(NamedTuple):
     ----------
     name : str
         What it predicts, for tables: "location", "log_dispersion", ...
-    design : {"location", "dispersion"}
-        Which features it may look at: those of the experts, or those of the dispersion
-        (by default none but the intercept).
+    kind : {"location", "dispersion", "shape"}
+        Which features it may look at: those of the experts, those of the dispersion (by
+        default none), or none but the intercept. A dispersion head is a logarithm.
+    lower, upper : float
+        Bounds of the intercept, which keep fits to degenerate data finite.
     """
 
     name: str
-    design: str
+    kind: str
+    lower: float = -math.inf
+    upper: float = math.inf
 
 
 class Derivatives(NamedTuple):
@@ -82,7 +91,7 @@ class Expert(BaseEstimator):
 
     @property
     def has_dispersion(self) -> bool:
-        return any(head.design == "dispersion" for head in self.heads)
+        return any(head.kind == "dispersion" for head in self.heads)
 
     def find_unsupported(self, y: np.ndarray) -> np.ndarray:
         """Return where y lies outside of the support, as a boolean array."""
@@ -117,6 +126,14 @@ class Expert(BaseEstimator):
 
     def variance(self, heads: Heads) -> np.ndarray:
         """Return the variance of y."""
+        raise NotImplementedError
+
+    def cdf(self, y: np.ndarray, heads: Heads) -> np.ndarray:
+        """Return the probability of a value of at most y."""
+        raise NotImplementedError
+
+    def quantile(self, q: np.ndarray, heads: Heads) -> np.ndarray:
+        """Return the least y whose cdf reaches q."""
         raise NotImplementedError
 
     def sample(self, heads: Heads, rng: np.random.Generator) -> np.ndarray:

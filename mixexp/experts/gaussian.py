@@ -7,8 +7,16 @@ dispersion = variance = ``exp(log_dispersion)``.
 import math
 
 import numpy as np
+from scipy.special import ndtr, ndtri
 
-from mixexp.experts._base import GLM, Curvature, Derivatives, Head, Heads
+from mixexp.experts._base import (
+    GLM,
+    LOG_DISPERSION_FLOOR,
+    Curvature,
+    Derivatives,
+    Head,
+    Heads,
+)
 from mixexp.links import Identity, Link
 
 _HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)
@@ -39,7 +47,10 @@ class Gaussian(GLM):
 
     @property
     def heads(self) -> tuple[Head, ...]:
-        return Head("location", "location"), Head("log_dispersion", "dispersion")
+        return (
+            Head("location", "location"),
+            Head("log_dispersion", "dispersion", lower=LOG_DISPERSION_FLOOR),
+        )
 
     @property
     def shares_dispersion(self) -> bool:
@@ -82,6 +93,12 @@ class Gaussian(GLM):
 
     def variance(self, heads: Heads) -> np.ndarray:
         return np.broadcast_to(np.exp(heads[1]), np.broadcast_shapes(*(h.shape for h in heads)))
+
+    def cdf(self, y: np.ndarray, heads: Heads) -> np.ndarray:
+        return ndtr((y - heads[0]) * np.exp(-0.5 * heads[1]))
+
+    def quantile(self, q: np.ndarray, heads: Heads) -> np.ndarray:
+        return heads[0] + np.exp(0.5 * heads[1]) * ndtri(q)
 
     def sample(self, heads: Heads, rng: np.random.Generator) -> np.ndarray:
         return heads[0] + np.exp(0.5 * heads[1]) * rng.standard_normal(heads[0].shape)

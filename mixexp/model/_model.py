@@ -50,6 +50,8 @@ class ExpertGroup(NamedTuple):
         Design of each head, as a position in ``Model.designs``.
     shift, scale : float
         The family works on ``(y - shift) / scale``; 0 and 1 unless it is location-scale.
+    log_anchor : float
+        Log dispersion, on that scale, that the prior on dispersions pulls to.
     """
 
     family: Expert
@@ -57,6 +59,7 @@ class ExpertGroup(NamedTuple):
     designs: tuple[int, ...]
     shift: float = 0.0
     scale: float = 1.0
+    log_anchor: float = 0.0
 
     def target(self, y: np.ndarray) -> np.ndarray:
         """Return y as the family sees it."""
@@ -158,7 +161,7 @@ class Model:
         if slot == 0:
             return False
         g, h = self.slot_heads[slot - 1]
-        return self.groups[g].family.heads[h].design == "dispersion"
+        return self.groups[g].family.heads[h].kind == "dispersion"
 
     def slots(self, params: Parameters) -> list[np.ndarray]:
         """Return the coefficients slot by slot."""

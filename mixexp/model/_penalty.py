@@ -2,8 +2,8 @@
 
 ``penalty = -1/2 alpha |expert slopes|**2 - 1/2 gate_alpha |gate slopes|**2
 - 1/2 dispersion_prior * sum(log d + 1 / d - 1)``, with d the dispersion over its anchor
-(1 on the scale that a family works on). Slopes are those of standardised features; for
-location-scale families y is in units of the anchor's square root too. The last term is what
+(that of one expert fitted to all rows). Slopes are those of standardised features; for
+location-scale families y is in units of the pooled standard deviation too. The last term is what
 ``dispersion_prior`` rows with a squared residual at the anchor would add, and zero there.
 """
 
@@ -42,8 +42,9 @@ def penalty_terms(model: Model, params: Parameters) -> PenaltyTerms:
         value -= 0.5 * float((ridge * coef**2).sum())
         if model.is_dispersion(slot):
             pseudo_rows = dispersion_pseudo_rows(model, slot)
-            relative = np.exp(-coef[:, 0])
-            value -= 0.5 * pseudo_rows * float((coef[:, 0] + relative - 1.0).sum())
+            above = coef[:, 0] - model.groups[model.slot_heads[slot - 1][0]].log_anchor
+            relative = np.exp(-above)
+            value -= 0.5 * pseudo_rows * float((above + relative - 1.0).sum())
             slope[:, 0] = -0.5 * pseudo_rows * (1.0 - relative)
             bend[:, 0] = 0.5 * pseudo_rows * relative
         gradient[model.slot_slices[slot]] = slope.ravel()
