@@ -1,5 +1,6 @@
 """Mixtures of experts and hierarchical mixtures of experts, fitted by EM."""
 
 from mixexp._version import __version__
+from mixexp.estimators import HMEClassifier, HMERegressor, MoEClassifier, MoERegressor
 
-__all__ = ["__version__"]
+__all__ = ["HMEClassifier", "HMERegressor", "MoEClassifier", "MoERegressor", "__version__"]

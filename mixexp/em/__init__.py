@@ -3,10 +3,12 @@
 from mixexp.em._driver import Outcome, run_em
 from mixexp.em._order import canonical_order, reorder
 from mixexp.em._problem import Evaluation, Problem
+from mixexp.em._search import Restart, Search, search
 from mixexp.em._starts import (
     STARTS,
     params_from_responsibilities,
     pooled_params,
+    soften,
     start_params,
 )
 
@@ -15,10 +17,14 @@ __all__ = [
     "Evaluation",
     "Outcome",
     "Problem",
+    "Restart",
+    "Search",
     "canonical_order",
     "params_from_responsibilities",
     "pooled_params",
     "reorder",
     "run_em",
+    "search",
+    "soften",
     "start_params",
 ]

@@ -10,13 +10,13 @@ To add one: a file with one subclass of `Expert`, and its name in ``experts/__in
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from sklearn.base import BaseEstimator
 
-from mixexp.links import Link
+from mixexp.experts._quantile import invert_cdf, least_integer
 
 Heads = tuple[np.ndarray, ...]
 # Second derivatives of the log density by pair of heads (a, b), a <= b; absent means zero.
@@ -124,6 +124,10 @@ class Expert(BaseEstimator):
         """Return the mean of y; for classes, probabilities with a leading class axis."""
         raise NotImplementedError
 
+    def predict(self, heads: Heads) -> np.ndarray:
+        """Return what users are told: the mean, or probabilities, classes in the first axis."""
+        return self.mean(heads)
+
     def variance(self, heads: Heads) -> np.ndarray:
         """Return the variance of y."""
         raise NotImplementedError
@@ -140,38 +144,23 @@ class Expert(BaseEstimator):
         """Draw one y per element of the heads."""
         raise NotImplementedError
 
+    def location_coef(self, coefs: Sequence[np.ndarray]) -> np.ndarray:
+        """Return the location's coefficients as users see them.
+
+        Parameters
+        ----------
+        coefs : sequence of ndarray of shape (n, p)
+            One per location head.
+
+        Returns
+        -------
+        ndarray of shape (n, p), or (n, n_classes, p) for class logits
+        """
+        return coefs[0]
+
     def start(self, y: np.ndarray, weight: np.ndarray) -> tuple[float, ...]:
         """Return a value for each head, as if y did not depend on features."""
         raise NotImplementedError
-
-
-class GLM(Expert):
-    """A generalized linear model: score and curvature from link and variance function.
-
-    With mean mu and dispersion phi, the variance of y is ``phi * unit_variance(mu)``.
-    Curvature is the expected (Fisher) information. McCullagh & Nelder (1989), eq. 2.12.
-    """
-
-    @property
-    def link_function(self) -> Link:
-        raise NotImplementedError
-
-    def unit_variance(self, mean: np.ndarray) -> np.ndarray:
-        """Return the variance function V at a mean."""
-        raise NotImplementedError
-
-    def location_derivatives(
-        self, y: np.ndarray, eta: np.ndarray, dispersion: np.ndarray | float = 1.0
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Return score and Fisher information of the location."""
-        link = self.link_function
-        mean = link.mean(eta)
-        slope = link.mean_derivative(eta, mean)
-        per_mean = slope / (dispersion * self.unit_variance(mean))
-        return (y - mean) * per_mean, slope * per_mean
-
-    def mean(self, heads: Heads) -> np.ndarray:
-        return self.link_function.mean(heads[0])
 
 
 class Registry(Mapping[str, type[Expert]]):

@@ -45,6 +45,9 @@ class Logistic(GLM):
         mean = self.link_function.mean(heads[0])
         return Derivatives((y - mean,), {(0, 0): self.unit_variance(mean)})
 
+    def predict(self, heads: Heads) -> np.ndarray:
+        return np.stack([self.link_function.mean(-heads[0]), self.link_function.mean(heads[0])])
+
     def variance(self, heads: Heads) -> np.ndarray:
         return self.unit_variance(self.mean(heads))
 

@@ -5,6 +5,8 @@ neither a ridge nor the fit depends on which class is numbered last: class logit
 ``contrast(n_classes) @ heads``.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from scipy.special import logsumexp, softmax
 
@@ -70,6 +72,9 @@ class Multinomial(Expert):
     def sample(self, heads: Heads, rng: np.random.Generator) -> np.ndarray:
         below = rng.random(heads[0].shape) > np.cumsum(self.mean(heads), axis=0)[:-1]
         return below.sum(axis=0).astype(float)
+
+    def location_coef(self, coefs: Sequence[np.ndarray]) -> np.ndarray:
+        return np.einsum("ca,akp->kcp", contrast(self.n_classes), np.stack(coefs))
 
     def start(self, y: np.ndarray, weight: np.ndarray) -> tuple[float, ...]:
         mass = np.bincount(y.astype(np.int64), weights=weight, minlength=self.n_classes) + 0.5

@@ -52,7 +52,7 @@ def predict_block(model: Model, params: Parameters, block: Block) -> Prediction:
     kernels.leaf_prior(gate, tree.parent, tree.leaves, path, prior)
     means: list[np.ndarray] = [np.empty(0)] * tree.n_leaves
     for group, heads in zip(model.groups, group_heads(model, eta), strict=True):
-        mean = group.shift + group.scale * group.family.mean(heads)
+        mean = group.shift + group.scale * group.family.predict(heads)
         by_expert = mean if mean.ndim == 2 else np.moveaxis(mean, 1, 0)
         for row, leaf in enumerate(group.leaves):
             means[leaf] = np.broadcast_to(by_expert[row], (*by_expert[row].shape[:-1], n_rows))

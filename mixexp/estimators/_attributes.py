@@ -1,0 +1,64 @@
+"""Learned attributes: coefficients in the user's units, and how the fit went."""
+
+from typing import Any
+
+import numpy as np
+
+from mixexp.em import Search
+from mixexp.estimators._build import Columns, FitState, raw_slots
+
+
+def set_fitted_attributes(estimator: Any, found: Search, columns: Columns) -> None:
+    """Set the learned attributes of an estimator from its state and its search."""
+    state: FitState = estimator._state
+    model, best = state.model, found.best
+    slots = raw_slots(state)
+    estimator.tree_ = model.tree
+    estimator.experts_ = _families(state)
+    estimator.n_parameters_ = model.n_parameters
+    gate = _with_columns(slots[0], model.designs[model.gate_design], columns.gate)
+    estimator.gate_intercept_, estimator.gate_coef_ = gate[:, 0], gate[:, 1:]
+    location = _collect(state, slots, "location")
+    estimator.intercept_, estimator.coef_ = location[..., 0], location[..., 1:]
+    if any(group.family.has_dispersion for group in model.groups):
+        estimator.dispersion_ = np.exp(_collect(state, slots, "dispersion")[:, 0])
+    estimator.log_likelihood_ = best.evaluation.stats.log_likelihood
+    estimator.penalized_log_likelihood_ = best.objective
+    estimator.history_ = np.array(best.history)
+    estimator.n_iter_ = best.n_iter
+    estimator.converged_ = best.is_converged
+    estimator.convergence_reason_ = best.reason
+    estimator.restarts_ = found.restarts
+    estimator.expert_features_, estimator.gate_features_ = columns
+
+
+def _families(state: FitState) -> list[Any]:
+    families: list[Any] = [None] * state.model.tree.n_leaves
+    for group in state.model.groups:
+        for leaf in group.leaves:
+            families[leaf] = group.family
+    return families
+
+
+def _with_columns(coef: np.ndarray, design: np.ndarray, columns: list[int]) -> np.ndarray:
+    """Spread coefficients of a constant gate over the features it was offered, as zeros."""
+    out = np.zeros((len(coef), 1 + len(columns)))
+    out[:, : len(design)] = coef
+    return out
+
+
+def _collect(state: FitState, slots: list[np.ndarray], kind: str) -> np.ndarray:
+    """Return the coefficients of the heads of one kind, in the order of the leaves.
+
+    One head per family gives (n_leaves, p); several are class logits, mapped to
+    (n_leaves, n_classes, p).
+    """
+    model = state.model
+    rows: list[np.ndarray] = [np.empty(0)] * model.tree.n_leaves
+    for g, group in enumerate(model.groups):
+        of_kind = [h for h, head in enumerate(group.family.heads) if head.kind == kind]
+        coefs = [slots[1 + model.slot_heads.index((g, h))] for h in of_kind]
+        by_expert = group.family.location_coef(coefs) if kind == "location" else coefs[0]
+        for row, leaf in enumerate(group.leaves):
+            rows[leaf] = by_expert[row]
+    return np.stack(rows)

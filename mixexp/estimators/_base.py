@@ -1,0 +1,405 @@
+"""What all four estimators share: fitting, and everything that is asked of gates and experts."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+from joblib import effective_n_jobs
+from sklearn.base import BaseEstimator
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
+
+from mixexp.data import cut_features, cut_rows, single_threaded_blas
+from mixexp.em import (
+    Problem,
+    Restart,
+    canonical_order,
+    reorder,
+    search,
+    start_params,
+)
+from mixexp.estimators._attributes import set_fitted_attributes
+from mixexp.estimators._build import (
+    Columns,
+    FitState,
+    build_problem,
+    resolve_families,
+    with_target,
+)
+from mixexp.estimators._diagnosis import warn_of_trouble
+from mixexp.estimators._init import given_start
+from mixexp.estimators._tables import coefficient_table, summarize
+from mixexp.estimators._validation import (
+    BOOLEAN,
+    N_JOBS,
+    VERBOSE,
+    Rule,
+    check_features,
+    check_parameters,
+    check_same_length,
+    check_weights,
+    one_of,
+    real,
+    select_columns,
+    whole,
+)
+from mixexp.gates import GATES
+from mixexp.model import Parameters, Penalty, Posterior, posterior_of_block, predict_block
+from mixexp.model._prediction import Prediction, row_stable_product
+from mixexp.tree import GatingTree
+
+_RULES: dict[str, Rule] = {
+    "gate": one_of(*GATES),
+    "alpha": real(0.0),
+    "gate_alpha": real(0.0),
+    "dispersion_prior": real(0.0),
+    "n_init": whole(1),
+    "max_iter": whole(1),
+    "tol": real(0.0),
+    "acceleration": one_of("auto", "none"),
+    "warm_start": BOOLEAN,
+    "n_jobs": N_JOBS,
+    "verbose": VERBOSE,
+}
+
+
+class MixtureOfExperts(BaseEstimator):
+    """Base of flat and hierarchical mixtures of experts."""
+
+    _families: ClassVar[tuple[str, ...]]
+
+    def __init__(
+        self,
+        *,
+        expert: Any,
+        gate: str,
+        expert_features: Any,
+        gate_features: Any,
+        alpha: float,
+        gate_alpha: float,
+        dispersion_prior: float,
+        n_init: int,
+        init: Any,
+        max_iter: int,
+        tol: float,
+        acceleration: str,
+        warm_start: bool,
+        random_state: Any,
+        n_jobs: int | None,
+        verbose: int,
+    ) -> None:
+        self.expert = expert
+        self.gate = gate
+        self.expert_features = expert_features
+        self.gate_features = gate_features
+        self.alpha = alpha
+        self.gate_alpha = gate_alpha
+        self.dispersion_prior = dispersion_prior
+        self.n_init = n_init
+        self.init = init
+        self.max_iter = max_iter
+        self.tol = tol
+        self.acceleration = acceleration
+        self.warm_start = warm_start
+        self.random_state = random_state
+        self.n_jobs = n_jobs
+        self.verbose = verbose
+
+    # What the subclasses add.
+
+    def _make_tree(self) -> GatingTree:
+        raise NotImplementedError
+
+    def _check_target(self, y: Any) -> np.ndarray:
+        """Return y as a one-dimensional array that is fit to learn from."""
+        raise NotImplementedError
+
+    def _learn_target(self, y: np.ndarray) -> None:
+        """Learn what is to be learned of y in rows with positive weight."""
+
+    def _encode_target(self, y: np.ndarray) -> np.ndarray:
+        """Return y as the float64 numbers that experts see."""
+        return y
+
+    def _expert_spec(self) -> Any:
+        """Return the ``expert`` parameter with defaults that depend on y filled in."""
+        return self.expert
+
+    # Fitting.
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> "MixtureOfExperts":
+        """Fit gates and experts by EM.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, n_features)
+            Numbers in any unit; NumPy array, or pandas or polars frame.
+        y : array-like of shape (n,)
+            Target.
+        sample_weight : array-like of shape (n,), default=None
+            Real-valued: weight 2 is the row twice, weight 0 the row absent.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError, TypeError
+            If a hyper-parameter or an argument is not as described; the message names it.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If the winning start stopped before the criterion was met.
+        RankDeficientWarning
+            If some coefficients are not determined by the data.
+        DegenerateExpertWarning
+            If an expert's dispersion is at its floor, or next to no rows are left to it.
+        SeparationWarning
+            If, without a ridge, a gate or a logistic expert separates its rows.
+        """
+        check_parameters(self, _RULES)
+        tree = self._make_tree()
+        X = check_features(self, X, reset=True)
+        if y is None:
+            raise ValueError(
+                f"{type(self).__name__} requires y to be passed, but the target y is None."
+            )
+        weight = check_weights(sample_weight, len(X))
+        y = self._check_target(y)
+        check_same_length(len(X), y)
+        rows = np.flatnonzero(weight > 0.0)
+        _check_enough_rows(len(rows), len(X), tree.n_leaves)
+        self._learn_target(y[rows])
+        target = self._encode_target(y[rows])
+        families = resolve_families(self._expert_spec(), tree.n_leaves, self._families)
+        columns = self._select_columns()
+        with single_threaded_blas():
+            self._fit_rows(X[rows], target, weight[rows], tree, families, columns, rows)
+        return self
+
+    def _select_columns(self) -> Columns:
+        names = getattr(self, "feature_names_in_", None)
+        p = self.n_features_in_
+        return Columns(
+            select_columns(self.expert_features, "expert_features", names, p),
+            select_columns(self.gate_features, "gate_features", names, p),
+        )
+
+    def _fit_rows(
+        self,
+        X: np.ndarray,
+        y: np.ndarray,
+        weight: np.ndarray,
+        tree: GatingTree,
+        families: Sequence[Any],
+        columns: Columns,
+        rows: np.ndarray,
+    ) -> None:
+        problem, pooled, scaling = build_problem(
+            X,
+            y,
+            weight,
+            tree=tree,
+            families=families,
+            gate=self.gate,
+            columns=columns,
+            penalty=Penalty(self.alpha, self.gate_alpha, self.dispersion_prior),
+            n_threads=effective_n_jobs(self.n_jobs),
+        )
+        previous = self if self.warm_start and hasattr(self, "_state") else None
+        init = self.init if previous is None else previous
+        given = given_start(init, problem, pooled, scaling, rows)
+        starts = self._named_starts(problem, pooled) if given is None else iter([given])
+        found = search(
+            problem,
+            starts,
+            max_iter=self.max_iter,
+            tol=self.tol,
+            use_newton=self.acceleration == "auto",
+            report=self._report,
+        )
+        params = found.best.evaluation.params
+        order = canonical_order(problem.model, params)
+        self._state = FitState(problem.model, reorder(problem.model, params, order), scaling)
+        set_fitted_attributes(self, found, columns)
+        warn_of_trouble(self, problem, found.best, order)
+
+    def _named_starts(
+        self, problem: Problem, pooled: Parameters
+    ) -> Iterator[tuple[str, Parameters]]:
+        n_init = int(self.n_init) if problem.model.tree.n_leaves > 1 else 1
+        # Drawn all at once, so that the first m of more starts are those of m starts.
+        seeds = check_random_state(self.random_state).randint(np.iinfo(np.int32).max, size=n_init)
+        for number, seed in enumerate(seeds):
+            rng = np.random.default_rng(seed)
+            name = f"{self.init} {number}"
+            yield name, start_params(problem, pooled, self.init, number, rng)
+
+    def _report(self, restart: Restart) -> None:
+        if self.verbose:
+            print(
+                f"{type(self).__name__}: start {restart.start}: log-likelihood "
+                f"{restart.log_likelihood:.6g} after {restart.n_iter} iterations; {restart.reason}"
+            )
+
+    # What gates and experts say.
+
+    def _predictions(self, X: Any) -> Iterator[Prediction]:
+        check_is_fitted(self)
+        X = check_features(self, X, reset=False)
+        state: FitState = self._state
+        for block in cut_features(X, state.scaling):
+            yield predict_block(state.model, state.params, block)
+
+    def _posteriors(self, X: Any, y: Any) -> Iterator[Posterior]:
+        check_is_fitted(self)
+        X = check_features(self, X, reset=False)
+        target = self._encode_target(self._check_target(y))
+        check_same_length(len(X), target)
+        state: FitState = self._state
+        blocks = cut_features(X, state.scaling)
+        for block, rows in zip(blocks, cut_rows(len(X)), strict=True):
+            known = with_target(state.model, block, target[rows])
+            yield posterior_of_block(state.model, state.params, known, row_stable_product)
+
+    def gate_proba(self, X: Any) -> np.ndarray:
+        """Return the probability of each expert before y is seen.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n, n_experts)
+            Rows sum to one. In a tree, products of gates along each path.
+        """
+        return np.concatenate([block.prior.T for block in self._predictions(X)])
+
+    def responsibilities(self, X: Any, y: Any) -> np.ndarray:
+        """Return the probability of each expert after y is seen.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, n_features)
+        y : array-like of shape (n,)
+
+        Returns
+        -------
+        ndarray of shape (n, n_experts)
+            Rows sum to one. A row that no expert explains keeps the gate's probabilities.
+        """
+        return np.concatenate(
+            [found.node_resp[self.tree_.leaves].T for found in self._posteriors(X, y)]
+        )
+
+    def predict_expert(self, X: Any, y: Any = None) -> np.ndarray:
+        """Return the most probable expert of each row, by the gate or, given y, posterior.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, n_features)
+        y : array-like of shape (n,), default=None
+
+        Returns
+        -------
+        ndarray of shape (n,), int
+        """
+        proba = self.gate_proba(X) if y is None else self.responsibilities(X, y)
+        return proba.argmax(axis=1)
+
+    def predict_experts(self, X: Any) -> np.ndarray:
+        """Return what each expert predicts, whoever is responsible.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n, n_experts) or (n, n_experts, n_classes)
+            Means in the unit of y; class probabilities for classifiers.
+        """
+        return np.concatenate([np.moveaxis(b.mean, -1, 0) for b in self._predictions(X)])
+
+    def log_density(self, X: Any, y: Any) -> np.ndarray:
+        """Return the log density of each y given its x, natural log.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, n_features)
+        y : array-like of shape (n,)
+
+        Returns
+        -------
+        ndarray of shape (n,)
+            Per unit of y; log probability for classifiers.
+        """
+        return np.concatenate([found.log_density for found in self._posteriors(X, y)])
+
+    # Criteria.
+
+    def log_likelihood(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Return the sum of weighted log densities.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, n_features)
+        y : array-like of shape (n,)
+        sample_weight : array-like of shape (n,), default=None
+        """
+        log_density = self.log_density(X, y)
+        weight = check_weights(sample_weight, len(log_density))
+        return float(weight @ log_density)
+
+    def aic(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Return Akaike's criterion, ``-2 log-likelihood + 2 n_parameters_``; lower is better."""
+        return -2.0 * self.log_likelihood(X, y, sample_weight) + 2.0 * self.n_parameters_
+
+    def bic(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Return Schwarz's criterion, ``-2 log-likelihood + n_parameters_ * log(n)``.
+
+        Lower is better; n is the sum of weights.
+        """
+        log_density = self.log_density(X, y)
+        weight = check_weights(sample_weight, len(log_density))
+        return float(-2.0 * weight @ log_density + self.n_parameters_ * np.log(weight.sum()))
+
+    def icl(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Return the integrated completed likelihood criterion; lower is better.
+
+        ``bic - 2 * sum_i w_i log(largest responsibility of row i)``: BIC of the
+        log-likelihood that counts each row under its most probable expert alone
+        (Biernacki, Celeux & Govaert 2000, eq. 8).
+        """
+        largest = self.responsibilities(X, y).max(axis=1)
+        weight = check_weights(sample_weight, len(largest))
+        return self.bic(X, y, sample_weight) - 2.0 * float(weight @ np.log(largest))
+
+    # Reading a fit.
+
+    def coef_table(self) -> Any:
+        """Return all coefficients, one per row, for features and y in their own units.
+
+        Returns
+        -------
+        pandas.DataFrame, or Table without pandas
+            Columns "part" ("expert" or "gate"), "unit" (which), "term" and "estimate".
+        """
+        check_is_fitted(self)
+        return coefficient_table(self).to_frame()
+
+    def summary(self) -> str:
+        """Return the fit in words and tables: criteria, experts, gates."""
+        check_is_fitted(self)
+        return summarize(self)
+
+
+def _check_enough_rows(n_weighted: int, n: int, n_experts: int) -> None:
+    if n_weighted < n_experts:
+        raise ValueError(
+            f"Found n_samples={n} ({n_weighted} with positive weight), fewer than the "
+            f"n_experts={n_experts} experts; give more rows or ask for fewer experts."
+        )

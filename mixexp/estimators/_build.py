@@ -1,0 +1,232 @@
+"""From hyper-parameters and arrays to the problem that EM solves, and back to raw units."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from mixexp.data import Block, Scaling, cut_rows, weighted_scaling
+from mixexp.em import Problem, pooled_params
+from mixexp.experts import FAMILIES, Expert
+from mixexp.gates import GATES
+from mixexp.model import ExpertGroup, Model, Parameters, Penalty
+from mixexp.tree import GatingTree
+
+# The pooled residual variance that anchors the prior is not taken below this share of y's
+# variance: one linear model that fits to rounding says nothing about noise.
+_SMALLEST_ANCHOR = 1e-6
+# A constant y has no scale of its own; its digits end about here.
+_CONSTANT_SCALE = 1e-8
+
+
+class Columns(NamedTuple):
+    """Columns of X that each part of the model looks at."""
+
+    expert: list[int]
+    gate: list[int]
+
+
+class FitState(NamedTuple):
+    """All that prediction needs.
+
+    Parameters
+    ----------
+    model : Model
+    params : Parameters
+        For standardised features.
+    scaling : Scaling
+    """
+
+    model: Model
+    params: Parameters
+    scaling: Scaling
+
+
+def resolve_families(expert: Any, n_leaves: int, allowed: Sequence[str]) -> list[Expert]:
+    """Return one family per leaf from names, instances, or a list of these.
+
+    Raises
+    ------
+    ValueError
+        If a name is unknown or not allowed here, or the list has not one entry per leaf.
+    """
+    entries = list(expert) if isinstance(expert, list | tuple) else [expert] * n_leaves
+    if len(entries) != n_leaves:
+        raise ValueError(
+            f"The 'expert' parameter lists {len(entries)} experts, but the model has {n_leaves}; "
+            "give one per expert, left to right."
+        )
+    return [_resolve_family(entry, allowed) for entry in entries]
+
+
+def _resolve_family(entry: Any, allowed: Sequence[str]) -> Expert:
+    name = entry if isinstance(entry, str) else getattr(entry, "name", None)
+    if name not in allowed:
+        raise ValueError(
+            f"The 'expert' parameter must be one of {sorted(allowed)}, an expert object of such "
+            f"a family, or a list of these. Got {entry!r} instead."
+        )
+    return FAMILIES[entry]() if isinstance(entry, str) else entry
+
+
+def build_problem(
+    X: np.ndarray,
+    y: np.ndarray,
+    weight: np.ndarray,
+    *,
+    tree: GatingTree,
+    families: Sequence[Expert],
+    gate: str,
+    columns: Columns,
+    penalty: Penalty,
+    n_threads: int,
+) -> tuple[Problem, Parameters, Scaling]:
+    """Standardise the data, anchor the dispersions and lay out the model.
+
+    Returns
+    -------
+    problem : Problem
+    pooled : Parameters
+        One expert of each family fitted to all rows, copied to every leaf.
+    scaling : Scaling
+    """
+    scaling = weighted_scaling(X, weight)
+    designs: list[np.ndarray] = []
+    gate_columns = np.array(GATES[gate].columns([1 + c for c in columns.gate]))
+    gate_design = _position(designs, gate_columns)
+    location = np.array([0, *(1 + c for c in columns.expert)])
+    target = weighted_scaling(y[:, None], weight)
+    groups = tuple(
+        _group(family, leaves, location, designs, target)
+        for family, leaves in _distinct_families(families)
+    )
+    model = Model(tree, groups, tuple(designs), gate_design, penalty)
+    blocks = _blocks(model, scaling, X, y, weight)
+    pooled = pooled_params(Problem(model, blocks, n_threads))
+    model, pooled = _anchor(model, pooled)
+    problem = Problem(model, _with_targets(model, blocks, y), n_threads)
+    return problem, pooled, scaling
+
+
+def _distinct_families(families: Sequence[Expert]) -> list[tuple[Expert, np.ndarray]]:
+    """Collect the leaves of equal families, in the order of their first leaf."""
+    keys = [repr((type(family).__name__, family.get_params())) for family in families]
+    return [
+        (families[keys.index(key)], np.flatnonzero([other == key for other in keys]))
+        for key in dict.fromkeys(keys)
+    ]
+
+
+def _position(designs: list[np.ndarray], columns: np.ndarray) -> int:
+    """Return where a design stands in the list, appended if it is new."""
+    for position, known in enumerate(designs):
+        if np.array_equal(known, columns):
+            return position
+    designs.append(columns)
+    return len(designs) - 1
+
+
+def _group(
+    family: Expert,
+    leaves: np.ndarray,
+    location: np.ndarray,
+    designs: list[np.ndarray],
+    target: Scaling,
+) -> ExpertGroup:
+    by_kind = {"location": location, "dispersion": np.array([0]), "shape": np.array([0])}
+    head_designs = tuple(_position(designs, by_kind[head.kind]) for head in family.heads)
+    if not family.is_location_scale:
+        return ExpertGroup(family, leaves, head_designs)
+    center, scale = float(target.center[0]), float(target.scale[0])
+    if target.is_constant[0]:
+        scale = _CONSTANT_SCALE * (abs(center) or 1.0)
+    return ExpertGroup(family, leaves, head_designs, center, scale)
+
+
+def _blocks(
+    model: Model, scaling: Scaling, X: np.ndarray, y: np.ndarray, weight: np.ndarray
+) -> list[Block]:
+    blocks = [Block(scaling.standardize(X[rows]), weight[rows]) for rows in cut_rows(len(y))]
+    return _with_targets(model, blocks, y)
+
+
+def _with_targets(model: Model, blocks: Sequence[Block], y: np.ndarray) -> list[Block]:
+    return [
+        with_target(model, block, y[rows])
+        for block, rows in zip(blocks, cut_rows(len(y)), strict=True)
+    ]
+
+
+def with_target(model: Model, block: Block, y: np.ndarray) -> Block:
+    """Return the block with y as each family sees it."""
+    targets = tuple(group.target(y) for group in model.groups)
+    bases = tuple(group.base(target) for group, target in zip(model.groups, targets, strict=True))
+    return block._replace(targets=targets, bases=bases)
+
+
+def _anchor(model: Model, pooled: Parameters) -> tuple[Model, Parameters]:
+    """Make the pooled dispersion the unit of location-scale families, and every prior's anchor."""
+    groups, experts = [], []
+    for group, heads in zip(model.groups, pooled.experts, strict=True):
+        moved, coefs = group, list(heads)
+        for h, head in enumerate(group.family.heads):
+            if head.kind != "dispersion":
+                continue
+            log_pooled = float(heads[h][0, 0])
+            if group.family.is_location_scale:
+                unit = float(np.exp(0.5 * max(log_pooled, np.log(_SMALLEST_ANCHOR))))
+                moved = group._replace(scale=group.scale * unit)
+                coefs = _in_units(group.family, coefs, unit)
+            else:
+                moved = group._replace(log_anchor=log_pooled)
+        groups.append(moved)
+        experts.append(tuple(coefs))
+    anchored = Model(model.tree, tuple(groups), model.designs, model.gate_design, model.penalty)
+    return anchored, Parameters(pooled.gate, tuple(experts))
+
+
+def _in_units(family: Expert, heads: Sequence[np.ndarray], unit: float) -> list[np.ndarray]:
+    """Return the coefficients of a location-scale family after y is divided by a unit."""
+    out = []
+    for head, coef in zip(family.heads, heads, strict=True):
+        moved = coef.copy()
+        if head.kind == "location":
+            moved /= unit
+        elif head.kind == "dispersion":  # log of a squared scale
+            moved[:, 0] -= 2.0 * np.log(unit)
+        out.append(moved)
+    return out
+
+
+def raw_slots(state: FitState) -> list[np.ndarray]:
+    """Return the coefficients for raw features and y in its own unit, slot by slot."""
+    model, slots = state.model, state.model.slots(state.params)
+    out = [state.scaling.unstandardize(slots[0], model.designs[model.gate_design])]
+    for (g, h), coef in zip(model.slot_heads, slots[1:], strict=True):
+        group = model.groups[g]
+        raw = state.scaling.unstandardize(coef, model.designs[group.designs[h]])
+        out.append(_rescale_head(group, h, raw, group.scale, group.shift))
+    return out
+
+
+def standard_params(model: Model, scaling: Scaling, slots: Sequence[np.ndarray]) -> Parameters:
+    """Return parameters for standardised features from raw coefficients: undo `raw_slots`."""
+    out = [scaling.restandardize(slots[0], model.designs[model.gate_design])]
+    for (g, h), coef in zip(model.slot_heads, slots[1:], strict=True):
+        group = model.groups[g]
+        moved = _rescale_head(group, h, coef, 1.0 / group.scale, -group.shift / group.scale)
+        out.append(scaling.restandardize(moved, model.designs[group.designs[h]]))
+    return model.from_slots(out)
+
+
+def _rescale_head(
+    group: ExpertGroup, h: int, coef: np.ndarray, scale: float, shift: float
+) -> np.ndarray:
+    """Return a head's coefficients for ``shift + scale * y``."""
+    kind, out = group.family.heads[h].kind, coef.copy()
+    if kind == "location":
+        out *= scale
+        out[:, 0] += shift
+    elif kind == "dispersion" and group.family.is_location_scale:
+        out[:, 0] += 2.0 * np.log(scale)
+    return out

@@ -1,0 +1,266 @@
+"""Flat and hierarchical mixtures of experts for classes."""
+
+from typing import Any
+
+import numpy as np
+from sklearn.base import ClassifierMixin, clone
+from sklearn.utils import assert_all_finite, column_or_1d
+from sklearn.utils.multiclass import check_classification_targets
+
+from mixexp.estimators._base import MixtureOfExperts
+from mixexp.estimators._docs import shared_docs
+from mixexp.estimators._validation import check_parameters, refuse_oddities, whole
+from mixexp.experts import FAMILIES
+from mixexp.tree import GatingTree
+
+
+def _expert_for_classes(entry: Any, n_classes: int) -> Any:
+    """Return the family for a number of classes, from a name or an expert object."""
+    if isinstance(entry, str) and entry == "auto":
+        entry = "logistic" if n_classes == 2 else "multinomial"
+    if isinstance(entry, str) and entry in FAMILIES:
+        entry = FAMILIES[entry]()
+    if getattr(entry, "target", None) == "binary" and n_classes > 2:
+        raise ValueError(
+            f"The 'expert' parameter is {entry.name!r}, which is for two classes, but y has "
+            f"{n_classes}; use 'multinomial' or 'auto'."
+        )
+    if getattr(entry, "target", None) == "classes":
+        return clone(entry).set_params(n_classes=n_classes)
+    return entry
+
+
+class _Classifier(ClassifierMixin, MixtureOfExperts):
+    """What the two classifiers share."""
+
+    _families = tuple(name for name, family in FAMILIES.items() if family.target != "regression")
+
+    def _check_target(self, y: Any) -> np.ndarray:
+        refuse_oddities(y, "y")
+        labels = column_or_1d(y, warn=True)
+        assert_all_finite(labels, input_name="y")
+        check_classification_targets(labels)
+        return labels
+
+    def _learn_target(self, y: np.ndarray) -> None:
+        self.classes_ = np.unique(y)
+        if len(self.classes_) < 2:
+            raise ValueError(
+                f"y has only one class, {self.classes_[0]!r}; a classifier needs at least two."
+            )
+
+    def _encode_target(self, y: np.ndarray) -> np.ndarray:
+        labels = y
+        is_known = np.isin(labels, self.classes_)
+        if not is_known.all():
+            row = int(np.argmin(is_known))
+            raise ValueError(
+                f"y holds class {labels[row]!r} at row {row}, which was not there in fit; "
+                f"expected one of {list(self.classes_)}."
+            )
+        return np.searchsorted(self.classes_, labels).astype(np.float64)
+
+    def _expert_spec(self) -> Any:
+        n_classes = len(self.classes_)
+        if isinstance(self.expert, list | tuple):
+            return [_expert_for_classes(entry, n_classes) for entry in self.expert]
+        return _expert_for_classes(self.expert, n_classes)
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Return class probabilities: experts' probabilities weighted by the gate.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n, n_classes)
+            In the order of ``classes_``; rows sum to one.
+        """
+        return np.concatenate([block.mixture_mean().T for block in self._predictions(X)])
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Return the most probable class of each row.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n,)
+        """
+        best = self.predict_proba(X).argmax(axis=1)
+        return self.classes_[best]
+
+
+@shared_docs
+class MoEClassifier(_Classifier):
+    """Mixture of experts for classification, fitted by EM.
+
+    A softmax gate hands each row to one of several (multinomial) logistic regressions.
+
+    Parameters
+    ----------
+    n_experts : int, default=3
+        Number of experts.
+    expert : str, Expert, or list of these, default="auto"
+        Family of the experts: "logistic" for two classes, "multinomial" for any number;
+        "auto" chooses between them by the number of classes.
+    <PARAMETERS>
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+    coef_ : ndarray of shape (n_experts, n_features) or (n_experts, n_classes, n_features)
+        Slopes of the log-odds of the second class, or of each class's logit; class logits
+        sum to zero. Experts are sorted by their first log-odds at the mean of the features.
+    intercept_ : ndarray of shape (n_experts,) or (n_experts, n_classes)
+    <ATTRIBUTES>
+
+    Notes
+    -----
+    <NOTES>
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mixexp import MoEClassifier
+    >>> x = np.linspace(-2.0, 2.0, 400)[:, None]
+    >>> y = np.where(np.abs(x[:, 0]) > 1.0, "outside", "inside")
+    >>> model = MoEClassifier(n_experts=2, random_state=0).fit(x, y)
+    >>> model.predict([[-1.5], [0.0], [1.5]])
+    array(['outside', 'inside', 'outside'], dtype='<U7')
+    """
+
+    def __init__(
+        self,
+        n_experts: int = 3,
+        *,
+        expert: Any = "auto",
+        gate: str = "softmax",
+        expert_features: Any = None,
+        gate_features: Any = None,
+        alpha: float = 1.0,
+        gate_alpha: float = 1.0,
+        dispersion_prior: float = 1.0,
+        n_init: int = 10,
+        init: Any = "auto",
+        max_iter: int = 500,
+        tol: float = 1e-8,
+        acceleration: str = "auto",
+        warm_start: bool = False,
+        random_state: Any = None,
+        n_jobs: int | None = None,
+        verbose: int = 0,
+    ) -> None:
+        self.n_experts = n_experts
+        super().__init__(
+            expert=expert,
+            gate=gate,
+            expert_features=expert_features,
+            gate_features=gate_features,
+            alpha=alpha,
+            gate_alpha=gate_alpha,
+            dispersion_prior=dispersion_prior,
+            n_init=n_init,
+            init=init,
+            max_iter=max_iter,
+            tol=tol,
+            acceleration=acceleration,
+            warm_start=warm_start,
+            random_state=random_state,
+            n_jobs=n_jobs,
+            verbose=verbose,
+        )
+
+    def _make_tree(self) -> GatingTree:
+        check_parameters(self, {"n_experts": whole(1)})
+        return GatingTree.flat(int(self.n_experts))
+
+
+@shared_docs
+class HMEClassifier(_Classifier):
+    """Hierarchical mixture of experts for classification, fitted by EM.
+
+    A tree of softmax gates hands each row to one of several (multinomial) logistic regressions
+    at its leaves.
+
+    Parameters
+    ----------
+    tree : tuple of int or nested list, default=(2, 2)
+        Branching factors from the root down, or a nested list in which 1 stands for an
+        expert: ``[[1, 1], 1]`` is a gate over two experts beside a third expert.
+    expert : str, Expert, or list of these, default="auto"
+        Family of the experts: "logistic" for two classes, "multinomial" for any number;
+        "auto" chooses between them by the number of classes.
+    <PARAMETERS>
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+    coef_ : ndarray of shape (n_experts, n_features) or (n_experts, n_classes, n_features)
+        Slopes of the log-odds of the second class, or of each class's logit; class logits
+        sum to zero. Experts are sorted by their first log-odds at the mean of the features.
+    intercept_ : ndarray of shape (n_experts,) or (n_experts, n_classes)
+    <ATTRIBUTES>
+
+    Notes
+    -----
+    <NOTES>
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mixexp import HMEClassifier
+    >>> x = np.linspace(-2.0, 2.0, 400)[:, None]
+    >>> y = np.where(np.abs(x[:, 0]) > 1.0, "outside", "inside")
+    >>> model = HMEClassifier(tree=(2, 2), random_state=0).fit(x, y)
+    >>> model.predict([[-1.5], [0.0], [1.5]])
+    array(['outside', 'inside', 'outside'], dtype='<U7')
+    """
+
+    def __init__(
+        self,
+        tree: Any = (2, 2),
+        *,
+        expert: Any = "auto",
+        gate: str = "softmax",
+        expert_features: Any = None,
+        gate_features: Any = None,
+        alpha: float = 1.0,
+        gate_alpha: float = 1.0,
+        dispersion_prior: float = 1.0,
+        n_init: int = 10,
+        init: Any = "auto",
+        max_iter: int = 500,
+        tol: float = 1e-8,
+        acceleration: str = "auto",
+        warm_start: bool = False,
+        random_state: Any = None,
+        n_jobs: int | None = None,
+        verbose: int = 0,
+    ) -> None:
+        self.tree = tree
+        super().__init__(
+            expert=expert,
+            gate=gate,
+            expert_features=expert_features,
+            gate_features=gate_features,
+            alpha=alpha,
+            gate_alpha=gate_alpha,
+            dispersion_prior=dispersion_prior,
+            n_init=n_init,
+            init=init,
+            max_iter=max_iter,
+            tol=tol,
+            acceleration=acceleration,
+            warm_start=warm_start,
+            random_state=random_state,
+            n_jobs=n_jobs,
+            verbose=verbose,
+        )
+
+    def _make_tree(self) -> GatingTree:
+        return GatingTree.from_spec(self.tree)

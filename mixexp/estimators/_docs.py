@@ -1,0 +1,100 @@
+"""The parts of the estimators' docstrings that are the same for all four."""
+
+from typing import TypeVar
+
+Class = TypeVar("Class", bound=type)
+
+_PARAMETERS = """gate : {"softmax", "constant"}, default="softmax"
+        How rows are handed to experts: by a multinomial logit of the gate's features, or in
+        proportions that are the same everywhere (a mixture of regressions).
+    expert_features : list of str or int, default=None
+        Names or numbers of the columns that the experts look at; None for all.
+    gate_features : list of str or int, default=None
+        The same for the gates. An empty list makes the gate constant.
+    alpha : float, default=1.0
+        Ridge on the experts' slopes, for standardised features (and y in units of the pooled
+        residual standard deviation where it has a unit); intercepts are free. As in `Ridge`
+        and `LogisticRegression(C=1 / alpha)` it is absolute: it fades as rows are added.
+    gate_alpha : float, default=1.0
+        Ridge on the gates' slopes, for standardised features and logits that sum to zero over
+        siblings. Keeps a gate finite that separates its rows perfectly.
+    dispersion_prior : float, default=1.0
+        Prior on the experts' dispersions, in pseudo-rows with the pooled residual variance.
+        Keeps an expert from collapsing onto a few rows.
+    n_init : int, default=10
+        Number of starts; the fit with the highest penalised log-likelihood is kept.
+    init : str, array or estimator, default="auto"
+        Where EM starts. "hyperplane": rows are cut at quantiles along random directions in the
+        space of features and residuals; "residual": along residuals of one pooled expert;
+        "auto": the first start by residuals, the others by hyperplanes. Or one start of the
+        user's: labels of shape (n,) in 0, ..., n_experts - 1 (softened to 0.9 for the row's
+        own expert), responsibilities of shape (n, n_experts), or a fitted estimator with the
+        same experts, gates and features, from whose coefficients EM goes on.
+    max_iter : int, default=500
+        Most iterations per start.
+    tol : float, default=1e-8
+        EM stops when the gain still to be had, estimated from its progress and from the
+        gradient, is below ``tol * (1 + |penalised log-likelihood|)``.
+    acceleration : {"auto", "none"}, default="auto"
+        "auto" finishes with Newton's method on the log-likelihood itself once EM is near an
+        optimum; "none" is plain EM.
+    warm_start : bool, default=False
+        Whether ``fit`` goes on from the previous fit's coefficients, if there is one.
+    random_state : int, RandomState instance or None, default=None
+        Seed of the random starts.
+    n_jobs : int, default=None
+        Threads over blocks of rows. Results have the same bits for any number.
+    verbose : int, default=0
+        1 prints a line per start."""
+
+_ATTRIBUTES = """gate_coef_ : ndarray of shape (n_nodes - 1, n_gate_features)
+        Slopes of the gate logits per unit of each feature, one row per edge of the tree (per
+        expert in a flat model); rows of siblings sum to zero.
+    gate_intercept_ : ndarray of shape (n_nodes - 1,)
+    log_likelihood_ : float
+        Sum over rows of weight times log density of y given x, natural log, unpenalised.
+    penalized_log_likelihood_ : float
+        What was maximised: ``log_likelihood_`` plus the penalty, see Notes.
+    history_ : ndarray of shape (n_iter_ + 1,)
+        Penalised log-likelihood at the start and after every iteration; never falls.
+    n_iter_ : int
+        Iterations of the winning start.
+    converged_ : bool
+        Whether the winning start met the criterion.
+    convergence_reason_ : str
+        Which, or why not.
+    restarts_ : list of Restart
+        Start, log_likelihood, objective, n_iter, converged and reason of every start.
+    n_parameters_ : int
+        Free parameters, for information criteria.
+    tree_ : GatingTree
+    experts_ : list of Expert
+        The family of each expert.
+    n_features_in_ : int
+    feature_names_in_ : ndarray of str
+        If X had column names."""
+
+_NOTES = """What is maximised is the penalised log-likelihood
+    ``sum_i w_i log p(y_i | x_i) - 1/2 alpha |b|**2 - 1/2 gate_alpha |g|**2
+    - 1/2 dispersion_prior * sum_k (log d_k + 1 / d_k - 1)``
+    with b and g the slopes of experts and gates for standardised features and d_k an expert's
+    dispersion over the pooled one. ``alpha=0, gate_alpha=0, dispersion_prior=0`` is plain
+    maximum likelihood, which is unbounded where an expert can fit some rows exactly; floors
+    keep it finite.
+
+    An iteration costs O(n * K * p**2) for K experts and p features; nothing of size
+    n * K * p is stored.
+
+    References
+    ----------
+    Jacobs, Jordan, Nowlan & Hinton (1991), Adaptive mixtures of local experts.
+    Jordan & Jacobs (1994), Hierarchical mixtures of experts and the EM algorithm."""
+
+
+def shared_docs(cls: Class) -> Class:
+    """Fill the placeholders of an estimator's docstring."""
+    doc = cls.__doc__ or ""
+    for name, text in (("PARAMETERS", _PARAMETERS), ("ATTRIBUTES", _ATTRIBUTES), ("NOTES", _NOTES)):
+        doc = doc.replace(f"<{name}>", text)
+    cls.__doc__ = doc
+    return cls

@@ -1,0 +1,94 @@
+"""Starts that a user hands in: labels, responsibilities or a fitted estimator."""
+
+from typing import Any
+
+import numpy as np
+
+from mixexp.data import Scaling
+from mixexp.em import STARTS, Problem, params_from_responsibilities, soften
+from mixexp.estimators._build import raw_slots, standard_params
+from mixexp.model import Model, Parameters
+
+
+def given_start(
+    init: Any, problem: Problem, pooled: Parameters, scaling: Scaling, rows: np.ndarray
+) -> tuple[str, Parameters] | None:
+    """Return the user's start with a name for it, or None if ``init`` names a strategy.
+
+    Parameters
+    ----------
+    init : str, array-like or fitted estimator
+    problem : Problem
+    pooled : Parameters
+    scaling : Scaling
+    rows : ndarray of int
+        Rows of the user's X that have positive weight.
+
+    Raises
+    ------
+    ValueError
+        If it is none of these, or does not fit the model.
+    """
+    if isinstance(init, str):
+        if init not in STARTS:
+            raise ValueError(
+                f"The 'init' parameter must be one of {sorted(STARTS)}, labels of shape (n,), "
+                f"responsibilities of shape (n, n_experts) or a fitted estimator. Got {init!r}."
+            )
+        return None
+    if hasattr(init, "get_params"):
+        return "estimator", _params_of_estimator(init, problem.model, scaling)
+    resp = _given_responsibilities(init, problem.model.tree.n_leaves, rows)
+    name = "labels" if np.ndim(init) == 1 else "responsibilities"
+    return name, params_from_responsibilities(problem, pooled, resp)
+
+
+def _params_of_estimator(init: Any, model: Model, scaling: Scaling) -> Parameters:
+    state = getattr(init, "_state", None)
+    if state is None:
+        raise ValueError(f"The 'init' parameter is an estimator that is not fitted: {init!r}.")
+    if _layout(state.model) != _layout(model):
+        raise ValueError(
+            "The 'init' parameter is an estimator with other experts, gates or features: it has "
+            f"tree {state.model.tree.to_nested()} and coefficients {state.model.slot_shapes}, "
+            f"this one tree {model.tree.to_nested()} and {model.slot_shapes}."
+        )
+    return standard_params(model, scaling, raw_slots(state))
+
+
+def _layout(model: Model) -> tuple[Any, ...]:
+    families = [(type(g.family).__name__, tuple(g.leaves), g.designs) for g in model.groups]
+    designs = [tuple(columns) for columns in model.designs]
+    return model.tree.to_nested(), families, designs, model.gate_design
+
+
+def _given_responsibilities(init: Any, n_leaves: int, rows: np.ndarray) -> np.ndarray:
+    """Return responsibilities of the weighted rows, shape (n_leaves, n_rows)."""
+    given = np.asarray(init)
+    if given.dtype.kind not in "biuf" or given.ndim not in (1, 2):
+        raise ValueError(
+            f"The 'init' parameter must be a name, labels, responsibilities or a fitted "
+            f"estimator. Got {type(init).__name__} of dtype {given.dtype}, shape {given.shape}."
+        )
+    if len(given) <= rows[-1]:
+        raise ValueError(f"The 'init' parameter has {len(given)} rows, fewer than X.")
+    if given.ndim == 1:
+        labels = given[rows]
+        if not np.all(np.isin(labels, np.arange(n_leaves))):
+            raise ValueError(
+                f"The 'init' parameter holds labels outside of 0, ..., {n_leaves - 1}; "
+                f"found {labels.min()} to {labels.max()}."
+            )
+        return soften(labels.astype(np.int64), n_leaves)
+    resp = given[rows].astype(np.float64).T
+    if len(resp) != n_leaves:
+        raise ValueError(
+            f"The 'init' parameter has shape {given.shape}; expected (n, {n_leaves}), one column "
+            "of responsibilities per expert."
+        )
+    if not np.all(resp >= 0.0) or not np.allclose(resp.sum(axis=0), 1.0, atol=1e-6):
+        raise ValueError(
+            "The 'init' parameter must have responsibilities that are non-negative and sum to "
+            "one in every row; got rows that do not."
+        )
+    return resp

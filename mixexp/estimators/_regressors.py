@@ -1,0 +1,208 @@
+"""Flat and hierarchical mixtures of experts for a real target."""
+
+from typing import Any
+
+import numpy as np
+from sklearn.base import RegressorMixin
+from sklearn.utils import column_or_1d
+
+from mixexp.estimators._base import MixtureOfExperts
+from mixexp.estimators._docs import shared_docs
+from mixexp.estimators._validation import check_parameters, check_real_target, whole
+from mixexp.experts import FAMILIES
+from mixexp.tree import GatingTree
+
+
+class _Regressor(RegressorMixin, MixtureOfExperts):
+    """What the two regressors share."""
+
+    _families = tuple(name for name, family in FAMILIES.items() if family.target == "regression")
+
+    def _check_target(self, y: Any) -> np.ndarray:
+        return column_or_1d(check_real_target(y), warn=True)
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Return the mean of y given x: experts' means weighted by the gate.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n,)
+            In the unit of y.
+        """
+        return np.concatenate([block.mixture_mean() for block in self._predictions(X)])
+
+
+@shared_docs
+class MoERegressor(_Regressor):
+    """Mixture of experts for regression, fitted by EM.
+
+    A softmax gate hands each row to one of several linear models, each with a variance of its
+    own; the mixture predicts the whole conditional density of y.
+
+    Parameters
+    ----------
+    n_experts : int, default=3
+        Number of experts.
+    expert : str, Expert, or list of these, default="gaussian"
+        Family of the experts; a list gives one per expert, from left to right.
+    <PARAMETERS>
+
+    Attributes
+    ----------
+    coef_ : ndarray of shape (n_experts, n_expert_features)
+        Slopes of each expert, in units of y per unit of the feature. Experts are sorted by
+        their prediction at the mean of the features, within what the tree allows.
+    intercept_ : ndarray of shape (n_experts,)
+    dispersion_ : ndarray of shape (n_experts,)
+        Dispersion of each expert; for Gaussian experts the variance, in squared units of y.
+    <ATTRIBUTES>
+
+    Notes
+    -----
+    <NOTES>
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mixexp import MoERegressor
+    >>> x = np.linspace(-1.0, 1.0, 200)[:, None]
+    >>> y = np.abs(x[:, 0]) + 0.05 * np.sin(50.0 * x[:, 0])
+    >>> model = MoERegressor(n_experts=2, random_state=0).fit(x, y)
+    >>> model.predict([[-0.5], [0.5]]).round(1)
+    array([0.5, 0.5])
+    """
+
+    def __init__(
+        self,
+        n_experts: int = 3,
+        *,
+        expert: Any = "gaussian",
+        gate: str = "softmax",
+        expert_features: Any = None,
+        gate_features: Any = None,
+        alpha: float = 1.0,
+        gate_alpha: float = 1.0,
+        dispersion_prior: float = 1.0,
+        n_init: int = 10,
+        init: Any = "auto",
+        max_iter: int = 500,
+        tol: float = 1e-8,
+        acceleration: str = "auto",
+        warm_start: bool = False,
+        random_state: Any = None,
+        n_jobs: int | None = None,
+        verbose: int = 0,
+    ) -> None:
+        self.n_experts = n_experts
+        super().__init__(
+            expert=expert,
+            gate=gate,
+            expert_features=expert_features,
+            gate_features=gate_features,
+            alpha=alpha,
+            gate_alpha=gate_alpha,
+            dispersion_prior=dispersion_prior,
+            n_init=n_init,
+            init=init,
+            max_iter=max_iter,
+            tol=tol,
+            acceleration=acceleration,
+            warm_start=warm_start,
+            random_state=random_state,
+            n_jobs=n_jobs,
+            verbose=verbose,
+        )
+
+    def _make_tree(self) -> GatingTree:
+        check_parameters(self, {"n_experts": whole(1)})
+        return GatingTree.flat(int(self.n_experts))
+
+
+@shared_docs
+class HMERegressor(_Regressor):
+    """Hierarchical mixture of experts for regression, fitted by EM.
+
+    A tree of softmax gates hands each row to one of several linear models at its leaves, each
+    with a variance of its own; the mixture predicts the whole conditional density of y.
+
+    Parameters
+    ----------
+    tree : tuple of int or nested list, default=(2, 2)
+        Branching factors from the root down, or a nested list in which 1 stands for an
+        expert: ``[[1, 1], 1]`` is a gate over two experts beside a third expert.
+    expert : str, Expert, or list of these, default="gaussian"
+        Family of the experts; a list gives one per expert, from left to right.
+    <PARAMETERS>
+
+    Attributes
+    ----------
+    coef_ : ndarray of shape (n_experts, n_expert_features)
+        Slopes of each expert, in units of y per unit of the feature. Experts are sorted by
+        their prediction at the mean of the features, within what the tree allows.
+    intercept_ : ndarray of shape (n_experts,)
+    dispersion_ : ndarray of shape (n_experts,)
+        Dispersion of each expert; for Gaussian experts the variance, in squared units of y.
+    <ATTRIBUTES>
+
+    Notes
+    -----
+    <NOTES>
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mixexp import HMERegressor
+    >>> x = np.linspace(-1.0, 1.0, 200)[:, None]
+    >>> y = np.abs(x[:, 0]) + 0.05 * np.sin(50.0 * x[:, 0])
+    >>> model = HMERegressor(tree=(2, 2), random_state=0).fit(x, y)
+    >>> model.predict([[-0.5], [0.5]]).round(1)
+    array([0.5, 0.5])
+    """
+
+    def __init__(
+        self,
+        tree: Any = (2, 2),
+        *,
+        expert: Any = "gaussian",
+        gate: str = "softmax",
+        expert_features: Any = None,
+        gate_features: Any = None,
+        alpha: float = 1.0,
+        gate_alpha: float = 1.0,
+        dispersion_prior: float = 1.0,
+        n_init: int = 10,
+        init: Any = "auto",
+        max_iter: int = 500,
+        tol: float = 1e-8,
+        acceleration: str = "auto",
+        warm_start: bool = False,
+        random_state: Any = None,
+        n_jobs: int | None = None,
+        verbose: int = 0,
+    ) -> None:
+        self.tree = tree
+        super().__init__(
+            expert=expert,
+            gate=gate,
+            expert_features=expert_features,
+            gate_features=gate_features,
+            alpha=alpha,
+            gate_alpha=gate_alpha,
+            dispersion_prior=dispersion_prior,
+            n_init=n_init,
+            init=init,
+            max_iter=max_iter,
+            tol=tol,
+            acceleration=acceleration,
+            warm_start=warm_start,
+            random_state=random_state,
+            n_jobs=n_jobs,
+            verbose=verbose,
+        )
+
+    def _make_tree(self) -> GatingTree:
+        return GatingTree.from_spec(self.tree)

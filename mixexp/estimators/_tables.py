@@ -1,0 +1,147 @@
+"""Fits as tables and text."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from mixexp.tree import GatingTree
+
+
+class Table(NamedTuple):
+    """A plain table, for where pandas is not installed.
+
+    Parameters
+    ----------
+    columns : dict of str to list
+        Columns of equal length by name.
+    """
+
+    columns: dict[str, list[Any]]
+
+    def __str__(self) -> str:
+        return render(
+            list(self.columns), [list(row) for row in zip(*self.columns.values(), strict=True)]
+        )
+
+    def to_frame(self) -> Any:
+        """Return a pandas.DataFrame, or the table itself where there is no pandas."""
+        try:
+            import pandas as pd
+        except ImportError:
+            return self
+        return pd.DataFrame(self.columns)
+
+
+def render(header: list[str], rows: list[list[Any]]) -> str:
+    """Return rows as text: words to the left, numbers to the right."""
+    cells = [header, *([_cell(value) for value in row] for row in rows)]
+    widths = [max(len(row[j]) for row in cells) for j in range(len(header))]
+    is_number = [bool(rows) and not isinstance(rows[0][j], str) for j in range(len(header))]
+    lines = [
+        "  ".join(
+            cell.rjust(width) if right else cell.ljust(width)
+            for cell, width, right in zip(row, widths, is_number, strict=True)
+        ).rstrip()
+        for row in cells
+    ]
+    return "\n".join([lines[0], "-" * (sum(widths) + 2 * len(widths) - 2), *lines[1:]])
+
+
+def _cell(value: Any) -> str:
+    return value if isinstance(value, str) else f"{value:.4g}"
+
+
+def node_names(tree: GatingTree) -> list[str]:
+    """Return a name per node: "root", the path of child numbers, "expert k" for leaves."""
+    paths = ["root"]
+    for node in range(1, tree.n_nodes):
+        parent = int(tree.parent[node])
+        child = str(node - int(tree.first_child[parent]))
+        paths.append(child if parent == 0 else f"{paths[parent]}.{child}")
+    for position, leaf in enumerate(tree.leaves):
+        paths[leaf] = f"expert {position}"
+    return [
+        f"node {path}" if tree.n_children[node] and node else path
+        for node, path in enumerate(paths)
+    ]
+
+
+def feature_labels(estimator: Any, columns: list[int]) -> list[str]:
+    """Return names of some features, x0, x1, ... where X had none."""
+    names = getattr(estimator, "feature_names_in_", None)
+    return [f"x{column}" if names is None else str(names[column]) for column in columns]
+
+
+def coefficient_table(estimator: Any) -> Table:
+    """Return all coefficients of a fitted estimator, one per row."""
+    columns: dict[str, list[Any]] = {"part": [], "unit": [], "term": [], "estimate": []}
+
+    def add(part: str, unit: str, terms: list[str], estimates: Any) -> None:
+        columns["part"] += [part] * len(terms)
+        columns["unit"] += [unit] * len(terms)
+        columns["term"] += terms
+        columns["estimate"] += [float(value) for value in estimates]
+
+    terms = ["intercept", *feature_labels(estimator, estimator.expert_features_)]
+    for k in range(estimator.tree_.n_leaves):
+        for label, estimates in _expert_rows(estimator, k):
+            add("expert", f"expert {k}{label}", terms, estimates)
+        if hasattr(estimator, "dispersion_"):
+            add("expert", f"expert {k}", ["dispersion"], [estimator.dispersion_[k]])
+    terms = ["intercept", *feature_labels(estimator, estimator.gate_features_)]
+    names = node_names(estimator.tree_)
+    for edge in range(estimator.tree_.n_edges):
+        parent = names[estimator.tree_.parent[edge + 1]]
+        logits = [estimator.gate_intercept_[edge], *estimator.gate_coef_[edge]]
+        add("gate", f"{parent} -> {names[edge + 1]}", terms, logits)
+    return Table(columns)
+
+
+def _expert_rows(estimator: Any, k: int) -> list[tuple[str, np.ndarray]]:
+    """Return labelled coefficients of one expert: one row, or one per class."""
+    coef = np.concatenate([estimator.intercept_[k, ..., None], estimator.coef_[k]], axis=-1)
+    if coef.ndim == 1:
+        return [("", coef)]
+    return [(f", class {c}", row) for c, row in zip(estimator.classes_, coef, strict=True)]
+
+
+def summarize(estimator: Any) -> str:
+    """Return header, experts and gates of a fitted estimator as text."""
+    return "\n\n".join(
+        [
+            _header(estimator),
+            "Experts\n" + _wide(coefficient_table(estimator), "expert"),
+            "Gates (logits that sum to zero over the children of a node)\n"
+            + _wide(coefficient_table(estimator), "gate"),
+        ]
+    )
+
+
+def _header(estimator: Any) -> str:
+    best = max(restart.objective for restart in estimator.restarts_)
+    found = sum(r.objective >= best - 1e-6 * (1.0 + abs(best)) for r in estimator.restarts_)
+    families = ", ".join(dict.fromkeys(family.name for family in estimator.experts_))
+    facts = {
+        "Experts": f"{estimator.tree_.n_leaves} ({families}), tree {estimator.tree_.to_nested()}",
+        "Log-likelihood": f"{estimator.log_likelihood_:.6f}",
+        "  with penalty": f"{estimator.penalized_log_likelihood_:.6f}",
+        "Parameters": f"{estimator.n_parameters_}",
+        "Converged": f"{'yes' if estimator.converged_ else 'NO'}: {estimator.convergence_reason_}",
+        "Iterations": f"{estimator.n_iter_}",
+        "Best optimum": f"found by {found} of {len(estimator.restarts_)} starts",
+    }
+    width = max(len(name) for name in facts)
+    lines = [f"{name.ljust(width)}  {value}" for name, value in facts.items()]
+    return "\n".join([type(estimator).__name__, "=" * len(type(estimator).__name__), *lines])
+
+
+def _wide(table: Table, part: str) -> str:
+    """Return one part with a row per term and a column per unit."""
+    columns = table.columns
+    units: dict[str, dict[str, float]] = {}
+    for kind, unit, term, estimate in zip(*columns.values(), strict=True):
+        if kind == part:
+            units.setdefault(unit, {})[term] = estimate
+    terms = list(dict.fromkeys(term for values in units.values() for term in values))
+    rows = [[term, *(values.get(term, np.nan) for values in units.values())] for term in terms]
+    return render(["", *units], rows)

@@ -1,0 +1,223 @@
+"""Checks of what users hand in: hyper-parameters and data. Raised in ``fit``, never before."""
+
+import numbers
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy import sparse
+from sklearn.utils import check_array
+from sklearn.utils.validation import validate_data
+
+
+class Rule(NamedTuple):
+    """What a hyper-parameter may be.
+
+    Parameters
+    ----------
+    accepts : callable
+        Tells whether a value is fine.
+    wording : str
+        What is fine, to follow "must be".
+    """
+
+    accepts: Callable[[Any], bool]
+    wording: str
+
+
+def whole(lower: int) -> Rule:
+    """Return the rule for an int of at least ``lower``."""
+    return Rule(
+        lambda value: is_whole(value) and int(value) >= lower,
+        f"an int in the range [{lower}, inf)",
+    )
+
+
+def real(lower: float) -> Rule:
+    """Return the rule for a finite number of at least ``lower``."""
+    return Rule(
+        lambda value: is_real(value) and lower <= float(value) < np.inf,
+        f"a float in the range [{lower}, inf)",
+    )
+
+
+def one_of(*names: str) -> Rule:
+    """Return the rule for one of some names."""
+    listed = ", ".join(repr(name) for name in names)
+    return Rule(lambda value: isinstance(value, str) and value in names, f"one of {listed}")
+
+
+def is_whole(value: Any) -> bool:
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool | np.bool_)
+
+
+def is_real(value: Any) -> bool:
+    return isinstance(value, numbers.Real) and not isinstance(value, bool | np.bool_)
+
+
+BOOLEAN = Rule(lambda value: isinstance(value, bool | np.bool_), "a bool")
+N_JOBS = Rule(
+    lambda value: value is None or (is_whole(value) and int(value) != 0),
+    "None, a positive int, or a negative int (-1 for all cores)",
+)
+VERBOSE = Rule(
+    lambda value: isinstance(value, bool | np.bool_) or (is_whole(value) and int(value) >= 0),
+    "a bool or an int in the range [0, inf)",
+)
+
+
+def check_parameters(estimator: Any, rules: Mapping[str, Rule]) -> None:
+    """Check every hyper-parameter against its rule.
+
+    Raises
+    ------
+    ValueError
+        Naming the parameter, what is allowed and what was found.
+    """
+    for name, rule in rules.items():
+        value = getattr(estimator, name)
+        if not rule.accepts(value):
+            raise ValueError(
+                f"The {name!r} parameter of {type(estimator).__name__} must be {rule.wording}. "
+                f"Got {value!r} instead."
+            )
+
+
+def refuse_oddities(values: Any, name: str) -> None:
+    """Refuse what would be turned into numbers without a word.
+
+    Masked arrays lose their mask, dates become integers and numeric strings are parsed by
+    the usual conversion to an array.
+
+    Raises
+    ------
+    ValueError, TypeError
+        Naming the argument.
+    """
+    if sparse.issparse(values):
+        return  # scikit-learn's own check says what to do
+    if isinstance(values, np.ma.MaskedArray) and np.ma.getmaskarray(values).any():
+        raise ValueError(
+            f"{name} is a masked array with masked entries; got {values.mask.sum()} of them. "
+            "Impute or drop them first."
+        )
+    array = values if isinstance(values, np.ndarray) else np.asarray(values)
+    if array.dtype.kind in "mM":
+        raise TypeError(f"{name} holds dates or durations (dtype {array.dtype}); expected numbers.")
+    if array.dtype.kind == "c":
+        raise ValueError(f"Complex data not supported: {name} has dtype {array.dtype}.")
+    if name != "y" and array.dtype.kind in "US":
+        raise ValueError(f"{name} holds strings (dtype {array.dtype}); expected numbers.")
+    if array.dtype.kind == "O":
+        _refuse_odd_objects(array, name, getattr(values, "columns", None))
+
+
+def _refuse_odd_objects(array: np.ndarray, name: str, columns: Any) -> None:
+    refused = (np.datetime64, np.timedelta64) if name == "y" else (str, bytes, np.datetime64)
+    for position, value in np.ndenumerate(array):
+        is_date = hasattr(value, "isoformat")
+        if isinstance(value, refused) or is_date:
+            where = f"column {columns[position[1]]!r}" if columns is not None else f"{position}"
+            raise ValueError(
+                f"{name} must be numeric; found {value!r} of type {type(value).__name__} at "
+                f"{where}. Encode it as numbers first, for instance with a ColumnTransformer."
+            )
+
+
+def check_features(estimator: Any, X: Any, *, reset: bool) -> np.ndarray:
+    """Return X as a float64 array, with names and number of features kept or compared."""
+    refuse_oddities(X, "X")
+    return validate_data(estimator, X, reset=reset, dtype=np.float64, order="C")
+
+
+def check_real_target(y: Any) -> np.ndarray:
+    """Return y as a one-dimensional float64 array of finite numbers."""
+    refuse_oddities(y, "y")
+    array = np.asarray(y)
+    if array.dtype.kind in "US":
+        raise ValueError(f"y holds strings (dtype {array.dtype}); expected numbers.")
+    return check_array(y, ensure_2d=False, dtype=np.float64, input_name="y", estimator="y")
+
+
+def check_weights(sample_weight: Any, n: int) -> np.ndarray:
+    """Return one finite, non-negative weight per row, not all zero.
+
+    Raises
+    ------
+    ValueError
+        Naming ``sample_weight``.
+    """
+    if sample_weight is None:
+        return np.ones(n)
+    if is_real(sample_weight):
+        sample_weight = np.full(n, float(sample_weight))
+    refuse_oddities(sample_weight, "sample_weight")
+    weight = check_array(
+        sample_weight, ensure_2d=False, dtype=np.float64, input_name="sample_weight"
+    )
+    if weight.ndim != 1 or len(weight) != n:
+        raise ValueError(f"sample_weight has shape {weight.shape}; expected ({n},), one per row.")
+    if weight.min() < 0.0:
+        row = int(np.argmin(weight))
+        raise ValueError(
+            f"sample_weight must be non-negative; found {weight[row]} at row {row}. "
+            "Drop the row, or give it weight zero."
+        )
+    if weight.max() == 0.0:
+        raise ValueError("sample_weight is zero for every row; at least one must be positive.")
+    return weight
+
+
+def check_same_length(n: int, y: np.ndarray) -> None:
+    """Raise ValueError unless y has one value per row of X."""
+    if len(y) != n:
+        raise ValueError(
+            f"Found input variables with inconsistent numbers of samples: X has {n} rows, "
+            f"y has {len(y)}."
+        )
+
+
+def select_columns(features: Any, name: str, names: np.ndarray | None, p: int) -> list[int]:
+    """Return the column numbers of a user's selection of features.
+
+    Parameters
+    ----------
+    features : None, or sequence of str or int
+    name : str
+        The hyper-parameter, for messages.
+    names : ndarray of str or None
+        Names of the columns, if they have any.
+    p : int
+        Number of columns.
+
+    Raises
+    ------
+    ValueError
+        If a name is unknown, a number out of range, or one occurs twice.
+    """
+    if features is None:
+        return list(range(p))
+    if isinstance(features, str) or not np.iterable(features):
+        raise ValueError(
+            f"The {name!r} parameter must be None or a list of names or column numbers. "
+            f"Got {features!r} instead."
+        )
+    columns = [_column_number(feature, name, names, p) for feature in features]
+    if len(set(columns)) < len(columns):
+        raise ValueError(f"The {name!r} parameter names a feature twice. Got {list(features)!r}.")
+    return columns
+
+
+def _column_number(feature: Any, name: str, names: np.ndarray | None, p: int) -> int:
+    if isinstance(feature, str):
+        known = [] if names is None else list(names)
+        if feature not in known:
+            allowed = f"one of {known}" if known else "a column number, for X has no column names"
+            raise ValueError(f"Unknown feature {feature!r} in {name!r}; expected {allowed}.")
+        return known.index(feature)
+    if not is_whole(feature) or not 0 <= int(feature) < p:
+        raise ValueError(
+            f"Unknown feature {feature!r} in {name!r}; expected a name or a column number in "
+            f"the range [0, {p})."
+        )
+    return int(feature)
