@@ -7,7 +7,7 @@ import numpy as np
 from mixexp.em._convergence import allowed_gain, remaining_gain
 from mixexp.em._newton import NewtonFinish
 from mixexp.em._problem import Evaluation, Problem
-from mixexp.em._steps import em_step
+from mixexp.em._steps import Step, em_step
 from mixexp.model import Parameters
 
 # Sums of n log densities are good to some 1e-13 of their magnitude.
@@ -18,18 +18,18 @@ _PROPOSALS = ((0, False), (1, False), (2, False), (2, True), (4, True), (7, True
 
 
 class Outcome(NamedTuple):
-    """Where an iteration ended.
+    """Where an iteration stands or ended.
 
     Parameters
     ----------
     evaluation : Evaluation
-        Of the final parameters.
+        Of the present parameters.
     history : list of float
         Penalised log-likelihood, the start first; never falls.
     is_converged : bool
         Whether a criterion was met.
     reason : str
-        Which, or why not, in words.
+        Which, or why not, in words; empty while there is more to do.
     is_deficient : bool
         Whether the last step left some coefficients undetermined.
     """
@@ -49,53 +49,87 @@ class Outcome(NamedTuple):
         return self.evaluation.objective
 
 
-def run_em(
-    problem: Problem, start: Parameters, *, max_iter: int, tol: float, use_newton: bool = True
-) -> Outcome:
-    """Maximise the penalised log-likelihood from a start.
+class Run:
+    """An iteration that can be carried on a stretch at a time.
 
     Parameters
     ----------
     problem : Problem
     start : Parameters
-    max_iter : int
     tol : float
         Stop when the gain still to be had is below ``tol * (1 + |objective|)``, judged both
         by the iteration's progress and by the gradient.
     use_newton : bool
         Whether to finish by Newton's method.
-
-    Returns
-    -------
-    Outcome
     """
-    current = problem.evaluate(start)
-    history, is_deficient = [current.objective], False
-    finish = NewtonFinish(problem)
-    while len(history) <= max_iter:
-        if use_newton and finish.is_due(history):
-            newton = finish.advance(current, rounding_noise(problem, current.objective))
-            if newton is not None:
-                current = newton.evaluation
-                history.append(current.objective)
-                if newton.promised_gain <= allowed_gain(tol, current.objective):
-                    reason = f"Newton's method had {newton.promised_gain:.1e} left to gain"
-                    return Outcome(current, history, True, reason, False)
-                continue
-            finish.postpone(history)
-        proposal = em_step(problem, current, *_PROPOSALS[0])
-        is_deficient = proposal.is_deficient
-        slope_gain = _slope_gain(problem, current, proposal.params)
-        if _is_converged(history, slope_gain, tol):
-            reason = f"EM had {remaining_gain(history):.1e} left to gain"
-            return Outcome(current, history, True, reason, is_deficient)
-        following = _rising_evaluation(problem, current, proposal.params)
-        if following is None:
-            reason = "no EM step raised the penalised log-likelihood"
-            return Outcome(current, history, False, reason, is_deficient)
-        current = following
-        history.append(current.objective)
-    return Outcome(current, history, False, f"stopped after max_iter={max_iter}", is_deficient)
+
+    def __init__(self, problem: Problem, start: Parameters, *, tol: float, use_newton: bool):
+        self._problem = problem
+        self._tol = tol
+        self._finish = NewtonFinish(problem) if use_newton else None
+        evaluation = problem.evaluate(start)
+        self.outcome = Outcome(evaluation, [evaluation.objective], False, "", False)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it has converged or can go no further."""
+        return bool(self.outcome.reason)
+
+    def advance(self, max_iter: int) -> Outcome:
+        """Iterate until it is over, or until ``max_iter`` iterations have been done in all."""
+        while not self.is_over and self.outcome.n_iter < max_iter:
+            self.outcome = self._try_newton() or self._take_em_step()
+        return self.outcome
+
+    def _try_newton(self) -> Outcome | None:
+        """Return the outcome of a Newton step, or None if it is EM's turn."""
+        problem, now = self._problem, self.outcome
+        if self._finish is None or not self._finish.is_due(now.history):
+            return None
+        newton = self._finish.advance(now.evaluation, rounding_noise(problem, now.objective))
+        if newton is None:
+            self._finish.postpone(now.history)
+            return None
+        after = newton.evaluation
+        is_converged = newton.promised_gain <= allowed_gain(self._tol, after.objective)
+        reason = f"Newton's method had {newton.promised_gain:.1e} left to gain"
+        return Outcome(
+            after,
+            [*now.history, after.objective],
+            is_converged,
+            reason if is_converged else "",
+            False,
+        )
+
+    def _take_em_step(self) -> Outcome:
+        problem, now = self._problem, self.outcome
+        step = em_step(problem, now.evaluation, *_PROPOSALS[0])
+        slope_gain = _slope_gain(problem, now.evaluation, step.params)
+        remaining, allowed = remaining_gain(now.history), allowed_gain(self._tol, now.objective)
+        if remaining <= allowed and slope_gain <= max(allowed, _ROUNDING):
+            reason = f"EM had {remaining:.1e} left to gain"
+            return now._replace(is_converged=True, reason=reason, is_deficient=step.is_deficient)
+        after = _rising_evaluation(problem, now.evaluation, step)
+        if after is None:
+            return now._replace(
+                reason="no EM step raised the penalised log-likelihood",
+                is_deficient=step.is_deficient,
+            )
+        return Outcome(after, [*now.history, after.objective], False, "", step.is_deficient)
+
+
+def run_em(
+    problem: Problem, start: Parameters, *, max_iter: int, tol: float, use_newton: bool = True
+) -> Outcome:
+    """Maximise the penalised log-likelihood from a start; see `Run`."""
+    return stopped(Run(problem, start, tol=tol, use_newton=use_newton).advance(max_iter))
+
+
+def stopped(outcome: Outcome) -> Outcome:
+    """Return the outcome with a reason, if there is none yet."""
+    if outcome.reason:
+        return outcome
+    return outcome._replace(reason=f"stopped after max_iter={outcome.n_iter}")
 
 
 def rounding_noise(problem: Problem, objective: float) -> float:
@@ -113,21 +147,14 @@ def _slope_gain(problem: Problem, current: Evaluation, following: Parameters) ->
     return 0.5 * abs(float(current.gradient @ (flatten(following) - flatten(current.params))))
 
 
-def _is_converged(history: list[float], slope_gain: float, tol: float) -> bool:
-    allowed = allowed_gain(tol, history[-1])
-    return remaining_gain(history) <= allowed and slope_gain <= max(allowed, _ROUNDING)
-
-
-def _rising_evaluation(
-    problem: Problem, current: Evaluation, first: Parameters
-) -> Evaluation | None:
+def _rising_evaluation(problem: Problem, current: Evaluation, first: Step) -> Evaluation | None:
     """Measure the proposal; shorten it until the objective does not fall."""
     least = current.objective - rounding_noise(problem, current.objective)
     if np.isneginf(current.objective):
         least = -np.inf
     for attempt, (n_halvings, use_bound) in enumerate(_PROPOSALS):
-        params = first if attempt == 0 else em_step(problem, current, n_halvings, use_bound).params
-        candidate = problem.evaluate(params)
+        step = first if attempt == 0 else em_step(problem, current, n_halvings, use_bound)
+        candidate = problem.evaluate(step.params)
         if candidate.objective >= least:
             return candidate
     return None

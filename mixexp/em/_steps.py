@@ -139,23 +139,21 @@ def _location_step(
 ) -> tuple[list[np.ndarray], float, bool]:
     """Return one expert's increments, and by how much they lower its scaled deviance."""
     stats = current.stats.groups[g]
-    slots = [1 + model.slot_heads.index((g, h)) for h in location]
-    at = (
-        np.concatenate([model.flat_index(slot, row) for slot in slots])
-        if slots
-        else np.zeros(0, int)
-    )
-    if len(at) == 0:
+    slots = [model.slot_of[g, h] for h in location]
+    if not slots:
         return [], 0.0, False
-    p = len(at) // len(location)
-    curvature = np.zeros((len(at), len(at)))
+    indices = [model.flat_index(slot, row) for slot in slots]
+    at = indices[0] if len(indices) == 1 else np.r_[tuple(indices)]
+    p = model.slot_shapes[slots[0]][1]
+    curvature = np.zeros((p * len(slots), p * len(slots)))
     for a in range(len(location)):
         for b in range(a, len(location)):
             block = stats.curvature.get((location[a], location[b]))
             if block is not None:
                 curvature[a * p : (a + 1) * p, b * p : (b + 1) * p] = block[row]
                 curvature[b * p : (b + 1) * p, a * p : (a + 1) * p] = block[row].T
-    penalised = curvature + np.diag(current.penalty.curvature[at])
+    penalised = curvature.copy()
+    np.einsum("ii->i", penalised)[:] += current.penalty.curvature[at]
     step, is_deficient = solve_semidefinite(penalised, current.gradient[at])
     data_gradient = current.gradient[at] - current.penalty.gradient[at]
     gain = 2.0 * data_gradient @ step - step @ curvature @ step
@@ -171,7 +169,7 @@ def _mean_deviance_dispersion(
     takes off; both in units of the current dispersion, so nothing large cancels.
     """
     group = model.groups[g]
-    slot = 1 + model.slot_heads.index((g, h))
+    slot = model.slot_of[g, h]
     log_dispersion = current.params.experts[g][h][:, 0]
     mass = current.stats.node_mass[model.tree.leaves[group.leaves]]
     score = current.stats.groups[g].gradient[h][:, 0]
@@ -191,7 +189,7 @@ def _newton_dispersion(
     model: Model, current: Evaluation, g: int, h: int, length: float
 ) -> np.ndarray:
     """Return coefficients of a dispersion or shape head after one clipped Newton step."""
-    slot = 1 + model.slot_heads.index((g, h))
+    slot = model.slot_of[g, h]
     coef = current.params.experts[g][h]
     at = model.slot_slices[slot]
     gradient = current.gradient[at].reshape(coef.shape)

@@ -57,7 +57,7 @@ def _collect(state: FitState, slots: list[np.ndarray], kind: str) -> np.ndarray:
     rows: list[np.ndarray] = [np.empty(0)] * model.tree.n_leaves
     for g, group in enumerate(model.groups):
         of_kind = [h for h, head in enumerate(group.family.heads) if head.kind == kind]
-        coefs = [slots[1 + model.slot_heads.index((g, h))] for h in of_kind]
+        coefs = [slots[model.slot_of[g, h]] for h in of_kind]
         by_expert = group.family.location_coef(coefs) if kind == "location" else coefs[0]
         for row, leaf in enumerate(group.leaves):
             rows[leaf] = by_expert[row]

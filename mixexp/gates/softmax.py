@@ -6,6 +6,7 @@ targets, whose Hessian is put together here from sums over rows.
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import ClassVar
 
 import numpy as np
@@ -60,11 +61,16 @@ def node_information(pair_blocks: np.ndarray, m: int) -> np.ndarray:
         Contrast-major.
     """
     q = pair_blocks.shape[-1]
-    laplacian = np.zeros((m, m, q, q))
-    for t, (a, b) in enumerate(zip(*np.triu_indices(m, 1), strict=True)):
-        laplacian[a, b] = laplacian[b, a] = -pair_blocks[t]
-        laplacian[a, a] += pair_blocks[t]
-        laplacian[b, b] += pair_blocks[t]
+    # The Hessian is a graph Laplacian: each pair adds its block between the two children.
+    reduced = _pair_products(m) @ pair_blocks.reshape(len(pair_blocks), q * q)
+    blocks = reduced.reshape(m - 1, m - 1, q, q)
+    return blocks.transpose(0, 2, 1, 3).reshape((m - 1) * q, (m - 1) * q)
+
+
+@lru_cache(maxsize=256)
+def _pair_products(m: int) -> np.ndarray:
+    """Outer products of contrasts' differences, shape ((m - 1)**2, m * (m - 1) // 2)."""
     basis = contrast(m)
-    reduced = np.einsum("ai,abpq,bj->ipjq", basis, laplacian, basis, optimize=True)
-    return reduced.reshape((m - 1) * q, (m - 1) * q)
+    first, second = np.triu_indices(m, 1)
+    difference = basis[first] - basis[second]
+    return np.einsum("ti,tj->ijt", difference, difference).reshape(-1, len(first))

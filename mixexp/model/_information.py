@@ -86,13 +86,12 @@ def assemble_information(model: Model, grams: Sequence[np.ndarray]) -> np.ndarra
     information = np.zeros((model.n_flat, model.n_flat))
     for (_, pairs), blocks in zip(_design_pairs(model), grams, strict=True):
         for pair, block in zip(pairs, blocks, strict=True):
-            at = np.ix_(heads[first[pair]], heads[second[pair]])
-            information[at] = block
-            information.T[at] = block
+            information[heads[first[pair]], heads[second[pair]]] = block
+            information[heads[second[pair]], heads[first[pair]]] = block.T
     return information
 
 
-def _head_index(model: Model) -> list[np.ndarray]:
+def _head_index(model: Model) -> list[slice]:
     """Where each head's coefficients lie in the flat vector."""
     return [
         model.flat_index(slot, row)

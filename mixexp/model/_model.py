@@ -114,6 +114,11 @@ class Model:
         )
 
     @cached_property
+    def slot_of(self) -> dict[tuple[int, int], int]:
+        """Slot of every pair of group and head."""
+        return {pair: slot for slot, pair in enumerate(self.slot_heads, start=1)}
+
+    @cached_property
     def slot_designs(self) -> tuple[int, ...]:
         """Design of every slot."""
         return (self.gate_design, *(self.groups[g].designs[h] for g, h in self.slot_heads))
@@ -187,11 +192,24 @@ class Model:
             ]
         )
 
-    def flat_index(self, slot: int, row: int) -> np.ndarray:
+    def flat_index(self, slot: int, row: int) -> slice:
         """Return where the coefficients of one head lie in the flat vector."""
         columns = self.slot_shapes[slot][1]
         start = self.slot_slices[slot].start + row * columns
-        return np.arange(start, start + columns)
+        return slice(start, start + columns)
+
+    @cached_property
+    def flat_ridge(self) -> np.ndarray:
+        """Ridge of every coefficient in the flat vector, 0 at intercepts."""
+        ridge = [np.zeros(shape) for shape in self.slot_shapes]
+        for slot, strength in enumerate(ridge):
+            strength[:, 1:] = self.penalty.gate_alpha if slot == 0 else self.penalty.alpha
+        return np.concatenate([strength.ravel() for strength in ridge])
+
+    @cached_property
+    def dispersion_slots(self) -> tuple[int, ...]:
+        """Slots that hold a dispersion head."""
+        return tuple(s for s in range(len(self.slot_shapes)) if self.is_dispersion(s))
 
     @cached_property
     def free_basis(self) -> np.ndarray:

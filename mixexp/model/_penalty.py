@@ -33,22 +33,19 @@ class PenaltyTerms(NamedTuple):
 
 def penalty_terms(model: Model, params: Parameters) -> PenaltyTerms:
     """Evaluate the penalty with its derivatives in the flat vector."""
-    value = 0.0
-    gradient, curvature = np.zeros(model.n_flat), np.zeros(model.n_flat)
-    for slot, coef in enumerate(model.slots(params)):
-        ridge = np.zeros_like(coef)
-        ridge[:, 1:] = model.penalty.gate_alpha if slot == 0 else model.penalty.alpha
-        slope, bend = -ridge * coef, ridge
-        value -= 0.5 * float((ridge * coef**2).sum())
-        if model.is_dispersion(slot):
-            pseudo_rows = dispersion_pseudo_rows(model, slot)
-            above = coef[:, 0] - model.groups[model.slot_heads[slot - 1][0]].log_anchor
-            relative = np.exp(-above)
-            value -= 0.5 * pseudo_rows * float((above + relative - 1.0).sum())
-            slope[:, 0] = -0.5 * pseudo_rows * (1.0 - relative)
-            bend[:, 0] = 0.5 * pseudo_rows * relative
-        gradient[model.slot_slices[slot]] = slope.ravel()
-        curvature[model.slot_slices[slot]] = bend.ravel()
+    flat, curvature = model.flatten(params), model.flat_ridge.copy()
+    gradient = -curvature * flat
+    value = 0.5 * float(gradient @ flat)
+    for slot in model.dispersion_slots:
+        pseudo_rows = dispersion_pseudo_rows(model, slot)
+        at = slice(
+            model.slot_slices[slot].start, model.slot_slices[slot].stop, model.slot_shapes[slot][1]
+        )
+        above = flat[at] - model.groups[model.slot_heads[slot - 1][0]].log_anchor
+        relative = np.exp(-above)
+        value -= 0.5 * pseudo_rows * float((above + relative - 1.0).sum())
+        gradient[at] = -0.5 * pseudo_rows * (1.0 - relative)
+        curvature[at] = 0.5 * pseudo_rows * relative
     return PenaltyTerms(value, gradient, curvature)
 
 
