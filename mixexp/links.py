@@ -1,13 +1,28 @@
 """Link functions: how the linear predictor of an expert maps to its mean.
 
 Each is stateless and elementwise. McCullagh & Nelder (1989), Generalized Linear Models,
-section 2.2.3.
+section 2.2.3. Linear predictors on a log scale are cut at +-170 and reciprocals where
+they would leave 1e-73 ... 1e73, so that no power which a family forms can overflow.
 """
 
+import math
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Protocol
 
 import numpy as np
-from scipy.special import expit
+from scipy.special import erfcx, expit, log_expit, log_ndtr, ndtr, ndtri
+
+# exp(170) = 7e73: its cube, times another such number, is still finite.
+LARGEST_LOG = 170.0
+_LARGEST = 1e73
+_SQRT_2 = math.sqrt(2.0)
+_HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)
+
+
+def safe_exp(eta: np.ndarray) -> np.ndarray:
+    """Return ``exp(eta)`` with eta cut at +-170, so that products stay finite."""
+    return np.exp(np.clip(eta, -LARGEST_LOG, LARGEST_LOG))
 
 
 class Link(Protocol):
@@ -21,8 +36,27 @@ class Link(Protocol):
     def mean_derivative(self, eta: np.ndarray, mean: np.ndarray) -> np.ndarray:
         """Return d mean / d eta."""
 
-    def predictor(self, mean: np.ndarray) -> np.ndarray:
+    def mean_second_derivative(self, eta: np.ndarray, mean: np.ndarray) -> np.ndarray:
+        """Return d2 mean / d eta2."""
+
+    def predictor(self, mean: np.ndarray | float) -> np.ndarray:
         """Return the linear predictor at a mean."""
+
+
+class ProbabilityLink(Link, Protocol):
+    """What families of events ask as well, in forms that neither tail cancels."""
+
+    def log_mean(self, eta: np.ndarray) -> np.ndarray:
+        """Return the log of the mean."""
+
+    def log_complement(self, eta: np.ndarray) -> np.ndarray:
+        """Return the log of one less the mean."""
+
+    def rates(self, eta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return d log_mean / d eta and -d log_complement / d eta; neither is negative."""
+
+    def rate_derivatives(self, eta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the derivatives of both rates."""
 
 
 class Identity:
@@ -36,8 +70,65 @@ class Identity:
     def mean_derivative(self, eta: np.ndarray, mean: np.ndarray) -> np.ndarray:
         return np.ones_like(eta)
 
-    def predictor(self, mean: np.ndarray) -> np.ndarray:
+    def mean_second_derivative(self, eta: np.ndarray, mean: np.ndarray) -> np.ndarray:
+        return np.zeros_like(eta)
+
+    def predictor(self, mean: np.ndarray | float) -> np.ndarray:
         return np.asarray(mean, dtype=float)
+
+
+class Log:
+    """``mean = exp(eta)``."""
+
+    name = "log"
+
+    def mean(self, eta: np.ndarray) -> np.ndarray:
+        return safe_exp(eta)
+
+    def mean_derivative(self, eta: np.ndarray, mean: np.ndarray) -> np.ndarray:
+        return mean
+
+    def mean_second_derivative(self, eta: np.ndarray, mean: np.ndarray) -> np.ndarray:
+        return mean
+
+    def predictor(self, mean: np.ndarray | float) -> np.ndarray:
+        return np.log(mean)
+
+
+class Inverse:
+    """``mean = 1 / eta`` for positive means; where eta <= 0 the mean is taken as 1e73."""
+
+    name = "inverse"
+
+    def mean(self, eta: np.ndarray) -> np.ndarray:
+        return 1.0 / np.clip(eta, 1.0 / _LARGEST, _LARGEST)
+
+    def mean_derivative(self, eta: np.ndarray, mean: np.ndarray) -> np.ndarray:
+        return -mean * mean
+
+    def mean_second_derivative(self, eta: np.ndarray, mean: np.ndarray) -> np.ndarray:
+        return 2.0 * mean**3
+
+    def predictor(self, mean: np.ndarray | float) -> np.ndarray:
+        return 1.0 / np.asarray(mean, dtype=float)
+
+
+class InverseSquared:
+    """``mean = 1 / sqrt(eta)``; where eta <= 0 the mean is taken as 3e36."""
+
+    name = "inverse_squared"
+
+    def mean(self, eta: np.ndarray) -> np.ndarray:
+        return 1.0 / np.sqrt(np.clip(eta, 1.0 / _LARGEST, _LARGEST))
+
+    def mean_derivative(self, eta: np.ndarray, mean: np.ndarray) -> np.ndarray:
+        return -0.5 * mean**3
+
+    def mean_second_derivative(self, eta: np.ndarray, mean: np.ndarray) -> np.ndarray:
+        return 0.75 * mean**5
+
+    def predictor(self, mean: np.ndarray | float) -> np.ndarray:
+        return 1.0 / np.square(mean)
 
 
 class Logit:
@@ -51,5 +142,104 @@ class Logit:
     def mean_derivative(self, eta: np.ndarray, mean: np.ndarray) -> np.ndarray:
         return mean * (1.0 - mean)
 
-    def predictor(self, mean: np.ndarray) -> np.ndarray:
+    def mean_second_derivative(self, eta: np.ndarray, mean: np.ndarray) -> np.ndarray:
+        return mean * (1.0 - mean) * (1.0 - 2.0 * mean)
+
+    def predictor(self, mean: np.ndarray | float) -> np.ndarray:
         return np.log(mean) - np.log1p(-mean)
+
+    def log_mean(self, eta: np.ndarray) -> np.ndarray:
+        return log_expit(eta)
+
+    def log_complement(self, eta: np.ndarray) -> np.ndarray:
+        return log_expit(-eta)
+
+    def rates(self, eta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return expit(-eta), expit(eta)
+
+    def rate_derivatives(self, eta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        slope = expit(-eta) * expit(eta)
+        return -slope, slope
+
+
+class Probit:
+    """``mean = Phi(eta)``, the standard normal distribution function."""
+
+    name = "probit"
+
+    def mean(self, eta: np.ndarray) -> np.ndarray:
+        return ndtr(eta)
+
+    def mean_derivative(self, eta: np.ndarray, mean: np.ndarray) -> np.ndarray:
+        return np.exp(-0.5 * eta * eta - _HALF_LOG_2PI)
+
+    def mean_second_derivative(self, eta: np.ndarray, mean: np.ndarray) -> np.ndarray:
+        return -eta * self.mean_derivative(eta, mean)
+
+    def predictor(self, mean: np.ndarray | float) -> np.ndarray:
+        return ndtri(mean)
+
+    def log_mean(self, eta: np.ndarray) -> np.ndarray:
+        return log_ndtr(eta)
+
+    def log_complement(self, eta: np.ndarray) -> np.ndarray:
+        return log_ndtr(-eta)
+
+    def rates(self, eta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        # Mills' ratio; erfcx is infinite, and the rate zero, where the tail is certain.
+        factor = math.sqrt(2.0 / math.pi)
+        return factor / erfcx(-eta / _SQRT_2), factor / erfcx(eta / _SQRT_2)
+
+    def rate_derivatives(self, eta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        below, above = self.rates(eta)
+        return -below * (below + eta), above * (above - eta)
+
+
+class ComplementaryLogLog:
+    """``mean = 1 - exp(-exp(eta))``."""
+
+    name = "cloglog"
+
+    def mean(self, eta: np.ndarray) -> np.ndarray:
+        return -np.expm1(-safe_exp(eta))
+
+    def mean_derivative(self, eta: np.ndarray, mean: np.ndarray) -> np.ndarray:
+        rate = safe_exp(eta)
+        return rate * np.exp(-rate)
+
+    def mean_second_derivative(self, eta: np.ndarray, mean: np.ndarray) -> np.ndarray:
+        return self.mean_derivative(eta, mean) * (1.0 - safe_exp(eta))
+
+    def predictor(self, mean: np.ndarray | float) -> np.ndarray:
+        return np.log(-np.log1p(-mean))
+
+    def log_mean(self, eta: np.ndarray) -> np.ndarray:
+        return np.log(self.mean(eta))
+
+    def log_complement(self, eta: np.ndarray) -> np.ndarray:
+        return -safe_exp(eta)
+
+    def rates(self, eta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        rate = safe_exp(eta)
+        return -rate * np.exp(-rate) / np.expm1(-rate), rate
+
+    def rate_derivatives(self, eta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        below, above = self.rates(eta)
+        return below * (1.0 - above - below), above
+
+
+LINKS: Mapping[str, Link] = MappingProxyType(
+    {
+        "identity": Identity(),
+        "log": Log(),
+        "inverse": Inverse(),
+        "inverse_squared": InverseSquared(),
+        "logit": Logit(),
+        "probit": Probit(),
+        "cloglog": ComplementaryLogLog(),
+    }
+)
+
+PROBABILITY_LINKS: Mapping[str, ProbabilityLink] = MappingProxyType(
+    {"logit": Logit(), "probit": Probit(), "cloglog": ComplementaryLogLog()}
+)

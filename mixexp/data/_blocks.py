@@ -27,13 +27,20 @@ class Block(NamedTuple):
     targets : tuple of ndarray of shape (rows,)
         y as each group of experts sees it; empty where y is unknown.
     bases : tuple of ndarray or float
-        Part of the log density that depends on y alone, per group of experts.
+        Part of the log density that depends on y alone, per group of experts; -inf where y
+        is outside of the support.
+    offset : ndarray of shape (rows,) or None
+        Added to the linear predictor of every location, in the unit of the predictor.
+    trials : ndarray of shape (rows,) or None
+        Trials of which y counts the successes.
     """
 
     features: np.ndarray
     weight: np.ndarray
     targets: tuple[np.ndarray, ...] = ()
     bases: tuple[np.ndarray | float, ...] = ()
+    offset: np.ndarray | None = None
+    trials: np.ndarray | None = None
 
 
 def cut_rows(n: int, rows: int = BLOCK_ROWS) -> Iterator[slice]:
@@ -42,8 +49,31 @@ def cut_rows(n: int, rows: int = BLOCK_ROWS) -> Iterator[slice]:
         yield slice(start, min(start + rows, n))
 
 
-def cut_features(X: np.ndarray, scaling: Scaling) -> Iterator[Block]:
-    """Yield blocks of standardised features with unit weights and no target."""
+class PerRow(NamedTuple):
+    """What is known of each row beside its features.
+
+    Parameters
+    ----------
+    weight : ndarray of shape (n,)
+    offset, trials : ndarray of shape (n,) or None
+        See `Block`.
+    """
+
+    weight: np.ndarray
+    offset: np.ndarray | None = None
+    trials: np.ndarray | None = None
+
+    def take(self, rows: np.ndarray | slice) -> "PerRow":
+        """Return the same for some of the rows."""
+        offset = None if self.offset is None else self.offset[rows]
+        trials = None if self.trials is None else self.trials[rows]
+        return PerRow(self.weight[rows], offset, trials)
+
+
+def cut_features(X: np.ndarray, scaling: Scaling, per_row: PerRow) -> Iterator[Block]:
+    """Yield blocks of standardised features with no target."""
     for rows in cut_rows(X.shape[0]):
-        features = scaling.standardize(X[rows])
-        yield Block(features, np.ones(features.shape[1]))
+        known = per_row.take(rows)
+        yield Block(
+            scaling.standardize(X[rows]), known.weight, offset=known.offset, trials=known.trials
+        )

@@ -8,9 +8,12 @@ information is positive definite, and only as far as the objective rises.
 from typing import NamedTuple
 
 import numpy as np
+from scipy.linalg import LinAlgError, eigh
 
+from mixexp.em._curvature import em_information
 from mixexp.em._problem import Evaluation, Problem
 from mixexp.em._solve import solve_definite
+from mixexp.model import Model
 
 # EM is in the basin when a whole iteration gains less than this share of the objective.
 _BASIN_GAIN = 1e-4
@@ -21,6 +24,8 @@ _LEAST_SHARE = 0.1
 # Beyond these the full matrix costs more than the EM iterations that it saves.
 _MOST_PARAMETERS = 400
 _MOST_HEADS = 64
+# EM's steps are lengthened at most so many times, by the inverse, along a ridge.
+_SMALLEST_RATE = 0.02
 
 
 class NewtonStep(NamedTuple):
@@ -30,7 +35,8 @@ class NewtonStep(NamedTuple):
     ----------
     evaluation : Evaluation
     promised_gain : float
-        What the quadratic model said was left to gain before the step.
+        What the quadratic model said was left to gain before the step; infinite where that
+        model has no top.
     """
 
     evaluation: Evaluation
@@ -69,31 +75,60 @@ class NewtonFinish:
     def advance(self, current: Evaluation, noise: float) -> NewtonStep | None:
         """Return an accepted step, or None where the basin's bottom is not in sight."""
         problem, model = self._problem, self._problem.model
-        if _is_at_bound(problem, current):
-            return None
-        basis = model.free_basis
-        information = problem.information(current.params)
-        information[np.diag_indices(model.n_flat)] += current.penalty.curvature
-        gradient = basis.T @ current.gradient
-        direction = solve_definite(basis.T @ information @ basis, gradient)
+        basis = _movable_basis(model, current)
+        observed = problem.information(current.params)
+        observed[np.diag_indices(model.n_flat)] += current.penalty.curvature
+        gradient, information = basis.T @ current.gradient, basis.T @ observed @ basis
+        direction = solve_definite(information, gradient)
+        is_newton = direction is not None
+        if direction is None:
+            direction = _ridge_direction(model, current, basis, information, gradient)
         if direction is None:
             return None
         promised = 0.5 * float(gradient @ direction)
         flat, length = model.flatten(current.params), 1.0
         while length >= _SHORTEST_LENGTH:
-            candidate = problem.evaluate(model.unflatten(flat + length * (basis @ direction)))
+            moved = np.clip(flat + length * (basis @ direction), *model.flat_bounds)
+            candidate = problem.evaluate(model.unflatten(moved))
             gain = candidate.objective - current.objective
             if gain >= _LEAST_SHARE * length * promised - noise:
-                return NewtonStep(candidate, promised)
+                return NewtonStep(candidate, promised if is_newton else np.inf)
             length *= 0.5
         return None
 
 
-def _is_at_bound(problem: Problem, current: Evaluation) -> bool:
-    """Whether some head's intercept is held by a bound, or was about to be."""
-    model, params = problem.model, current.params
-    for g, h in model.slot_heads:
-        head, intercept = model.groups[g].family.heads[h], params.experts[g][h][:, 0]
-        if np.any(intercept < head.lower + 1.0) or np.any(intercept > head.upper - 1.0):
-            return True
-    return False
+def _ridge_direction(
+    model: Model,
+    current: Evaluation,
+    basis: np.ndarray,
+    information: np.ndarray,
+    gradient: np.ndarray,
+) -> np.ndarray | None:
+    """Return a step along a ridge that EM creeps up, where the information is indefinite.
+
+    In the metric of EM's curvature the eigenvalues of the observed information are one less
+    EM's rate along each eigenvector. Each component of EM's step is lengthened by one over
+    the eigenvalue's magnitude, up to a limit: Newton's method where the surface bends down,
+    and uphill also where it bends up.
+    """
+    metric = em_information(model, current)
+    metric[np.diag_indices(model.n_flat)] += current.penalty.curvature
+    try:
+        rates, vectors = eigh(information, basis.T @ metric @ basis)
+    except LinAlgError:  # EM's curvature is singular: some coefficients are not determined
+        return None
+    return vectors @ ((vectors.T @ gradient) / np.maximum(np.abs(rates), _SMALLEST_RATE))
+
+
+def _movable_basis(model: Model, current: Evaluation) -> np.ndarray:
+    """Return the free parameters' basis without those that a bound holds back.
+
+    An expert that gives all its rows one class, or one variance at its floor, has no optimum
+    inside of the bounds; the other coefficients have, and are found with these held.
+    """
+    lower, upper = model.flat_bounds
+    flat = model.flatten(current.params)
+    is_held = ((flat <= lower) & (current.gradient <= 0.0)) | (
+        (flat >= upper) & (current.gradient >= 0.0)
+    )
+    return model.free_basis[:, ~np.any(model.free_basis[is_held] != 0.0, axis=0)]

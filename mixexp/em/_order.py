@@ -77,6 +77,5 @@ def _kind(model: Model, node: int) -> Any:
 
 def _node_key(model: Model, keys: list[np.ndarray], node: int) -> tuple[float, ...]:
     below = [keys[k] for k in np.flatnonzero(model.tree.covers[node])]
-    if len({len(key) for key in below}) > 1:  # of several families: the location alone compares
-        below = [key[:1] for key in below]
-    return tuple(np.mean(below, axis=0))
+    locations = [key[0] for key in below if len(key)]
+    return (float(np.mean(locations)) if locations else 0.0, *np.concatenate(below))

@@ -34,7 +34,7 @@ def pooled_params(problem: Problem) -> Parameters:
     start by itself, but what starts depart from.
     """
     model = problem.model
-    experts = []
+    experts: list[tuple[np.ndarray, ...]] = []
     for g, group in enumerate(model.groups):
         single = Model(
             GatingTree.flat(1),
@@ -43,7 +43,10 @@ def pooled_params(problem: Problem) -> Parameters:
             model.gate_design,
             model.penalty,
         )
-        blocks = [b._replace(targets=(b.targets[g],), bases=(b.bases[g],)) for b in problem.blocks]
+        if not group.designs:
+            experts.append(())
+            continue
+        blocks = [_supported(block, g) for block in problem.blocks]
         pooled = Problem(single, blocks, problem.n_threads)
         start = _intercept_start(single, blocks)
         outcome = run_em(pooled, start, max_iter=_POOLED_ITERATIONS, tol=_POOLED_TOL)
@@ -52,12 +55,24 @@ def pooled_params(problem: Problem) -> Parameters:
     return Parameters(np.zeros(model.slot_shapes[0]), tuple(experts))
 
 
+def _supported(block: Block, g: int) -> Block:
+    """Return the block as one family sees it, rows outside of its support without weight."""
+    is_outside = np.isneginf(block.bases[g])
+    weight = np.where(is_outside, 0.0, block.weight)
+    base = np.where(is_outside, 0.0, block.bases[g])  # for zero times infinity is no number
+    return block._replace(weight=weight, targets=(block.targets[g],), bases=(base,))
+
+
 def _intercept_start(single: Model, blocks: Sequence[Block]) -> Parameters:
-    y = np.concatenate([block.targets[0] for block in blocks])
+    group = single.groups[0]
+    y = np.concatenate([block.targets[0] for block in blocks], axis=-1)
     weight = np.concatenate([block.weight for block in blocks])
     slots = [np.zeros(shape) for shape in single.slot_shapes]
-    for slot, value in enumerate(single.groups[0].family.start(y, weight), start=1):
+    for slot, value in enumerate(group.family.start(y, weight), start=1):
         slots[slot][:, 0] = value
+        if blocks[0].offset is not None and group.family.heads[slot - 1].kind == "location":
+            offset = np.concatenate([block.offset for block in blocks])
+            slots[slot][:, 0] -= np.average(offset, weights=weight) / group.scale
     return single.from_slots(slots)
 
 

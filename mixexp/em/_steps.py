@@ -125,8 +125,8 @@ def _expert_step(
         deficient = deficient or is_deficient
     for h, head in enumerate(heads):
         if head.kind == "location":
-            continue
-        if is_closed_form and model.sees_intercept_only(group.designs[h]):
+            pass
+        elif is_closed_form and model.sees_intercept_only(group.designs[h]):
             out[h] = _mean_deviance_dispersion(model, current, g, h, gains)
         else:
             out[h] = _newton_dispersion(model, current, g, h, length)

@@ -21,7 +21,13 @@ def set_fitted_attributes(estimator: Any, found: Search, columns: Columns) -> No
     location = _collect(state, slots, "location")
     estimator.intercept_, estimator.coef_ = location[..., 0], location[..., 1:]
     if any(group.family.has_dispersion for group in model.groups):
-        estimator.dispersion_ = np.exp(_collect(state, slots, "dispersion")[:, 0])
+        dispersion = _collect(state, slots, "dispersion")
+        estimator.dispersion_, estimator.dispersion_coef_ = (
+            np.exp(dispersion[:, 0]),
+            dispersion[:, 1:],
+        )
+    if any(head.kind == "shape" for group in model.groups for head in group.family.heads):
+        estimator.shape_ = _shapes(state, slots)
     estimator.log_likelihood_ = best.evaluation.stats.log_likelihood
     estimator.penalized_log_likelihood_ = best.objective
     estimator.history_ = np.array(best.history)
@@ -29,7 +35,8 @@ def set_fitted_attributes(estimator: Any, found: Search, columns: Columns) -> No
     estimator.converged_ = best.is_converged
     estimator.convergence_reason_ = best.reason
     estimator.restarts_ = found.restarts
-    estimator.expert_features_, estimator.gate_features_ = columns
+    estimator.expert_features_, estimator.gate_features_ = columns.expert, columns.gate
+    estimator.dispersion_features_ = list(columns.dispersion)
 
 
 def _families(state: FitState) -> list[Any]:
@@ -51,14 +58,29 @@ def _collect(state: FitState, slots: list[np.ndarray], kind: str) -> np.ndarray:
     """Return the coefficients of the heads of one kind, in the order of the leaves.
 
     One head per family gives (n_leaves, p); several are class logits, mapped to
-    (n_leaves, n_classes, p).
+    (n_leaves, n_classes, p). Zero for experts that have no such head.
     """
     model = state.model
-    rows: list[np.ndarray] = [np.empty(0)] * model.tree.n_leaves
+    rows: dict[int, np.ndarray] = {}
     for g, group in enumerate(model.groups):
         of_kind = [h for h, head in enumerate(group.family.heads) if head.kind == kind]
-        coefs = [slots[model.slot_of[g, h]] for h in of_kind]
-        by_expert = group.family.location_coef(coefs) if kind == "location" else coefs[0]
-        for row, leaf in enumerate(group.leaves):
-            rows[leaf] = by_expert[row]
-    return np.stack(rows)
+        if of_kind:
+            coefs = [slots[model.slot_of[g, h]] for h in of_kind]
+            by_expert = group.family.location_coef(coefs) if kind == "location" else coefs[0]
+            rows.update(zip(group.leaves.tolist(), by_expert, strict=True))
+    absent = np.zeros_like(next(iter(rows.values()))) if rows else np.zeros(1)
+    return np.stack([rows.get(leaf, absent) for leaf in range(model.tree.n_leaves)])
+
+
+def _shapes(state: FitState, slots: list[np.ndarray]) -> list[dict[str, float]]:
+    """Return each expert's shape parameters by name; logarithms are undone."""
+    out: list[dict[str, float]] = [{} for _ in range(state.model.tree.n_leaves)]
+    for (g, h), slot in state.model.slot_of.items():
+        group = state.model.groups[g]
+        head = group.family.heads[h]
+        if head.kind != "shape":
+            continue
+        for leaf, value in zip(group.leaves, slots[slot][:, 0], strict=True):
+            is_log = head.name.startswith("log_")
+            out[leaf][head.name.removeprefix("log_")] = float(np.exp(value) if is_log else value)
+    return out

@@ -9,7 +9,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from mixexp.data import cut_features, cut_rows, single_threaded_blas
+from mixexp.data import PerRow, cut_features, cut_rows, single_threaded_blas
 from mixexp.em import (
     Problem,
     Restart,
@@ -23,10 +23,14 @@ from mixexp.estimators._build import (
     Columns,
     FitState,
     build_problem,
+    check_per_row_use,
+    check_support,
     resolve_families,
     with_target,
 )
+from mixexp.estimators._criteria import Criteria
 from mixexp.estimators._diagnosis import warn_of_trouble
+from mixexp.estimators._docs import per_row_docs
 from mixexp.estimators._init import given_start
 from mixexp.estimators._tables import coefficient_table, summarize
 from mixexp.estimators._validation import (
@@ -34,8 +38,10 @@ from mixexp.estimators._validation import (
     N_JOBS,
     VERBOSE,
     Rule,
+    check_exposure,
     check_features,
     check_parameters,
+    check_per_row,
     check_same_length,
     check_weights,
     one_of,
@@ -63,10 +69,12 @@ _RULES: dict[str, Rule] = {
 }
 
 
-class MixtureOfExperts(BaseEstimator):
+@per_row_docs
+class MixtureOfExperts(Criteria, BaseEstimator):
     """Base of flat and hierarchical mixtures of experts."""
 
-    _families: ClassVar[tuple[str, ...]]
+    #: Targets that experts may be for.
+    _targets: ClassVar[tuple[str, ...]]
 
     def __init__(
         self,
@@ -127,7 +135,16 @@ class MixtureOfExperts(BaseEstimator):
 
     # Fitting.
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> "MixtureOfExperts":
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        offset: Any = None,
+        exposure: Any = None,
+        trials: Any = None,
+    ) -> "MixtureOfExperts":
         """Fit gates and experts by EM.
 
         Parameters
@@ -138,6 +155,7 @@ class MixtureOfExperts(BaseEstimator):
             Target.
         sample_weight : array-like of shape (n,), default=None
             Real-valued: weight 2 is the row twice, weight 0 the row absent.
+        <PER_ROW>
 
         Returns
         -------
@@ -166,18 +184,31 @@ class MixtureOfExperts(BaseEstimator):
             raise ValueError(
                 f"{type(self).__name__} requires y to be passed, but the target y is None."
             )
-        weight = check_weights(sample_weight, len(X))
         y = self._check_target(y)
         check_same_length(len(X), y)
-        rows = np.flatnonzero(weight > 0.0)
+        per_row = self._check_per_row(len(X), sample_weight, offset, exposure, trials)
+        rows = np.flatnonzero(per_row.weight > 0.0)
         _check_enough_rows(len(rows), len(X), tree.n_leaves)
         self._learn_target(y[rows])
         target = self._encode_target(y[rows])
-        families = resolve_families(self._expert_spec(), tree.n_leaves, self._families)
+        families = resolve_families(self._expert_spec(), tree.n_leaves, self._targets)
+        check_per_row_use(families, exposure, offset, trials)
+        check_support(families, target, per_row.take(rows), rows)
         columns = self._select_columns()
         with single_threaded_blas():
-            self._fit_rows(X[rows], target, weight[rows], tree, families, columns, rows)
+            self._fit_rows(X[rows], target, per_row.take(rows), tree, families, columns, rows)
         return self
+
+    def _check_per_row(
+        self, n: int, sample_weight: Any, offset: Any, exposure: Any, trials: Any
+    ) -> PerRow:
+        """Return what is known of each row, exposure as part of the offset."""
+        total = None if offset is None else check_per_row(offset, "offset", n)
+        if exposure is not None:
+            log_exposure = np.log(check_exposure(exposure, n))
+            total = log_exposure if total is None else total + log_exposure
+        counts = None if trials is None else check_per_row(trials, "trials", n)
+        return PerRow(check_weights(sample_weight, n), total, counts)
 
     def _select_columns(self) -> Columns:
         names = getattr(self, "feature_names_in_", None)
@@ -185,13 +216,18 @@ class MixtureOfExperts(BaseEstimator):
         return Columns(
             select_columns(self.expert_features, "expert_features", names, p),
             select_columns(self.gate_features, "gate_features", names, p),
+            select_columns(self._dispersion_spec(), "dispersion_features", names, p),
         )
+
+    def _dispersion_spec(self) -> Any:
+        """Return which features dispersions look at."""
+        return []
 
     def _fit_rows(
         self,
         X: np.ndarray,
         y: np.ndarray,
-        weight: np.ndarray,
+        per_row: PerRow,
         tree: GatingTree,
         families: Sequence[Any],
         columns: Columns,
@@ -200,7 +236,7 @@ class MixtureOfExperts(BaseEstimator):
         problem, pooled, scaling = build_problem(
             X,
             y,
-            weight,
+            per_row,
             tree=tree,
             families=families,
             gate=self.gate,
@@ -246,20 +282,26 @@ class MixtureOfExperts(BaseEstimator):
 
     # What gates and experts say.
 
-    def _predictions(self, X: Any) -> Iterator[Prediction]:
+    def _predictions(
+        self, X: Any, offset: Any = None, exposure: Any = None, trials: Any = None
+    ) -> Iterator[Prediction]:
         check_is_fitted(self)
         X = check_features(self, X, reset=False)
+        per_row = self._check_per_row(len(X), None, offset, exposure, trials)
         state: FitState = self._state
-        for block in cut_features(X, state.scaling):
+        for block in cut_features(X, state.scaling, per_row):
             yield predict_block(state.model, state.params, block)
 
-    def _posteriors(self, X: Any, y: Any) -> Iterator[Posterior]:
+    def _posteriors(
+        self, X: Any, y: Any, offset: Any = None, exposure: Any = None, trials: Any = None
+    ) -> Iterator[Posterior]:
         check_is_fitted(self)
         X = check_features(self, X, reset=False)
         target = self._encode_target(self._check_target(y))
         check_same_length(len(X), target)
+        per_row = self._check_per_row(len(X), None, offset, exposure, trials)
         state: FitState = self._state
-        blocks = cut_features(X, state.scaling)
+        blocks = cut_features(X, state.scaling, per_row)
         for block, rows in zip(blocks, cut_rows(len(X)), strict=True):
             known = with_target(state.model, block, target[rows])
             yield posterior_of_block(state.model, state.params, known, row_stable_product)
@@ -278,105 +320,88 @@ class MixtureOfExperts(BaseEstimator):
         """
         return np.concatenate([block.prior.T for block in self._predictions(X)])
 
-    def responsibilities(self, X: Any, y: Any) -> np.ndarray:
+    def responsibilities(
+        self, X: Any, y: Any, *, offset: Any = None, exposure: Any = None, trials: Any = None
+    ) -> np.ndarray:
         """Return the probability of each expert after y is seen.
 
         Parameters
         ----------
         X : array-like of shape (n, n_features)
         y : array-like of shape (n,)
+        <PER_ROW>
 
         Returns
         -------
         ndarray of shape (n, n_experts)
             Rows sum to one. A row that no expert explains keeps the gate's probabilities.
         """
-        return np.concatenate(
-            [found.node_resp[self.tree_.leaves].T for found in self._posteriors(X, y)]
-        )
+        found = self._posteriors(X, y, offset, exposure, trials)
+        return np.concatenate([block.node_resp[self.tree_.leaves].T for block in found])
 
-    def predict_expert(self, X: Any, y: Any = None) -> np.ndarray:
+    def predict_expert(
+        self,
+        X: Any,
+        y: Any = None,
+        *,
+        offset: Any = None,
+        exposure: Any = None,
+        trials: Any = None,
+    ) -> np.ndarray:
         """Return the most probable expert of each row, by the gate or, given y, posterior.
 
         Parameters
         ----------
         X : array-like of shape (n, n_features)
         y : array-like of shape (n,), default=None
+        <PER_ROW>
 
         Returns
         -------
         ndarray of shape (n,), int
         """
-        proba = self.gate_proba(X) if y is None else self.responsibilities(X, y)
-        return proba.argmax(axis=1)
+        if y is None:
+            return self.gate_proba(X).argmax(axis=1)
+        known = {"offset": offset, "exposure": exposure, "trials": trials}
+        return self.responsibilities(X, y, **known).argmax(axis=1)
 
-    def predict_experts(self, X: Any) -> np.ndarray:
+    def predict_experts(
+        self, X: Any, *, offset: Any = None, exposure: Any = None, trials: Any = None
+    ) -> np.ndarray:
         """Return what each expert predicts, whoever is responsible.
 
         Parameters
         ----------
         X : array-like of shape (n, n_features)
+        <PER_ROW>
 
         Returns
         -------
         ndarray of shape (n, n_experts) or (n, n_experts, n_classes)
             Means in the unit of y; class probabilities for classifiers.
         """
-        return np.concatenate([np.moveaxis(b.mean, -1, 0) for b in self._predictions(X)])
+        found = self._predictions(X, offset, exposure, trials)
+        return np.concatenate([np.moveaxis(block.mean, -1, 0) for block in found])
 
-    def log_density(self, X: Any, y: Any) -> np.ndarray:
+    def log_density(
+        self, X: Any, y: Any, *, offset: Any = None, exposure: Any = None, trials: Any = None
+    ) -> np.ndarray:
         """Return the log density of each y given its x, natural log.
 
         Parameters
         ----------
         X : array-like of shape (n, n_features)
         y : array-like of shape (n,)
+        <PER_ROW>
 
         Returns
         -------
         ndarray of shape (n,)
-            Per unit of y; log probability for classifiers.
+            Per unit of y; log probability for classes and counts, -inf for y outside of the
+            support of every expert.
         """
-        return np.concatenate([found.log_density for found in self._posteriors(X, y)])
-
-    # Criteria.
-
-    def log_likelihood(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """Return the sum of weighted log densities.
-
-        Parameters
-        ----------
-        X : array-like of shape (n, n_features)
-        y : array-like of shape (n,)
-        sample_weight : array-like of shape (n,), default=None
-        """
-        log_density = self.log_density(X, y)
-        weight = check_weights(sample_weight, len(log_density))
-        return float(weight @ log_density)
-
-    def aic(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """Return Akaike's criterion, ``-2 log-likelihood + 2 n_parameters_``; lower is better."""
-        return -2.0 * self.log_likelihood(X, y, sample_weight) + 2.0 * self.n_parameters_
-
-    def bic(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """Return Schwarz's criterion, ``-2 log-likelihood + n_parameters_ * log(n)``.
-
-        Lower is better; n is the sum of weights.
-        """
-        log_density = self.log_density(X, y)
-        weight = check_weights(sample_weight, len(log_density))
-        return float(-2.0 * weight @ log_density + self.n_parameters_ * np.log(weight.sum()))
-
-    def icl(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """Return the integrated completed likelihood criterion; lower is better.
-
-        ``bic - 2 * sum_i w_i log(largest responsibility of row i)``: BIC of the
-        log-likelihood that counts each row under its most probable expert alone
-        (Biernacki, Celeux & Govaert 2000, eq. 8).
-        """
-        largest = self.responsibilities(X, y).max(axis=1)
-        weight = check_weights(sample_weight, len(largest))
-        return self.bic(X, y, sample_weight) - 2.0 * float(weight @ np.log(largest))
+        found = self._posteriors(X, y, offset, exposure, trials)
+        return np.concatenate([block.log_density for block in found])
 
     # Reading a fit.
 

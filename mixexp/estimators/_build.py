@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mixexp.data import Block, Scaling, cut_rows, weighted_scaling
+from mixexp.data import Block, PerRow, Scaling, cut_features, cut_rows, weighted_scaling
 from mixexp.em import Problem, pooled_params
 from mixexp.experts import FAMILIES, Expert
 from mixexp.gates import GATES
@@ -24,6 +24,7 @@ class Columns(NamedTuple):
 
     expert: list[int]
     gate: list[int]
+    dispersion: Sequence[int] = ()
 
 
 class FitState(NamedTuple):
@@ -42,13 +43,21 @@ class FitState(NamedTuple):
     scaling: Scaling
 
 
-def resolve_families(expert: Any, n_leaves: int, allowed: Sequence[str]) -> list[Expert]:
+def resolve_families(expert: Any, n_leaves: int, targets: Sequence[str]) -> list[Expert]:
     """Return one family per leaf from names, instances, or a list of these.
+
+    Parameters
+    ----------
+    expert : str, Expert, or list of these
+        Instances need not be registered: a family of the user's own is as good.
+    n_leaves : int
+    targets : sequence of str
+        Targets that families may be for here.
 
     Raises
     ------
     ValueError
-        If a name is unknown or not allowed here, or the list has not one entry per leaf.
+        If a name is unknown or not for such a target, or the list has not one entry per leaf.
     """
     entries = list(expert) if isinstance(expert, list | tuple) else [expert] * n_leaves
     if len(entries) != n_leaves:
@@ -56,23 +65,86 @@ def resolve_families(expert: Any, n_leaves: int, allowed: Sequence[str]) -> list
             f"The 'expert' parameter lists {len(entries)} experts, but the model has {n_leaves}; "
             "give one per expert, left to right."
         )
-    return [_resolve_family(entry, allowed) for entry in entries]
+    return [_resolve_family(entry, targets) for entry in entries]
 
 
-def _resolve_family(entry: Any, allowed: Sequence[str]) -> Expert:
-    name = entry if isinstance(entry, str) else getattr(entry, "name", None)
-    if name not in allowed:
+def _resolve_family(entry: Any, targets: Sequence[str]) -> Expert:
+    family = FAMILIES[entry]() if isinstance(entry, str) and entry in FAMILIES else entry
+    if not hasattr(family, "log_kernel") or family.target not in targets:
+        allowed = sorted(name for name, known in FAMILIES.items() if known.target in targets)
         raise ValueError(
-            f"The 'expert' parameter must be one of {sorted(allowed)}, an expert object of such "
-            f"a family, or a list of these. Got {entry!r} instead."
+            f"The 'expert' parameter must be one of {allowed}, an expert object of such a "
+            f"family, or a list of these. Got {entry!r} instead."
         )
-    return FAMILIES[entry]() if isinstance(entry, str) else entry
+    family.check_options()
+    return family
+
+
+def check_per_row_use(families: Sequence[Expert], exposure: Any, offset: Any, trials: Any) -> None:
+    """Check that what is given per row means something to the experts.
+
+    Raises
+    ------
+    ValueError
+        Naming the argument and the family that has no use for it.
+    """
+    for family in families:
+        n_locations = sum(head.kind == "location" for head in family.heads)
+        if exposure is not None and n_locations and getattr(family, "link", None) != "log":
+            raise ValueError(
+                f"exposure is for experts with a log link, which the {family.name} expert has "
+                "not here; give an offset on the scale of the linear predictor instead."
+            )
+        if offset is not None and n_locations > 1:
+            raise ValueError(
+                f"offset is for experts with one linear predictor; the {family.name} expert "
+                f"has {n_locations}."
+            )
+    if trials is not None and not any(family.uses_trials for family in families):
+        names = sorted({family.name for family in families})
+        raise ValueError(f"trials are for binomial experts; the experts here are {names}.")
+
+
+def check_support(
+    families: Sequence[Expert], y: np.ndarray, per_row: PerRow, rows: np.ndarray
+) -> None:
+    """Check that every y is in the support of at least one family.
+
+    Parameters
+    ----------
+    families : sequence of Expert
+    y : ndarray of shape (n,)
+    per_row : PerRow
+    rows : ndarray of shape (n,), int
+        Numbers of these rows in the user's data.
+
+    Raises
+    ------
+    ValueError
+        Naming y, the support, and the first row and value outside of it.
+    """
+    is_outside = np.ones(len(y), dtype=bool)
+    for family, leaves in _distinct_families(families):
+        fixed = family.fixed_to(y, per_row.weight)
+        is_outside &= fixed.find_unsupported(
+            ExpertGroup(fixed, leaves, ()).target(y, per_row.trials)
+        )
+    if is_outside.any():
+        at = int(np.argmax(is_outside))
+        trials = "" if per_row.trials is None else f" of {per_row.trials[at]:g} trials"
+        wanted = " or ".join(
+            dict.fromkeys(f"{family.support} for the {family.name} expert" for family in families)
+        )
+        raise ValueError(
+            f"y must be {wanted}; found {float(y[at])!r}{trials} at row {rows[at]}. "
+            "Use another expert, or transform the target."
+        )
 
 
 def build_problem(
     X: np.ndarray,
     y: np.ndarray,
-    weight: np.ndarray,
+    per_row: PerRow,
     *,
     tree: GatingTree,
     families: Sequence[Expert],
@@ -83,6 +155,20 @@ def build_problem(
 ) -> tuple[Problem, Parameters, Scaling]:
     """Standardise the data, anchor the dispersions and lay out the model.
 
+    Parameters
+    ----------
+    X : ndarray of shape (n, p)
+    y : ndarray of shape (n,)
+        In the support of at least one family per row.
+    per_row : PerRow
+    tree : GatingTree
+    families : sequence of Expert
+        One per leaf, left to right.
+    gate : str
+    columns : Columns
+    penalty : Penalty
+    n_threads : int
+
     Returns
     -------
     problem : Problem
@@ -90,18 +176,22 @@ def build_problem(
         One expert of each family fitted to all rows, copied to every leaf.
     scaling : Scaling
     """
+    weight = per_row.weight
     scaling = weighted_scaling(X, weight)
     designs: list[np.ndarray] = []
     gate_columns = np.array(GATES[gate].columns([1 + c for c in columns.gate]))
     gate_design = _position(designs, gate_columns)
-    location = np.array([0, *(1 + c for c in columns.expert)])
-    target = weighted_scaling(y[:, None], weight)
+    by_kind = {
+        "location": np.array([0, *(1 + c for c in columns.expert)]),
+        "dispersion": np.array([0, *(1 + c for c in columns.dispersion)]),
+        "shape": np.array([0]),
+    }
     groups = tuple(
-        _group(family, leaves, location, designs, target)
+        _group(family.fixed_to(y, weight), leaves, by_kind, designs, y, per_row)
         for family, leaves in _distinct_families(families)
     )
     model = Model(tree, groups, tuple(designs), gate_design, penalty)
-    blocks = _blocks(model, scaling, X, y, weight)
+    blocks = _with_targets(model, list(cut_features(X, scaling, per_row)), y)
     pooled = pooled_params(Problem(model, blocks, n_threads))
     model, pooled = _anchor(model, pooled)
     problem = Problem(model, _with_targets(model, blocks, y), n_threads)
@@ -129,25 +219,38 @@ def _position(designs: list[np.ndarray], columns: np.ndarray) -> int:
 def _group(
     family: Expert,
     leaves: np.ndarray,
-    location: np.ndarray,
+    by_kind: dict[str, np.ndarray],
     designs: list[np.ndarray],
-    target: Scaling,
+    y: np.ndarray,
+    per_row: PerRow,
 ) -> ExpertGroup:
-    by_kind = {"location": location, "dispersion": np.array([0]), "shape": np.array([0])}
     head_designs = tuple(_position(designs, by_kind[head.kind]) for head in family.heads)
     if not family.is_location_scale:
-        return ExpertGroup(family, leaves, head_designs)
+        group = ExpertGroup(family, leaves, head_designs)
+        return group._replace(stand_in=_stand_in(group, y, per_row.trials))
+    target = weighted_scaling(y[:, None], per_row.weight)
     center, scale = float(target.center[0]), float(target.scale[0])
     if target.is_constant[0]:
         scale = _CONSTANT_SCALE * (abs(center) or 1.0)
     return ExpertGroup(family, leaves, head_designs, center, scale)
 
 
-def _blocks(
-    model: Model, scaling: Scaling, X: np.ndarray, y: np.ndarray, weight: np.ndarray
-) -> list[Block]:
-    blocks = [Block(scaling.standardize(X[rows]), weight[rows]) for rows in cut_rows(len(y))]
-    return _with_targets(model, blocks, y)
+def _stand_in(group: ExpertGroup, y: np.ndarray, trials: np.ndarray | None) -> np.ndarray | None:
+    """Return the first y inside of the support.
+
+    Raises
+    ------
+    ValueError
+        If there is none.
+    """
+    seen = group.target(y, trials)
+    is_inside = ~group.family.find_unsupported(seen)
+    if not is_inside.any():
+        raise ValueError(
+            f"No row of y is {group.family.support}, which the {group.family.name} expert needs; "
+            "leave it out, or use another family."
+        )
+    return seen[..., int(np.argmax(is_inside))]
 
 
 def _with_targets(model: Model, blocks: Sequence[Block], y: np.ndarray) -> list[Block]:
@@ -159,9 +262,10 @@ def _with_targets(model: Model, blocks: Sequence[Block], y: np.ndarray) -> list[
 
 def with_target(model: Model, block: Block, y: np.ndarray) -> Block:
     """Return the block with y as each family sees it."""
-    targets = tuple(group.target(y) for group in model.groups)
-    bases = tuple(group.base(target) for group, target in zip(model.groups, targets, strict=True))
-    return block._replace(targets=targets, bases=bases)
+    seen = [group.safe_target(y, block.trials) for group in model.groups]
+    return block._replace(
+        targets=tuple(target for target, _ in seen), bases=tuple(base for _, base in seen)
+    )
 
 
 def _anchor(model: Model, pooled: Parameters) -> tuple[Model, Parameters]:

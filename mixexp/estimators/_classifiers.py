@@ -33,7 +33,7 @@ def _expert_for_classes(entry: Any, n_classes: int) -> Any:
 class _Classifier(ClassifierMixin, MixtureOfExperts):
     """What the two classifiers share."""
 
-    _families = tuple(name for name, family in FAMILIES.items() if family.target != "regression")
+    _targets = ("binary", "classes")
 
     def _check_target(self, y: Any) -> np.ndarray:
         refuse_oddities(y, "y")
@@ -142,9 +142,9 @@ class MoEClassifier(_Classifier):
         gate: str = "softmax",
         expert_features: Any = None,
         gate_features: Any = None,
-        alpha: float = 1.0,
-        gate_alpha: float = 1.0,
-        dispersion_prior: float = 1.0,
+        alpha: float = 3.0,
+        gate_alpha: float = 3.0,
+        dispersion_prior: float = 10.0,
         n_init: int = 10,
         init: Any = "auto",
         max_iter: int = 500,
@@ -229,9 +229,9 @@ class HMEClassifier(_Classifier):
         gate: str = "softmax",
         expert_features: Any = None,
         gate_features: Any = None,
-        alpha: float = 1.0,
-        gate_alpha: float = 1.0,
-        dispersion_prior: float = 1.0,
+        alpha: float = 3.0,
+        gate_alpha: float = 3.0,
+        dispersion_prior: float = 10.0,
         n_init: int = 10,
         init: Any = "auto",
         max_iter: int = 500,

@@ -12,6 +12,7 @@ from mixexp.exceptions import (
     RankDeficientWarning,
     SeparationWarning,
 )
+from mixexp.experts import Expert
 from mixexp.model import Parameters, posterior_of_block
 from mixexp.model._statistics import group_heads, linear_predictors
 
@@ -123,10 +124,19 @@ def _classes_separate(problem: Problem, params: Parameters) -> bool:
         resp = posterior_of_block(problem.model, params, block).node_resp[problem.model.tree.leaves]
         eta = group_heads(problem.model, linear_predictors(problem.model, params, block))
         for group, heads in zip(problem.model.groups, eta, strict=True):
-            if group.family.target == "regression":
+            by_class = _class_probabilities(group.family, heads)
+            if by_class is None:
                 continue
             weight = resp[group.leaves] * block.weight
-            is_certain = group.family.predict(heads).max(axis=0) > _CERTAIN
+            is_certain = by_class.max(axis=0) > _CERTAIN
             certain += float((weight * is_certain).sum())
             total += float(weight.sum())
     return certain > _NEARLY_ALL * total > 0.0
+
+
+def _class_probabilities(family: Expert, heads: tuple[np.ndarray, ...]) -> np.ndarray | None:
+    """Return probabilities with outcomes in the first axis, or None if y has no outcomes."""
+    if family.uses_trials:
+        mean = family.mean(heads)
+        return np.stack([mean, 1.0 - mean])
+    return None if family.target == "regression" else family.predict(heads)

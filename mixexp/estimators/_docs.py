@@ -11,14 +11,14 @@ _PARAMETERS = """gate : {"softmax", "constant"}, default="softmax"
         Names or numbers of the columns that the experts look at; None for all.
     gate_features : list of str or int, default=None
         The same for the gates. An empty list makes the gate constant.
-    alpha : float, default=1.0
+    alpha : float, default=3.0
         Ridge on the experts' slopes, for standardised features (and y in units of the pooled
         residual standard deviation where it has a unit); intercepts are free. As in `Ridge`
         and `LogisticRegression(C=1 / alpha)` it is absolute: it fades as rows are added.
-    gate_alpha : float, default=1.0
+    gate_alpha : float, default=3.0
         Ridge on the gates' slopes, for standardised features and logits that sum to zero over
         siblings. Keeps a gate finite that separates its rows perfectly.
-    dispersion_prior : float, default=1.0
+    dispersion_prior : float, default=10.0
         Prior on the experts' dispersions, in pseudo-rows with the pooled residual variance.
         Keeps an expert from collapsing onto a few rows.
     n_init : int, default=10
@@ -91,10 +91,28 @@ _NOTES = """What is maximised is the penalised log-likelihood
     Jordan & Jacobs (1994), Hierarchical mixtures of experts and the EM algorithm."""
 
 
+_PER_ROW = """offset : array-like of shape (n,), default=None
+            Added to the linear predictor of every expert, on its scale (of y for an identity
+            link, of the log mean for a log link).
+        exposure : array-like of shape (n,), default=None
+            Positive; its logarithm is added to the offset. For experts with a log link: the
+            mean is then a rate times the exposure.
+        trials : array-like of shape (n,), default=None
+            Number of trials of which y counts the successes; for binomial experts, 1 if absent."""
+
+
 def shared_docs(cls: Class) -> Class:
     """Fill the placeholders of an estimator's docstring."""
     doc = cls.__doc__ or ""
     for name, text in (("PARAMETERS", _PARAMETERS), ("ATTRIBUTES", _ATTRIBUTES), ("NOTES", _NOTES)):
         doc = doc.replace(f"<{name}>", text)
     cls.__doc__ = doc
+    return cls
+
+
+def per_row_docs(cls: Class) -> Class:
+    """Fill the placeholders of methods' docstrings with what is given per row."""
+    for method in vars(cls).values():
+        if callable(method) and method.__doc__:
+            method.__doc__ = method.__doc__.replace("<PER_ROW>", _PER_ROW)
     return cls

@@ -4,36 +4,66 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import RegressorMixin
+from sklearn.metrics import r2_score
 from sklearn.utils import column_or_1d
 
 from mixexp.estimators._base import MixtureOfExperts
-from mixexp.estimators._docs import shared_docs
+from mixexp.estimators._docs import per_row_docs, shared_docs
 from mixexp.estimators._validation import check_parameters, check_real_target, whole
-from mixexp.experts import FAMILIES
 from mixexp.tree import GatingTree
 
 
+@per_row_docs
 class _Regressor(RegressorMixin, MixtureOfExperts):
     """What the two regressors share."""
 
-    _families = tuple(name for name, family in FAMILIES.items() if family.target == "regression")
+    _targets = ("regression",)
 
     def _check_target(self, y: Any) -> np.ndarray:
         return column_or_1d(check_real_target(y), warn=True)
 
-    def predict(self, X: Any) -> np.ndarray:
+    def _dispersion_spec(self) -> Any:
+        return [] if self.dispersion_features is None else self.dispersion_features
+
+    def predict(
+        self, X: Any, *, offset: Any = None, exposure: Any = None, trials: Any = None
+    ) -> np.ndarray:
         """Return the mean of y given x: experts' means weighted by the gate.
 
         Parameters
         ----------
         X : array-like of shape (n, n_features)
+        <PER_ROW>
 
         Returns
         -------
         ndarray of shape (n,)
             In the unit of y.
         """
-        return np.concatenate([block.mixture_mean() for block in self._predictions(X)])
+        found = self._predictions(X, offset, exposure, trials)
+        return np.concatenate([block.mixture_mean() for block in found])
+
+    def score(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        offset: Any = None,
+        exposure: Any = None,
+        trials: Any = None,
+    ) -> float:
+        """Return the coefficient of determination R2 of `predict`.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, n_features)
+        y : array-like of shape (n,)
+        sample_weight : array-like of shape (n,), default=None
+        <PER_ROW>
+        """
+        predicted = self.predict(X, offset=offset, exposure=exposure, trials=trials)
+        return float(r2_score(y, predicted, sample_weight=sample_weight))
 
 
 @shared_docs
@@ -49,6 +79,9 @@ class MoERegressor(_Regressor):
         Number of experts.
     expert : str, Expert, or list of these, default="gaussian"
         Family of the experts; a list gives one per expert, from left to right.
+    dispersion_features : list of str or int, default=None
+        Columns that the log dispersions are linear in; None for a dispersion that is the same
+        everywhere. The prior on dispersions then holds at the mean of the features.
     <PARAMETERS>
 
     Attributes
@@ -58,7 +91,12 @@ class MoERegressor(_Regressor):
         their prediction at the mean of the features, within what the tree allows.
     intercept_ : ndarray of shape (n_experts,)
     dispersion_ : ndarray of shape (n_experts,)
-        Dispersion of each expert; for Gaussian experts the variance, in squared units of y.
+        Dispersion of each expert; for Gaussian experts the variance, in squared units of y. 1
+        for families without one. With ``dispersion_features``, at features of zero.
+    dispersion_coef_ : ndarray of shape (n_experts, n_dispersion_features)
+        Slopes of the log dispersion.
+    shape_ : list of dict
+        Further parameters of each expert by name, such as ``df``.
     <ATTRIBUTES>
 
     Notes
@@ -84,9 +122,10 @@ class MoERegressor(_Regressor):
         gate: str = "softmax",
         expert_features: Any = None,
         gate_features: Any = None,
-        alpha: float = 1.0,
-        gate_alpha: float = 1.0,
-        dispersion_prior: float = 1.0,
+        dispersion_features: Any = None,
+        alpha: float = 3.0,
+        gate_alpha: float = 3.0,
+        dispersion_prior: float = 10.0,
         n_init: int = 10,
         init: Any = "auto",
         max_iter: int = 500,
@@ -98,6 +137,7 @@ class MoERegressor(_Regressor):
         verbose: int = 0,
     ) -> None:
         self.n_experts = n_experts
+        self.dispersion_features = dispersion_features
         super().__init__(
             expert=expert,
             gate=gate,
@@ -136,6 +176,9 @@ class HMERegressor(_Regressor):
         expert: ``[[1, 1], 1]`` is a gate over two experts beside a third expert.
     expert : str, Expert, or list of these, default="gaussian"
         Family of the experts; a list gives one per expert, from left to right.
+    dispersion_features : list of str or int, default=None
+        Columns that the log dispersions are linear in; None for a dispersion that is the same
+        everywhere. The prior on dispersions then holds at the mean of the features.
     <PARAMETERS>
 
     Attributes
@@ -145,7 +188,12 @@ class HMERegressor(_Regressor):
         their prediction at the mean of the features, within what the tree allows.
     intercept_ : ndarray of shape (n_experts,)
     dispersion_ : ndarray of shape (n_experts,)
-        Dispersion of each expert; for Gaussian experts the variance, in squared units of y.
+        Dispersion of each expert; for Gaussian experts the variance, in squared units of y. 1
+        for families without one. With ``dispersion_features``, at features of zero.
+    dispersion_coef_ : ndarray of shape (n_experts, n_dispersion_features)
+        Slopes of the log dispersion.
+    shape_ : list of dict
+        Further parameters of each expert by name, such as ``df``.
     <ATTRIBUTES>
 
     Notes
@@ -171,9 +219,10 @@ class HMERegressor(_Regressor):
         gate: str = "softmax",
         expert_features: Any = None,
         gate_features: Any = None,
-        alpha: float = 1.0,
-        gate_alpha: float = 1.0,
-        dispersion_prior: float = 1.0,
+        dispersion_features: Any = None,
+        alpha: float = 3.0,
+        gate_alpha: float = 3.0,
+        dispersion_prior: float = 10.0,
         n_init: int = 10,
         init: Any = "auto",
         max_iter: int = 500,
@@ -185,6 +234,7 @@ class HMERegressor(_Regressor):
         verbose: int = 0,
     ) -> None:
         self.tree = tree
+        self.dispersion_features = dispersion_features
         super().__init__(
             expert=expert,
             gate=gate,

@@ -87,7 +87,12 @@ def coefficient_table(estimator: Any) -> Table:
         for label, estimates in _expert_rows(estimator, k):
             add("expert", f"expert {k}{label}", terms, estimates)
         if hasattr(estimator, "dispersion_"):
-            add("expert", f"expert {k}", ["dispersion"], [estimator.dispersion_[k]])
+            labels = feature_labels(estimator, estimator.dispersion_features_)
+            slopes = [f"log dispersion: {label}" for label in labels]
+            values = [estimator.dispersion_[k], *estimator.dispersion_coef_[k]]
+            add("expert", f"expert {k}", ["dispersion", *slopes], values)
+        if hasattr(estimator, "shape_"):
+            add("expert", f"expert {k}", list(estimator.shape_[k]), estimator.shape_[k].values())
     terms = ["intercept", *feature_labels(estimator, estimator.gate_features_)]
     names = node_names(estimator.tree_)
     for edge in range(estimator.tree_.n_edges):

@@ -151,12 +151,7 @@ def check_weights(sample_weight: Any, n: int) -> np.ndarray:
         return np.ones(n)
     if is_real(sample_weight):
         sample_weight = np.full(n, float(sample_weight))
-    refuse_oddities(sample_weight, "sample_weight")
-    weight = check_array(
-        sample_weight, ensure_2d=False, dtype=np.float64, input_name="sample_weight"
-    )
-    if weight.ndim != 1 or len(weight) != n:
-        raise ValueError(f"sample_weight has shape {weight.shape}; expected ({n},), one per row.")
+    weight = check_per_row(sample_weight, "sample_weight", n)
     if weight.min() < 0.0:
         row = int(np.argmin(weight))
         raise ValueError(
@@ -166,6 +161,33 @@ def check_weights(sample_weight: Any, n: int) -> np.ndarray:
     if weight.max() == 0.0:
         raise ValueError("sample_weight is zero for every row; at least one must be positive.")
     return weight
+
+
+def check_per_row(values: Any, name: str, n: int) -> np.ndarray:
+    """Return finite numbers, one per row.
+
+    Raises
+    ------
+    ValueError
+        Naming the argument.
+    """
+    refuse_oddities(values, name)
+    array = check_array(values, ensure_2d=False, dtype=np.float64, input_name=name)
+    if array.ndim != 1 or len(array) != n:
+        raise ValueError(f"{name} has shape {array.shape}; expected ({n},), one per row.")
+    return array
+
+
+def check_exposure(values: Any, n: int) -> np.ndarray:
+    """Return positive exposures, one per row."""
+    exposure = check_per_row(values, "exposure", n)
+    if exposure.min() <= 0.0:
+        row = int(np.argmin(exposure))
+        raise ValueError(
+            f"exposure must be positive; found {exposure[row]} at row {row}. Drop rows that "
+            "were not exposed."
+        )
+    return exposure
 
 
 def check_same_length(n: int, y: np.ndarray) -> None:

@@ -1,19 +1,73 @@
 """Expert families: what an expert says about y, one file each."""
 
-from mixexp.experts._base import GLM, Derivatives, Expert, Head, Registry
+from mixexp.experts._base import Derivatives, Expert, Head, Registry
+from mixexp.experts._glm import GLM, DispersionModel
+from mixexp.experts._numerical import NumericalExpert, check_derivatives
+from mixexp.experts.beta import Beta
+from mixexp.experts.binomial import Binomial
+from mixexp.experts.gamma import Gamma
 from mixexp.experts.gaussian import Gaussian
+from mixexp.experts.inverse_gaussian import InverseGaussian
+from mixexp.experts.laplace import Laplace
 from mixexp.experts.logistic import Logistic
+from mixexp.experts.lognormal import Lognormal
 from mixexp.experts.multinomial import Multinomial
+from mixexp.experts.negative_binomial import NegativeBinomial
+from mixexp.experts.ordinal import Ordinal
+from mixexp.experts.point_mass import PointMass
+from mixexp.experts.poisson import Poisson
+from mixexp.experts.student_t import StudentT
+from mixexp.experts.tweedie import Tweedie
+from mixexp.experts.uniform import Uniform
+from mixexp.experts.weibull import Weibull
+from mixexp.experts.zero_truncated_poisson import ZeroTruncatedPoisson
 
-FAMILIES = Registry(Gaussian, Logistic, Multinomial)
+FAMILIES = Registry(
+    Gaussian,
+    StudentT,
+    Laplace,
+    Lognormal,
+    Gamma,
+    InverseGaussian,
+    Weibull,
+    Tweedie,
+    Beta,
+    Poisson,
+    NegativeBinomial,
+    ZeroTruncatedPoisson,
+    Binomial,
+    PointMass,
+    Uniform,
+    Logistic,
+    Multinomial,
+    Ordinal,
+)
 
 __all__ = [
     "FAMILIES",
     "GLM",
+    "Beta",
+    "Binomial",
     "Derivatives",
+    "DispersionModel",
     "Expert",
+    "Gamma",
     "Gaussian",
     "Head",
+    "InverseGaussian",
+    "Laplace",
     "Logistic",
+    "Lognormal",
     "Multinomial",
+    "NegativeBinomial",
+    "NumericalExpert",
+    "Ordinal",
+    "PointMass",
+    "Poisson",
+    "StudentT",
+    "Tweedie",
+    "Uniform",
+    "Weibull",
+    "ZeroTruncatedPoisson",
+    "check_derivatives",
 ]

@@ -22,6 +22,10 @@ Heads = tuple[np.ndarray, ...]
 # Second derivatives of the log density by pair of heads (a, b), a <= b; absent means zero.
 Curvature = dict[tuple[int, int], np.ndarray]
 
+#: Bound of the intercepts of log-odds. An expert whose rows are all of one class would go on to
+#: infinity; here it gives the other class a probability of 1e-13.
+LARGEST_LOG_ODDS = 30.0
+
 #: log of the least dispersion, 1e-10, relative to its anchor: a standard deviation of 1e-5 of
 #: the pooled one. Only fits that are exact to five digits, or meaningless, come here.
 LOG_DISPERSION_FLOOR = -10.0 * math.log(10.0)
@@ -66,6 +70,8 @@ class Derivatives(NamedTuple):
 class Expert(BaseEstimator):
     """Base of all expert families.
 
+    Options are stored untouched; `check_options` looks at them.
+
     Conventions for every method: ``y`` has shape (rows,), ``heads`` is a tuple with one
     array per head, each of shape (..., rows) or (..., 1) where it does not vary over rows,
     logarithms are natural, and results have shape (..., rows).
@@ -74,10 +80,33 @@ class Expert(BaseEstimator):
     name: ClassVar[str]
     #: Target it is for: "regression", "binary" or "classes".
     target: ClassVar[str] = "regression"
-    #: Shifting and scaling y shifts and scales the location and nothing else.
-    is_location_scale: ClassVar[bool] = False
-    #: Given the location, the best dispersion is the mean deviance: no Newton step needed.
-    has_mean_deviance_dispersion: ClassVar[bool] = False
+    #: Values of the option ``link``, the default first; empty for families without a link.
+    links: ClassVar[tuple[str, ...]] = ()
+    #: Whether y takes integer values only, so that densities are probabilities.
+    is_discrete: ClassVar[bool] = False
+    #: Whether y may be counts of several trials: an array (2, rows) of successes and trials.
+    uses_trials: ClassVar[bool] = False
+
+    @property
+    def support_limits(self) -> tuple[float, float]:
+        """Limits of y, where its cdf is 0 below the first and 1 at the second."""
+        return -math.inf, math.inf
+
+    @property
+    def is_location_scale(self) -> bool:
+        """Whether a shift and scale of y shifts and scales the location.
+
+        The dispersion is then scaled by the square, and nothing else changes.
+        """
+        return False
+
+    @property
+    def has_mean_deviance_dispersion(self) -> bool:
+        """Whether a Fisher step for the location is exact, and the dispersion mean deviance.
+
+        EM then needs no Newton step for the dispersion.
+        """
+        return False
 
     @property
     def heads(self) -> tuple[Head, ...]:
@@ -92,6 +121,40 @@ class Expert(BaseEstimator):
     @property
     def has_dispersion(self) -> bool:
         return any(head.kind == "dispersion" for head in self.heads)
+
+    def check_options(self) -> None:
+        """Check the options, which the constructor only stores.
+
+        Raises
+        ------
+        ValueError
+            If an option has a value that the family does not know.
+        """
+        if self.links:
+            self._check_choice("link", self.links)
+
+    def _check_choice(self, option: str, allowed: Sequence[Any]) -> None:
+        value = getattr(self, option)
+        if value not in allowed:
+            raise ValueError(
+                f"The {option!r} option of the {self.name} expert must be one of "
+                f"{list(allowed)}. Got {value!r} instead."
+            )
+
+    def _check_range(self, option: str, is_valid: bool, expected: str) -> None:
+        if not is_valid:
+            raise ValueError(
+                f"The {option!r} option of the {self.name} expert must be {expected}. "
+                f"Got {getattr(self, option)!r} instead."
+            )
+
+    def fixed_to(self, y: np.ndarray, weight: np.ndarray) -> "Expert":
+        """Return the family with options that stand for "from the data" filled in.
+
+        Called once per fit, on the raw y, before anything else sees the family; the returned
+        family is the one to fit and to predict with.
+        """
+        return self
 
     def find_unsupported(self, y: np.ndarray) -> np.ndarray:
         """Return where y lies outside of the support, as a boolean array."""
@@ -137,12 +200,19 @@ class Expert(BaseEstimator):
         raise NotImplementedError
 
     def quantile(self, q: np.ndarray, heads: Heads) -> np.ndarray:
-        """Return the least y whose cdf reaches q."""
-        raise NotImplementedError
+        """Return the least y whose cdf reaches q; the default searches."""
+        q = np.broadcast_to(q, np.broadcast_shapes(np.shape(q), *(head.shape for head in heads)))
+        search = least_integer if self.is_discrete else invert_cdf
+        return search(lambda y: self.cdf(y, heads), q, *self.support_limits)
 
     def sample(self, heads: Heads, rng: np.random.Generator) -> np.ndarray:
-        """Draw one y per element of the heads."""
+        """Draw one y per element of the location."""
         raise NotImplementedError
+
+    def sample_rows(self, heads: Heads, rng: np.random.Generator, n_rows: int) -> np.ndarray:
+        """Draw y for n_rows rows, shape (..., n_rows), also where heads do not vary."""
+        spread = (np.broadcast_to(head, (*head.shape[:-1], n_rows)) for head in heads)
+        return self.sample(tuple(spread), rng)
 
     def location_coef(self, coefs: Sequence[np.ndarray]) -> np.ndarray:
         """Return the location's coefficients as users see them.

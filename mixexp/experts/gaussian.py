@@ -1,32 +1,30 @@
 """Gaussian expert: a linear model with a variance of its own.
 
-``log f(y) = -(log(2 pi) + log dispersion + (y - eta)**2 / dispersion) / 2`` with
-dispersion = variance = ``exp(log_dispersion)``.
+``log f(y) = -(log(2 pi) + log dispersion + (y - mean)**2 / dispersion) / 2`` with
+``link(mean) = eta`` and dispersion = variance = ``exp(log_dispersion)``.
 """
 
 import math
+from typing import ClassVar
 
 import numpy as np
 from scipy.special import ndtr, ndtri
 
-from mixexp.experts._base import (
-    GLM,
-    LOG_DISPERSION_FLOOR,
-    Curvature,
-    Derivatives,
-    Head,
-    Heads,
-)
-from mixexp.links import Identity, Link
+from mixexp.experts._base import Curvature, Derivatives, Heads
+from mixexp.experts._glm import DispersionModel
+from mixexp.experts._weighted import log_or_zero, weighted_moments
+from mixexp.links import safe_exp
 
 _HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)
 
 
-class Gaussian(GLM):
+class Gaussian(DispersionModel):
     """Gaussian linear expert.
 
     Parameters
     ----------
+    link : {"identity", "log"}, default="identity"
+        With the log link y may still be negative, but its mean may not.
     dispersion : {"own", "shared"}, default="own"
         Whether every expert has its own variance or all have the same.
 
@@ -39,71 +37,84 @@ class Gaussian(GLM):
     """
 
     name = "gaussian"
-    is_location_scale = True
-    has_mean_deviance_dispersion = True
+    links: ClassVar[tuple[str, ...]] = ("identity", "log")
 
-    def __init__(self, dispersion: str = "own") -> None:
+    def __init__(self, link: str = "identity", dispersion: str = "own") -> None:
+        self.link = link
         self.dispersion = dispersion
 
+    def check_options(self) -> None:
+        super().check_options()
+        self._check_choice("dispersion", ("own", "shared"))
+
     @property
-    def heads(self) -> tuple[Head, ...]:
-        return (
-            Head("location", "location"),
-            Head("log_dispersion", "dispersion", lower=LOG_DISPERSION_FLOOR),
-        )
+    def is_location_scale(self) -> bool:
+        return self.link == "identity"
+
+    @property
+    def has_mean_deviance_dispersion(self) -> bool:
+        return self.link == "identity"
 
     @property
     def shares_dispersion(self) -> bool:
         return self.dispersion == "shared"
 
-    @property
-    def link_function(self) -> Link:
-        return Identity()
-
     def unit_variance(self, mean: np.ndarray) -> np.ndarray:
         return np.ones_like(mean)
 
-    def log_base(self, y: np.ndarray) -> float:
+    def log_base(self, y: np.ndarray) -> np.ndarray | float:
         return -_HALF_LOG_2PI
 
     def log_kernel(self, y: np.ndarray, heads: Heads) -> np.ndarray:
-        eta, log_dispersion = heads
-        residual = y - eta
+        residual = y - self.link_function.mean(heads[0])
         residual *= residual
-        residual *= -0.5 * np.exp(-log_dispersion)
-        residual -= 0.5 * log_dispersion
+        residual *= -0.5 * safe_exp(-heads[1])
+        residual -= 0.5 * heads[1]
         return residual
 
     def derivatives(self, y: np.ndarray, heads: Heads) -> Derivatives:
         eta, log_dispersion = heads
-        precision = np.exp(-log_dispersion)
-        residual = y - eta
+        mean = self.link_function.mean(eta)
+        precision = safe_exp(-log_dispersion)
+        residual = y - mean
         score = residual * precision
         residual *= score
         residual -= 1.0
         residual *= 0.5
         half = np.full_like(log_dispersion, 0.5)
-        return Derivatives((score, residual), {(0, 0): precision, (1, 1): half})
+        if self.link == "identity":
+            return Derivatives((score, residual), {(0, 0): precision, (1, 1): half})
+        slope = self.link_function.mean_derivative(eta, mean)
+        information = {(0, 0): precision * slope**2, (1, 1): half}
+        return Derivatives((score * slope, residual), information)
 
     def observed_curvature(self, y: np.ndarray, heads: Heads) -> Curvature:
-        eta, log_dispersion = heads
-        precision = np.exp(-log_dispersion)
-        score = (y - eta) * precision
-        return {(0, 0): precision, (0, 1): score, (1, 1): 0.5 * score * (y - eta)}
-
-    def variance(self, heads: Heads) -> np.ndarray:
-        return np.broadcast_to(np.exp(heads[1]), np.broadcast_shapes(*(h.shape for h in heads)))
+        link, precision = self.link_function, safe_exp(-heads[1])
+        mean = link.mean(heads[0])
+        slope, bend = (
+            link.mean_derivative(heads[0], mean),
+            link.mean_second_derivative(heads[0], mean),
+        )
+        score = (y - mean) * precision
+        return {
+            (0, 0): precision * slope**2 - score * bend,
+            (0, 1): score * slope,
+            (1, 1): 0.5 * score * (y - mean),
+        }
 
     def cdf(self, y: np.ndarray, heads: Heads) -> np.ndarray:
-        return ndtr((y - heads[0]) * np.exp(-0.5 * heads[1]))
+        return ndtr((y - self.link_function.mean(heads[0])) * safe_exp(-0.5 * heads[1]))
 
     def quantile(self, q: np.ndarray, heads: Heads) -> np.ndarray:
-        return heads[0] + np.exp(0.5 * heads[1]) * ndtri(q)
+        return self.link_function.mean(heads[0]) + safe_exp(0.5 * heads[1]) * ndtri(q)
 
     def sample(self, heads: Heads, rng: np.random.Generator) -> np.ndarray:
-        return heads[0] + np.exp(0.5 * heads[1]) * rng.standard_normal(heads[0].shape)
+        return self.link_function.mean(heads[0]) + safe_exp(0.5 * heads[1]) * rng.standard_normal(
+            heads[0].shape
+        )
 
     def start(self, y: np.ndarray, weight: np.ndarray) -> tuple[float, ...]:
-        mean = float(np.average(y, weights=weight))
-        variance = float(np.average((y - mean) ** 2, weights=weight))
-        return mean, math.log(variance) if variance > 0.0 else 0.0
+        mean, variance = weighted_moments(y, weight)
+        # A log link cannot start below zero.
+        floor = -math.inf if self.link == "identity" else 1e-3 * math.sqrt(variance) or 1.0
+        return float(self.link_function.predictor(max(mean, floor))), log_or_zero(variance)

@@ -5,8 +5,8 @@
 
 import numpy as np
 
-from mixexp.experts._base import GLM, Derivatives, Head, Heads
-from mixexp.links import Link, Logit
+from mixexp.experts._base import LARGEST_LOG_ODDS, Curvature, Derivatives, Head, Heads
+from mixexp.experts._glm import GLM
 
 
 class Logistic(GLM):
@@ -22,14 +22,13 @@ class Logistic(GLM):
     name = "logistic"
     target = "binary"
     support = "0 or 1"
+    link = "logit"
+    is_discrete = True
+    support_limits = (0.0, 1.0)
 
     @property
     def heads(self) -> tuple[Head, ...]:
-        return (Head("location", "location"),)
-
-    @property
-    def link_function(self) -> Link:
-        return Logit()
+        return (Head("location", "location", -LARGEST_LOG_ODDS, LARGEST_LOG_ODDS),)
 
     def unit_variance(self, mean: np.ndarray) -> np.ndarray:
         return mean * (1.0 - mean)
@@ -38,18 +37,25 @@ class Logistic(GLM):
         return (y != 0.0) & (y != 1.0)
 
     def log_kernel(self, y: np.ndarray, heads: Heads) -> np.ndarray:
-        return y * heads[0] - np.logaddexp(0.0, heads[0])
+        # log(1 + exp(eta)) by ufuncs that vectorise, which logaddexp does not.
+        return y * heads[0] - np.maximum(heads[0], 0.0) - np.log1p(np.exp(-np.abs(heads[0])))
 
     def derivatives(self, y: np.ndarray, heads: Heads) -> Derivatives:
         # Logit is the canonical link: slope and variance cancel, also where both underflow.
         mean = self.link_function.mean(heads[0])
-        return Derivatives((y - mean,), {(0, 0): self.unit_variance(mean)})
+        return Derivatives((y - mean,), {(0, 0): mean * self.link_function.mean(-heads[0])})
+
+    def observed_curvature(self, y: np.ndarray, heads: Heads) -> Curvature:
+        return self.derivatives(y, heads).curvature
 
     def predict(self, heads: Heads) -> np.ndarray:
         return np.stack([self.link_function.mean(-heads[0]), self.link_function.mean(heads[0])])
 
     def variance(self, heads: Heads) -> np.ndarray:
         return self.unit_variance(self.mean(heads))
+
+    def cdf(self, y: np.ndarray, heads: Heads) -> np.ndarray:
+        return np.where(y < 0.0, 0.0, np.where(y < 1.0, self.link_function.mean(-heads[0]), 1.0))
 
     def sample(self, heads: Heads, rng: np.random.Generator) -> np.ndarray:
         return (rng.random(heads[0].shape) < self.mean(heads)).astype(float)

@@ -8,10 +8,9 @@ neither a ridge nor the fit depends on which class is numbered last: class logit
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.special import logsumexp, softmax
 
 from mixexp.contrast import contrast
-from mixexp.experts._base import Derivatives, Expert, Head, Heads
+from mixexp.experts._base import LARGEST_LOG_ODDS, Derivatives, Expert, Head, Heads
 
 
 class Multinomial(Expert):
@@ -38,20 +37,29 @@ class Multinomial(Expert):
 
     @property
     def heads(self) -> tuple[Head, ...]:
-        return tuple(Head(f"contrast {a}", "location") for a in range(self.n_classes - 1))
+        return tuple(
+            Head(f"contrast {a}", "location", -LARGEST_LOG_ODDS, LARGEST_LOG_ODDS)
+            for a in range(self.n_classes - 1)
+        )
 
     def find_unsupported(self, y: np.ndarray) -> np.ndarray:
         return ~np.isin(y, np.arange(self.n_classes))
 
     def class_logits(self, heads: Heads) -> np.ndarray:
         """Return the logits that sum to zero over classes, shape (n_classes, ..., rows)."""
-        return np.tensordot(contrast(self.n_classes), np.stack(heads), axes=1)
+        basis = contrast(self.n_classes)
+        # Added head by head, for a matrix product would round rows by the size of their batch.
+        total = np.multiply.outer(basis[:, 0], heads[0])
+        for a in range(1, len(heads)):
+            total += np.multiply.outer(basis[:, a], heads[a])
+        return total
 
     def log_kernel(self, y: np.ndarray, heads: Heads) -> np.ndarray:
         logits = self.class_logits(heads)
         at_class = y.astype(np.int64).reshape((1,) * (logits.ndim - 1) + (-1,))
+        top = logits.max(axis=0)
         chosen = np.take_along_axis(logits, at_class, axis=0)[0]
-        return chosen - logsumexp(logits, axis=0)
+        return chosen - top - np.log(_sum_over_classes(np.exp(logits - top)))
 
     def derivatives(self, y: np.ndarray, heads: Heads) -> Derivatives:
         basis = contrast(self.n_classes)
@@ -67,7 +75,9 @@ class Multinomial(Expert):
         return Derivatives(score, curvature)
 
     def mean(self, heads: Heads) -> np.ndarray:
-        return softmax(self.class_logits(heads), axis=0)
+        logits = self.class_logits(heads)
+        odds = np.exp(logits - logits.max(axis=0))
+        return odds / _sum_over_classes(odds)
 
     def sample(self, heads: Heads, rng: np.random.Generator) -> np.ndarray:
         below = rng.random(heads[0].shape) > np.cumsum(self.mean(heads), axis=0)[:-1]
@@ -79,3 +89,11 @@ class Multinomial(Expert):
     def start(self, y: np.ndarray, weight: np.ndarray) -> tuple[float, ...]:
         mass = np.bincount(y.astype(np.int64), weights=weight, minlength=self.n_classes) + 0.5
         return tuple(contrast(self.n_classes).T @ np.log(mass))
+
+
+def _sum_over_classes(values: np.ndarray) -> np.ndarray:
+    """Add class by class: a reduction's order may depend on the number of rows."""
+    total = values[0].copy()
+    for value in values[1:]:
+        total += value
+    return total

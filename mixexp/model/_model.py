@@ -52,6 +52,8 @@ class ExpertGroup(NamedTuple):
         The family works on ``(y - shift) / scale``; 0 and 1 unless it is location-scale.
     log_anchor : float
         Log dispersion, on that scale, that the prior on dispersions pulls to.
+    stand_in : ndarray of shape () or (2,), optional
+        Some y inside of the support, as the family sees it; None if there is no other.
     """
 
     family: Expert
@@ -60,14 +62,29 @@ class ExpertGroup(NamedTuple):
     shift: float = 0.0
     scale: float = 1.0
     log_anchor: float = 0.0
+    stand_in: np.ndarray | None = None
 
-    def target(self, y: np.ndarray) -> np.ndarray:
-        """Return y as the family sees it."""
-        return (y - self.shift) / self.scale
+    def target(self, y: np.ndarray, trials: np.ndarray | None) -> np.ndarray:
+        """Return y as the family sees it, shape (rows,), or (2, rows) with its trials."""
+        seen = (y - self.shift) / self.scale
+        if not self.family.uses_trials:
+            return seen
+        return np.stack([seen, np.ones_like(seen) if trials is None else trials])
 
-    def base(self, target: np.ndarray) -> np.ndarray | float:
-        """Return the part of the log density of y that depends on y alone."""
-        return self.family.log_base(target) - np.log(self.scale)
+    def safe_target(
+        self, y: np.ndarray, trials: np.ndarray | None
+    ) -> tuple[np.ndarray, np.ndarray | float]:
+        """Return y as the family sees it, and the part of the log density that is y's alone.
+
+        Where y is outside of the support the latter is -inf, and y is replaced by the
+        stand-in, so that no derivative is infinite where the responsibility is zero.
+        """
+        seen = self.target(y, trials)
+        is_outside = self.family.find_unsupported(seen)
+        if is_outside.any() and self.stand_in is not None:
+            seen[..., is_outside] = self.stand_in[..., None]
+        base = self.family.log_base(seen) - np.log(self.scale)
+        return seen, np.where(is_outside, -np.inf, base) if is_outside.any() else base
 
 
 class Parameters(NamedTuple):
@@ -205,6 +222,17 @@ class Model:
         for slot, strength in enumerate(ridge):
             strength[:, 1:] = self.penalty.gate_alpha if slot == 0 else self.penalty.alpha
         return np.concatenate([strength.ravel() for strength in ridge])
+
+    @cached_property
+    def flat_bounds(self) -> tuple[np.ndarray, np.ndarray]:
+        """Least and largest value of every coefficient in the flat vector."""
+        lower, upper = np.full(self.n_flat, -np.inf), np.full(self.n_flat, np.inf)
+        for (g, h), slot in self.slot_of.items():
+            head = self.groups[g].family.heads[h]
+            at = self.slot_slices[slot]
+            intercepts = slice(at.start, at.stop, self.slot_shapes[slot][1])
+            lower[intercepts], upper[intercepts] = head.lower, head.upper
+        return lower, upper
 
     @cached_property
     def dispersion_slots(self) -> tuple[int, ...]:

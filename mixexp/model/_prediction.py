@@ -53,7 +53,10 @@ def predict_block(model: Model, params: Parameters, block: Block) -> Prediction:
     means: list[np.ndarray] = [np.empty(0)] * tree.n_leaves
     for group, heads in zip(model.groups, group_heads(model, eta), strict=True):
         mean = group.shift + group.scale * group.family.predict(heads)
+        if group.family.uses_trials and block.trials is not None:
+            mean = mean * block.trials
         by_expert = mean if mean.ndim == 2 else np.moveaxis(mean, 1, 0)
-        for row, leaf in enumerate(group.leaves):
-            means[leaf] = np.broadcast_to(by_expert[row], (*by_expert[row].shape[:-1], n_rows))
+        shape = (len(group.leaves), *by_expert.shape[1:-1], n_rows)
+        for leaf, values in zip(group.leaves, np.broadcast_to(by_expert, shape), strict=True):
+            means[leaf] = values
     return Prediction(gate, prior, np.stack(means))

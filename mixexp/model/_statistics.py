@@ -101,7 +101,15 @@ def linear_predictors(
             ends = np.cumsum([len(slots[slot]) for slot in members])[:-1]
             for slot, part in zip(members, np.split(values, ends), strict=True):
                 eta[slot] = part
-    return eta
+    return eta if block.offset is None else _add_offset(model, eta, block.offset)
+
+
+def _add_offset(model: Model, eta: list[np.ndarray], offset: np.ndarray) -> list[np.ndarray]:
+    out = list(eta)
+    for (g, h), slot in model.slot_of.items():
+        if model.groups[g].family.heads[h].kind == "location":
+            out[slot] = eta[slot] + offset / model.groups[g].scale
+    return out
 
 
 def group_heads(model: Model, eta: Sequence[np.ndarray]) -> list[tuple[np.ndarray, ...]]:

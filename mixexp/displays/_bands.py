@@ -1,0 +1,127 @@
+"""A map over one feature: the gates' band, and what experts and mixture predict."""
+
+from typing import Any
+
+import numpy as np
+
+from mixexp.displays._marks import draw_number
+from mixexp.displays._parts import Curves
+from mixexp.displays._styles import ExpertStyle, tint
+
+# Levels of strength that a line of an expert is drawn in.
+_N_STRENGTHS = 8
+# An expert whose band is nowhere this high has no room for a number.
+_LEAST_LABELLED = 0.25
+# Rows of a class lie this far beyond probability 0 or 1, spread so that all are seen.
+_NEAREST, _FARTHEST = 0.03, 0.11
+_GOLDEN = 0.6180339887498949
+
+
+def add_band_axes(ax: Any) -> Any:
+    """Return axes for the band, at the cost of the height of the given ones."""
+    from mpl_toolkits.axes_grid1 import make_axes_locatable
+
+    bands_ax = make_axes_locatable(ax).append_axes("top", size="28%", pad=0.09, sharex=ax)
+    bands_ax.tick_params(axis="x", labelbottom=False)
+    bands_ax.set_ylim(0.0, 1.0)
+    bands_ax.set_yticks([0.0, 0.5, 1.0])
+    bands_ax.set_ylabel("gate")
+    return bands_ax
+
+
+def draw_bands(
+    ax: Any, x: np.ndarray, gate_proba: np.ndarray, styles: list[ExpertStyle]
+) -> list[Any]:
+    """Stack the experts' gate probabilities, the first expert at the bottom."""
+    edges = np.concatenate([np.zeros((len(x), 1)), gate_proba.cumsum(axis=1)], axis=1)
+    return [
+        ax.fill_between(
+            x,
+            edges[:, k],
+            edges[:, k + 1],
+            facecolor=tint(style.color, np.array(0.8)),
+            edgecolor="0.15",
+            linewidth=0.8,
+            hatch=style.hatch,
+        )
+        for k, style in enumerate(styles)
+    ]
+
+
+def draw_band_numbers(
+    ax: Any, x: np.ndarray, gate_proba: np.ndarray, styles: list[ExpertStyle]
+) -> list[Any]:
+    """Write each expert's number where its band is widest."""
+    middle = gate_proba.cumsum(axis=1) - 0.5 * gate_proba
+    artists = []
+    for k, style in enumerate(styles):
+        if gate_proba[:, k].max() >= _LEAST_LABELLED:
+            at = _middle_of_widest(gate_proba[:, k])
+            artists.append(draw_number(ax, x[at], middle[at, k], k, style))
+    return artists
+
+
+def _middle_of_widest(proba: np.ndarray) -> int:
+    wide = np.flatnonzero(proba >= 0.9 * proba.max())
+    margin = len(proba) // 25
+    return int(np.clip(wide[len(wide) // 2], margin, len(proba) - 1 - margin))
+
+
+def draw_experts(
+    ax: Any, x: np.ndarray, curves: Curves, gate_proba: np.ndarray, styles: list[ExpertStyle]
+) -> list[Any]:
+    """Draw each expert's prediction, the wider and stronger the more the gates trust it."""
+    from matplotlib.collections import LineCollection
+
+    artists = []
+    for k, style in enumerate(styles):
+        runs = strength_runs(gate_proba[:, k])
+        strength = np.array([gate_proba[run, k].mean() for run in runs])
+        line = np.column_stack([x, curves.experts[:, k]])
+        lines = LineCollection(
+            [line[run] for run in runs],
+            colors=[(*style.color, 0.35 + 0.65 * share) for share in strength],
+            linewidths=0.9 + 3.1 * strength,
+            linestyles=(0, style.dashes) if style.dashes else "solid",
+            zorder=5,
+        )
+        artists.append(ax.add_collection(lines))
+    return artists
+
+
+def strength_runs(proba: np.ndarray) -> list[slice]:
+    """Cut a grid into runs of about the same probability; each ends where the next begins.
+
+    Runs instead of single segments, for dashes start anew in each piece of a line.
+    """
+    level = np.floor(_N_STRENGTHS * np.clip(proba, 0.0, 1.0 - 1e-12)).astype(int)
+    starts = np.concatenate([[0], np.flatnonzero(np.diff(level)) + 1])
+    ends = np.append(starts[1:] + 1, len(proba))
+    return [slice(int(a), int(b)) for a, b in zip(starts, ends, strict=True)]
+
+
+def draw_mixture(ax: Any, x: np.ndarray, curves: Curves) -> Any:
+    """Draw the mixture's prediction, black with a white rim to stand out from data and experts."""
+    from matplotlib.patheffects import Normal, Stroke
+
+    (line,) = ax.plot(x, curves.mixture, color="black", linewidth=1.4, zorder=5.5)
+    line.set_path_effects([Stroke(linewidth=2.4, foreground="white"), Normal()])
+    return line
+
+
+def spread_classes(target: np.ndarray) -> np.ndarray:
+    """Move 0 down and 1 up by amounts that differ from row to row."""
+    # Multiples of the golden ratio fill the strip evenly, and are the same in every drawing.
+    share = (_GOLDEN * np.arange(len(target))) % 1.0
+    offset = _NEAREST + (_FARTHEST - _NEAREST) * share
+    return np.where(target > 0.5, 1.0 + offset, -offset)
+
+
+def vertical_range(curves: Curves, target: np.ndarray | None) -> tuple[float, float]:
+    """Return limits that hold the data and the mixture, but not experts where they are idle."""
+    if curves.is_probability:
+        return -_FARTHEST - 0.03, 1.0 + _FARTHEST + 0.03
+    shown = curves.mixture if target is None else np.concatenate([curves.mixture, target])
+    low, high = float(np.nanmin(shown)), float(np.nanmax(shown))
+    margin = 0.06 * (high - low) or 0.5
+    return low - margin, high + margin

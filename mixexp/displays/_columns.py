@@ -1,0 +1,142 @@
+"""The columns of the X that a user holds, be it an array, a list of rows or a frame.
+
+Nothing here knows of models; see `_source.py` for what they say about rows.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from numbers import Integral, Real
+from typing import Any, NamedTuple
+
+import numpy as np
+
+
+class Columns(NamedTuple):
+    """The columns of a user's X.
+
+    Parameters
+    ----------
+    names : tuple of str
+        What to write on an axis; x0, x1, ... where X has no names.
+    are_named : bool
+        Whether the names are the user's.
+    values : tuple of ndarray of shape (n,)
+        float64 where the column is numeric, otherwise as they are.
+    build : callable
+        Makes rows of the same kind as X from one array per column.
+    """
+
+    names: tuple[str, ...]
+    are_named: bool
+    values: tuple[np.ndarray, ...]
+    build: Callable[[Sequence[np.ndarray]], Any]
+
+    def is_numeric(self, column: int) -> bool:
+        return self.values[column].dtype == np.float64
+
+    @property
+    def numeric(self) -> list[int]:
+        return [column for column in range(len(self.names)) if self.is_numeric(column)]
+
+
+def read_columns(X: Any, estimator: Any) -> Columns:
+    """Read the columns of an array, a list of rows, or a pandas or polars frame.
+
+    Raises
+    ------
+    ValueError
+        If X is not two-dimensional, has no rows, or two columns of one name.
+    """
+    if hasattr(X, "columns"):
+        return _columns_of_frame(X)
+    array = np.asarray(X)
+    if array.ndim != 2 or len(array) == 0:
+        raise ValueError(
+            f"X must have at least one row and be two-dimensional, (n, n_features); "
+            f"got shape {array.shape}."
+        )
+    known = getattr(estimator, "feature_names_in_", None)
+    names = [f"x{j}" for j in range(array.shape[1])] if known is None else list(known)
+    build = _array_builder(array.dtype)
+    return Columns(tuple(names), known is not None, tuple(map(_numbers, array.T)), build)
+
+
+def _columns_of_frame(X: Any) -> Columns:
+    labels = list(X.columns)
+    if len(set(labels)) < len(labels) or len(X) == 0:
+        raise ValueError(
+            f"X must have at least one row and a name of its own for each column; got {len(X)} "
+            f"rows of {labels}."
+        )
+    frame_type = type(X)
+    return Columns(
+        tuple(map(str, labels)),
+        True,
+        tuple(_numbers(np.asarray(X[label])) for label in labels),
+        lambda arrays: frame_type(dict(zip(labels, arrays, strict=True))),
+    )
+
+
+def _array_builder(dtype: np.dtype) -> Callable[[Sequence[np.ndarray]], np.ndarray]:
+    # Integers become floats: they would cut the grid to whole numbers.
+    if dtype.kind in "biuf":
+        return np.column_stack
+    return lambda arrays: np.column_stack([array.astype(object) for array in arrays])
+
+
+def _numbers(values: np.ndarray) -> np.ndarray:
+    """Return numbers as float64, everything else unchanged."""
+    if values.dtype.kind in "biuf":
+        return values.astype(np.float64)
+    is_text = any(isinstance(value, str | bytes) for value in values)
+    try:
+        return values if is_text else values.astype(np.float64)
+    except (TypeError, ValueError):
+        return values
+
+
+def column_number(feature: Any, argument: str, columns: Columns) -> int:
+    """Return the number of a column given by name or number.
+
+    Raises
+    ------
+    ValueError
+        Naming the argument, if there is no such column.
+    """
+    if isinstance(feature, str) and columns.are_named and feature in columns.names:
+        return columns.names.index(feature)
+    n_columns = len(columns.names)
+    is_number = isinstance(feature, Integral) and not isinstance(feature, bool | np.bool_)
+    if is_number and 0 <= int(feature) < n_columns:
+        return int(feature)
+    known = f"one of {list(columns.names)} or " if columns.are_named else ""
+    raise ValueError(
+        f"Unknown feature {feature!r} in {argument!r}; expected {known}a column number in the "
+        f"range [0, {n_columns})."
+    )
+
+
+def typical_values(columns: Columns) -> list[Any]:
+    """Return the median of each numeric column and the most frequent value of any other.
+
+    Of an even number of rows it is the lower median: a value that occurs.
+    """
+    return [
+        _lower_median(values) if columns.is_numeric(column) else _most_frequent(values)
+        for column, values in enumerate(columns.values)
+    ]
+
+
+def _lower_median(values: np.ndarray) -> float:
+    known = values[~np.isnan(values)]
+    return float(np.quantile(known, 0.5, method="lower")) if len(known) else float("nan")
+
+
+def _most_frequent(values: np.ndarray) -> Any:
+    return Counter(values.tolist()).most_common(1)[0][0]
+
+
+def repeated(value: Any, n: int) -> np.ndarray:
+    array = np.empty(n, dtype=np.float64 if isinstance(value, Real) else object)
+    array[:] = value
+    return array

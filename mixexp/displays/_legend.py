@@ -1,0 +1,128 @@
+"""The legend of a map: experts, shades of colours, sizes and rings of the data."""
+
+from typing import Any
+
+import numpy as np
+
+from mixexp.displays._marks import marker_areas
+from mixexp.displays._parts import Points
+from mixexp.displays._styles import ExpertStyle, certainty, rim, tint
+
+Entry = tuple[Any, str]
+
+# More columns without an axis than this are counted instead of listed.
+_MOST_LISTED = 3
+
+
+def plane_entries(styles: list[ExpertStyle], points: Points | None, kind: str) -> list[Entry]:
+    """Return the legend entries of a map over two features."""
+    shades = _shades(len(styles)) if kind == "gate" else []
+    return [*_experts(styles, [None] * len(styles)), *shades, *_data(points, len(styles))]
+
+
+def band_entries(styles: list[ExpertStyle], points: Points | None) -> list[Entry]:
+    """Return the legend entries of a map over one feature."""
+    from matplotlib.lines import Line2D
+
+    mixture = Line2D([], [], color="black", linewidth=1.4)
+    lines = [(0, style.dashes) if style.dashes else "-" for style in styles]
+    has_data = points is not None and points.y is not None
+    data = _data(points, len(styles)) if has_data else []
+    return [*_experts(styles, lines), (mixture, "mixture"), *data]
+
+
+def _experts(styles: list[ExpertStyle], lines: list[Any]) -> list[Entry]:
+    """Return a patch of each expert's colour, its line, if any, and its marker upon it."""
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
+
+    entries: list[Entry] = []
+    for k, (style, line) in enumerate(zip(styles, lines, strict=True)):
+        color = tuple(style.color)
+        face = tuple(tint(style.color, np.array(0.5)))
+        patch = Patch(facecolor=face, edgecolor="0.5", linewidth=0.5, hatch=style.hatch)
+        stroke = Line2D([], [], color=color, linestyle=line or "none", linewidth=2.0)
+        mark = Line2D([], [], color=color, linestyle="none", marker=style.marker, markersize=7.0)
+        mark.set(markeredgecolor=tuple(rim(style.color)), markeredgewidth=0.6)
+        entries.append(((patch, stroke, mark), f"expert {k}"))
+    return entries
+
+
+def _shades(n_experts: int) -> list[Entry]:
+    """Return what pale and strong colours mean."""
+    from matplotlib.patches import Patch
+
+    if n_experts == 1:
+        return []
+    levels = _levels(n_experts)
+    shades = tint(np.full(3, 0.3), certainty(levels, n_experts))
+    patches = [Patch(facecolor=tuple(s), edgecolor="0.5", linewidth=0.5) for s in shades]
+    return [(_Row(patches), f"gate probability\n{_listed(levels)}")]
+
+
+def _data(points: Points | None, n_experts: int) -> list[Entry]:
+    """Return what sizes and rings of the data mean."""
+    if points is None or n_experts == 1:
+        return []
+    name = "gate" if points.responsibilities is None else "posterior"
+    levels = _levels(n_experts)
+    sizes = marker_areas(levels, n_experts, len(points.X)) ** 0.5
+    circles = [_circle(size, "0.35", "white", 0.5) for size in sizes]
+    entries: list[Entry] = [(_Row(circles), f"{name} probability\n{_listed(levels)}")]
+    if points.is_surprise.any():
+        entries.append((_circle(6.5, "0.75", "black", 1.1), "posterior differs\nfrom gate"))
+    return entries
+
+
+def _circle(size: float, color: str, edge: str, width: float) -> Any:
+    from matplotlib.lines import Line2D
+
+    circle = Line2D([], [], marker="o", linestyle="none", color=color, markersize=size)
+    circle.set(markeredgecolor=edge, markeredgewidth=width)
+    return circle
+
+
+class _Row(tuple):
+    """Handles that stand side by side in a legend; those of a plain tuple lie upon each other."""
+
+
+def _levels(n_experts: int) -> np.ndarray:
+    """Return probabilities of the best expert: in a tie, half way, and certain."""
+    return np.linspace(1.0 / n_experts, 1.0, 3)
+
+
+def _listed(levels: np.ndarray) -> str:
+    return ", ".join(f"{level:.2g}" for level in levels)
+
+
+def draw_legend(ax: Any, entries: list[Entry], title: str, kwargs: dict[str, Any] | None) -> Any:
+    """Draw a legend: right of the axes where the figure makes room for it, else inside."""
+    from matplotlib.legend_handler import HandlerTuple
+
+    handles, labels = zip(*entries, strict=True)
+    look: dict[str, Any] = {"fontsize": "small", "title_fontsize": "small", "handlelength": 2.8}
+    if ax.get_figure().get_layout_engine() is None:
+        look |= {"loc": "best", "framealpha": 0.9}
+    else:
+        look |= {"loc": "upper left", "bbox_to_anchor": (1.01, 1.0), "borderaxespad": 0.0}
+    look |= {
+        "title": title or None,
+        "alignment": "left",
+        "handler_map": {_Row: HandlerTuple(ndivide=None, pad=0.3)},
+    }
+    legend = ax.legend(handles, labels, **{**look, **(kwargs or {})})
+    legend.set_zorder(7)
+    return legend
+
+
+def held_note(held: dict[str, Any] | None) -> str:
+    """Return in words where the columns without an axis are held; "" where none matters."""
+    if not held:
+        return ""
+    if len(held) > _MOST_LISTED:
+        return f"{len(held)} other features\nheld constant"
+    return "\n".join(["held:", *(f"{name} = {_short(value)}" for name, value in held.items())])
+
+
+def _short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,317 @@
+"""Who is responsible where: gate probabilities over one or two features, with the data.
+
+This file holds the display that users call; what it draws with is in `_plane.py` (two
+features), `_bands.py` (one) and `_marks.py` (both).
+"""
+
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+
+from mixexp.displays._bands import (
+    add_band_axes,
+    draw_band_numbers,
+    draw_bands,
+    draw_experts,
+    draw_mixture,
+    spread_classes,
+    vertical_range,
+)
+from mixexp.displays._columns import read_columns
+from mixexp.displays._grid import grid_axis, grid_rows, held_values
+from mixexp.displays._legend import band_entries, draw_legend, held_note, plane_entries
+from mixexp.displays._marks import draw_points, import_matplotlib
+from mixexp.displays._parts import Curves, Points, choose_quantity, read_curves, read_points
+from mixexp.displays._plane import (
+    draw_boundaries,
+    draw_fill,
+    draw_hatches,
+    draw_numbers,
+    map_colors,
+)
+from mixexp.displays._source import choose_features, feature_use, is_used, open_source
+from mixexp.displays._styles import ExpertStyle, expert_styles
+from mixexp.tree import GatingTree
+
+_KINDS = ("gate", "hard")
+
+
+class ResponsibilityMapDisplay:
+    """Map of which expert is responsible where.
+
+    Build it with `from_estimator`. Over two features it is a filled map: colour is the expert
+    that the gates find most probable, and the paler the colour, the less sure they are; lines
+    are where two experts tie. Over one feature it shows the gates' probabilities as a band,
+    and below it each expert's prediction, as strong as the gates trust it, with that of the
+    whole mixture in black.
+
+    Rows of data are marked by the expert that is most probable once their y is seen, larger
+    the more certain that is, and ringed where this is not the expert that the gates expected.
+
+    Parameters
+    ----------
+    features : tuple of int
+        Columns of X on the axes.
+    feature_names : tuple of str
+        Their names.
+    grid : tuple of ndarray
+        Values along each axis, in raw units.
+    gate_proba : ndarray of shape (n_grid, n_experts) or (n_grid_y, n_grid_x, n_experts)
+        Gate probabilities on the grid.
+    tree : GatingTree
+        Its branches get a hue each.
+    points : Points, default=None
+        The data.
+    curves : Curves, default=None
+        Predictions; needed over one feature.
+    held : dict of str to value, default=None
+        Values at which those other columns are held that matter to what is drawn.
+    kind : {"gate", "hard"}, default="gate"
+        See `from_estimator`.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+    figure_ : matplotlib Figure
+    legend_ : matplotlib Legend
+    scatter_ : list of matplotlib PathCollection
+        Data; one per expert, and one more where it has ringed points.
+    labels_ : list of matplotlib Text
+        The experts' numbers.
+    image_ : matplotlib AxesImage
+        Two features: the map.
+    contours_ : list of matplotlib QuadContourSet
+        Two features: lines where an expert ties with the best other.
+    regions_ : list of matplotlib QuadContourSet
+        Two features: hatches, where there are more experts than colours.
+    bands_ax_ : matplotlib Axes
+        One feature: where the bands are. A title goes here, for they are on top.
+    bands_ : list of matplotlib PolyCollection
+        One feature: gate probabilities, stacked.
+    lines_ : list of matplotlib LineCollection
+        One feature: the experts' predictions.
+    mixture_ : matplotlib Line2D
+        One feature: the mixture's prediction.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mixexp import MoERegressor
+    >>> from mixexp.displays import ResponsibilityMapDisplay
+    >>> x = np.linspace(-1.0, 1.0, 200)[:, None]
+    >>> y = np.abs(x[:, 0]) + 0.05 * np.sin(50.0 * x[:, 0])
+    >>> model = MoERegressor(n_experts=2, random_state=0).fit(x, y)
+    >>> display = ResponsibilityMapDisplay.from_estimator(model, x, y)
+    >>> display.gate_proba.shape
+    (150, 2)
+    """
+
+    def __init__(
+        self,
+        *,
+        features: tuple[int, ...],
+        feature_names: tuple[str, ...],
+        grid: tuple[np.ndarray, ...],
+        gate_proba: np.ndarray,
+        tree: GatingTree,
+        points: Points | None = None,
+        curves: Curves | None = None,
+        held: dict[str, Any] | None = None,
+        kind: str = "gate",
+    ) -> None:
+        self.features = features
+        self.feature_names = feature_names
+        self.grid = grid
+        self.gate_proba = gate_proba
+        self.tree = tree
+        self.points = points
+        self.curves = curves
+        self.held = held
+        self.kind = kind
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator: Any,
+        X: Any,
+        y: Any = None,
+        *,
+        features: Any = None,
+        kind: str = "gate",
+        grid_resolution: int = 150,
+        eps: float = 0.05,
+        fixed: Any = None,
+        class_of_interest: Any = None,
+        ax: Any = None,
+        **plot_kwargs: Any,
+    ) -> "ResponsibilityMapDisplay":
+        """Map the gates of a fitted estimator over one or two features, and draw it.
+
+        Parameters
+        ----------
+        estimator : fitted MoERegressor, MoEClassifier, HMERegressor or HMEClassifier
+            Or a `Pipeline` that ends in one: rows of the grid go through its transformers, so
+            that axes are in the units of X.
+        X : array-like of shape (n, n_features)
+            Data to mark on the map; also gives the ranges of the axes, and the medians.
+        y : array-like of shape (n,), default=None
+            With it, data are marked by the posterior, without by the gates.
+        features : str, int, or one or two of these, default=None
+            Columns of X for the axes, by name or number. By default, of columns with at least five
+            different values, the two that move most
+            probability between experts when each is set to its median; one, if no second one
+            moves a twentieth as much, or if the gates are constant.
+        kind : {"gate", "hard"}, default="gate"
+            Whether colours fade with the gate's probability, or only tell the most probable
+            expert. Concerns maps over two features.
+        grid_resolution : int, default=150
+            Points of the grid along each axis.
+        eps : float, default=0.05
+            Margin around the data, as a share of their range.
+        fixed : dict of feature to value, default=None
+            Values of columns that have no axis. Others are held at their (lower) median, those
+            without numbers at their most frequent value.
+        class_of_interest : label, default=None
+            Classifiers over one feature: the class whose probability is drawn; by default
+            the last of ``classes_``, with two classes the positive one.
+        ax : matplotlib Axes, default=None
+            Where to draw; by default in a new figure.
+        **plot_kwargs : dict
+            Passed to `plot`.
+
+        Returns
+        -------
+        ResponsibilityMapDisplay
+
+        Raises
+        ------
+        ValueError
+            If an argument is not as described; the message names it.
+        TypeError
+            If the estimator is no mixture of experts.
+        NotFittedError
+            If it has not been fitted.
+
+        Notes
+        -----
+        Points lie at their own features, the map at the held ones: where the gates look at
+        more features than the axes show, a point may lie on another expert's colour and
+        still be no surprise. Rings compare with the gates at the row's own features.
+        """
+        _check_options(kind, grid_resolution, eps)
+        source = open_source(estimator)
+        columns = read_columns(X, estimator)
+        use = feature_use(source, columns)
+        plotted = choose_features(features, columns, use)
+        held = held_values(fixed, columns, plotted)
+        axes = tuple(grid_axis(columns.values[j], int(grid_resolution), eps) for j in plotted)
+        rows = grid_rows(columns, plotted, axes, held)
+        points, curves, matters = read_points(source, X, y, columns, plotted), None, use[0]
+        if len(plotted) == 1:
+            quantity = choose_quantity(source.model, class_of_interest)
+            curves, matters = read_curves(source, rows, quantity, y), use.max(axis=0)
+            points = points._replace(y=None if y is None else quantity.target(y))
+        others = [j for j in np.flatnonzero(is_used(matters)).tolist() if j not in plotted]
+        display = cls(
+            features=plotted,
+            feature_names=tuple(columns.names[j] for j in plotted),
+            grid=axes,
+            gate_proba=source.gate_proba(rows).reshape(*(len(a) for a in reversed(axes)), -1),
+            tree=source.model.tree_,
+            points=points,
+            curves=curves,
+            held={columns.names[j]: held[j] for j in others},
+            kind=kind,
+        )
+        return display.plot(ax=ax, **plot_kwargs)
+
+    def plot(
+        self,
+        ax: Any = None,
+        *,
+        xlabel: str | None = None,
+        ylabel: str | None = None,
+        scatter_kwargs: dict[str, Any] | None = None,
+        legend_kwargs: dict[str, Any] | None = None,
+    ) -> "ResponsibilityMapDisplay":
+        """Draw the map.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            By default those of a new figure. Over one feature the band is put above them.
+        xlabel, ylabel : str, default=None
+            By default the features' names, and over one feature what is predicted.
+        scatter_kwargs : dict, default=None
+            For ``Axes.scatter``, over what the display would choose.
+        legend_kwargs : dict, default=None
+            For ``Axes.legend``. By default it stands to the right, if the figure has a layout
+            engine that makes room for it (``layout="constrained"``), else inside.
+
+        Returns
+        -------
+        ResponsibilityMapDisplay
+            Itself, with the artists as attributes.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        """
+        plt = import_matplotlib()
+        if ax is None:
+            _, ax = plt.subplots(figsize=(7.0, 4.6), layout="constrained")
+        self.ax_, self.figure_ = ax, ax.get_figure()
+        styles = expert_styles(self.tree)
+        if self.curves is None:
+            self._plot_plane(ax, styles, scatter_kwargs)
+            entries = plane_entries(styles, self.points, self.kind)
+            vertical = self.feature_names[1]
+        else:
+            self._plot_bands(ax, styles, self.curves, scatter_kwargs)
+            entries = band_entries(styles, self.points)
+            vertical = self.curves.label
+        ax.set(xlabel=xlabel or self.feature_names[0], ylabel=ylabel or vertical)
+        self.legend_ = draw_legend(ax, entries, held_note(self.held), legend_kwargs)
+        return self
+
+    def _plot_plane(self, ax: Any, styles: list[ExpertStyle], scatter_kwargs: Any) -> None:
+        data = np.empty((0, 2)) if self.points is None else self.points.X
+        self.image_ = draw_fill(ax, self.grid, map_colors(self.gate_proba, styles, self.kind))
+        self.regions_ = draw_hatches(ax, self.grid, self.gate_proba, styles)
+        self.contours_ = draw_boundaries(ax, self.grid, self.gate_proba)
+        self.labels_ = draw_numbers(ax, self.grid, self.gate_proba, styles, data)
+        self.scatter_ = []
+        if self.points is not None:
+            self.scatter_ = draw_points(
+                ax, data[:, 0], data[:, 1], self.points, styles, scatter_kwargs
+            )
+
+    def _plot_bands(
+        self, ax: Any, styles: list[ExpertStyle], curves: Curves, scatter_kwargs: Any
+    ) -> None:
+        (x,), points = self.grid, self.points
+        self.bands_ax_ = add_band_axes(ax)
+        self.bands_ = draw_bands(self.bands_ax_, x, self.gate_proba, styles)
+        self.labels_ = draw_band_numbers(self.bands_ax_, x, self.gate_proba, styles)
+        self.lines_ = draw_experts(ax, x, curves, self.gate_proba, styles)
+        self.mixture_ = draw_mixture(ax, x, curves)
+        self.scatter_ = []
+        if points is not None and points.y is not None:
+            height = spread_classes(points.y) if curves.is_probability else points.y
+            self.scatter_ = draw_points(ax, points.X[:, 0], height, points, styles, scatter_kwargs)
+        ax.set_xlim(x[0], x[-1])
+        ax.set_ylim(*vertical_range(curves, None if points is None else points.y))
+
+
+def _check_options(kind: Any, grid_resolution: Any, eps: Any) -> None:
+    if kind not in _KINDS:
+        raise ValueError(f"The 'kind' parameter must be one of {list(_KINDS)}. Got {kind!r}.")
+    if not isinstance(grid_resolution, Integral) or int(grid_resolution) < 2:
+        raise ValueError(
+            f"The 'grid_resolution' parameter must be an int of at least 2. "
+            f"Got {grid_resolution!r}."
+        )
+    if not isinstance(eps, Real) or not 0.0 <= float(eps) < np.inf:
+        raise ValueError(f"The 'eps' parameter must be a finite number >= 0. Got {eps!r}.")

@@ -1,0 +1,109 @@
+"""Binomial expert: successes out of a known number of trials.
+
+``log f(y) = y * log(mean) + (trials - y) * log(1 - mean) + log(trials choose y)`` with
+``link(mean) = eta`` the probability of success in one trial.
+"""
+
+import numpy as np
+from scipy.special import bdtr, gammaln
+
+from mixexp.experts._base import Curvature, Derivatives, Heads
+from mixexp.experts._glm import GLM
+from mixexp.links import PROBABILITY_LINKS, ProbabilityLink
+
+Trials = np.ndarray | float
+
+
+class Binomial(GLM):
+    """Binomial expert; ``mean`` is the probability of success.
+
+    Wherever the base has y of shape (rows,), 0 or 1, this family also takes shape (2, rows):
+    successes and trials. What is said of unseen y takes ``trials``, by default 1.
+
+    Parameters
+    ----------
+    link : {"logit", "probit", "cloglog"}, default="logit"
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> Binomial().log_density(np.array([[1.0], [2.0]]), (np.array([[0.0]]),)).round(4)
+    array([[-0.6931]])
+    """
+
+    name = "binomial"
+    links = ("logit", "probit", "cloglog")
+    support = "0 or 1, or successes out of trials in two rows"
+    is_discrete = True
+    uses_trials = True
+
+    def __init__(self, link: str = "logit") -> None:
+        self.link = link
+
+    @property
+    def link_function(self) -> ProbabilityLink:
+        return PROBABILITY_LINKS[self.link]
+
+    def unit_variance(self, mean: np.ndarray) -> np.ndarray:
+        return mean * (1.0 - mean)
+
+    def find_unsupported(self, y: np.ndarray) -> np.ndarray:
+        successes, trials = _split_trials(y)
+        is_count = (successes == np.floor(successes)) & (trials == np.floor(trials))
+        return ~(is_count & (successes >= 0.0) & (successes <= trials) & np.isfinite(trials))
+
+    def log_base(self, y: np.ndarray) -> np.ndarray:
+        successes, trials = _split_trials(y)
+        ways = gammaln(trials + 1.0) - gammaln(successes + 1.0)
+        return ways - gammaln(trials - successes + 1.0)
+
+    def log_kernel(self, y: np.ndarray, heads: Heads) -> np.ndarray:
+        successes, trials = _split_trials(y)
+        link = self.link_function
+        failures = (trials - successes) * link.log_complement(heads[0])
+        return successes * link.log_mean(heads[0]) + failures
+
+    def derivatives(self, y: np.ndarray, heads: Heads) -> Derivatives:
+        # By rates, not by unit_variance: both sides of the mean underflow at their own end.
+        successes, trials = _split_trials(y)
+        gain, loss = self.link_function.rates(heads[0])
+        score = successes * gain - (trials - successes) * loss
+        return Derivatives((score,), {(0, 0): trials * (gain * loss)})
+
+    def observed_curvature(self, y: np.ndarray, heads: Heads) -> Curvature:
+        successes, trials = _split_trials(y)
+        gain, loss = self.link_function.rate_derivatives(heads[0])
+        return {(0, 0): (trials - successes) * loss - successes * gain}
+
+    def variance(self, heads: Heads, trials: Trials = 1.0) -> np.ndarray:
+        return trials * self.unit_variance(self.mean(heads))
+
+    def cdf(self, y: np.ndarray, heads: Heads) -> np.ndarray:
+        successes, trials = _split_trials(y)
+        inside = np.clip(np.floor(successes), 0.0, trials)
+        return np.where(successes < 0.0, 0.0, bdtr(inside, trials.astype(int), self.mean(heads)))
+
+    def quantile(self, q: np.ndarray, heads: Heads, trials: Trials = 1.0) -> np.ndarray:
+        shape = np.broadcast_shapes(np.shape(q), np.shape(trials), heads[0].shape)
+        below, above = np.full(shape, -1.0), np.broadcast_to(trials, shape).astype(float)
+        while np.any(above - below > 1.0):
+            middle = np.floor(0.5 * (below + above))
+            counts = np.broadcast_to(np.asarray(trials, dtype=float), shape)
+            reaches = self.cdf(np.stack([middle, counts]), heads) >= q
+            above = np.where(reaches & (middle > below), middle, above)
+            below = np.where(reaches, below, middle)
+        return above
+
+    def sample(self, heads: Heads, rng: np.random.Generator, trials: Trials = 1.0) -> np.ndarray:
+        return rng.binomial(np.asarray(trials, dtype=int), self.mean(heads)).astype(float)
+
+    def start(self, y: np.ndarray, weight: np.ndarray) -> tuple[float, ...]:
+        # Half a pseudo-trial of either kind keeps the predictor finite.
+        successes, trials = _split_trials(y)
+        mean = (weight @ successes + 0.5) / (weight @ trials + 1.0)
+        return (float(self.link_function.predictor(mean)),)
+
+
+def _split_trials(y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return successes and trials; one row of y means single trials."""
+    return (y, np.ones_like(y)) if np.ndim(y) < 2 else (y[0], y[1])

@@ -1,0 +1,74 @@
+"""Lognormal expert: a linear model for log y.
+
+``log f(y) = -(log(2 pi) + log dispersion + (log y - eta)**2 / dispersion) / 2 - log y`` with
+dispersion = variance of log y = ``exp(log_dispersion)``.
+"""
+
+import numpy as np
+
+from mixexp.experts._base import Curvature, Derivatives, Heads
+from mixexp.experts.gaussian import Gaussian
+from mixexp.links import safe_exp
+
+
+class Lognormal(Gaussian):
+    """Lognormal expert; ``mean`` is that of y, not of log y.
+
+    Parameters
+    ----------
+    link : {"identity"}, default="identity"
+        Between the location and the mean of log y.
+    dispersion : {"own", "shared"}, default="own"
+        Whether every expert has its own variance or all have the same.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> heads = np.array([[0.0]]), np.array([[0.0]])
+    >>> Lognormal().mean(heads).round(4)
+    array([[1.6487]])
+    """
+
+    name = "lognormal"
+    links = ("identity",)
+    support = "> 0"
+    support_limits = (0.0, np.inf)
+
+    @property
+    def is_location_scale(self) -> bool:
+        return False
+
+    def find_unsupported(self, y: np.ndarray) -> np.ndarray:
+        return ~(np.isfinite(y) & (y > 0.0))
+
+    def log_base(self, y: np.ndarray) -> np.ndarray:
+        return super().log_base(y) - np.log(y)
+
+    def log_kernel(self, y: np.ndarray, heads: Heads) -> np.ndarray:
+        return super().log_kernel(np.log(y), heads)
+
+    def derivatives(self, y: np.ndarray, heads: Heads) -> Derivatives:
+        return super().derivatives(np.log(y), heads)
+
+    def observed_curvature(self, y: np.ndarray, heads: Heads) -> Curvature:
+        return super().observed_curvature(np.log(y), heads)
+
+    def mean(self, heads: Heads) -> np.ndarray:
+        return safe_exp(heads[0] + 0.5 * safe_exp(heads[1]))
+
+    def variance(self, heads: Heads) -> np.ndarray:
+        return self.mean(heads) ** 2 * np.expm1(np.minimum(safe_exp(heads[1]), 300.0))
+
+    def cdf(self, y: np.ndarray, heads: Heads) -> np.ndarray:
+        log_y = np.log(np.maximum(y, 1e-300))
+        return np.where(y <= 0.0, 0.0, super().cdf(log_y, heads))
+
+    def quantile(self, q: np.ndarray, heads: Heads) -> np.ndarray:
+        with np.errstate(over="ignore"):
+            return np.exp(super().quantile(q, heads))
+
+    def sample(self, heads: Heads, rng: np.random.Generator) -> np.ndarray:
+        return safe_exp(super().sample(heads, rng))
+
+    def start(self, y: np.ndarray, weight: np.ndarray) -> tuple[float, ...]:
+        return super().start(np.log(y), weight)

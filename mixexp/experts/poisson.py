@@ -1,0 +1,45 @@
+"""Poisson expert: a log-linear model for counts.
+
+``log f(y) = y * eta - exp(eta) - log(y!)`` with mean = variance = ``exp(eta)``.
+"""
+
+import numpy as np
+from scipy.special import gammaln, pdtr
+
+from mixexp.experts._base import Heads
+from mixexp.experts._counts import CountGLM
+
+
+class Poisson(CountGLM):
+    """Poisson expert.
+
+    Parameters
+    ----------
+    link : {"log"}, default="log"
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> Poisson().log_density(np.array([2.0]), (np.array([[0.0]]),)).round(4)
+    array([[-1.6931]])
+    """
+
+    name = "poisson"
+
+    def unit_variance(self, mean: np.ndarray) -> np.ndarray:
+        return mean
+
+    def unit_variance_derivative(self, mean: np.ndarray) -> np.ndarray:
+        return np.ones_like(mean)
+
+    def log_base(self, y: np.ndarray) -> np.ndarray:
+        return -gammaln(y + 1.0)
+
+    def log_kernel(self, y: np.ndarray, heads: Heads) -> np.ndarray:
+        return y * heads[0] - self.mean(heads)
+
+    def cdf(self, y: np.ndarray, heads: Heads) -> np.ndarray:
+        return np.where(y < 0.0, 0.0, pdtr(np.maximum(np.floor(y), 0.0), self.mean(heads)))
+
+    def sample(self, heads: Heads, rng: np.random.Generator) -> np.ndarray:
+        return rng.poisson(self.mean(heads)).astype(float)

@@ -1,0 +1,153 @@
+"""Student t expert: a linear model that outliers do not pull.
+
+With r = y - eta, dispersion = ``exp(log_dispersion)`` = squared scale and distance =
+r**2 / dispersion, ``log f(y) = log Gamma((df + 1) / 2) - log Gamma(df / 2)
+- log(pi * df * dispersion) / 2 - (df + 1) / 2 * log(1 + distance / df)``.
+Lange, Little & Taylor (1989), J. Am. Statist. Assoc. 84, section 3 and appendix B.
+"""
+
+import math
+
+import numpy as np
+from scipy.special import digamma, gammaln, polygamma, stdtr, stdtrit
+
+from mixexp.experts._base import LOG_DISPERSION_FLOOR, Curvature, Derivatives, Expert, Head, Heads
+from mixexp.experts._weighted import log_or_zero, weighted_median
+from mixexp.links import safe_exp
+
+# Below 1 there is no mean; 1000 differs from a Gaussian by less than 1e-3 within 3 scales
+# of the location in log density.
+_LOG_DF_LIMITS = (0.0, math.log(1000.0))
+_START_DF = 5.0
+
+
+class StudentT(Expert):
+    """Student t expert.
+
+    ``mean`` is the location, which is the mean for df > 1; ``variance`` is
+    dispersion * df / (df - 2), and infinite for df <= 2.
+
+    Parameters
+    ----------
+    link : {"identity"}, default="identity"
+    df : float or None, default=None
+        Degrees of freedom; None means estimated per expert, within [1, 1000], by a head
+        ``log_df`` of kind "shape".
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> heads = np.array([[0.0]]), np.array([[0.0]])
+    >>> StudentT(df=1.0).log_density(np.array([0.0]), heads).round(4)
+    array([[-1.1447]])
+    """
+
+    name = "student_t"
+    links = ("identity",)
+
+    def __init__(self, link: str = "identity", df: float | None = None) -> None:
+        self.link = link
+        self.df = df
+
+    def check_options(self) -> None:
+        super().check_options()
+        is_valid = self.df is None or (math.isfinite(self.df) and self.df > 0.0)
+        self._check_range("df", is_valid, "a positive number or None")
+
+    @property
+    def is_location_scale(self) -> bool:
+        return True
+
+    @property
+    def heads(self) -> tuple[Head, ...]:
+        scaled = (
+            Head("location", "location"),
+            Head("log_dispersion", "dispersion", lower=LOG_DISPERSION_FLOOR),
+        )
+        return (
+            scaled if self.df is not None else (*scaled, Head("log_df", "shape", *_LOG_DF_LIMITS))
+        )
+
+    def _terms(self, y: np.ndarray, heads: Heads) -> tuple[np.ndarray, ...]:
+        """Return df, residual / scale, its square, and 1 / scale."""
+        rate = safe_exp(-0.5 * heads[1])
+        z = (y - heads[0]) * rate
+        return self._df(heads), z, z * z, rate
+
+    def _df(self, heads: Heads) -> np.ndarray:
+        if self.df is not None:
+            return np.full((1, 1), float(self.df))
+        # Heads may leave the limits of their intercept by rounding, or when probed.
+        return np.exp(np.clip(heads[2], -20.0, 20.0))
+
+    def log_kernel(self, y: np.ndarray, heads: Heads) -> np.ndarray:
+        df, _, distance, _ = self._terms(y, heads)
+        constant = gammaln(0.5 * (df + 1.0)) - gammaln(0.5 * df) - 0.5 * np.log(np.pi * df)
+        return constant - 0.5 * heads[1] - 0.5 * (df + 1.0) * np.log1p(distance / df)
+
+    def _df_score(self, df: np.ndarray, distance: np.ndarray) -> np.ndarray:
+        """Return the derivative in df, not in its log."""
+        gammas = digamma(0.5 * (df + 1.0)) - digamma(0.5 * df) - 1.0 / df
+        share = distance / (df + distance)
+        return 0.5 * (gammas - np.log1p(distance / df) + (df + 1.0) / df * share)
+
+    def derivatives(self, y: np.ndarray, heads: Heads) -> Derivatives:
+        df, z, distance, rate = self._terms(y, heads)
+        weighted = (df + 1.0) / (df + distance) * z
+        score = (weighted * rate, 0.5 * (weighted * z - 1.0))
+        in_location = (df + 1.0) / (df + 3.0) * rate**2
+        in_dispersion = np.broadcast_to(0.5 * df / (df + 3.0), in_location.shape)
+        curvature = {(0, 0): in_location, (1, 1): in_dispersion}
+        if self.df is not None:
+            return Derivatives(score, curvature)
+        gammas = 0.5 * (polygamma(1, 0.5 * df) - polygamma(1, 0.5 * (df + 1.0)))
+        in_df = 0.5 * (gammas - (df + 5.0) / (df * (df + 1.0) * (df + 3.0)))
+        curvature[2, 2] = np.maximum(df**2 * in_df, 0.0)
+        return Derivatives((*score, df * self._df_score(df, distance)), curvature)
+
+    def observed_curvature(self, y: np.ndarray, heads: Heads) -> Curvature:
+        df, z, distance, rate = self._terms(y, heads)
+        total = df + distance
+        weighted = (df + 1.0) / total * z
+        curvature = {
+            (0, 0): (df + 1.0) / total * ((df - distance) / total) * rate**2,
+            (0, 1): weighted * rate * (df / total),
+            (1, 1): 0.5 * weighted * z * (df / total),
+        }
+        if self.df is not None:
+            return curvature
+        drift = df / total * ((1.0 - distance) / total)
+        curvature[0, 2] = z * rate * drift
+        curvature[1, 2] = 0.5 * distance * drift
+        gammas = 0.5 * (polygamma(1, 0.5 * (df + 1.0)) - polygamma(1, 0.5 * df)) + 1.0 / df**2
+        share = distance / total
+        bend = share / df * (1.0 - 1.0 / df - (df + 1.0) / total)
+        slope = df * self._df_score(df, distance)
+        curvature[2, 2] = -(slope + 0.5 * df**2 * (gammas + bend))
+        return curvature
+
+    def mean(self, heads: Heads) -> np.ndarray:
+        return heads[0]
+
+    def variance(self, heads: Heads) -> np.ndarray:
+        df = self._df(heads)
+        ratio = np.where(df > 2.0, df / np.maximum(df - 2.0, 1e-300), np.inf)
+        shape = np.broadcast_shapes(heads[0].shape, heads[1].shape, ratio.shape)
+        return np.broadcast_to(safe_exp(heads[1]) * ratio, shape)
+
+    def cdf(self, y: np.ndarray, heads: Heads) -> np.ndarray:
+        return stdtr(self._df(heads), (y - heads[0]) * safe_exp(-0.5 * heads[1]))
+
+    def quantile(self, q: np.ndarray, heads: Heads) -> np.ndarray:
+        return heads[0] + safe_exp(0.5 * heads[1]) * stdtrit(self._df(heads), q)
+
+    def sample(self, heads: Heads, rng: np.random.Generator) -> np.ndarray:
+        draws = rng.standard_t(np.broadcast_to(self._df(heads), heads[0].shape))
+        return heads[0] + safe_exp(0.5 * heads[1]) * draws
+
+    def start(self, y: np.ndarray, weight: np.ndarray) -> tuple[float, ...]:
+        center = weighted_median(y, weight)
+        # The upper quartile of a t with 5 degrees of freedom is 0.727.
+        scale = weighted_median(np.abs(y - center), weight) / 0.727
+        start = (center, log_or_zero(scale**2))
+        return start if self.df is not None else (*start, math.log(_START_DF))

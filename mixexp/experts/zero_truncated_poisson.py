@@ -1,0 +1,85 @@
+"""Zero-truncated Poisson expert: counts that are seen only where there is one.
+
+With rate = ``exp(eta)``, that of the Poisson before truncation,
+``log f(y) = y * eta - log(exp(rate) - 1) - log(y!)``, an exponential family with canonical
+parameter eta, so that variance = d mean / d eta.
+"""
+
+import numpy as np
+from scipy.special import gammaln, pdtrc
+
+from mixexp.experts._base import Derivatives, Heads
+from mixexp.experts._counts import CountGLM
+from mixexp.links import safe_exp
+
+# Taylor coefficients of 1 - x / (exp(x) - 1), of x, x**2, x**4, ...; exact below 0.2.
+_SMALL_RATE = 0.2
+
+
+class ZeroTruncatedPoisson(CountGLM):
+    """Zero-truncated Poisson expert; with a point mass at zero it makes a hurdle model.
+
+    ``mean`` is that of the counts seen, ``rate / (1 - exp(-rate))``.
+
+    Parameters
+    ----------
+    link : {"log"}, default="log"
+        Between the location and the rate before truncation.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> ZeroTruncatedPoisson().mean((np.array([[0.0]]),)).round(4)
+    array([[1.582]])
+    """
+
+    name = "zero_truncated_poisson"
+    support = "a count 1, 2, 3, ..."
+    support_limits = (1.0, np.inf)
+
+    def find_unsupported(self, y: np.ndarray) -> np.ndarray:
+        return super().find_unsupported(y) | (y < 1.0)
+
+    def log_base(self, y: np.ndarray) -> np.ndarray:
+        return -gammaln(y + 1.0)
+
+    def log_kernel(self, y: np.ndarray, heads: Heads) -> np.ndarray:
+        rate = safe_exp(heads[0])
+        return y * heads[0] - rate - np.log(-np.expm1(-rate))
+
+    def derivatives(self, y: np.ndarray, heads: Heads) -> Derivatives:
+        return Derivatives((y - self.mean(heads),), {(0, 0): self.variance(heads)})
+
+    def observed_curvature(self, y: np.ndarray, heads: Heads) -> dict:
+        return {(0, 0): np.broadcast_to(self.variance(heads), (heads[0] + y).shape)}
+
+    def mean(self, heads: Heads) -> np.ndarray:
+        rate = safe_exp(heads[0])
+        return rate / -np.expm1(-rate)
+
+    def variance(self, heads: Heads) -> np.ndarray:
+        rate = safe_exp(heads[0])
+        # 1 + rate - mean cancels for small rates: it is rate / 2 there.
+        small = np.minimum(rate, _SMALL_RATE)
+        square = small * small
+        series = 1 / 12 - square * (1 / 720 - square * (1 / 30240 - square / 1209600))
+        exact = 1.0 - rate * np.exp(-rate) / -np.expm1(-rate)
+        share = np.where(rate < _SMALL_RATE, small * (0.5 - small * series), exact)
+        return self.mean(heads) * share
+
+    def cdf(self, y: np.ndarray, heads: Heads) -> np.ndarray:
+        rate = safe_exp(heads[0])
+        beyond = pdtrc(np.maximum(np.floor(y), 0.0), rate) / -np.expm1(-rate)
+        return np.where(y < 1.0, 0.0, 1.0 - beyond)
+
+    def sample(self, heads: Heads, rng: np.random.Generator) -> np.ndarray:
+        # One event comes first, at a time known to lie before 1; the rest are Poisson.
+        rate = safe_exp(heads[0])
+        elapsed = -np.log1p(rng.random(rate.shape) * np.expm1(-rate))
+        return 1.0 + rng.poisson(np.maximum(rate - elapsed, 0.0))
+
+    def start(self, y: np.ndarray, weight: np.ndarray) -> tuple[float, ...]:
+        # Exact in both limits of mean(rate): 1 + rate / 2, and rate itself.
+        mean = (weight @ y + 0.05) / (weight.sum() + 0.025)
+        mean = max(float(mean), 1.0 + 1e-3)
+        return (float(np.log((mean - 1.0) * (1.0 + 1.0 / mean))),)

@@ -1,0 +1,22 @@
+"""Fixtures that every module may ask for."""
+
+import numpy as np
+import pytest
+
+SEED = 20240
+
+
+def pytest_addoption(parser):
+    parser.addoption("--seed", type=int, default=SEED, help="seed of tests that draw data")
+
+
+@pytest.fixture
+def seed(request):
+    """Return the seed of tests that draw data; another one comes from ``--seed``."""
+    return request.config.getoption("--seed")
+
+
+@pytest.fixture
+def rng(seed):
+    """Return a fresh generator, so that tests do not depend on their order."""
+    return np.random.default_rng(seed)

@@ -1,0 +1,593 @@
+"""Bad input is refused with a message that names it; hard data give a finite, warned-of fit."""
+
+import re
+import warnings
+from datetime import date
+
+import numpy as np
+import pandas as pd
+import pytest
+from problems import UNPENALIZED
+from scipy import sparse
+from sklearn.exceptions import DataConversionWarning, NotFittedError
+
+from mixexp import HMEClassifier, HMERegressor, MoEClassifier, MoERegressor
+from mixexp.exceptions import (
+    ConvergenceWarning,
+    DegenerateExpertWarning,
+    RankDeficientWarning,
+    SeparationWarning,
+)
+
+N_ROWS = 40
+NAN, INF = float("nan"), float("inf")
+
+
+def simple_data():
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((N_ROWS, 2))
+    return X, X[:, 0] - X[:, 1] + 0.3 * rng.standard_normal(N_ROWS)
+
+
+def with_entry(array, at, value):
+    out = array.astype(np.result_type(array, type(value)))
+    out[at] = value
+    return out
+
+
+def with_mask(array):
+    mask = np.zeros(array.shape, dtype=bool)
+    mask.flat[3] = True
+    return np.ma.MaskedArray(array, mask)
+
+
+X, Y = simple_data()
+CLASSES = (Y > 0).astype(int)
+FRAME = pd.DataFrame(X, columns=["speed", "load"])
+DATES = np.arange(N_ROWS).astype("datetime64[D]")
+STRINGS = np.array(["1.5"] * N_ROWS)
+
+
+def refused(id, error, *texts, **arguments):
+    """Return a case: arguments of fit that must raise, with texts the message must have."""
+    return pytest.param(arguments, error, texts, id=id)
+
+
+BAD_DATA = [
+    # Features.
+    refused("X_nan", ValueError, "X", "NaN", X=with_entry(X, (3, 1), NAN)),
+    refused("X_inf", ValueError, "X", "infinity", X=with_entry(X, (3, 1), -INF)),
+    refused("X_masked", ValueError, "X", "masked", X=with_mask(X)),
+    refused("X_datetime", TypeError, "X", "dates", X=np.column_stack([DATES, DATES])),
+    refused("X_timedelta", TypeError, "X", "dur", X=(DATES - DATES[0])[:, None]),
+    refused("X_complex", ValueError, "X", "Complex data not supported", X=X + 1j),
+    refused("X_sparse_matrix", TypeError, "parse", X=sparse.csr_matrix(X)),
+    refused("X_sparse_array", TypeError, "parse", X=sparse.coo_array(X)),
+    refused("X_1d", ValueError, "2D array", "Reshape", X=X[:, 0]),
+    refused("X_3d", ValueError, "dim 3", X=X[:, :, None]),
+    refused("X_scalar", ValueError, "2D array", X=3.0),
+    refused("X_none", ValueError, "2D array", X=None),
+    refused("X_no_rows", ValueError, "0 sample", X=X[:0], y=Y[:0]),
+    refused("X_no_columns", ValueError, "0 feature", X=X[:, :0]),
+    refused("X_numeric_strings", ValueError, "X", "strings", X=STRINGS[:, None]),
+    refused("X_bytes", ValueError, "X", X=STRINGS.astype("S")[:, None]),
+    refused("X_object_strings", ValueError, "X", "'1.5'", X=STRINGS.astype(object)[:, None]),
+    refused("X_object_date", ValueError, "X", X=np.array([[date(2020, 1, 1)]] * N_ROWS)),
+    refused("X_string_in_list", ValueError, "X", X=[["a", 1.0]] * N_ROWS),
+    refused("X_ragged_list", ValueError, "X", X=[[1.0, 2.0]] * (N_ROWS - 1) + [[1.0]]),
+    refused("frame_category", ValueError, "X", "'kind'", X=FRAME.assign(kind=list("ab") * 20)),
+    refused("frame_datetime", ValueError, "X", "'day'", X=FRAME.assign(day=DATES)),
+    refused(
+        "frame_missing",
+        ValueError,
+        "NaN",
+        X=FRAME.assign(count=pd.array([None, *range(N_ROWS - 1)], dtype="Int64")),
+    ),
+    refused("frame_mixed_names", TypeError, "names", "str", X=FRAME.set_axis(["a", 1], axis=1)),
+    # Target.
+    refused("y_nan", ValueError, "y", "NaN", y=with_entry(Y, 3, NAN)),
+    refused("y_inf", ValueError, "y", "infinity", y=with_entry(Y, 3, INF)),
+    refused("y_masked", ValueError, "y", "masked", y=with_mask(Y)),
+    refused("y_datetime", TypeError, "y", "dates", y=DATES),
+    refused("y_complex", ValueError, "y", "Complex data not supported", y=Y + 1j),
+    refused("y_strings", ValueError, "y", "strings", y=STRINGS),
+    refused("y_object_strings", ValueError, "y", y=np.array(["a"] * N_ROWS, dtype=object)),
+    refused("y_numeric_object_strings", ValueError, "y", y=STRINGS.astype(object)),
+    refused("y_two_columns", ValueError, "y", y=np.column_stack([Y, Y])),
+    refused("y_scalar", (TypeError, ValueError), "scalar", y=3.0),
+    refused("y_none", ValueError, "y", y=None),
+    refused("y_short", ValueError, "inconsistent", "X", "40", "39", y=Y[:-1]),
+    refused("y_long", ValueError, "inconsistent", "40", "41", y=np.append(Y, 1.0)),
+    # Weights.
+    refused("weight_nan", ValueError, "sample_weight", "NaN", w=with_entry(np.ones(40), 3, NAN)),
+    refused("weight_inf", ValueError, "sample_weight", "inf", w=with_entry(np.ones(40), 3, INF)),
+    refused("weight_negative", ValueError, "sample_weight", "-2.0", "row 3", w=[1, 1, 1, -2] * 10),
+    refused("weight_zero", ValueError, "sample_weight", "zero", w=np.zeros(N_ROWS)),
+    refused("weight_short", ValueError, "sample_weight", "(39,)", "(40,)", w=np.ones(39)),
+    refused("weight_2d", ValueError, "sample_weight", "(40, 1)", w=np.ones((N_ROWS, 1))),
+    refused("weight_masked", ValueError, "sample_weight", "masked", w=with_mask(np.ones(N_ROWS))),
+    refused("weight_strings", ValueError, "sample_weight", w=STRINGS),
+    refused("weight_complex", ValueError, "sample_weight", w=np.ones(N_ROWS) + 0j),
+    # Too little.
+    refused("few_rows", ValueError, "n_samples=2", "n_experts=3", X=X[:2], y=Y[:2]),
+    refused(
+        "few_weighted_rows", ValueError, "2 with positive weight", "n_experts=3", w=[0] * 38 + [1, 2]
+    ),
+]
+
+
+@pytest.mark.parametrize(("arguments", "error", "texts"), BAD_DATA)
+def test_bad_data_are_refused_by_name(arguments, error, texts):
+    given = {"X": X, "y": Y, "w": None} | arguments
+    assert_refused(error, texts, MoERegressor(n_init=1).fit, given["X"], given["y"], given["w"])
+
+
+def assert_refused(error, texts, function, *arguments):
+    with pytest.raises(error) as caught:
+        function(*arguments)
+    message = str(caught.value)
+    for text in texts:
+        assert re.search(rf"(?<![A-Za-z]){re.escape(text)}", message) or text in message, message
+
+
+def test_column_vector_of_targets_is_flattened_with_a_warning():
+    with pytest.warns(DataConversionWarning):
+        model = MoERegressor(1).fit(X, Y[:, None])
+    np.testing.assert_array_equal(model.coef_, MoERegressor(1).fit(X, Y).coef_)
+
+
+BAD_CLASSES = [
+    refused("one_class", ValueError, "y", "one class", y=np.ones(N_ROWS, dtype=int)),
+    refused("one_weighted_class", ValueError, "y", "one class", w=(CLASSES == 1).astype(float)),
+    refused("continuous", ValueError, "Unknown label type", y=Y),
+    refused("missing", ValueError, "y", "NaN", y=with_entry(CLASSES, 3, NAN)),
+    refused("masked", ValueError, "y", "masked", y=with_mask(CLASSES)),
+    refused("two_columns", ValueError, "y", y=np.column_stack([CLASSES, CLASSES])),
+    refused("none", ValueError, "y", y=None),
+]
+
+
+@pytest.mark.parametrize(("arguments", "error", "texts"), BAD_CLASSES)
+def test_bad_classes_are_refused_by_name(arguments, error, texts):
+    given = {"X": X, "y": CLASSES, "w": None} | arguments
+    assert_refused(error, texts, MoEClassifier(n_init=1).fit, given["X"], given["y"], given["w"])
+
+
+def test_unseen_class_is_refused():
+    model = MoEClassifier(1).fit(X, np.array(["no", "yes"])[CLASSES])
+    for method in (model.log_density, model.responsibilities, model.log_likelihood):
+        assert_refused(ValueError, ["y", "'maybe'", "row 1"], method, X[:2], ["no", "maybe"])
+
+
+# Hyper-parameters.
+
+BAD_PARAMETERS = {
+    "n_experts": [0, -1, 2.5, 2.0, "3", True, None, NAN, [2]],
+    "n_init": [0, -1, 1.5, "1", True, None],
+    "max_iter": [0, -1, 10.0, "10", True, None],
+    "tol": [-1.0, NAN, INF, "1e-3", None, True],
+    "alpha": [-1.0, NAN, INF, "1", None, True, [1.0]],
+    "gate_alpha": [-1.0, NAN, INF, "1", None, True],
+    "dispersion_prior": [-1.0, NAN, INF, "1", None, True],
+    "gate": ["probit", "", None, 1, ["softmax"]],
+    "expert": ["unknown", "logistic", "", None, 3, object(), ["gaussian"], ["gaussian"] * 2 + [1]],
+    "acceleration": ["newton", "", None, True, False],
+    "init": [
+        "kmeans",
+        "",
+        None,
+        3,
+        MoERegressor(),
+        np.zeros(N_ROWS - 1),
+        np.full(N_ROWS, 3),
+        np.full(N_ROWS, -1),
+        np.full(N_ROWS, 0.5),
+        np.full(N_ROWS, NAN),
+        ["0"] * N_ROWS,
+        np.full((N_ROWS, 2), 0.5),
+        np.full((N_ROWS, 4), 0.25),
+        np.full((N_ROWS - 1, 3), 1.0 / 3.0),
+        np.full((N_ROWS, 3), 0.5),
+        np.full((N_ROWS, 3), NAN),
+        np.tile([1.5, -0.5, 0.0], (N_ROWS, 1)),
+        np.full((N_ROWS, 3, 1), 1.0 / 3.0),
+        # Longer than X: made for other data.
+        np.zeros(N_ROWS + 1, dtype=int),
+        np.full((N_ROWS + 1, 3), 1.0 / 3.0),
+    ],
+    "warm_start": ["yes", 1, None],
+    "random_state": ["a", -1, 1.5],
+    "n_jobs": [0, 1.5, "2", True],
+    "verbose": ["yes", -1, None, 1.5],
+    "gate_features": [["speed"], [2], [-1], [0, 0], "speed", 1, [0.0], [True], [None]],
+    "expert_features": [["speed"], [2], [-1], [0, 0], "speed", 1, [0.0], [True], [None]],
+}
+
+
+def parameter_id(value):
+    if isinstance(value, np.ndarray):
+        return f"array{value.shape}of{value.flat[0]}".replace(" ", "")
+    return type(value).__name__ if isinstance(value, object.__class__) else repr(value)[:40]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        pytest.param(name, value, id=f"{name}={parameter_id(value)}")
+        for name, values in BAD_PARAMETERS.items()
+        for value in values
+    ],
+)
+def test_bad_hyper_parameters_are_refused_in_fit_by_name(name, value):
+    model = MoERegressor(**{"n_init": 1, name: value})
+    with pytest.raises(ValueError, match=name):
+        model.fit(X, Y)
+    assert not hasattr(model, "coef_")
+
+
+@pytest.mark.parametrize("tree", [3, (), [], (0,), (2.5,), "22", None, [2], [[]], {2: 2}, (True,)])
+@pytest.mark.parametrize("cls", [HMERegressor, HMEClassifier])
+def test_bad_trees_are_refused_in_fit(cls, tree):
+    assert_refused(ValueError, ["tree", repr(tree)], cls(tree).fit, X, CLASSES)
+
+
+@pytest.mark.parametrize("expert", ["gaussian", "unknown", None, 3, ["logistic"]])
+def test_bad_experts_of_classifiers_are_refused(expert):
+    assert_refused(ValueError, ["expert"], MoEClassifier(expert=expert).fit, X, CLASSES)
+
+
+def test_logistic_experts_refuse_three_classes():
+    y = np.arange(N_ROWS) % 3
+    texts = ["expert", "logistic", "3", "multinomial"]
+    assert_refused(ValueError, texts, MoEClassifier(expert="logistic").fit, X, y)
+
+
+@pytest.mark.parametrize("name", ["gate_features", "expert_features"])
+def test_unknown_feature_names_are_refused_with_the_known_ones(name):
+    model = MoERegressor(**{name: ["speed", "weight"]})
+    assert_refused(ValueError, [name, "'weight'", "'speed'", "'load'"], model.fit, FRAME, Y)
+
+
+@pytest.mark.parametrize("values", [{"n_init": np.int64(1)}, {"alpha": np.float32(1)}, {"tol": 0}])
+def test_numpy_scalars_are_fine(values):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        MoERegressor(**{"n_experts": 1} | values).fit(X, Y)
+
+
+@pytest.mark.filterwarnings("ignore::mixexp.exceptions.DegenerateExpertWarning")
+def test_estimator_of_another_shape_is_refused_as_start():
+    other = MoERegressor(2, n_init=1, random_state=0).fit(X, Y)
+    assert_refused(ValueError, ["init", "tree"], MoERegressor(3, init=other).fit, X, Y)
+    assert_refused(
+        ValueError, ["init"], MoERegressor(2, init=other, gate_features=[0]).fit, X, Y
+    )
+
+
+# Prediction.
+
+METHODS_OF_X = ["predict", "gate_proba", "predict_expert", "predict_experts"]
+METHODS_OF_X_AND_Y = ["responsibilities", "log_density", "log_likelihood", "aic", "bic", "icl"]
+ESTIMATORS = [MoERegressor, MoEClassifier, HMERegressor, HMEClassifier]
+
+
+@pytest.mark.parametrize("cls", ESTIMATORS)
+def test_methods_before_fit_say_so(cls):
+    model = cls()
+    for name in METHODS_OF_X:
+        with pytest.raises(NotFittedError, match=cls.__name__):
+            getattr(model, name)(X)
+    for name in METHODS_OF_X_AND_Y:
+        with pytest.raises(NotFittedError, match=cls.__name__):
+            getattr(model, name)(X, CLASSES)
+    for name in ("coef_table", "summary"):
+        with pytest.raises(NotFittedError, match=cls.__name__):
+            getattr(model, name)()
+
+
+@pytest.mark.parametrize("name", METHODS_OF_X + METHODS_OF_X_AND_Y)
+def test_methods_refuse_bad_features(name):
+    model = MoERegressor(1).fit(X, Y)
+    y = [Y] if name in METHODS_OF_X_AND_Y else []
+    method = getattr(model, name)
+    assert_refused(ValueError, ["X", "NaN"], method, with_entry(X, (3, 1), NAN), *y)
+    assert_refused(ValueError, ["3 features", "2 features"], method, np.ones((N_ROWS, 3)), *y)
+    assert_refused(ValueError, ["masked"], method, with_mask(X), *y)
+    assert_refused(ValueError, ["0 sample"], method, X[:0], *(part[:0] for part in y))
+
+
+@pytest.mark.parametrize("name", METHODS_OF_X_AND_Y)
+def test_methods_refuse_bad_targets(name):
+    method = getattr(MoERegressor(1).fit(X, Y), name)
+    assert_refused(ValueError, ["y", "NaN"], method, X, with_entry(Y, 3, NAN))
+    assert_refused(ValueError, ["inconsistent"], method, X, Y[:-1])
+
+
+@pytest.mark.parametrize("name", ["log_likelihood", "aic", "bic", "icl"])
+def test_criteria_refuse_bad_weights(name):
+    method = getattr(MoERegressor(1).fit(X, Y), name)
+    assert_refused(ValueError, ["sample_weight"], method, X, Y, np.ones(N_ROWS - 1))
+    assert_refused(ValueError, ["sample_weight"], method, X, Y, -np.ones(N_ROWS))
+
+
+# Hard data.
+
+
+def two_lines(n=60):
+    rng = np.random.default_rng(1)
+    x = np.linspace(-1.0, 1.0, n)
+    return x[:, None], np.abs(x) + 0.1 * rng.standard_normal(n)
+
+
+def constant_column():
+    x, y = two_lines()
+    return np.column_stack([x, np.full(len(y), 7.0)]), y
+
+
+def collinear_columns():
+    x, y = two_lines()
+    return np.column_stack([x, 2.0 * x + 1.0]), y
+
+
+def nearly_collinear_columns():
+    x, y = two_lines()
+    noise = 1e-9 * np.random.default_rng(2).standard_normal(len(y))
+    return np.column_stack([x[:, 0], x[:, 0] + noise]), y
+
+
+def more_columns_than_rows():
+    rng = np.random.default_rng(3)
+    return rng.standard_normal((12, 20)), rng.standard_normal(12)
+
+
+def constant_target():
+    return two_lines()[0], np.full(60, 3.25)
+
+
+def constant_zero_target():
+    return two_lines()[0], np.zeros(60)
+
+
+def constant_in_one_region():
+    x, y = two_lines()
+    return x, np.where(x[:, 0] > 0.0, y, 1.0)
+
+
+def identical_rows():
+    return np.full((30, 2), 1.5), np.full(30, -2.0)
+
+
+def identical_features():
+    return np.full((30, 2), 1.5), np.linspace(0.0, 1.0, 30)
+
+
+def few_distinct_rows():
+    x, y = two_lines(4)
+    return np.repeat(x, 10, axis=0), np.repeat(y, 10)
+
+
+def gross_outlier():
+    x, y = two_lines()
+    return x, with_entry(y, 7, 1e12)
+
+
+def gross_outlier_in_features():
+    x, y = two_lines()
+    return with_entry(x, (7, 0), 1e12), y
+
+
+def exact_lines():
+    x = two_lines()[0]
+    return x, np.where(x[:, 0] > 0.0, 3.0 * x[:, 0], -2.0 * x[:, 0] + 1.0)
+
+
+def one_exact_line():
+    x = two_lines()[0]
+    return x, 3.0 * x[:, 0] - 2.0
+
+
+def subnormal_features():
+    x, y = two_lines()
+    return x * 1e-310, y
+
+
+def large_features():
+    x, y = two_lines()
+    return x * 1e200, y
+
+
+def large_target():
+    x, y = two_lines()
+    return x, y * 1e150
+
+
+def small_target():
+    x, y = two_lines()
+    return x, y * 1e-150
+
+
+HARD_DATA = [
+    # (data, warnings of which one is due when unpenalised)
+    (constant_column, {RankDeficientWarning}),
+    (collinear_columns, {RankDeficientWarning}),
+    (nearly_collinear_columns, set()),
+    (more_columns_than_rows, {RankDeficientWarning}),
+    (constant_target, {DegenerateExpertWarning}),
+    (constant_zero_target, {DegenerateExpertWarning}),
+    (constant_in_one_region, {DegenerateExpertWarning, SeparationWarning}),
+    (identical_rows, {DegenerateExpertWarning, RankDeficientWarning}),
+    (identical_features, {RankDeficientWarning}),
+    (few_distinct_rows, {DegenerateExpertWarning, SeparationWarning}),
+    (gross_outlier, set()),
+    (gross_outlier_in_features, set()),
+    (exact_lines, {DegenerateExpertWarning, SeparationWarning}),
+    (one_exact_line, {DegenerateExpertWarning}),
+    (subnormal_features, set()),
+    (large_features, set()),
+    (large_target, set()),
+    (small_target, set()),
+]
+OURS = (
+    ConvergenceWarning,
+    DegenerateExpertWarning,
+    RankDeficientWarning,
+    SeparationWarning,
+)
+
+
+def fit_with_warnings(model, X, y):
+    """Fit, and return the categories of the warnings; only ours are allowed."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        model.fit(X, y)
+    foreign = [w for w in caught if not issubclass(w.category, OURS)]
+    assert not foreign, [str(w.message) for w in foreign]
+    return {w.category for w in caught}
+
+
+def assert_finite(model, X, y):
+    """Check every learned number, and everything that is told of the rows."""
+    for name, value in vars(model).items():
+        if name.endswith("_") and isinstance(value, np.ndarray | float):
+            if np.asarray(value).dtype.kind == "f":
+                assert np.all(np.isfinite(value)), name
+    assert np.all(np.diff(model.history_) >= -1e-9 * (1.0 + abs(model.history_[-1])))
+    proba, resp = model.gate_proba(X), model.responsibilities(X, y)
+    for shares in (proba, resp):
+        np.testing.assert_allclose(shares.sum(axis=1), 1.0, atol=1e-12)
+        assert np.all(shares >= 0.0)
+    assert np.all(np.isfinite(model.predict_experts(X)))
+    assert np.all(np.isfinite(model.log_density(X, y)))
+    assert isinstance(model.summary(), str)
+
+
+every_hard_data = pytest.mark.parametrize(
+    ("data", "due"), HARD_DATA, ids=[data.__name__ for data, _ in HARD_DATA]
+)
+
+
+@every_hard_data
+@pytest.mark.parametrize("n_experts", [1, 2, 3])
+def test_hard_data_give_a_finite_fit(data, due, n_experts):
+    features, y = data()
+    model = MoERegressor(n_experts, n_init=2, random_state=0)
+    fit_with_warnings(model, features, y)
+    assert_finite(model, features, y)
+
+
+@every_hard_data
+@pytest.mark.parametrize("n_experts", [1, 2, 3])
+def test_hard_data_give_a_finite_warned_of_fit_without_penalty(data, due, n_experts):
+    features, y = data()
+    model = MoERegressor(n_experts, n_init=2, random_state=0, **UNPENALIZED)
+    found = fit_with_warnings(model, features, y)
+    assert_finite(model, features, y)
+    is_one_line_enough = data in (constant_in_one_region, few_distinct_rows, exact_lines)
+    if due and not (n_experts == 1 and is_one_line_enough):
+        assert found & due, found
+
+
+def separated_classes():
+    x = np.concatenate([np.linspace(-2.0, -1.0, 30), np.linspace(1.0, 2.0, 30)])
+    return x[:, None], (x > 0.0).astype(int)
+
+
+def rare_class():
+    x, _ = two_lines()
+    return x, (np.arange(60) == 11).astype(int)
+
+
+HARD_CLASSES = [
+    (separated_classes, {SeparationWarning}),
+    (rare_class, set()),
+    (lambda: (constant_column()[0], np.arange(60) % 2), {RankDeficientWarning}),
+    (lambda: (collinear_columns()[0], np.arange(60) % 2), {RankDeficientWarning}),
+    (lambda: (more_columns_than_rows()[0], np.arange(12) % 2), set(OURS)),
+    (lambda: (identical_features()[0], np.arange(30) % 3), {RankDeficientWarning}),
+]
+
+
+@pytest.mark.parametrize("penalty", [{}, UNPENALIZED], ids=["penalized", "unpenalized"])
+@pytest.mark.parametrize("n_experts", [1, 2])
+@pytest.mark.parametrize(
+    ("data", "due"),
+    HARD_CLASSES,
+    ids=["separated", "rare_class", "constant", "collinear", "more_columns", "identical"],
+)
+def test_hard_classes_give_a_finite_fit(data, due, n_experts, penalty):
+    features, y = data()
+    model = MoEClassifier(n_experts, n_init=2, random_state=0, **penalty)
+    found = fit_with_warnings(model, features, y)
+    assert_finite(model, features, y)
+    np.testing.assert_allclose(model.predict_proba(features).sum(axis=1), 1.0, atol=1e-12)
+    if penalty and due:
+        assert found & due, found
+
+
+def test_separating_gate_is_told_of_without_penalty():
+    x = np.concatenate([np.linspace(-2.0, -1.0, 60), np.linspace(1.0, 2.0, 60)])
+    y = np.where(x > 0.0, 5.0, -5.0) + 0.1 * np.random.default_rng(4).standard_normal(120)
+    free = MoERegressor(2, n_init=2, random_state=0, expert_features=[], **UNPENALIZED)
+    assert SeparationWarning in fit_with_warnings(free, x[:, None], y)
+    assert_finite(free, x[:, None], y)
+    held = MoERegressor(2, n_init=2, random_state=0, expert_features=[])
+    assert SeparationWarning not in fit_with_warnings(held, x[:, None], y)
+    np.testing.assert_allclose(held.intercept_, [-5.0, 5.0], atol=0.1)
+
+
+def test_constant_column_changes_nothing():
+    features, y = constant_column()
+    with pytest.warns(RankDeficientWarning, match=r"columns \[1\]"):
+        model = MoERegressor(2, n_init=2, random_state=0).fit(features, y)
+    reduced = MoERegressor(2, n_init=2, random_state=0).fit(features[:, :1], y)
+    assert np.all(model.coef_[:, 1] == 0.0)
+    np.testing.assert_allclose(model.predict(features), reduced.predict(features[:, :1]), rtol=1e-7)
+
+
+def test_collinear_columns_predict_as_one_does():
+    features, y = collinear_columns()
+    init = (features[:, 0] > 0.0).astype(int)
+    options = {"init": init, "tol": 1e-12} | UNPENALIZED
+    model = MoERegressor(2, **options)
+    assert RankDeficientWarning in fit_with_warnings(model, features, y)
+    reduced = MoERegressor(2, **options).fit(features[:, :1], y)
+    np.testing.assert_allclose(
+        model.predict(features), reduced.predict(features[:, :1]), rtol=1e-6, atol=1e-6
+    )
+
+
+def test_identical_rows_predict_their_mean():
+    features, y = identical_rows()
+    model = MoERegressor(2, n_init=1, random_state=0)
+    fit_with_warnings(model, features, y)
+    np.testing.assert_allclose(model.predict(features), -2.0, rtol=1e-7)
+
+
+def test_as_many_experts_as_rows_is_finite():
+    rng = np.random.default_rng(5)
+    features, y = rng.standard_normal((9, 1)), rng.standard_normal(9)
+    for n_experts in (8, 9):
+        for penalty in ({}, UNPENALIZED):
+            model = MoERegressor(n_experts, n_init=2, random_state=0, **penalty)
+            assert fit_with_warnings(model, features, y)
+            assert_finite(model, features, y)
+
+
+def test_single_row_can_be_fitted_by_one_expert():
+    model = MoERegressor(1)
+    assert fit_with_warnings(model, X[:1], Y[:1])
+    np.testing.assert_allclose(model.predict(X[:1]), Y[:1], rtol=1e-7)
+
+
+def test_exact_lines_are_found_to_nine_digits():
+    features, y = exact_lines()
+    model = MoERegressor(2, init=(features[:, 0] > 0.0).astype(int), **UNPENALIZED)
+    assert DegenerateExpertWarning in fit_with_warnings(model, features, y)
+    np.testing.assert_allclose(np.sort(model.coef_[:, 0]), [-2.0, 3.0], rtol=1e-9)
+
+
+def test_outlier_does_not_spoil_the_other_experts():
+    features, y = gross_outlier()
+    model = MoERegressor(3, n_init=5, random_state=0)
+    fit_with_warnings(model, features, y)
+    assert_finite(model, features, y)

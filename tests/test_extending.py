@@ -1,0 +1,46 @@
+"""The page on adding a family: its code runs, and the source it shows is the source."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PAGE = (ROOT / "docs" / "extending.md").read_text()
+SHOWN = re.compile(r"<!-- (mixexp/\S+) -->\n```python\n(.*?)```\n<!-- end -->", re.DOTALL)
+
+
+def test_shown_source_is_the_file():
+    shown = SHOWN.findall(PAGE)
+    assert shown
+    for path, source in shown:
+        assert source == (ROOT / path).read_text(), f"docs/extending.md shows an old {path}"
+
+
+@pytest.fixture(scope="module")
+def namespace():
+    """Run the page's own examples, in order."""
+    names: dict = {}
+    for block in re.findall(r"```python\n(.*?)```", SHOWN.sub("", PAGE), re.DOTALL):
+        exec(compile(block, "docs/extending.md", "exec"), names)
+    return names
+
+
+def test_the_family_of_the_page_fits(namespace):
+    model = namespace["model"]
+    assert model.converged_
+    assert np.diff(model.history_).min() >= -1e-9 * abs(model.history_[-1])
+    # Standard error of a slope: 0.38 / (sqrt(250) * 0.29) = 0.08; four of them.
+    np.testing.assert_allclose(model.coef_[:, 0], [-3.0, 1.0], atol=0.33)
+    lines = re.search(r"class Gumbel.*?(?=```)", PAGE, re.DOTALL)
+    assert lines is not None
+    assert len(lines.group().strip().splitlines()) < 30
+
+
+def test_the_family_of_the_page_is_the_gumbel_distribution(namespace):
+    from scipy.stats import gumbel_r
+
+    y, heads = np.linspace(-3.0, 6.0, 7), (np.array([[0.5]]), np.array([[0.2]]))
+    expected = gumbel_r.logpdf(y, loc=0.5, scale=np.exp(0.2))
+    np.testing.assert_allclose(namespace["Gumbel"]().log_density(y, heads)[0], expected)

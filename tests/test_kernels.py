@@ -1,0 +1,391 @@
+"""Kernels against plain NumPy twins, and the disk cache that must never hurt.
+
+The twins are written for reading: they state what a kernel computes, one line each.
+"""
+
+import os
+import shutil
+import stat
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import numba
+import numpy as np
+import pytest
+from problems import TREES
+from scipy.special import logsumexp
+
+import mixexp
+from mixexp import kernels
+from mixexp.kernels import _jit
+from mixexp.tree import GatingTree
+
+ROWS = (1, 2, 37)
+every_tree = pytest.mark.parametrize("spec", TREES.values(), ids=TREES)
+every_size = pytest.mark.parametrize("rows", ROWS)
+
+
+# Twins.
+
+
+def shift_siblings_twin(tree, logits):
+    out = np.empty_like(logits)
+    for node in tree.inner_nodes:
+        edges = tree.edges(node)
+        out[edges] = logits[edges] - logits[edges].max(axis=0)
+    return out
+
+
+def normalize_siblings_twin(tree, gate):
+    out, total = np.empty_like(gate), np.ones((tree.n_nodes, gate.shape[1]))
+    for node in tree.inner_nodes:
+        total[node] = gate[tree.edges(node)].sum(axis=0)
+        out[tree.edges(node)] = gate[tree.edges(node)] / total[node]
+    return out, total
+
+
+def log_paths_twin(tree, log_gate):
+    path = np.zeros((tree.n_nodes, log_gate.shape[1]))
+    for node in range(1, tree.n_nodes):
+        path[node] = path[tree.parent[node]] + log_gate[node - 1]
+    return path
+
+
+def log_gates_twin(tree, logits):
+    out = np.empty_like(logits)
+    for node in tree.inner_nodes:
+        out[tree.edges(node)] = logits[tree.edges(node)] - logsumexp(logits[tree.edges(node)], 0)
+    return out
+
+
+def node_resp_twin(tree, path, joint):
+    """Share rows by joint density, or by the prior where no leaf explains the row."""
+    with np.errstate(invalid="ignore"):
+        resp = np.exp(joint - logsumexp(joint, axis=0))
+    lost = np.all(np.isneginf(joint), axis=0)
+    resp[:, lost] = np.exp(path[tree.leaves][:, lost])
+    return tree.covers @ resp
+
+
+def random_logits(tree, rows, rng):
+    return 2.0 * rng.standard_normal((tree.n_edges, rows))
+
+
+def run_shift(tree, logits):
+    top, out = np.empty(logits.shape[1]), np.full_like(logits, np.nan)
+    kernels.shift_siblings(logits, tree.first_child, tree.n_children, top, out)
+    return out
+
+
+def run_normalize(tree, gate):
+    gate, total = gate.copy(), np.full((tree.n_nodes, gate.shape[1]), np.nan)
+    kernels.normalize_siblings(gate, tree.first_child, tree.n_children, total)
+    return gate, total
+
+
+def run_join(tree, shifted, log_total, log_density):
+    rows = shifted.shape[1]
+    path, top = np.full((tree.n_nodes, rows), np.nan), np.full(rows, np.nan)
+    joint = log_density.copy()
+    kernels.join_paths(shifted, log_total, tree.parent, tree.leaves, path, top, joint)
+    return path, top, joint
+
+
+def run_share(tree, path, weights):
+    rows = path.shape[1]
+    total, node_resp = np.full(rows, np.nan), np.full((tree.n_nodes, rows), np.nan)
+    node_resp[tree.leaves] = weights
+    kernels.share_nodes(tree.parent, tree.n_children, tree.leaves, path, total, node_resp)
+    return total, node_resp
+
+
+# On trees.
+
+
+@every_size
+@every_tree
+def test_shift_siblings_subtracts_the_largest(spec, rows, rng):
+    tree = GatingTree.from_spec(spec)
+    logits = random_logits(tree, rows, rng)
+    np.testing.assert_array_equal(run_shift(tree, logits), shift_siblings_twin(tree, logits))
+
+
+@every_size
+@every_tree
+def test_normalize_siblings_divides_by_the_sum(spec, rows, rng):
+    tree = GatingTree.from_spec(spec)
+    gate = np.exp(random_logits(tree, rows, rng))
+    found, total = run_normalize(tree, gate)
+    expected, expected_total = normalize_siblings_twin(tree, gate)
+    np.testing.assert_allclose(found, expected, rtol=1e-15)
+    np.testing.assert_allclose(total, expected_total, rtol=1e-15)
+
+
+def joint_parts(tree, rows, rng, lost=()):
+    """Return logits and log densities, some of them -inf, with whole rows lost on request."""
+    logits = random_logits(tree, rows, rng)
+    log_density = 3.0 * rng.standard_normal((tree.n_leaves, rows))
+    log_density[rng.random(log_density.shape) < 0.2] = -np.inf
+    log_density[:, list(lost)] = -np.inf
+    return logits, log_density
+
+
+@every_size
+@every_tree
+def test_join_and_share_give_bayes_rule(spec, rows, rng):
+    tree = GatingTree.from_spec(spec)
+    logits, log_density = joint_parts(tree, rows, rng, lost=[0])
+    shifted = run_shift(tree, logits)
+    gate, total = run_normalize(tree, np.exp(shifted))
+    path, top, joint = run_join(tree, shifted, np.log(total), log_density)
+    expected_path = log_paths_twin(tree, log_gates_twin(tree, logits))
+    np.testing.assert_allclose(path, expected_path, atol=1e-13)
+    expected_joint = expected_path[tree.leaves] + log_density
+    np.testing.assert_allclose(joint + top, expected_joint, atol=1e-13)
+    lost = np.all(np.isneginf(log_density), axis=0)
+    assert lost[0]
+    assert np.all(top[lost] == 0.0)
+    assert np.all(joint[:, ~lost].max(axis=0) == 0.0)
+    weight_sum, node_resp = run_share(tree, path, np.exp(joint))
+    assert np.all((weight_sum == 0.0) == lost)
+    expected_resp = node_resp_twin(tree, expected_path, expected_joint)
+    np.testing.assert_allclose(node_resp, expected_resp, atol=1e-13)
+    np.testing.assert_allclose(node_resp[0], 1.0, atol=1e-13)
+
+
+@every_tree
+def test_infinite_densities_of_all_rows_leave_the_prior(spec, rng):
+    tree = GatingTree.from_spec(spec)
+    logits, log_density = joint_parts(tree, 5, rng, lost=range(5))
+    shifted = run_shift(tree, logits)
+    gate, total = run_normalize(tree, np.exp(shifted))
+    path, top, joint = run_join(tree, shifted, np.log(total), log_density)
+    weight_sum, node_resp = run_share(tree, path, np.exp(joint))
+    np.testing.assert_array_equal(weight_sum, 0.0)
+    np.testing.assert_allclose(node_resp, np.exp(path), atol=1e-13)
+
+
+def test_densities_far_apart_do_not_underflow(rng):
+    tree = GatingTree.flat(2)
+    log_density = np.array([[-2000.0, -1e5, 800.0], [-2001.0, -1e308, 0.0]])
+    shifted = np.zeros((2, 3))
+    path, top, joint = run_join(tree, shifted, np.log(np.full((3, 3), 2.0)), log_density)
+    _, node_resp = run_share(tree, path, np.exp(joint))
+    expected = 1.0 / (1.0 + np.exp(-1.0))
+    np.testing.assert_allclose(node_resp[1], [expected, 1.0, 1.0], rtol=1e-12)
+
+
+@every_size
+@every_tree
+def test_leaf_prior_multiplies_along_the_path(spec, rows, rng):
+    tree = GatingTree.from_spec(spec)
+    gate, _ = normalize_siblings_twin(tree, np.exp(random_logits(tree, rows, rng)))
+    path, out = np.empty((tree.n_nodes, rows)), np.empty((tree.n_leaves, rows))
+    kernels.leaf_prior(gate, tree.parent, tree.leaves, path, out)
+    expected = np.exp(log_paths_twin(tree, np.log(gate)))
+    np.testing.assert_allclose(path, expected, rtol=1e-13)
+    np.testing.assert_allclose(out, expected[tree.leaves], rtol=1e-13)
+
+
+@every_size
+@every_tree
+def test_gate_weights_follow_their_formulas(spec, rows, rng):
+    tree = GatingTree.from_spec(spec)
+    gate, _ = normalize_siblings_twin(tree, np.exp(random_logits(tree, rows, rng)))
+    node_weight = rng.random((tree.n_nodes, rows))
+    first, second = tree.sibling_pairs
+    residual, pair_weight = np.empty_like(gate), np.empty((len(first), rows))
+    kernels.gate_weights(gate, node_weight, tree.parent, first, second, residual, pair_weight)
+    parent_weight = node_weight[tree.parent[1:]]
+    np.testing.assert_allclose(residual, node_weight[1:] - parent_weight * gate, atol=1e-15)
+    expected = parent_weight[first] * gate[first] * gate[second]
+    np.testing.assert_allclose(pair_weight, expected, rtol=1e-14)
+
+
+# On features and scores.
+
+
+@every_size
+@pytest.mark.parametrize("p", [1, 2, 7])
+def test_row_products_are_the_packed_triangle(p, rows, rng):
+    features = rng.standard_normal((p, rows))
+    out = np.empty((p * (p + 1) // 2, rows))
+    kernels.row_products(features, out)
+    first, second = np.triu_indices(p)
+    np.testing.assert_array_equal(out, features[first] * features[second])
+
+
+@every_size
+@pytest.mark.parametrize("p", [1, 2, 7])
+@pytest.mark.parametrize("n_heads", [1, 3])
+def test_linear_predictor_is_a_matrix_product(n_heads, p, rows, rng):
+    coef, features = rng.standard_normal((n_heads, p)), rng.standard_normal((p, rows))
+    out = np.empty((n_heads, rows))
+    kernels.linear_predictor(coef, features, out)
+    np.testing.assert_allclose(out, coef @ features, atol=1e-13)
+
+
+@pytest.mark.parametrize("p", [2, 11, 64])
+def test_bits_of_linear_predictor_do_not_depend_on_the_batch(p, rng):
+    coef, features = rng.standard_normal((3, p)), rng.standard_normal((p, 101))
+    whole = np.empty((3, 101))
+    kernels.linear_predictor(coef, features, whole)
+    for size in (1, 2, 3, 4, 7, 8, 16, 50):
+        for start in range(0, 101, size):
+            part = np.ascontiguousarray(features[:, start : start + size])
+            out = np.empty((3, part.shape[1]))
+            kernels.linear_predictor(coef, part, out)
+            np.testing.assert_array_equal(out, whole[:, start : start + size])
+
+
+@every_size
+@pytest.mark.parametrize("n_leaves", [1, 4])
+def test_score_covariance_is_the_covariance_over_leaves(n_leaves, rows, rng):
+    scores = rng.standard_normal((5, n_leaves, rows))
+    resp = rng.dirichlet(np.ones(n_leaves), rows).T.copy()
+    resp[:, 0] = np.eye(n_leaves)[0]
+    first, second = np.triu_indices(5)
+    mean = np.einsum("hkr,kr->hr", scores, resp)
+    moment = np.einsum("akr,bkr,kr->abr", scores, scores, resp)
+    expected = (moment - mean[:, None] * mean[None])[first, second]
+    out = np.empty((15, rows))
+    kernels.score_covariance(scores.copy(), resp, out)
+    np.testing.assert_allclose(out, expected, atol=1e-12)
+    np.testing.assert_allclose(out[:, 0], 0.0, atol=1e-15)
+
+
+def test_every_kernel_has_its_test():
+    source = Path(__file__).read_text()
+    for name in kernels.__all__:
+        assert f"kernels.{name}(" in source, name
+
+
+# The disk cache.
+
+FIT = """
+import warnings
+import numpy as np
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    from mixexp import MoERegressor
+    x = np.linspace(-1.0, 1.0, 60)[:, None]
+    y = np.abs(x[:, 0]) + 0.1 * np.sin(30.0 * x[:, 0])
+    model = MoERegressor(2, n_init=1, random_state=0).fit(x, y)
+    model.predict(x)
+for warning in caught:
+    print(warning.category.__name__)
+print("log-likelihood", model.log_likelihood_.hex())
+"""
+
+
+def run_fit(package, **environment):
+    """Fit in a fresh process; return the names of its warnings and the log-likelihood."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("NUMBA_")}
+    result = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(FIT)],
+        env=kept | {"PYTHONPATH": str(package.parent), "PYTHONDONTWRITEBYTECODE": "1"} | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    *categories, answer = result.stdout.split("\n")[:-1]
+    return categories, answer
+
+
+@pytest.fixture(scope="module")
+def package():
+    return Path(mixexp.__file__).parent
+
+
+def double(values):
+    out = 2.0 * values
+    return out
+
+
+def test_kernel_without_a_place_to_cache_is_still_compiled(monkeypatch):
+    original = numba.njit
+
+    def njit(*arguments, **options):
+        if options.get("cache"):
+            raise RuntimeError("cannot cache function: no locator available")
+        return original(*arguments, **options)
+
+    monkeypatch.setattr(_jit.numba, "njit", njit)
+    compiled = _jit.kernel(double)
+    np.testing.assert_array_equal(compiled(np.ones(3)), 2.0 * np.ones(3))
+
+
+def test_faults_of_the_cache_become_a_warning():
+    class Cache:
+        cache_path = "somewhere"
+        is_flushed = False
+
+        def flush(self):
+            self.is_flushed = True
+
+    for fault in (OSError(28, "No space left on device"), EOFError(), ValueError("bad header")):
+        cache = Cache()
+        with pytest.warns(RuntimeWarning, match="somewhere"), _jit._tolerate_faults(cache):
+            raise fault
+        assert cache.is_flushed
+    with pytest.raises(KeyboardInterrupt), _jit._tolerate_faults(Cache()):
+        raise KeyboardInterrupt
+
+
+def deny_writing(folder):
+    for path in [folder, *folder.rglob("*")]:
+        path.chmod(path.stat().st_mode & ~(stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH))
+
+
+def allow_writing(folder):
+    for path in [folder, *folder.rglob("*")]:
+        path.chmod(path.stat().st_mode | stat.S_IWUSR)
+
+
+@pytest.mark.slow
+def test_fit_works_where_nothing_is_writable(package, tmp_path):
+    copied = tmp_path / "site" / "mixexp"
+    shutil.copytree(package, copied, ignore=shutil.ignore_patterns("__pycache__"))
+    # Even the superuser cannot make a directory below a file.
+    blocked = tmp_path / "blocked"
+    blocked.write_text("")
+    (copied / "kernels" / "__pycache__").write_text("")
+    deny_writing(copied)
+    nowhere = {"HOME": str(blocked), "XDG_CACHE_HOME": str(blocked), "IPYTHONDIR": str(blocked)}
+    try:
+        categories, answer = run_fit(copied, **nowhere)
+    finally:
+        allow_writing(copied)
+    assert set(categories) <= {"RuntimeWarning", "DegenerateExpertWarning"}
+    assert answer.startswith("log-likelihood")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("suffix", [".nbi", ".nbc"])
+def test_fit_survives_garbage_in_the_cache(suffix, package, tmp_path):
+    cache = {"NUMBA_CACHE_DIR": str(tmp_path)}
+    _, expected = run_fit(package, **cache)
+    files = sorted(tmp_path.rglob(f"*{suffix}"))
+    assert files
+    for number, path in enumerate(files):
+        content = path.read_bytes()
+        spoilt = [b"", content[: len(content) // 2], b"garbage" * 50, content[:-1]][number % 4]
+        path.write_bytes(spoilt)
+    categories, answer = run_fit(package, **cache)
+    assert answer == expected
+    assert set(categories) <= {"RuntimeWarning", "DegenerateExpertWarning"}
+    categories, answer = run_fit(package, **cache)
+    assert answer == expected
+
+
+@pytest.mark.slow
+def test_second_process_compiles_nothing(package, tmp_path):
+    cache = {"NUMBA_CACHE_DIR": str(tmp_path)}
+    run_fit(package, **cache)
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.nb?")}
+    categories, _ = run_fit(package, **cache)
+    assert "RuntimeWarning" not in categories
+    assert before == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.nb?")}

@@ -1,0 +1,65 @@
+"""What importing and the first call may cost. No times are measured: machines differ."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+
+def run(code, **environment):
+    result = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    return result.stdout.split()
+
+
+def test_import_brings_no_plotting_and_no_frames():
+    code = "import sys, mixexp; print(*sorted(sys.modules))"
+    loaded = set(run(code))
+    for heavy in ("matplotlib", "matplotlib.pyplot", "polars", "statsmodels"):
+        assert heavy not in loaded
+
+
+def test_import_compiles_nothing(tmp_path):
+    code = """
+import mixexp
+from mixexp import kernels
+for name in kernels.__all__:
+    print(name, len(getattr(kernels, name).signatures))
+"""
+    words = run(code, NUMBA_CACHE_DIR=str(tmp_path))
+    assert words[1::2] == ["0"] * (len(words) // 2)
+    assert not list(tmp_path.rglob("*.nb?"))
+
+
+def test_second_fit_compiles_nothing_new():
+    code = """
+import numpy as np
+import warnings
+from mixexp import MoERegressor, HMERegressor, MoEClassifier, kernels
+warnings.simplefilter("ignore")
+x = np.linspace(-1.0, 1.0, 120)[:, None]
+def count():
+    return sum(len(getattr(kernels, name).signatures) for name in kernels.__all__)
+def use(model, y):
+    model.fit(x, y)
+    model.predict(x)
+    model.log_density(x, y)
+use(MoERegressor(2, n_init=2, random_state=0), np.abs(x[:, 0]))
+print(count())
+use(HMERegressor([[1, 1], 1], n_init=2, random_state=0, gate="constant"), np.abs(x[:, 0]))
+use(MoEClassifier(2, n_init=2, random_state=0), np.arange(120) % 3)
+use(MoERegressor(3, n_init=2, random_state=0, expert_features=[]), np.abs(x[:, 0]))
+print(count(), len(kernels.__all__))
+"""
+    first, second, n_kernels = map(int, run(code))
+    # One signature per kernel: data are cast once, where they enter.
+    assert first == second == n_kernels
