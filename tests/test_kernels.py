@@ -8,7 +8,6 @@ import shutil
 import stat
 import subprocess
 import sys
-import textwrap
 from pathlib import Path
 
 import numba
@@ -284,7 +283,7 @@ def run_fit(package, **environment):
     """Fit in a fresh process; return the names of its warnings and the log-likelihood."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith("NUMBA_")}
     result = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(FIT)],
+        [sys.executable, "-P", "-c", FIT],
         env=kept | {"PYTHONPATH": str(package.parent), "PYTHONDONTWRITEBYTECODE": "1"} | environment,
         capture_output=True,
         text=True,
@@ -363,29 +362,37 @@ def test_fit_works_where_nothing_is_writable(package, tmp_path):
     assert answer.startswith("log-likelihood")
 
 
+@pytest.fixture(scope="module")
+def filled_cache(package, tmp_path_factory):
+    """Return a cache that one fit has filled, and that fit's log-likelihood."""
+    folder = tmp_path_factory.mktemp("numba")
+    _, answer = run_fit(package, NUMBA_CACHE_DIR=str(folder))
+    return folder, answer
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".nbi", ".nbc"])
-def test_fit_survives_garbage_in_the_cache(suffix, package, tmp_path):
-    cache = {"NUMBA_CACHE_DIR": str(tmp_path)}
-    _, expected = run_fit(package, **cache)
+def test_fit_survives_garbage_in_the_cache(suffix, package, filled_cache, tmp_path):
+    filled, expected = filled_cache
+    shutil.copytree(filled, tmp_path / "cache")
+    cache = {"NUMBA_CACHE_DIR": str(tmp_path / "cache")}
     files = sorted(tmp_path.rglob(f"*{suffix}"))
     assert files
     for number, path in enumerate(files):
         content = path.read_bytes()
         spoilt = [b"", content[: len(content) // 2], b"garbage" * 50, content[:-1]][number % 4]
         path.write_bytes(spoilt)
-    categories, answer = run_fit(package, **cache)
-    assert answer == expected
-    assert set(categories) <= {"RuntimeWarning", "DegenerateExpertWarning"}
-    categories, answer = run_fit(package, **cache)
-    assert answer == expected
+    for _ in range(2):
+        categories, answer = run_fit(package, **cache)
+        assert answer == expected
+        assert set(categories) <= {"RuntimeWarning", "DegenerateExpertWarning"}
 
 
 @pytest.mark.slow
-def test_second_process_compiles_nothing(package, tmp_path):
-    cache = {"NUMBA_CACHE_DIR": str(tmp_path)}
-    run_fit(package, **cache)
-    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.nb?")}
-    categories, _ = run_fit(package, **cache)
+def test_second_process_compiles_nothing(package, filled_cache):
+    folder, expected = filled_cache
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*.nb?")}
+    categories, answer = run_fit(package, NUMBA_CACHE_DIR=str(folder))
+    assert answer == expected
     assert "RuntimeWarning" not in categories
-    assert before == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.nb?")}
+    assert before == {path: path.stat().st_mtime_ns for path in folder.rglob("*.nb?")}

@@ -11,7 +11,7 @@ pytestmark = pytest.mark.slow
 
 def run(code, **environment):
     result = subprocess.run(
-        [sys.executable, "-c", code],
+        [sys.executable, "-P", "-c", code],
         env=os.environ | environment,
         capture_output=True,
         text=True,

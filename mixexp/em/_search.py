@@ -3,8 +3,6 @@
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-import numpy as np
-
 from mixexp.em._driver import Outcome, Run, stopped
 from mixexp.em._problem import Problem
 from mixexp.model import Parameters
@@ -12,9 +10,10 @@ from mixexp.model import Parameters
 # Objectives closer than this, relative, are one optimum: then the earliest start wins, so that
 # rounding does not choose.
 _SAME_OPTIMUM = 1e-8
-# Successive halving: iterations of the first round, doubled in each, until so many are left.
+# Iterations of the first round; each round doubles them. A start is dropped at the end of a
+# round if so many earlier starts were better by then.
 _FIRST_ROUND = 20
-_N_FINALISTS = 3
+_N_RIVALS = 2
 
 
 class Restart(NamedTuple):
@@ -67,9 +66,9 @@ def search(
 ) -> Search:
     """Run EM from every start and keep the highest penalised log-likelihood.
 
-    All starts run for 20 iterations; the better half goes on for as many again, and so on
-    until three are left, which run to the end. Halving is by the penalised log-likelihood.
-    Successive halving: Jamieson & Talwalkar (2016), algorithm 1.
+    All starts run for 20, 40, 80, ... iterations, and those that two earlier starts have
+    left behind by then are dropped. Only earlier starts count, so that one more start never
+    changes what the others come to: more starts are never worse.
 
     Parameters
     ----------
@@ -86,30 +85,36 @@ def search(
     for name, params in starts:
         names.append(name)
         runs.append(Run(problem, params, tol=tol, use_newton=use_newton))
-    dropped = _drop_poor_runs(runs, max_iter)
+    finalists = _race(runs, max_iter)
+    for i in finalists:
+        runs[i].advance(max_iter)
     outcomes = [
-        run.outcome._replace(reason="dropped: others were better by then")
-        if i in dropped and not run.is_over
-        else stopped(run.advance(max_iter))
+        stopped(run.outcome)
+        if run.is_over or i in finalists
+        else run.outcome._replace(reason="dropped: earlier starts were better by then")
         for i, run in enumerate(runs)
     ]
     restarts = [_restart(name, outcome) for name, outcome in zip(names, outcomes, strict=True)]
     for restart in restarts:
         report(restart)
-    return Search(outcomes[_earliest_best([o.objective for o in outcomes])], restarts)
+    return Search(_earliest_best([outcomes[i] for i in finalists]), restarts)
 
 
-def _drop_poor_runs(runs: list[Run], max_iter: int) -> set[int]:
-    """Carry runs on in rounds, and return those that are not to be finished."""
+def _race(runs: list[Run], max_iter: int) -> list[int]:
+    """Carry runs on in rounds, and return those that are to be finished."""
     alive, n_iter = list(range(len(runs))), _FIRST_ROUND
-    while len(alive) > _N_FINALISTS and n_iter < max_iter:
-        for i in alive:
-            runs[i].advance(n_iter)
-        # A stable sort: of equals the earlier start stays.
-        ranked = sorted(alive, key=lambda i: -runs[i].outcome.objective)
-        alive = ranked[: max(_N_FINALISTS, len(alive) // 2)]
+    while len(alive) > _N_RIVALS and n_iter < max_iter:
+        objectives = {i: runs[i].advance(n_iter).objective for i in alive}
+        alive = [i for i in alive if _n_earlier_and_better(objectives, i) < _N_RIVALS]
         n_iter *= 2
-    return set(range(len(runs))) - set(alive)
+        if all(runs[i].is_over for i in alive):
+            break
+    return alive
+
+
+def _n_earlier_and_better(objectives: dict[int, float], i: int) -> int:
+    slack = _SAME_OPTIMUM * (1.0 + abs(objectives[i]))
+    return sum(value > objectives[i] + slack for j, value in objectives.items() if j < i)
 
 
 def _restart(name: str, outcome: Outcome) -> Restart:
@@ -123,7 +128,7 @@ def _restart(name: str, outcome: Outcome) -> Restart:
     )
 
 
-def _earliest_best(objectives: list[float]) -> int:
-    best = np.nanmax(objectives)
+def _earliest_best(outcomes: list[Outcome]) -> Outcome:
+    best = max(outcome.objective for outcome in outcomes)
     slack = _SAME_OPTIMUM * (1.0 + abs(best))
-    return next(i for i, value in enumerate(objectives) if value >= best - slack)
+    return next(outcome for outcome in outcomes if outcome.objective >= best - slack)

@@ -119,7 +119,8 @@ class Beta(DispersionModel):
         return betaincinv(*self._parameters(heads), q)
 
     def sample(self, heads: Heads, rng: np.random.Generator) -> np.ndarray:
-        return rng.beta(*self._parameters(heads))
+        # Draws next to a limit round to it, where the density is not defined.
+        return np.clip(rng.beta(*self._parameters(heads)), 1e-300, 1.0 - 2.0**-53)
 
     def start(self, y: np.ndarray, weight: np.ndarray) -> tuple[float, ...]:
         mean, variance = weighted_moments(y, weight)

@@ -35,6 +35,7 @@ class Binomial(GLM):
     links = ("logit", "probit", "cloglog")
     support = "0 or 1, or successes out of trials in two rows"
     is_discrete = True
+    support_limits = (0.0, np.inf)
     uses_trials = True
 
     def __init__(self, link: str = "logit") -> None:

@@ -67,4 +67,5 @@ class Gamma(PositiveModel):
 
     def sample(self, heads: Heads, rng: np.random.Generator) -> np.ndarray:
         shape, mean = safe_exp(-heads[1]), self.mean(heads)
-        return rng.gamma(np.broadcast_to(shape, mean.shape)) * mean / shape
+        # Small shapes draw numbers that round to zero, where the density is not defined.
+        return np.maximum(rng.gamma(np.broadcast_to(shape, mean.shape)) * mean / shape, 1e-300)

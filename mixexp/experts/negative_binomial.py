@@ -27,8 +27,9 @@ class NegativeBinomial(CountGLM):
     Notes
     -----
     The expected information of the dispersion is an infinite sum. EM steps use
-    ``size * (size * trigamma(size) - 1) * (dispersion * mean / (1 + dispersion * mean))**2``
-    instead, its limit for large means times the share of the variance that is not Poisson's.
+    the smaller of two bounds instead (test_approximate_information_never_overshoots): its limit for
+    large means times the squared share of the variance that is not Poisson's, and what
+    ``trigamma(size) - trigamma(y + size) <= trigamma(size)`` for y > 0 makes of the sum.
 
     Examples
     --------
@@ -63,9 +64,12 @@ class NegativeBinomial(CountGLM):
         inflation = 1.0 + dispersion * mean
         share = dispersion * mean / inflation
         size = 1.0 / dispersion
+        for_large = size * trigamma_gap(size)
+        is_positive = -np.expm1(-size * np.log1p(dispersion * mean))
+        bound = np.maximum(is_positive * (size + for_large) - size * share, 0.0)
         curvature = {
             (0, 0): mean / inflation,
-            (1, 1): size * trigamma_gap(size) * share**2,
+            (1, 1): np.minimum(for_large * share**2, bound),
         }
         score = (y - mean) / inflation
         return Derivatives((score, self._dispersion_score(y, mean, size)), curvature)

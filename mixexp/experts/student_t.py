@@ -139,7 +139,9 @@ class StudentT(Expert):
         return stdtr(self._df(heads), (y - heads[0]) * safe_exp(-0.5 * heads[1]))
 
     def quantile(self, q: np.ndarray, heads: Heads) -> np.ndarray:
-        return heads[0] + safe_exp(0.5 * heads[1]) * stdtrit(self._df(heads), q)
+        inside = stdtrit(self._df(heads), np.clip(q, 1e-300, 1.0 - 1e-16))
+        z = np.where(q <= 0.0, -np.inf, np.where(q >= 1.0, np.inf, inside))
+        return heads[0] + safe_exp(0.5 * heads[1]) * z
 
     def sample(self, heads: Heads, rng: np.random.Generator) -> np.ndarray:
         draws = rng.standard_t(np.broadcast_to(self._df(heads), heads[0].shape))

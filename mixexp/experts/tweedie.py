@@ -16,7 +16,7 @@ import math
 from collections.abc import Iterator
 
 import numpy as np
-from scipy.special import gammainc, gammaln, xlogy
+from scipy.special import gammainc
 
 from mixexp.experts._base import Heads
 from mixexp.experts._positive import PositiveModel
@@ -43,9 +43,9 @@ class Tweedie(PositiveModel):
     Notes
     -----
     A density costs some 40 to 160 terms per row and expert, whatever the dispersion.
-    The expected information of the log dispersion has no closed form. EM steps use
-    ``1 / (1 / n + 2)`` instead, where n = ``(1 + index) * expected jumps``: exact in both
-    limits, those of few and of many jumps.
+    The expected information of the log dispersion has no closed form. EM steps use the observed
+    one, but at least ``1 / (1 / n + 2)`` with n = ``(1 + index) * expected jumps``, which is the
+    expected one in both limits, of few and of many jumps, and less between them.
 
     Examples
     --------
@@ -133,8 +133,8 @@ class Tweedie(PositiveModel):
         deviance = self._half_deviance(y, mean) / dispersion
         peak = self._expected_jumps(y, dispersion)
         observed = deviance + per_jump * (peak - per_jump * spread)
-        expected = 1.0 / (1.0 / (per_jump * self._expected_jumps(mean, dispersion)) + 2.0)
-        return deviance - per_jump * deviation, expected, observed
+        least = 1.0 / (1.0 / (per_jump * self._expected_jumps(mean, dispersion)) + 2.0)
+        return deviance - per_jump * deviation, np.maximum(observed, least), observed
 
     def _jump_size(self, heads: Heads) -> np.ndarray:
         """Return the scale of the gamma jumps, whose shape is the index."""
@@ -148,7 +148,9 @@ class Tweedie(PositiveModel):
         total = np.exp(-jumps)
         widest = np.sqrt(jumps)
         for j, step in _nodes(jumps, widest, np.sqrt(jumps / self._index)):
-            weight = np.exp(xlogy(j, jumps) - jumps - gammaln(j + 1.0))
+            # Poisson's probability, by Stirling: exact for many jumps too.
+            fall = j - jumps - j * np.log1p((j - jumps) / jumps)
+            weight = np.exp(fall - stirling_error(j)) / np.sqrt(2.0 * np.pi * j)
             total = total + step * weight * gammainc(self._index * j, reach)
         return np.where(y < 0.0, 0.0, np.minimum(total, 1.0))
 
