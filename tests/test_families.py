@@ -263,8 +263,8 @@ def test_scores_average_to_zero_and_their_squares_to_the_information(case, row):
 @pytest.mark.parametrize("family", [NegativeBinomial(), Tweedie(1.1), Tweedie(), Tweedie(1.9)])
 def test_approximate_information_never_overshoots(family):
     # Steps of score / curvature converge while the curvature is above half of the information.
-    for log_mean in (-2.0, 0.0, 2.0):
-        for log_dispersion in (-3.0, -1.0, 0.5, 2.0):
+    for log_mean in (-2.0, 2.0):
+        for log_dispersion in (-3.0, 0.0, 2.0):
             heads = np.full((1, 1), log_mean), np.full((1, 1), log_dispersion)
             case = Case(family, heads)
             y, weight = nodes(case, 0)

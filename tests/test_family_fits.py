@@ -164,7 +164,7 @@ def test_one_beta_expert_is_beta_regression(sample):
     X, eta, rng = sample
     mean = 1.0 / (1.0 + np.exp(-eta))
     y = rng.beta(8.0 * mean, 8.0 * (1.0 - mean))
-    expected = BetaModel(y, sm.add_constant(X)).fit(disp=False, gtol=1e-10, maxiter=500)
+    expected = BetaModel(y, sm.add_constant(X)).fit(disp=False, gtol=1e-7, maxiter=500)
     model = fit_one("beta", X, y)
     np.testing.assert_allclose(coefficients(model), expected.params[:3], rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose(1.0 / model.dispersion_[0], np.exp(expected.params[3]), rtol=1e-5)
@@ -324,6 +324,17 @@ def test_fixed_degrees_of_freedom_leave_no_shape(rng):
     np.testing.assert_allclose(fixed.log_likelihood_, estimated.log_likelihood_, rtol=1e-8)
     assert fixed.n_parameters_ == estimated.n_parameters_ - 1
     assert not hasattr(fixed, "shape_")
+
+
+def test_negative_binomial_without_extra_variance_is_reported_as_poisson(rng):
+    X = rng.standard_normal((400, 1))
+    y = rng.binomial(10, 1.0 / (1.0 + np.exp(-X[:, 0]))).astype(float)  # less than Poisson's
+    model = fit_one("negative_binomial", X, y)
+    assert model.limits_ == ["poisson"]
+    assert "in effect poisson" in model.summary()
+    poisson = fit_one("poisson", X, y)
+    np.testing.assert_allclose(model.coef_, poisson.coef_, rtol=1e-6)
+    np.testing.assert_allclose(model.log_likelihood_, poisson.log_likelihood_, rtol=1e-7)
 
 
 # Bad input and hard data.

@@ -122,6 +122,8 @@ def vertical_range(curves: Curves, target: np.ndarray | None) -> tuple[float, fl
     if curves.is_probability:
         return -_FARTHEST - 0.03, 1.0 + _FARTHEST + 0.03
     shown = curves.mixture if target is None else np.concatenate([curves.mixture, target])
-    low, high = float(np.nanmin(shown)), float(np.nanmax(shown))
+    # A mean need not exist: that of Student's t with one degree of freedom does not.
+    shown = shown[np.isfinite(shown)] if np.isfinite(shown).any() else np.zeros(1)
+    low, high = float(shown.min()), float(shown.max())
     margin = 0.06 * (high - low) or 0.5
     return low - margin, high + margin

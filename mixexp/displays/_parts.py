@@ -80,15 +80,39 @@ class Quantity(NamedTuple):
     is_probability: bool
 
 
-def read_points(source: Source, X: Any, y: Any, columns: Columns, plotted: Any) -> Points:
-    """Return the rows of data, with who is responsible for them."""
+def read_points(
+    source: Source,
+    X: Any,
+    y: Any,
+    columns: Columns,
+    plotted: tuple[int, ...],
+    per_row: dict[str, Any],
+) -> Points:
+    """Return the rows of data without y, with who is responsible for them.
+
+    Parameters
+    ----------
+    per_row : dict of str to ndarray of shape (n,) or None
+        Further keywords of ``responsibilities``; those that are None are not handed on.
+    """
     seen = source.transform(X)
+    known = {name: values for name, values in per_row.items() if values is not None}
     return Points(
         np.column_stack([columns.values[j] for j in plotted]),
         None,
         source.model.gate_proba(seen),
-        None if y is None else source.model.responsibilities(seen, y),
+        None if y is None else source.model.responsibilities(seen, y, **known),
     )
+
+
+def drawn_target(quantity: Quantity, y: Any, exposure: Any, trials: Any) -> np.ndarray | None:
+    """Return y as it is drawn: per unit of exposure, per trial."""
+    if y is None:
+        return None
+    target = quantity.target(y)
+    for size in (exposure, trials):
+        target = target if size is None else target / np.asarray(size, dtype=float)
+    return target
 
 
 def read_curves(source: Source, rows: Any, quantity: Quantity, y: Any) -> Curves:

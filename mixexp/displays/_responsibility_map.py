@@ -22,7 +22,14 @@ from mixexp.displays._columns import read_columns
 from mixexp.displays._grid import grid_axis, grid_rows, held_values
 from mixexp.displays._legend import band_entries, draw_legend, held_note, plane_entries
 from mixexp.displays._marks import draw_points, import_matplotlib
-from mixexp.displays._parts import Curves, Points, choose_quantity, read_curves, read_points
+from mixexp.displays._parts import (
+    Curves,
+    Points,
+    choose_quantity,
+    drawn_target,
+    read_curves,
+    read_points,
+)
 from mixexp.displays._plane import (
     draw_boundaries,
     draw_fill,
@@ -143,6 +150,9 @@ class ResponsibilityMapDisplay:
         eps: float = 0.05,
         fixed: Any = None,
         class_of_interest: Any = None,
+        offset: Any = None,
+        exposure: Any = None,
+        trials: Any = None,
         ax: Any = None,
         **plot_kwargs: Any,
     ) -> "ResponsibilityMapDisplay":
@@ -175,6 +185,9 @@ class ResponsibilityMapDisplay:
         class_of_interest : label, default=None
             Classifiers over one feature: the class whose probability is drawn; by default
             the last of ``classes_``, with two classes the positive one.
+        offset, exposure, trials : array-like of shape (n,), default=None
+            As in ``fit``, for the posterior of the data. Over one feature, curves stand at
+            offset 0, exposure 1 and one trial, and y is drawn per unit of exposure or trials.
         ax : matplotlib Axes, default=None
             Where to draw; by default in a new figure.
         **plot_kwargs : dict
@@ -207,11 +220,13 @@ class ResponsibilityMapDisplay:
         held = held_values(fixed, columns, plotted)
         axes = tuple(grid_axis(columns.values[j], int(grid_resolution), eps) for j in plotted)
         rows = grid_rows(columns, plotted, axes, held)
-        points, curves, matters = read_points(source, X, y, columns, plotted), None, use[0]
+        per_row = {"offset": offset, "exposure": exposure, "trials": trials}
+        points, curves = read_points(source, X, y, columns, plotted, per_row), None
+        matters = use[0]
         if len(plotted) == 1:
             quantity = choose_quantity(source.model, class_of_interest)
             curves, matters = read_curves(source, rows, quantity, y), use.max(axis=0)
-            points = points._replace(y=None if y is None else quantity.target(y))
+            points = points._replace(y=drawn_target(quantity, y, exposure, trials))
         others = [j for j in np.flatnonzero(is_used(matters)).tolist() if j not in plotted]
         display = cls(
             features=plotted,

@@ -104,7 +104,8 @@ def feature_use(source: Source, columns: Columns) -> np.ndarray:
 
 def _ask(source: Source, X: Any) -> tuple[np.ndarray, np.ndarray]:
     seen = source.transform(X)
-    return source.model.gate_proba(seen), source.model.predict_experts(seen)
+    experts = source.model.predict_experts(seen)
+    return source.model.gate_proba(seen), np.where(np.isfinite(experts), experts, 0.0)
 
 
 def is_used(use: np.ndarray) -> np.ndarray:

@@ -15,6 +15,7 @@ def set_fitted_attributes(estimator: Any, found: Search, columns: Columns) -> No
     slots = raw_slots(state)
     estimator.tree_ = model.tree
     estimator.experts_ = _families(state)
+    estimator.limits_ = _limits(state)
     estimator.n_parameters_ = model.n_parameters
     gate = _with_columns(slots[0], model.designs[model.gate_design], columns.gate)
     estimator.gate_intercept_, estimator.gate_coef_ = gate[:, 0], gate[:, 1:]
@@ -45,6 +46,18 @@ def _families(state: FitState) -> list[Any]:
         for leaf in group.leaves:
             families[leaf] = group.family
     return families
+
+
+def _limits(state: FitState) -> list[str]:
+    """Return the family that each expert has become at a bound, "" for none."""
+    model, limits = state.model, [""] * state.model.tree.n_leaves
+    for g, h in model.slot_heads:
+        head, intercept = model.groups[g].family.heads[h], state.params.experts[g][h][:, 0]
+        for leaf, value in zip(model.groups[g].leaves, intercept, strict=True):
+            at_bound = head.at_lower if value <= head.lower else head.at_upper
+            if value <= head.lower or value >= head.upper:
+                limits[leaf] = at_bound
+    return limits
 
 
 def _with_columns(coef: np.ndarray, design: np.ndarray, columns: list[int]) -> np.ndarray:

@@ -69,8 +69,9 @@ def _warn_of_degenerate_experts(
     at_floor = set()
     for g, h in model.slot_heads:
         group, intercept = model.groups[g], params.experts[g][h][:, 0]
-        if group.family.heads[h].kind == "dispersion":
-            is_low = intercept <= group.family.heads[h].lower + _AT_FLOOR
+        head = group.family.heads[h]
+        if head.kind == "dispersion" and not head.at_lower:
+            is_low = intercept <= head.lower + _AT_FLOOR
             at_floor |= set(group.leaves[is_low])
     # Mass below one row leaves an expert nothing but its prior.
     starved = set(np.flatnonzero(mass[model.tree.leaves] < 1.0 - _AT_FLOOR))

@@ -70,6 +70,9 @@ _ATTRIBUTES = """gate_coef_ : ndarray of shape (n_nodes - 1, n_gate_features)
     tree_ : GatingTree
     experts_ : list of Expert
         The family of each expert.
+    limits_ : list of str
+        The family that an expert has become in the limit: "poisson" for a negative binomial
+        without extra variance, "gaussian" for a Student t of many degrees of freedom, else "".
     n_features_in_ : int
     feature_names_in_ : ndarray of str
         If X had column names."""

@@ -125,7 +125,11 @@ def summarize(estimator: Any) -> str:
 def _header(estimator: Any) -> str:
     best = max(restart.objective for restart in estimator.restarts_)
     found = sum(r.objective >= best - 1e-6 * (1.0 + abs(best)) for r in estimator.restarts_)
-    families = ", ".join(dict.fromkeys(family.name for family in estimator.experts_))
+    names = [
+        f"{family.name} (in effect {limit})" if limit else family.name
+        for family, limit in zip(estimator.experts_, estimator.limits_, strict=True)
+    ]
+    families = ", ".join(dict.fromkeys(names))
     facts = {
         "Experts": f"{estimator.tree_.n_leaves} ({families}), tree {estimator.tree_.to_nested()}",
         "Log-likelihood": f"{estimator.log_likelihood_:.6f}",

@@ -43,12 +43,16 @@ class Head(NamedTuple):
         default none), or none but the intercept. A dispersion head is a logarithm.
     lower, upper : float
         Bounds of the intercept, which keep fits to degenerate data finite.
+    at_lower, at_upper : str
+        The family that an expert has become at that bound, if it is one with a name.
     """
 
     name: str
     kind: str
     lower: float = -math.inf
     upper: float = math.inf
+    at_lower: str = ""
+    at_upper: str = ""
 
 
 class Derivatives(NamedTuple):

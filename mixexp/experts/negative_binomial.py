@@ -45,7 +45,7 @@ class NegativeBinomial(CountGLM):
     def heads(self) -> tuple[Head, ...]:
         return (
             Head("location", "location"),
-            Head("log_dispersion", "dispersion", lower=LOG_DISPERSION_FLOOR),
+            Head("log_dispersion", "dispersion", LOG_DISPERSION_FLOOR, at_lower="poisson"),
         )
 
     def log_base(self, y: np.ndarray) -> np.ndarray:

@@ -65,7 +65,9 @@ class StudentT(Expert):
             Head("log_dispersion", "dispersion", lower=LOG_DISPERSION_FLOOR),
         )
         return (
-            scaled if self.df is not None else (*scaled, Head("log_df", "shape", *_LOG_DF_LIMITS))
+            scaled
+            if self.df is not None
+            else (*scaled, Head("log_df", "shape", *_LOG_DF_LIMITS, at_upper="gaussian"))
         )
 
     def _terms(self, y: np.ndarray, heads: Heads) -> tuple[np.ndarray, ...]:

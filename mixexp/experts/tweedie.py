@@ -52,7 +52,7 @@ class Tweedie(PositiveModel):
     >>> import numpy as np
     >>> heads = np.array([[0.0]]), np.array([[0.0]])
     >>> Tweedie(power=1.5).log_density(np.array([0.0, 1.0]), heads).round(4)
-    array([[-2.    , -1.1126]])
+    array([[-2.    , -1.0286]])
     """
 
     name = "tweedie"
