@@ -250,6 +250,17 @@ def test_one_expert_along_one_feature(data):
     assert len(display.bands_) == len(display.lines_) == 1
 
 
+def test_exposure_reaches_the_posterior_and_scales_what_is_drawn(data):
+    X, y = data
+    exposure = np.where(np.arange(len(X)) % 2 == 0, 1.0, 50.0)
+    counts = np.random.default_rng(0).poisson(exposure * np.exp(0.1 * y))
+    model = MoERegressor(2, expert="poisson", **QUICK).fit(X, counts, exposure=exposure)
+    points = draw(model, X, counts, features=2, exposure=exposure).points
+    expected = model.responsibilities(X, counts, exposure=exposure)
+    np.testing.assert_array_equal(points.responsibilities, expected)
+    np.testing.assert_array_equal(points.y, counts / exposure)
+
+
 # Default features.
 
 

@@ -155,6 +155,16 @@ def test_em_step_leaves_the_optimum_alone(spec, penalty, rng):
             np.testing.assert_allclose(getattr(step, name), value, atol=1e-5 * scale, err_msg=name)
 
 
+@tolerant(SeparationWarning, RankDeficientWarning)
+def test_bound_on_an_intercept_does_not_stop_em():
+    # An expert separates its rows, so that its intercept runs into its bound; the slopes must
+    # then step as if the intercept were fixed, or the step need not rise however short it is.
+    data = simulate_classes(np.random.default_rng(20240), 600, 2)
+    X = np.round(data.X * 1024.0) / 1024.0
+    model = MoEClassifier(2, init=data.labels, max_iter=5000, **UNPENALIZED).fit(X, data.y)
+    assert model.converged_
+
+
 @every_family
 def test_gradient_vanishes_at_the_optimum(family, rng):
     data = simulate_for(family, rng, 600)

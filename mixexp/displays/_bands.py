@@ -19,7 +19,7 @@ _GOLDEN = 0.6180339887498949
 
 def add_band_axes(ax: Any) -> Any:
     """Return axes for the band, at the cost of the height of the given ones."""
-    from mpl_toolkits.axes_grid1 import make_axes_locatable
+    from mpl_toolkits.axes_grid1 import make_axes_locatable  # type: ignore[import-untyped]
 
     bands_ax = make_axes_locatable(ax).append_axes("top", size="28%", pad=0.09, sharex=ax)
     bands_ax.tick_params(axis="x", labelbottom=False)

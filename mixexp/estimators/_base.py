@@ -1,5 +1,6 @@
 """What all four estimators share: fitting, and everything that is asked of gates and experts."""
 
+import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
@@ -29,7 +30,7 @@ from mixexp.estimators._build import (
     with_target,
 )
 from mixexp.estimators._criteria import Criteria
-from mixexp.estimators._diagnosis import warn_of_trouble
+from mixexp.estimators._diagnosis import Trouble, find_troubles
 from mixexp.estimators._docs import per_row_docs
 from mixexp.estimators._init import given_start
 from mixexp.estimators._tables import coefficient_table, summarize
@@ -177,6 +178,22 @@ class MixtureOfExperts(Criteria, BaseEstimator):
         SeparationWarning
             If, without a ridge, a gate or a logistic expert separates its rows.
         """
+        before, is_complete = dict(vars(self)), False
+        try:
+            troubles = self._fit(X, y, sample_weight, offset, exposure, trials)
+            is_complete = True
+        finally:
+            if not is_complete:  # refused or interrupted: as it was, never half fitted
+                self.__dict__.clear()
+                self.__dict__.update(before)
+        for message, category in troubles:
+            warnings.warn(message, category, stacklevel=2)
+        return self
+
+    def _fit(
+        self, X: Any, y: Any, sample_weight: Any, offset: Any, exposure: Any, trials: Any
+    ) -> list[Trouble]:
+        """Check everything, fit, and return what the user should be warned of."""
         check_parameters(self, _RULES)
         tree = self._make_tree()
         X = check_features(self, X, reset=True)
@@ -189,15 +206,16 @@ class MixtureOfExperts(Criteria, BaseEstimator):
         per_row = self._check_per_row(len(X), sample_weight, offset, exposure, trials)
         rows = np.flatnonzero(per_row.weight > 0.0)
         _check_enough_rows(len(rows), len(X), tree.n_leaves)
-        self._learn_target(y[rows])
-        target = self._encode_target(y[rows])
+        if len(rows) < len(X):
+            X, y, per_row = X[rows], y[rows], per_row.take(rows)
+        self._learn_target(y)
+        target = self._encode_target(y)
         families = resolve_families(self._expert_spec(), tree.n_leaves, self._targets)
         check_per_row_use(families, exposure, offset, trials)
-        check_support(families, target, per_row.take(rows), rows)
+        check_support(families, target, per_row, rows)
         columns = self._select_columns()
         with single_threaded_blas():
-            self._fit_rows(X[rows], target, per_row.take(rows), tree, families, columns, rows)
-        return self
+            return self._fit_rows(X, target, per_row, tree, families, columns, rows)
 
     def _check_per_row(
         self, n: int, sample_weight: Any, offset: Any, exposure: Any, trials: Any
@@ -232,7 +250,7 @@ class MixtureOfExperts(Criteria, BaseEstimator):
         families: Sequence[Any],
         columns: Columns,
         rows: np.ndarray,
-    ) -> None:
+    ) -> list[Trouble]:
         problem, pooled, scaling = build_problem(
             X,
             y,
@@ -260,7 +278,7 @@ class MixtureOfExperts(Criteria, BaseEstimator):
         order = canonical_order(problem.model, params)
         self._state = FitState(problem.model, reorder(problem.model, params, order), scaling)
         set_fitted_attributes(self, found, columns)
-        warn_of_trouble(self, problem, found.best, order)
+        return find_troubles(self, problem, found.best, order)
 
     def _named_starts(
         self, problem: Problem, pooled: Parameters

@@ -1,7 +1,6 @@
 """What a user should know about a fit before believing it, as named warnings."""
 
-import warnings
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -23,86 +22,114 @@ _NEARLY_ALL = 0.99
 _AT_FLOOR = 1e-6
 
 
-def warn_of_trouble(estimator: Any, problem: Problem, best: Outcome, order: np.ndarray) -> None:
-    """Warn of a fit that has not converged, is not determined, degenerate or separating."""
+class Trouble(NamedTuple):
+    """Something to warn of.
+
+    Parameters
+    ----------
+    message : str
+    category : type of Warning
+    """
+
+    message: str
+    category: type[Warning]
+
+
+def find_troubles(
+    estimator: Any, problem: Problem, best: Outcome, order: np.ndarray
+) -> list[Trouble]:
+    """Return what is to be said of a fit: not converged, not determined, degenerate, separating."""
     name = type(estimator).__name__
-    _warn_of_constant_columns(estimator)
+    return [
+        *_constant_columns(estimator),
+        *_convergence(name, best),
+        *_degenerate_experts(name, problem, best, order),
+        *_separation(name, problem, best.evaluation.params),
+    ]
+
+
+def _constant_columns(estimator: Any) -> list[Trouble]:
+    constant = np.flatnonzero(estimator._state.scaling.is_constant)
+    if not len(constant):
+        return []
+    names = getattr(estimator, "feature_names_in_", None)
+    listed = [int(c) if names is None else str(names[c]) for c in constant]
+    message = (
+        f"{type(estimator).__name__}: columns {listed} of X are constant; their coefficients "
+        "are zero."
+    )
+    return [Trouble(message, RankDeficientWarning)]
+
+
+def _convergence(name: str, best: Outcome) -> list[Trouble]:
+    found = []
     if not best.is_converged:
-        _warn(
+        message = (
             f"{name} did not converge: {best.reason}. Raise max_iter, or a larger tol, alpha or "
-            "gate_alpha makes it stop earlier.",
-            ConvergenceWarning,
+            "gate_alpha makes it stop earlier."
         )
+        found.append(Trouble(message, ConvergenceWarning))
     if best.is_deficient:
-        _warn(
+        message = (
             f"{name}: the data do not determine all coefficients (collinear columns, or fewer "
             "rows than columns); those of least norm are given. A positive alpha and gate_alpha "
-            "determine them.",
-            RankDeficientWarning,
+            "determine them."
         )
-    _warn_of_degenerate_experts(estimator, problem, best, order)
-    _warn_of_separation(name, problem, best.evaluation.params)
+        found.append(Trouble(message, RankDeficientWarning))
+    return found
 
 
-def _warn(message: str, category: type[Warning]) -> None:
-    warnings.warn(message, category, stacklevel=5)
-
-
-def _warn_of_constant_columns(estimator: Any) -> None:
-    constant = np.flatnonzero(estimator._state.scaling.is_constant)
-    if len(constant):
-        names = getattr(estimator, "feature_names_in_", None)
-        listed = [int(c) if names is None else str(names[c]) for c in constant]
-        _warn(
-            f"{type(estimator).__name__}: columns {listed} of X are constant; their coefficients "
-            "are zero.",
-            RankDeficientWarning,
-        )
-
-
-def _warn_of_degenerate_experts(
-    estimator: Any, problem: Problem, best: Outcome, order: np.ndarray
-) -> None:
-    model, params = problem.model, best.evaluation.params
+def _degenerate_experts(
+    name: str, problem: Problem, best: Outcome, order: np.ndarray
+) -> list[Trouble]:
+    tree = problem.model.tree
     place = np.argsort(order)
-    mass = best.evaluation.stats.node_mass
-    at_floor = set()
+    lost = _experts_at_floor(problem, best) | _experts_without_rows(problem, best)
+    numbers = sorted(tree.leaf_position(int(place[tree.leaves[leaf]])) for leaf in lost)
+    if not numbers:
+        return []
+    message = (
+        f"{name}: experts {numbers} are degenerate: they fit their rows exactly, or have less "
+        "than one row. Ask for fewer experts, or raise dispersion_prior or alpha."
+    )
+    return [Trouble(message, DegenerateExpertWarning)]
+
+
+def _experts_at_floor(problem: Problem, best: Outcome) -> set[int]:
+    model, params = problem.model, best.evaluation.params
+    found: set[int] = set()
     for g, h in model.slot_heads:
         group, intercept = model.groups[g], params.experts[g][h][:, 0]
         head = group.family.heads[h]
         if head.kind == "dispersion" and not head.at_lower:
-            is_low = intercept <= head.lower + _AT_FLOOR
-            at_floor |= set(group.leaves[is_low])
-    # Mass below one row leaves an expert nothing but its prior.
-    starved = set(np.flatnonzero(mass[model.tree.leaves] < 1.0 - _AT_FLOOR))
-    if model.tree.n_leaves == 1 or problem.total_weight <= model.tree.n_leaves:
-        starved = set()
-    numbers = sorted(
-        model.tree.leaf_position(int(place[model.tree.leaves[leaf]])) for leaf in at_floor | starved
-    )
-    if numbers:
-        _warn(
-            f"{type(estimator).__name__}: experts {numbers} are degenerate: they fit their rows "
-            "exactly, or have less than one row. Ask for fewer experts, or raise "
-            "dispersion_prior or alpha.",
-            DegenerateExpertWarning,
-        )
+            found |= set(group.leaves[intercept <= head.lower + _AT_FLOOR].tolist())
+    return found
 
 
-def _warn_of_separation(name: str, problem: Problem, params: Parameters) -> None:
-    penalty = problem.model.penalty
+def _experts_without_rows(problem: Problem, best: Outcome) -> set[int]:
+    """Mass below one row leaves an expert nothing but its prior."""
+    tree = problem.model.tree
+    if tree.n_leaves == 1 or problem.total_weight <= tree.n_leaves:
+        return set()
+    mass = best.evaluation.stats.node_mass[tree.leaves]
+    return set(np.flatnonzero(mass < 1.0 - _AT_FLOOR).tolist())
+
+
+def _separation(name: str, problem: Problem, params: Parameters) -> list[Trouble]:
+    penalty, found = problem.model.penalty, []
     if penalty.gate_alpha == 0.0 and _gates_separate(problem, params):
-        _warn(
+        message = (
             f"{name}: a gate separates its rows, so that its coefficients have no finite "
-            "optimum. A positive gate_alpha makes them finite.",
-            SeparationWarning,
+            "optimum. A positive gate_alpha makes them finite."
         )
+        found.append(Trouble(message, SeparationWarning))
     if penalty.alpha == 0.0 and _classes_separate(problem, params):
-        _warn(
+        message = (
             f"{name}: the classes are separated, so that the experts' coefficients have no "
-            "finite optimum. A positive alpha makes them finite.",
-            SeparationWarning,
+            "finite optimum. A positive alpha makes them finite."
         )
+        found.append(Trouble(message, SeparationWarning))
+    return found
 
 
 def _gates_separate(problem: Problem, params: Parameters) -> bool:

@@ -7,6 +7,7 @@ import numpy as np
 
 from mixexp.experts._base import LARGEST_LOG_ODDS, Curvature, Derivatives, Head, Heads
 from mixexp.experts._glm import GLM
+from mixexp.links import softplus
 
 
 class Logistic(GLM):
@@ -37,8 +38,7 @@ class Logistic(GLM):
         return (y != 0.0) & (y != 1.0)
 
     def log_kernel(self, y: np.ndarray, heads: Heads) -> np.ndarray:
-        # log(1 + exp(eta)) by ufuncs that vectorise, which logaddexp does not.
-        return y * heads[0] - np.maximum(heads[0], 0.0) - np.log1p(np.exp(-np.abs(heads[0])))
+        return y * heads[0] - softplus(heads[0])
 
     def derivatives(self, y: np.ndarray, heads: Heads) -> Derivatives:
         # Logit is the canonical link: slope and variance cancel, also where both underflow.

@@ -11,6 +11,8 @@ import numpy as np
 from mixexp.experts._base import Curvature, Derivatives, Expert, Head, Heads
 from mixexp.links import PROBABILITY_LINKS, ProbabilityLink
 
+# Log probability of a class, and its derivatives at the upper and lower end.
+Terms = tuple[np.ndarray, np.ndarray, np.ndarray]
 # Thresholds closer than 2e-9 or farther than 5e8 apart are not told from merged or infinite.
 _LOG_INCREMENT_LIMITS = (-20.0, 20.0)
 
@@ -74,7 +76,7 @@ class Ordinal(Expert):
         below = sum(self._increments(heads)[: max(c - 1, 0)], -heads[0])
         return (below + self._increments(heads)[c - 1] if 0 < c <= len(heads) - 1 else below), below
 
-    def _class_terms(self, c: int, heads: Heads) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _class_terms(self, c: int, heads: Heads) -> Terms:
         """Return log P(y = c), and its derivatives at the upper and lower end."""
         link, (upper, lower) = self.link_function, self._edges(c, heads)
         if c == 0:
@@ -107,23 +109,22 @@ class Ordinal(Expert):
         lower = [minus, *(e if j < c else zero for j, e in enumerate(increments, start=1))]
         return upper, lower
 
-    def _class_scores(self, c: int, heads: Heads) -> list[np.ndarray]:
-        _, at_upper, at_lower = self._class_terms(c, heads)
+    def _scores(self, c: int, heads: Heads, terms: Terms) -> list[np.ndarray]:
+        _, at_upper, at_lower = terms
         upper, lower = self._directions(c, heads)
         return [at_upper * u - at_lower * v for u, v in zip(upper, lower, strict=True)]
 
     def log_kernel(self, y: np.ndarray, heads: Heads) -> np.ndarray:
-        terms = [self._class_terms(c, heads)[0] for c in range(self.n_classes)]
-        return _choose(y, terms)
+        return _choose(y, [self._class_terms(c, heads)[0] for c in range(self.n_classes)])
 
     def derivatives(self, y: np.ndarray, heads: Heads) -> Derivatives:
-        probability = self.mean(heads)
-        scores = [self._class_scores(c, heads) for c in range(self.n_classes)]
-        pairs = [(h, h) for h in range(len(heads))]
-        curvature = {
-            (a, b): sum(p * s[a] * s[b] for p, s in zip(probability, scores, strict=True))
-            for a, b in pairs
-        }
+        terms = [self._class_terms(c, heads) for c in range(self.n_classes)]
+        scores = [self._scores(c, heads, terms[c]) for c in range(self.n_classes)]
+        curvature = {(a, a): np.zeros_like(heads[0]) for a in range(len(heads))}
+        for (log_probability, _, _), score in zip(terms, scores, strict=True):
+            probability = np.exp(log_probability)
+            for a in range(len(heads)):
+                curvature[a, a] = curvature[a, a] + probability * score[a] ** 2
         return Derivatives(tuple(_choose(y, list(s)) for s in zip(*scores, strict=True)), curvature)
 
     def observed_curvature(self, y: np.ndarray, heads: Heads) -> Curvature:
@@ -131,11 +132,12 @@ class Ordinal(Expert):
         return {pair: _choose(y, [found[pair] for found in by_class]) for pair in by_class[0]}
 
     def _class_curvature(self, c: int, heads: Heads) -> Curvature:
-        _, at_upper, at_lower = self._class_terms(c, heads)
+        terms = self._class_terms(c, heads)
+        _, at_upper, at_lower = terms
         upper, lower = self._directions(c, heads)
         z_upper, z_lower = self._edges(c, heads)
         bend_upper, bend_lower = self._log_slope(z_upper), self._log_slope(z_lower)
-        score, out = self._class_scores(c, heads), {}
+        score, out = self._scores(c, heads, terms), {}
         for a in range(len(heads)):
             for b in range(a, len(heads)):
                 # An increment is the exponential of its head, so its own second derivative.

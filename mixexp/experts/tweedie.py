@@ -13,22 +13,16 @@ power of y at its largest term moved to the deviance, so that nothing large canc
 """
 
 import math
-from collections.abc import Iterator
 
 import numpy as np
 from scipy.special import gammainc
 
 from mixexp.experts._base import Heads
+from mixexp.experts._jumps import jump_moments, jump_nodes
 from mixexp.experts._positive import PositiveModel
 from mixexp.experts._special import stirling_error
 from mixexp.experts._weighted import log_or_zero, weighted_moments
 from mixexp.links import safe_exp
-
-# Terms are a smooth bump. Far from j = 0 its sum is its integral, to rounding, and the
-# trapezoid rule gives that from 2.5 nodes per standard deviation (test_tweedie_coarse_nodes).
-_NODES_PER_DEVIATION = 2.5
-_COARSE_FROM = 64.0
-_LARGEST_PEAK = 1e20
 
 
 class Tweedie(PositiveModel):
@@ -42,7 +36,7 @@ class Tweedie(PositiveModel):
 
     Notes
     -----
-    A density costs some 40 to 160 terms per row and expert, whatever the dispersion.
+    A density costs some 10 to 150 terms per row and expert, whatever the dispersion.
     The expected information of the log dispersion has no closed form. EM steps use the observed
     one, but at least ``1 / (1 / n + 2)`` with n = ``(1 + index) * expected jumps``, which is the
     expected one in both limits, of few and of many jumps, and less between them.
@@ -85,7 +79,7 @@ class Tweedie(PositiveModel):
 
     def log_kernel(self, y: np.ndarray, heads: Heads) -> np.ndarray:
         dispersion = safe_exp(heads[1])
-        log_sum, _, _ = self._jump_moments(y, dispersion)
+        log_sum = jump_moments(self._expected_jumps(y, dispersion), self._index).log_sum
         return log_sum - self._half_deviance(y, self.mean(heads)) / dispersion
 
     def _half_deviance(self, y: np.ndarray, mean: np.ndarray) -> np.ndarray:
@@ -97,41 +91,13 @@ class Tweedie(PositiveModel):
     def _expected_jumps(self, mean: np.ndarray, dispersion: np.ndarray) -> np.ndarray:
         return mean ** (2.0 - self.power) / ((2.0 - self.power) * dispersion)
 
-    def _jump_moments(self, y: np.ndarray, dispersion: np.ndarray) -> tuple[np.ndarray, ...]:
-        """Return log of the sum, and mean and variance of (j - peak) under its terms."""
-        shape = np.broadcast_shapes(y.shape, dispersion.shape)
-        out = np.zeros((3, *shape))
-        positive = np.flatnonzero(y > 0.0)
-        if len(positive) == 0:
-            return tuple(out)
-        given = np.broadcast_to(dispersion, shape)[..., positive]
-        peak = np.minimum(self._expected_jumps(y[positive], given), _LARGEST_PEAK)
-        # The largest term is the scale, so that sums neither over- nor underflow.
-        top = self._log_term(np.maximum(np.round(peak), 1.0), peak)
-        total, first, second = np.zeros_like(peak), np.zeros_like(peak), np.zeros_like(peak)
-        for j, step in _nodes(peak, np.sqrt(peak * (self.power - 1.0)), np.inf):
-            term, deviation = np.exp(self._log_term(j, peak) - top), j - peak
-            total += step * term
-            first += step * term * deviation
-            second += step * term * deviation**2
-        mean = first / total
-        out[0][..., positive] = top + np.log(total)
-        out[1][..., positive] = mean
-        out[2][..., positive] = second / total - mean**2
-        return tuple(out)
-
-    def _log_term(self, j: np.ndarray, peak: np.ndarray) -> np.ndarray:
-        deviation = j - peak
-        fall = deviation - j * np.log1p(deviation / peak)
-        return (1.0 + self._index) * fall - stirling_error(j) - stirling_error(self._index * j)
-
     def dispersion_derivatives(
         self, y: np.ndarray, mean: np.ndarray, dispersion: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         per_jump = 1.0 + self._index
-        _, deviation, spread = self._jump_moments(y, dispersion)
         deviance = self._half_deviance(y, mean) / dispersion
         peak = self._expected_jumps(y, dispersion)
+        _, deviation, spread = jump_moments(peak, self._index)
         observed = deviance + per_jump * (peak - per_jump * spread)
         least = 1.0 / (1.0 / (per_jump * self._expected_jumps(mean, dispersion)) + 2.0)
         return deviance - per_jump * deviation, np.maximum(observed, least), observed
@@ -147,7 +113,7 @@ class Tweedie(PositiveModel):
         jumps, reach = np.broadcast_arrays(jumps, reach)
         total = np.exp(-jumps)
         widest = np.sqrt(jumps)
-        for j, step in _nodes(jumps, widest, np.sqrt(jumps / self._index)):
+        for j, step in jump_nodes(jumps, widest, np.sqrt(jumps / self._index)):
             # Poisson's probability, by Stirling: exact for many jumps too.
             fall = j - jumps - j * np.log1p((j - jumps) / jumps)
             weight = np.exp(fall - stirling_error(j)) / np.sqrt(2.0 * np.pi * j)
@@ -163,19 +129,3 @@ class Tweedie(PositiveModel):
         if not mean > 0.0:
             return 0.0, 0.0
         return math.log(mean), log_or_zero(variance / mean**self.power)
-
-
-def _nodes(
-    peak: np.ndarray, deviation: np.ndarray, other_deviation: np.ndarray | float
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield nodes that cover a bump of terms, and their distance.
-
-    All integers that matter while the peak is close to zero, else as many as it takes.
-    """
-    narrowest = np.minimum(deviation, other_deviation)
-    coarse = np.maximum(1.0, narrowest / _NODES_PER_DEVIATION)
-    step = np.where(peak < _COARSE_FROM, 1.0, coarse)
-    first = np.maximum(np.floor(peak - 9.5 * deviation), 1.0)
-    last = peak + 10.0 * deviation + 15.0
-    for k in range(int(np.max((last - first) / step, initial=0.0)) + 1):
-        yield first + k * step, step
