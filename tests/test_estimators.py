@@ -114,8 +114,9 @@ def test_grid_search_over_trees(rng):
     data = simulate_regimes(rng, N_ROWS, n_regimes=2)
     model = HMERegressor(n_init=1, random_state=0, max_iter=2000)
     grid = {"tree": [(1,), (2,), [[1, 1], 1]]}
-    search = GridSearchCV(model, grid, cv=3, n_jobs=2).fit(data.X, data.y)
-    assert search.best_params_["tree"] in grid["tree"][1:]
+    search = GridSearchCV(model, grid, cv=3, n_jobs=2, scoring=log_density_scorer)
+    scores = search.fit(data.X, data.y).cv_results_["mean_test_score"]
+    assert scores[0] < scores[1:].min()
 
 
 def test_cross_val_predict(rng):
@@ -183,9 +184,7 @@ def test_one_row_at_a_time_gives_the_same_bits(model, rng):
     data = data_for(model, rng)
     fitted = clone(model).fit(data.X, data.y)
     expected = outputs(fitted, data.X, data.y)
-    rows = [
-        outputs(fitted, data.X[i : i + 1], data.y[i : i + 1]) for i in range(0, len(data.y), 7)
-    ]
+    rows = [outputs(fitted, data.X[i : i + 1], data.y[i : i + 1]) for i in range(0, len(data.y), 7)]
     for name, value in expected.items():
         found = np.concatenate([row[name] for row in rows])
         np.testing.assert_array_equal(found, value[::7], err_msg=name)
@@ -226,7 +225,9 @@ def test_frames_keep_their_names(make, rng):
     plain = clone(model).fit(data.X, data.y)
     assert list(model.feature_names_in_) == ["speed", "load"]
     np.testing.assert_array_equal(model.predict(frame), plain.predict(data.X))
-    np.testing.assert_array_equal(model.log_density(frame, target), plain.log_density(data.X, data.y))
+    np.testing.assert_array_equal(
+        model.log_density(frame, target), plain.log_density(data.X, data.y)
+    )
     assert "speed" in model.summary()
     with pytest.raises(ValueError, match="names"):
         model.predict(frame[["load", "speed"]])
@@ -651,6 +652,7 @@ def test_scorer_prefers_the_model_that_data_were_drawn_from(rng):
     assert scores[1] > scores[0] + 0.1
 
 
+@pytest.mark.filterwarnings("ignore::mixexp.exceptions.RankDeficientWarning")
 def test_degenerate_expert_is_named_in_its_sorted_place(rng):
     x = np.concatenate([rng.uniform(-1.0, 1.0, 100), np.full(20, 3.0)])
     y = np.concatenate([rng.standard_normal(100), np.full(20, 50.0)])

@@ -284,7 +284,9 @@ def run_fit(package, **environment):
     kept = {k: v for k, v in os.environ.items() if not k.startswith("NUMBA_")}
     result = subprocess.run(
         [sys.executable, "-P", "-c", FIT],
-        env=kept | {"PYTHONPATH": str(package.parent), "PYTHONDONTWRITEBYTECODE": "1"} | environment,
+        env=kept
+        | {"PYTHONPATH": str(package.parent), "PYTHONDONTWRITEBYTECODE": "1"}
+        | environment,
         capture_output=True,
         text=True,
         check=False,

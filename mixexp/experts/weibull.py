@@ -13,7 +13,7 @@ from mixexp.experts._base import LOG_DISPERSION_FLOOR, Curvature, Derivatives, E
 from mixexp.experts._weighted import log_or_zero, weighted_moments
 from mixexp.links import safe_exp
 
-# E[z**2 exp(z)] + ... of a standard extreme value z: (1 - Euler's constant)**2 + pi**2 / 6.
+# Variance of z * (exp(z) - 1), where exp(z) is a standard exponential.
 _DISPERSION_INFORMATION = (1.0 - np.euler_gamma) ** 2 + np.pi**2 / 6.0
 
 

@@ -8,11 +8,11 @@ parameter eta, so that variance = d mean / d eta.
 import numpy as np
 from scipy.special import gammaln, pdtrc
 
-from mixexp.experts._base import Derivatives, Heads
+from mixexp.experts._base import Curvature, Derivatives, Heads
 from mixexp.experts._counts import CountGLM
 from mixexp.links import safe_exp
 
-# Taylor coefficients of 1 - x / (exp(x) - 1), of x, x**2, x**4, ...; exact below 0.2.
+# Below, the Taylor series of 1 - x / (exp(x) - 1) to x**8 is exact to rounding.
 _SMALL_RATE = 0.2
 
 
@@ -50,7 +50,7 @@ class ZeroTruncatedPoisson(CountGLM):
     def derivatives(self, y: np.ndarray, heads: Heads) -> Derivatives:
         return Derivatives((y - self.mean(heads),), {(0, 0): self.variance(heads)})
 
-    def observed_curvature(self, y: np.ndarray, heads: Heads) -> dict:
+    def observed_curvature(self, y: np.ndarray, heads: Heads) -> Curvature:
         return {(0, 0): np.broadcast_to(self.variance(heads), (heads[0] + y).shape)}
 
     def mean(self, heads: Heads) -> np.ndarray:

@@ -1,0 +1,118 @@
+"""Fits side by side: in threads, after a fork, and what they leave behind.
+
+Each runs in a process of its own, for what is asked is the state of the process.
+"""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+SETUP = """
+import multiprocessing
+import threading
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import threadpoolctl
+from mixexp import MoERegressor
+from mixexp.data import single_threaded_blas
+
+warnings.simplefilter("ignore")
+rng = np.random.default_rng(0)
+X = rng.standard_normal((9000, 3))
+y = np.where(X[:, 0] > 0, X[:, 1], -X[:, 1]) + 0.3 * rng.standard_normal(9000)
+
+def fit(n_jobs):
+    model = MoERegressor(2, n_init=1, random_state=0, n_jobs=n_jobs, max_iter=10)
+    return model.fit(X, y).history_.tobytes()
+
+def blas_threads():
+    return [d["num_threads"] for d in threadpoolctl.threadpool_info() if d["user_api"] == "blas"]
+
+before = blas_threads()
+"""
+
+
+def run(code):
+    result = subprocess.run(
+        [sys.executable, "-P", "-c", SETUP + code],
+        env=os.environ,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+
+
+def test_fits_in_threads_have_the_bits_of_a_lonely_one():
+    run("""
+expected = fit(1)
+with ThreadPoolExecutor(8) as pool:
+    found = list(pool.map(fit, [1, 2] * 6))
+assert all(history == expected for history in found)
+""")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_fit_works_after_a_fork():
+    run("""
+expected = fit(2)
+with multiprocessing.get_context("fork").Pool(2) as pool:
+    found = pool.map_async(fit, [2, 2]).get(60)
+assert all(history == expected for history in found)
+""")
+
+
+def test_limit_of_blas_threads_is_lifted_after_a_fit():
+    run("""
+fit(2)
+assert blas_threads() == before
+try:
+    MoERegressor(2, init="unknown").fit(X, y)
+except ValueError:
+    pass
+assert blas_threads() == before
+""")
+
+
+def test_limit_of_blas_threads_is_lifted_by_whoever_leaves_last():
+    run("""
+inside, meet = [], threading.Barrier(2)
+
+def overlap():
+    with single_threaded_blas():
+        meet.wait()
+        inside.append(blas_threads())
+    meet.wait()
+
+threads = [threading.Thread(target=overlap) for _ in range(2)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+assert all(set(n_threads) <= {1} for n_threads in inside)
+assert blas_threads() == before, (blas_threads(), before)
+""")
+
+
+def test_limit_of_blas_threads_is_lifted_where_the_first_to_enter_leaves_first():
+    run("""
+entered, left = threading.Event(), threading.Event()
+
+def other():
+    with single_threaded_blas():
+        entered.set()
+        left.wait()
+
+thread = threading.Thread(target=other)
+with single_threaded_blas():
+    thread.start()
+    entered.wait()
+left.set()
+thread.join()
+assert blas_threads() == before, (blas_threads(), before)
+""")
