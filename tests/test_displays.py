@@ -21,7 +21,8 @@ from sklearn.preprocessing import OneHotEncoder, PolynomialFeatures, StandardSca
 
 from mixexp import HMERegressor, MoEClassifier, MoERegressor
 from mixexp.displays import ResponsibilityMapDisplay
-from mixexp.displays._bands import strength_runs
+from mixexp.displays._bands import strength_runs, vertical_range
+from mixexp.displays._parts import Curves
 from mixexp.displays._styles import certainty, expert_styles, tint
 from mixexp.exceptions import ConvergenceWarning, DegenerateExpertWarning
 from mixexp.tree import GatingTree
@@ -151,7 +152,8 @@ def test_certain_points_are_larger(flat, data):
     np.testing.assert_array_equal(np.argsort(sizes), np.argsort(largest[rows]))
 
 
-def test_without_y_points_follow_the_gates(flat, data):
+def test_without_y_points_follow_the_gates(flat, line, data):
+    assert draw(line, data[0][:, [2]]).scatter_ == []
     display = draw(flat, data[0], features=[2, 0], grid_resolution=5)
     assert display.points.responsibilities is None
     assert not display.points.is_surprise.any()
@@ -190,6 +192,8 @@ def test_bands_draw_every_artist(line, data):
     X, y = data
     display = draw(line, X[:, [2]], pd.Series(y, name="yield"))
     assert len(display.bands_) == len(display.lines_) == 2
+    tops = [band.get_paths()[0].get_extents().ymax for band in display.bands_]
+    np.testing.assert_allclose(max(tops), 1.0, rtol=1e-12)
     assert display.mixture_ in display.ax_.lines
     assert display.bands_ax_ in display.figure_.axes
     assert sum(len(artist.get_offsets()) for artist in display.scatter_) == len(y)
@@ -197,17 +201,6 @@ def test_bands_draw_every_artist(line, data):
     assert display.ax_.get_ylabel() == "yield"
     np.testing.assert_allclose(display.bands_ax_.get_xlim(), display.ax_.get_xlim())
     assert "mixture" in [text.get_text() for text in display.legend_.get_texts()]
-
-
-def test_bands_fill_probability_one(line, data):
-    display = draw(line, data[0][:, [2]], data[1])
-    tops = [band.get_paths()[0].get_extents().ymax for band in display.bands_]
-    np.testing.assert_allclose(max(tops), 1.0, rtol=1e-12)
-
-
-def test_bands_without_y_draw_no_data(line, data):
-    display = draw(line, data[0][:, [2]])
-    assert display.scatter_ == []
 
 
 def test_other_features_are_held_where_asked(flat, data):
@@ -231,15 +224,11 @@ def test_classifier_draws_the_probability_of_a_class(classifier, data, wanted):
         display.curves.experts, classifier.predict_experts(rows)[:, :, number]
     )
     np.testing.assert_array_equal(display.curves.mixture, classifier.predict_proba(rows)[:, number])
+    with pytest.raises(ValueError, match="'class_of_interest' parameter must be one of"):
+        draw(classifier, X, features=0, class_of_interest="medium")
     name = classifier.classes_[number]
     assert display.ax_.get_ylabel() == f"P(y = {name})"
     np.testing.assert_array_equal(display.points.y, labels == name)
-
-
-def test_classifier_has_a_plane(classifier, data):
-    X, y = data
-    display = draw(classifier, X, np.where(y > 2.0, "high", "low"), features=(0, 2))
-    assert display.gate_proba.shape == (150, 150, 2)
 
 
 def test_one_expert_along_one_feature(data):
@@ -362,11 +351,17 @@ def test_pipeline_may_change_the_number_of_columns(data):
     ).fit(X[:, :3], y)
     display = draw(pipeline, X[:, :3], y, grid_resolution=6)
     assert set(display.features) <= {0, 1, 2}
+    alone = make_pipeline(MoERegressor(2, **QUICK)).fit(X, y)
+    assert draw(alone, X, y, grid_resolution=4).gate_proba.shape == (4, 4, 2)
     assert display.gate_proba.shape == (6, 6, 2)
 
 
-def test_words_are_held_at_the_most_frequent(frame, data):
-    X = frame.assign(site=np.where(np.arange(len(frame)) % 3 == 0, "north", "south"))
+@pytest.mark.parametrize("frame_type", [pd.DataFrame, pl.DataFrame])
+def test_words_are_held_at_the_most_frequent(frame, data, frame_type):
+    X = frame_type(
+        {name: frame[name].to_numpy() for name in frame.columns}
+        | {"site": ["south", "south", "north"] * (len(frame) // 3)}
+    )
     encode = make_column_transformer((OneHotEncoder(), ["site"]), remainder=StandardScaler())
     pipeline = make_pipeline(encode, MoERegressor(2, **QUICK)).fit(X, data[1])
     assert draw(pipeline, X, data[1], features=["mass", "age"]).held["site"] == "south"
@@ -382,11 +377,6 @@ def test_polars_frame(frame, data):
     display = draw(model, X, pl.Series("gain", data[1]), features="mass")
     assert display.ax_.get_xlabel() == "mass"
     assert display.ax_.get_ylabel() == "gain"
-
-
-def test_pipeline_of_the_model_alone(data):
-    pipeline = make_pipeline(MoERegressor(2, **QUICK)).fit(*data)
-    assert draw(pipeline, *data, grid_resolution=4).gate_proba.shape == (4, 4, 2)
 
 
 # Drawing.
@@ -444,6 +434,14 @@ def test_strength_runs_cover_the_grid_without_gaps():
     assert runs == [slice(0, 3), slice(2, 5), slice(4, 6)]
 
 
+def test_vertical_range_holds_the_data_and_only_so_much_of_the_mixture():
+    target = np.array([0.0, 4.0])
+    mixture = np.array([1.0, 2.0, np.inf, 1e9])
+    low, high = vertical_range(Curves(mixture[:, None], mixture, "y", False), target)
+    assert -1.0 < low < 0.0
+    assert 5.0 < high < 6.0
+
+
 def test_tints_run_from_pale_to_strong():
     assert certainty(np.array([0.25, 1.0]), 4).tolist() == [0.0, 1.0]
     pale, strong = tint(np.array([0.0, 0.0, 1.0]), np.array([0.0, 1.0]))
@@ -484,11 +482,6 @@ def test_bad_options_are_named(flat, data, options, message):
 def test_unknown_name_lists_the_known(named, frame):
     with pytest.raises(ValueError, match=r"Unknown feature 'weight' in 'features'.*'mass'"):
         draw(named, frame, features="weight")
-
-
-def test_unknown_class(classifier, data):
-    with pytest.raises(ValueError, match="'class_of_interest' parameter must be one of"):
-        draw(classifier, data[0], features=0, class_of_interest="medium")
 
 
 @pytest.mark.parametrize("estimator", [MoERegressor(), make_pipeline(MoERegressor())])

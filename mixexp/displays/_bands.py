@@ -14,6 +14,8 @@ _N_STRENGTHS = 8
 _LEAST_LABELLED = 0.25
 # Rows of a class lie this far beyond probability 0 or 1, spread so that all are seen.
 _NEAREST, _FARTHEST = 0.03, 0.11
+# The mixture may take up this much more height than the data, as a share of theirs.
+_FARTHEST_CURVE = 0.25
 _GOLDEN = 0.6180339887498949
 
 
@@ -24,7 +26,8 @@ def add_band_axes(ax: Any) -> Any:
     bands_ax = make_axes_locatable(ax).append_axes("top", size="28%", pad=0.09, sharex=ax)
     bands_ax.tick_params(axis="x", labelbottom=False)
     bands_ax.set_ylim(0.0, 1.0)
-    bands_ax.set_yticks([0.0, 0.5, 1.0])
+    # One digit, or the label would need room that no layout engine reserves for such axes.
+    bands_ax.set_yticks([0.0, 1.0], ["0", "1"])
     bands_ax.set_ylabel("gate")
     return bands_ax
 
@@ -118,12 +121,21 @@ def spread_classes(target: np.ndarray) -> np.ndarray:
 
 
 def vertical_range(curves: Curves, target: np.ndarray | None) -> tuple[float, float]:
-    """Return limits that hold the data and the mixture, but not experts where they are idle."""
+    """Return limits that hold the data, and the mixture unless it runs far out of them."""
     if curves.is_probability:
         return -_FARTHEST - 0.03, 1.0 + _FARTHEST + 0.03
-    shown = curves.mixture if target is None else np.concatenate([curves.mixture, target])
-    # A mean need not exist: that of Student's t with one degree of freedom does not.
-    shown = shown[np.isfinite(shown)] if np.isfinite(shown).any() else np.zeros(1)
-    low, high = float(shown.min()), float(shown.max())
+    low, high = _finite_range(curves.mixture)
+    if target is not None:
+        least, greatest = _finite_range(target)
+        reach = _FARTHEST_CURVE * (greatest - least)
+        # A log link takes the mean to any height in the margin beyond the data.
+        low = min(least, max(low, least - reach))
+        high = max(greatest, min(high, greatest + reach))
     margin = 0.06 * (high - low) or 0.5
     return low - margin, high + margin
+
+
+def _finite_range(values: np.ndarray) -> tuple[float, float]:
+    # A mean need not exist: that of Student's t with one degree of freedom does not.
+    known = values[np.isfinite(values)]
+    return (float(known.min()), float(known.max())) if len(known) else (0.0, 0.0)

@@ -69,11 +69,17 @@ def _columns_of_frame(X: Any) -> Columns:
             f"rows of {labels}."
         )
     frame_type = type(X)
+
+    def build(arrays: Sequence[np.ndarray]) -> Any:
+        # Lists instead of arrays of objects, for which polars would not look for a type.
+        typed = [a.tolist() if a.dtype == object else a for a in arrays]
+        return frame_type(dict(zip(labels, typed, strict=True)))
+
     return Columns(
         tuple(map(str, labels)),
         True,
         tuple(_numbers(np.asarray(X[label])) for label in labels),
-        lambda arrays: frame_type(dict(zip(labels, arrays, strict=True))),
+        build,
     )
 
 
@@ -85,12 +91,12 @@ def _array_builder(dtype: np.dtype) -> Callable[[Sequence[np.ndarray]], np.ndarr
 
 
 def _numbers(values: np.ndarray) -> np.ndarray:
-    """Return numbers as float64, everything else unchanged."""
-    if values.dtype.kind in "biuf":
-        return values.astype(np.float64)
-    is_text = any(isinstance(value, str | bytes) for value in values)
+    """Return numbers as float64, everything else, also dates and digits in text, unchanged."""
+    is_text = values.dtype.kind == "O" and any(isinstance(v, str | bytes) for v in values)
+    if is_text or values.dtype.kind not in "biufO":
+        return values
     try:
-        return values if is_text else values.astype(np.float64)
+        return values.astype(np.float64)
     except (TypeError, ValueError):
         return values
 
@@ -133,10 +139,11 @@ def _lower_median(values: np.ndarray) -> float:
 
 
 def _most_frequent(values: np.ndarray) -> Any:
-    return Counter(values.tolist()).most_common(1)[0][0]
+    return Counter(list(values)).most_common(1)[0][0]
 
 
 def repeated(value: Any, n: int) -> np.ndarray:
+    """Return n times a value, float64 where it is a number."""
     array = np.empty(n, dtype=np.float64 if isinstance(value, Real) else object)
     array[:] = value
     return array

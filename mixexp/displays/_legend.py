@@ -12,6 +12,8 @@ Entry = tuple[Any, str]
 
 # More columns without an axis than this are counted instead of listed.
 _MOST_LISTED = 3
+# Markers of more rows than this are too small to be read in a legend at their own size.
+_MOST_ROWS_TO_SCALE = 1000
 
 
 def plane_entries(styles: list[ExpertStyle], points: Points | None, kind: str) -> list[Entry]:
@@ -66,7 +68,7 @@ def _data(points: Points | None, n_experts: int) -> list[Entry]:
         return []
     name = "gate" if points.responsibilities is None else "posterior"
     levels = _levels(n_experts)
-    sizes = marker_areas(levels, n_experts, len(points.X)) ** 0.5
+    sizes = marker_areas(levels, n_experts, min(len(points.X), _MOST_ROWS_TO_SCALE)) ** 0.5
     circles = [_circle(size, "0.35", "white", 0.5) for size in sizes]
     entries: list[Entry] = [(_Row(circles), f"{name} probability\n{_listed(levels)}")]
     if points.is_surprise.any():

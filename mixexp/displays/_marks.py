@@ -10,6 +10,8 @@ from mixexp.displays._styles import ExpertStyle, certainty, dark, rim
 # Areas in square points, of an uncertain and of a certain row among 200; more rows, smaller ones.
 _SMALLEST, _LARGEST = 12.0, 42.0
 _ROWS_OF_FULL_SIZE = 200
+# With more rows than this, vector files hold them as an image.
+_MOST_VECTORS = 5000
 
 
 def import_matplotlib() -> Any:
@@ -32,9 +34,13 @@ def import_matplotlib() -> Any:
 
 def marker_areas(largest: np.ndarray, n_experts: int, n_rows: int) -> np.ndarray:
     """Return the areas of markers, in square points, for probabilities of the best expert."""
-    crowding = min(1.0, (_ROWS_OF_FULL_SIZE / max(n_rows, 1)) ** 0.5)
     sure = certainty(largest, n_experts)
-    return crowding * (_SMALLEST + (_LARGEST - _SMALLEST) * sure)
+    return _shrinkage(n_rows) * (_SMALLEST + (_LARGEST - _SMALLEST) * sure)
+
+
+def _shrinkage(n_rows: int) -> float:
+    """Return the share of their full area that markers have where there are many."""
+    return min(1.0, (_ROWS_OF_FULL_SIZE / max(n_rows, 1)) ** 0.5)
 
 
 def draw_points(
@@ -68,7 +74,8 @@ def draw_points(
                 "marker": style.marker,
                 "color": [tuple(style.color)],
                 "edgecolors": "black" if is_ringed else [tuple(rim(style.color))],
-                "linewidths": width,
+                "linewidths": width * _shrinkage(len(x)) ** 0.5,
+                "rasterized": len(x) > _MOST_VECTORS,
                 "zorder": 4 if is_ringed else 3,
             }
             artists.append(ax.scatter(x[chosen], y[chosen], **{**look, **(kwargs or {})}))

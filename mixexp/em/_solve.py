@@ -60,6 +60,40 @@ def _solve_by_eigenvalues(scaled: np.ndarray, right: np.ndarray, scale: np.ndarr
     return Solution(kept @ ((kept.T @ right) / values[is_kept]) * scale, not is_kept.all())
 
 
+def solve_within(
+    matrix: np.ndarray,
+    gradient: np.ndarray,
+    at: np.ndarray,
+    bounds: tuple[np.ndarray, np.ndarray],
+) -> Solution:
+    """Return an uphill step that does not leave the bounds.
+
+    Coordinates that a bound holds back do not move, and the step is shortened as a whole to
+    the first bound that it meets: to cut single coordinates could turn it downhill.
+
+    Parameters
+    ----------
+    matrix : ndarray of shape (p, p)
+        Symmetric, positive semi-definite.
+    gradient, at : ndarray of shape (p,)
+        Slope and present point.
+    bounds : tuple of ndarray of shape (p,)
+        Least and largest values.
+    """
+    lower, upper = bounds
+    if not (np.isfinite(lower).any() or np.isfinite(upper).any()):
+        return solve_semidefinite(matrix, gradient)
+    is_held = ((at <= lower) & (gradient <= 0.0)) | ((at >= upper) & (gradient >= 0.0))
+    free = np.flatnonzero(~is_held)
+    solution = solve_semidefinite(matrix[np.ix_(free, free)], gradient[free])
+    step = np.zeros_like(at)
+    step[free] = solution.x
+    moving = np.flatnonzero(step)
+    limit = np.where(step > 0.0, upper, lower)[moving]
+    share = np.min((limit - at[moving]) / step[moving], initial=1.0)
+    return Solution(max(share, 0.0) * step, solution.is_deficient)
+
+
 def solve_definite(matrix: np.ndarray, right: np.ndarray) -> np.ndarray | None:
     """Solve, or return None unless the matrix is safely positive definite."""
     diagonal = np.diagonal(matrix)

@@ -12,7 +12,7 @@ import numpy as np
 
 from mixexp.contrast import contrast
 from mixexp.em._problem import Evaluation, Problem
-from mixexp.em._solve import solve_semidefinite
+from mixexp.em._solve import solve_semidefinite, solve_within
 from mixexp.gates import node_information
 from mixexp.model import Model, Parameters
 from mixexp.model._penalty import dispersion_pseudo_rows
@@ -130,6 +130,7 @@ def _expert_step(
             out[h] = _mean_deviance_dispersion(model, current, g, h, gains)
         else:
             out[h] = _newton_dispersion(model, current, g, h, length)
+        # Rounding of a step that ends at a bound, and the closed form.
         out[h][:, 0] = np.clip(out[h][:, 0], head.lower, head.upper)
     return tuple(out), deficient
 
@@ -154,7 +155,9 @@ def _location_step(
                 curvature[b * p : (b + 1) * p, a * p : (a + 1) * p] = block[row].T
     penalised = curvature.copy()
     np.einsum("ii->i", penalised)[:] += current.penalty.curvature[at]
-    step, is_deficient = solve_semidefinite(penalised, current.gradient[at])
+    lower, upper = model.flat_bounds
+    flat = np.concatenate([current.params.experts[g][h][row] for h in location])
+    step, is_deficient = solve_within(penalised, current.gradient[at], flat, (lower[at], upper[at]))
     data_gradient = current.gradient[at] - current.penalty.gradient[at]
     gain = 2.0 * data_gradient @ step - step @ curvature @ step
     return list(step.reshape(len(location), p)), float(gain), is_deficient
@@ -198,7 +201,13 @@ def _newton_dispersion(
     penalised = curvature + np.stack([np.diag(row) for row in ridge])
     if model.is_shared(slot):
         gradient, penalised = gradient.sum(axis=0)[None], penalised.sum(axis=0)[None]
-    step = np.stack([solve_semidefinite(H, s).x for H, s in zip(penalised, gradient, strict=True)])
+    bounds = tuple(bound[model.flat_index(slot, 0)] for bound in model.flat_bounds)
+    step = np.stack(
+        [
+            solve_within(H, s, c, bounds).x
+            for H, s, c in zip(penalised, gradient, coef, strict=False)
+        ]
+    )
     largest = np.abs(step).max(axis=1, keepdims=True, initial=0.0)
     step *= length * np.minimum(1.0, _LARGEST_DISPERSION_STEP / np.maximum(largest, 1e-300))
     return coef + step

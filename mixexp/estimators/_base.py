@@ -37,6 +37,7 @@ from mixexp.estimators._tables import coefficient_table, summarize
 from mixexp.estimators._validation import (
     BOOLEAN,
     N_JOBS,
+    RANDOM_STATE,
     VERBOSE,
     Rule,
     check_exposure,
@@ -65,6 +66,7 @@ _RULES: dict[str, Rule] = {
     "tol": real(0.0),
     "acceleration": one_of("auto", "none"),
     "warm_start": BOOLEAN,
+    "random_state": RANDOM_STATE,
     "n_jobs": N_JOBS,
     "verbose": VERBOSE,
 }
@@ -204,18 +206,18 @@ class MixtureOfExperts(Criteria, BaseEstimator):
         y = self._check_target(y)
         check_same_length(len(X), y)
         per_row = self._check_per_row(len(X), sample_weight, offset, exposure, trials)
-        rows = np.flatnonzero(per_row.weight > 0.0)
-        _check_enough_rows(len(rows), len(X), tree.n_leaves)
-        if len(rows) < len(X):
-            X, y, per_row = X[rows], y[rows], per_row.take(rows)
+        is_used = per_row.weight > 0.0
+        _check_enough_rows(int(is_used.sum()), len(X), tree.n_leaves)
+        if not is_used.all():
+            X, y, per_row = X[is_used], y[is_used], per_row.take(is_used)
         self._learn_target(y)
         target = self._encode_target(y)
         families = resolve_families(self._expert_spec(), tree.n_leaves, self._targets)
         check_per_row_use(families, exposure, offset, trials)
-        check_support(families, target, per_row, rows)
+        check_support(families, target, per_row, np.flatnonzero(is_used))
         columns = self._select_columns()
         with single_threaded_blas():
-            return self._fit_rows(X, target, per_row, tree, families, columns, rows)
+            return self._fit_rows(X, target, per_row, tree, families, columns, is_used)
 
     def _check_per_row(
         self, n: int, sample_weight: Any, offset: Any, exposure: Any, trials: Any
@@ -249,7 +251,7 @@ class MixtureOfExperts(Criteria, BaseEstimator):
         tree: GatingTree,
         families: Sequence[Any],
         columns: Columns,
-        rows: np.ndarray,
+        is_used: np.ndarray,
     ) -> list[Trouble]:
         problem, pooled, scaling = build_problem(
             X,
@@ -264,7 +266,7 @@ class MixtureOfExperts(Criteria, BaseEstimator):
         )
         previous = self if self.warm_start and hasattr(self, "_state") else None
         init = self.init if previous is None else previous
-        given = given_start(init, problem, pooled, scaling, rows)
+        given = given_start(init, problem, pooled, scaling, is_used)
         starts = self._named_starts(problem, pooled) if given is None else iter([given])
         found = search(
             problem,

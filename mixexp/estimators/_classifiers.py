@@ -9,7 +9,7 @@ from sklearn.utils.multiclass import check_classification_targets
 
 from mixexp.estimators._base import MixtureOfExperts
 from mixexp.estimators._docs import shared_docs
-from mixexp.estimators._validation import check_parameters, refuse_oddities, whole
+from mixexp.estimators._validation import check_parameters, refuse_nonlabels, whole
 from mixexp.experts import FAMILIES
 from mixexp.tree import GatingTree
 
@@ -36,7 +36,7 @@ class _Classifier(ClassifierMixin, MixtureOfExperts):
     _targets = ("binary", "classes")
 
     def _check_target(self, y: Any) -> np.ndarray:
-        refuse_oddities(y, "y")
+        refuse_nonlabels(y, "y")
         labels = column_or_1d(y, warn=True)
         assert_all_finite(labels, input_name="y")
         check_classification_targets(labels)

@@ -61,7 +61,8 @@ class Criteria:
         Parameters are those of `log_likelihood`.
         """
         known = {"offset": offset, "exposure": exposure, "trials": trials}
-        return 2.0 * (self.n_parameters_ - self.log_likelihood(X, y, sample_weight, **known))
+        log_likelihood = self.log_likelihood(X, y, sample_weight, **known)
+        return 2.0 * (self.n_parameters_ - log_likelihood)
 
     def bic(
         self,

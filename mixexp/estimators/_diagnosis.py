@@ -89,8 +89,8 @@ def _degenerate_experts(
     if not numbers:
         return []
     message = (
-        f"{name}: experts {numbers} are degenerate: they fit their rows exactly, or have less "
-        "than one row. Ask for fewer experts, or raise dispersion_prior or alpha."
+        f"{name}: experts {numbers} are degenerate: they fit their rows exactly, or have at most "
+        "one row. Ask for fewer experts, or raise dispersion_prior or alpha."
     )
     return [Trouble(message, DegenerateExpertWarning)]
 
@@ -107,12 +107,12 @@ def _experts_at_floor(problem: Problem, best: Outcome) -> set[int]:
 
 
 def _experts_without_rows(problem: Problem, best: Outcome) -> set[int]:
-    """Mass below one row leaves an expert nothing but its prior."""
+    """One row or less leaves an expert nothing but that row, or its prior."""
     tree = problem.model.tree
-    if tree.n_leaves == 1 or problem.total_weight <= tree.n_leaves:
+    if tree.n_leaves == 1:
         return set()
     mass = best.evaluation.stats.node_mass[tree.leaves]
-    return set(np.flatnonzero(mass < 1.0 - _AT_FLOOR).tolist())
+    return set(np.flatnonzero(mass <= 1.0 + _AT_FLOOR).tolist())
 
 
 def _separation(name: str, problem: Problem, params: Parameters) -> list[Trouble]:

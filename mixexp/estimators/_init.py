@@ -11,7 +11,7 @@ from mixexp.model import Model, Parameters
 
 
 def given_start(
-    init: Any, problem: Problem, pooled: Parameters, scaling: Scaling, rows: np.ndarray
+    init: Any, problem: Problem, pooled: Parameters, scaling: Scaling, is_used: np.ndarray
 ) -> tuple[str, Parameters] | None:
     """Return the user's start with a name for it, or None if ``init`` names a strategy.
 
@@ -21,8 +21,8 @@ def given_start(
     problem : Problem
     pooled : Parameters
     scaling : Scaling
-    rows : ndarray of int
-        Rows of the user's X that have positive weight.
+    is_used : ndarray of shape (n,), bool
+        Which rows of the user's X have positive weight.
 
     Raises
     ------
@@ -38,7 +38,7 @@ def given_start(
         return None
     if hasattr(init, "get_params"):
         return "estimator", _params_of_estimator(init, problem.model, scaling)
-    resp = _given_responsibilities(init, problem.model.tree.n_leaves, rows)
+    resp = _given_responsibilities(init, problem.model.tree.n_leaves, is_used)
     name = "labels" if np.ndim(init) == 1 else "responsibilities"
     return name, params_from_responsibilities(problem, pooled, resp)
 
@@ -62,7 +62,7 @@ def _layout(model: Model) -> tuple[Any, ...]:
     return model.tree.to_nested(), families, designs, model.gate_design
 
 
-def _given_responsibilities(init: Any, n_leaves: int, rows: np.ndarray) -> np.ndarray:
+def _given_responsibilities(init: Any, n_leaves: int, is_used: np.ndarray) -> np.ndarray:
     """Return responsibilities of the weighted rows, shape (n_leaves, n_rows)."""
     given = np.asarray(init)
     if given.dtype.kind not in "biuf" or given.ndim not in (1, 2):
@@ -70,17 +70,20 @@ def _given_responsibilities(init: Any, n_leaves: int, rows: np.ndarray) -> np.nd
             f"The 'init' parameter must be a name, labels, responsibilities or a fitted "
             f"estimator. Got {type(init).__name__} of dtype {given.dtype}, shape {given.shape}."
         )
-    if len(given) <= rows[-1]:
-        raise ValueError(f"The 'init' parameter has {len(given)} rows, fewer than X.")
+    if len(given) != len(is_used):
+        raise ValueError(
+            f"The 'init' parameter has {len(given)} rows, but X has {len(is_used)}; give one "
+            "label or one row of responsibilities per row of X."
+        )
     if given.ndim == 1:
-        labels = given[rows]
+        labels = given[is_used]
         if not np.all(np.isin(labels, np.arange(n_leaves))):
             raise ValueError(
                 f"The 'init' parameter holds labels outside of 0, ..., {n_leaves - 1}; "
                 f"found {labels.min()} to {labels.max()}."
             )
         return soften(labels.astype(np.int64), n_leaves)
-    resp = given[rows].astype(np.float64).T
+    resp = given[is_used].astype(np.float64).T
     if len(resp) != n_leaves:
         raise ValueError(
             f"The 'init' parameter has shape {given.shape}; expected (n, {n_leaves}), one column "

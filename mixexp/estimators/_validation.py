@@ -60,6 +60,14 @@ N_JOBS = Rule(
     lambda value: value is None or (is_whole(value) and int(value) != 0),
     "None, a positive int, or a negative int (-1 for all cores)",
 )
+RANDOM_STATE = Rule(
+    lambda value: (
+        value is None
+        or isinstance(value, np.random.RandomState)
+        or (is_whole(value) and 0 <= int(value) < 2**32)
+    ),
+    "None, an int in the range [0, 2**32), or a numpy.random.RandomState",
+)
 VERBOSE = Rule(
     lambda value: isinstance(value, bool | np.bool_) or (is_whole(value) and int(value) >= 0),
     "a bool or an int in the range [0, inf)",
@@ -83,7 +91,7 @@ def check_parameters(estimator: Any, rules: Mapping[str, Rule]) -> None:
             )
 
 
-def refuse_oddities(values: Any, name: str) -> None:
+def refuse_nonnumbers(values: Any, name: str) -> None:
     """Refuse what would be turned into numbers without a word.
 
     Masked arrays lose their mask, dates become integers and numeric strings are parsed by
@@ -94,6 +102,24 @@ def refuse_oddities(values: Any, name: str) -> None:
     ValueError, TypeError
         Naming the argument.
     """
+    _refuse(values, name, "mMcUS", (str, bytes, np.datetime64, np.timedelta64))
+
+
+def refuse_nonlabels(values: Any, name: str) -> None:
+    """Refuse what is neither a number nor a string, where labels are expected."""
+    _refuse(values, name, "mMc", (np.datetime64, np.timedelta64))
+
+
+_KINDS = {
+    "m": "durations",
+    "M": "dates",
+    "c": "complex numbers (Complex data not supported)",
+    "U": "strings",
+    "S": "strings",
+}
+
+
+def _refuse(values: Any, name: str, kinds: str, types: tuple[type, ...]) -> None:
     if sparse.issparse(values):
         return  # scikit-learn's own check says what to do
     if isinstance(values, np.ma.MaskedArray) and np.ma.getmaskarray(values).any():
@@ -101,22 +127,25 @@ def refuse_oddities(values: Any, name: str) -> None:
             f"{name} is a masked array with masked entries; got {values.mask.sum()} of them. "
             "Impute or drop them first."
         )
-    array = values if isinstance(values, np.ndarray) else np.asarray(values)
-    if array.dtype.kind in "mM":
-        raise TypeError(f"{name} holds dates or durations (dtype {array.dtype}); expected numbers.")
-    if array.dtype.kind == "c":
-        raise ValueError(f"Complex data not supported: {name} has dtype {array.dtype}.")
-    if name != "y" and array.dtype.kind in "US":
-        raise ValueError(f"{name} holds strings (dtype {array.dtype}); expected numbers.")
+    array = _as_array(values, name)
+    if array.dtype.kind in kinds:
+        error = TypeError if array.dtype.kind in "mM" else ValueError
+        found = _KINDS[array.dtype.kind]
+        raise error(f"{name} holds {found}, dtype {array.dtype}; expected numbers.")
     if array.dtype.kind == "O":
-        _refuse_odd_objects(array, name, getattr(values, "columns", None))
+        _refuse_objects(array, name, types, getattr(values, "columns", None))
 
 
-def _refuse_odd_objects(array: np.ndarray, name: str, columns: Any) -> None:
-    refused = (np.datetime64, np.timedelta64) if name == "y" else (str, bytes, np.datetime64)
+def _as_array(values: Any, name: str) -> np.ndarray:
+    try:
+        return np.asarray(values)
+    except ValueError as error:
+        raise ValueError(f"{name} cannot be made an array: {error}") from error
+
+
+def _refuse_objects(array: np.ndarray, name: str, types: tuple[type, ...], columns: Any) -> None:
     for position, value in np.ndenumerate(array):
-        is_date = hasattr(value, "isoformat")
-        if isinstance(value, refused) or is_date:
+        if isinstance(value, types) or hasattr(value, "isoformat"):
             where = f"column {columns[position[1]]!r}" if columns is not None else f"{position}"
             raise ValueError(
                 f"{name} must be numeric; found {value!r} of type {type(value).__name__} at "
@@ -126,17 +155,15 @@ def _refuse_odd_objects(array: np.ndarray, name: str, columns: Any) -> None:
 
 def check_features(estimator: Any, X: Any, *, reset: bool) -> np.ndarray:
     """Return X as a float64 array, with names and number of features kept or compared."""
-    refuse_oddities(X, "X")
+    refuse_nonnumbers(X, "X")
     return validate_data(estimator, X, reset=reset, dtype=np.float64, order="C")
 
 
 def check_real_target(y: Any) -> np.ndarray:
-    """Return y as a one-dimensional float64 array of finite numbers."""
-    refuse_oddities(y, "y")
-    array = np.asarray(y)
-    if array.dtype.kind in "US":
-        raise ValueError(f"y holds strings (dtype {array.dtype}); expected numbers.")
-    return check_array(y, ensure_2d=False, dtype=np.float64, input_name="y", estimator="y")
+    """Return y as a float64 array of finite numbers."""
+    refuse_nonnumbers(y, "y")
+    array = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y", estimator="y")
+    return np.ascontiguousarray(array)
 
 
 def check_weights(sample_weight: Any, n: int) -> np.ndarray:
@@ -171,11 +198,11 @@ def check_per_row(values: Any, name: str, n: int) -> np.ndarray:
     ValueError
         Naming the argument.
     """
-    refuse_oddities(values, name)
+    refuse_nonnumbers(values, name)
     array = check_array(values, ensure_2d=False, dtype=np.float64, input_name=name)
     if array.ndim != 1 or len(array) != n:
         raise ValueError(f"{name} has shape {array.shape}; expected ({n},), one per row.")
-    return array
+    return np.ascontiguousarray(array)
 
 
 def check_exposure(values: Any, n: int) -> np.ndarray:
