@@ -77,7 +77,7 @@ def test_every_iteration_rises_and_all_is_finite(family, tree, penalty, rng):
     np.testing.assert_allclose(model.log_likelihood(X, y), model.log_likelihood_, rtol=1e-10)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def sample():
     rng = np.random.default_rng(11)
     X = rng.standard_normal((300, 2))

@@ -5,6 +5,7 @@ nothing else of the package.
 """
 
 import ast
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,7 @@ def imports_in(tree):
     return found
 
 
+@cache
 def parse(path):
     return ast.parse(path.read_text(), str(path))
 

@@ -201,10 +201,10 @@ def _newton_dispersion(
     penalised = curvature + np.stack([np.diag(row) for row in ridge])
     if model.is_shared(slot):
         gradient, penalised = gradient.sum(axis=0)[None], penalised.sum(axis=0)[None]
-    bounds = tuple(bound[model.flat_index(slot, 0)] for bound in model.flat_bounds)
+    lower, upper = (bound[model.flat_index(slot, 0)] for bound in model.flat_bounds)
     step = np.stack(
         [
-            solve_within(H, s, c, bounds).x
+            solve_within(H, s, c, (lower, upper)).x
             for H, s, c in zip(penalised, gradient, coef, strict=False)
         ]
     )

@@ -205,10 +205,10 @@ class HMERegressor(_Regressor):
     >>> import numpy as np
     >>> from mixexp import HMERegressor
     >>> x = np.linspace(-1.0, 1.0, 200)[:, None]
-    >>> y = np.abs(x[:, 0]) + 0.05 * np.sin(50.0 * x[:, 0])
+    >>> y = np.abs(np.abs(x[:, 0]) - 0.5) + 0.02 * np.sin(50.0 * x[:, 0])
     >>> model = HMERegressor(tree=(2, 2), random_state=0).fit(x, y)
-    >>> model.predict([[-0.5], [0.5]]).round(1)
-    array([0.5, 0.5])
+    >>> model.gate_proba(x).mean(axis=0).round(1)
+    array([0.2, 0.3, 0.2, 0.2])
     """
 
     def __init__(

@@ -246,7 +246,7 @@ def select_columns(features: Any, name: str, names: np.ndarray | None, p: int) -
     """
     if features is None:
         return list(range(p))
-    if isinstance(features, str) or not np.iterable(features):
+    if not isinstance(features, list | tuple | np.ndarray) and not hasattr(features, "take"):
         raise ValueError(
             f"The {name!r} parameter must be None or a list of names or column numbers. "
             f"Got {features!r} instead."

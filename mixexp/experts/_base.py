@@ -23,8 +23,9 @@ Heads = tuple[np.ndarray, ...]
 Curvature = dict[tuple[int, int], np.ndarray]
 
 #: Bound of the intercepts of log-odds. An expert whose rows are all of one class would go on to
-#: infinity; here it gives the other class a probability of 1e-13.
-LARGEST_LOG_ODDS = 30.0
+#: infinity; here its curvature, 1e-217, is still a number. Not tighter, for a steep boundary far
+#: from the centre of the features has a large intercept too.
+LARGEST_LOG_ODDS = 500.0
 
 #: log of the least dispersion, 1e-10, relative to its anchor: a standard deviation of 1e-5 of
 #: the pooled one. Only fits that are exact to five digits, or meaningless, come here.

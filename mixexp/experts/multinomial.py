@@ -62,13 +62,17 @@ class Multinomial(Expert):
         return chosen - top - np.log(_sum_over_classes(np.exp(logits - top)))
 
     def derivatives(self, y: np.ndarray, heads: Heads) -> Derivatives:
-        basis = contrast(self.n_classes)
-        mean = self.mean(heads)
-        mean_contrast = np.tensordot(basis.T, mean, axes=1)
-        score = tuple(basis[:, a][y.astype(np.int64)] - mean_contrast[a] for a in range(len(heads)))
+        basis, mean, at_class = contrast(self.n_classes), self.mean(heads), y.astype(np.int64)
+        # Sums of small terms, where 1 - p would cancel for an expert that is sure of a class.
+        score = tuple(
+            sum((basis[at_class, a] - basis[c, a]) * mean[c] for c in range(self.n_classes))
+            for a in range(len(heads))
+        )
+        first, second = np.triu_indices(self.n_classes, 1)
+        apart = basis[first] - basis[second]
+        products = np.stack([mean[c] * mean[d] for c, d in zip(first, second, strict=True)])
         curvature = {
-            (a, b): np.tensordot(basis[:, a] * basis[:, b], mean, axes=1)
-            - mean_contrast[a] * mean_contrast[b]
+            (a, b): np.tensordot(apart[:, a] * apart[:, b], products, axes=1)
             for a in range(len(heads))
             for b in range(a, len(heads))
         }
