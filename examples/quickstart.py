@@ -10,8 +10,6 @@ Run it from anywhere; it writes quickstart-map.png and quickstart-trace.png wher
 """
 
 # %% The data, in the units they were measured in
-from importlib.util import find_spec
-
 import matplotlib
 
 matplotlib.use("Agg")  # write files, open no windows
@@ -30,12 +28,8 @@ from mixexp import HMERegressor, MoERegressor
 from mixexp.displays import ResponsibilityMapDisplay
 from mixexp.metrics import log_density_scorer
 
-# Names travel in pandas frames; without pandas the columns are called x0, x1, ...
-HAS_PANDAS = find_spec("pandas") is not None
-data = load_diabetes(as_frame=HAS_PANDAS, scaled=False)
-X, y, names = data.data, data.target, data.feature_names
-if not HAS_PANDAS:
-    print("Columns:", ", ".join(f"x{j} is {name}" for j, name in enumerate(names)))
+data = load_diabetes(as_frame=True, scaled=False)
+X, y = data.data, data.target
 
 # %% How many experts, and what may the gate look at?
 #
@@ -46,11 +40,11 @@ if not HAS_PANDAS:
 
 pipeline = Pipeline(
     [
-        ("scale", StandardScaler().set_output(transform="pandas" if HAS_PANDAS else "default")),
+        ("scale", StandardScaler().set_output(transform="pandas")),
         ("model", MoERegressor(random_state=0)),
     ]
 )
-bmi_and_s5 = [names.index("bmi"), names.index("s5")]
+bmi_and_s5 = ["bmi", "s5"]
 folds = KFold(n_splits=5, shuffle=True, random_state=0)
 search = GridSearchCV(
     pipeline,

@@ -1,29 +1,21 @@
 """Scorers for model selection: held-out log density, and BIC.
 
-Both are callables ``scorer(estimator, X, y)`` as `GridSearchCV` and `cross_val_score` take
-them, and greater is better.
+Both are called as ``scorer(estimator, X, y)``, as `GridSearchCV` and `cross_val_score` do, and
+greater is better. With metadata routing enabled, per-row arguments reach them on request:
+``LogDensityScorer().set_score_request(exposure=True)``.
 """
 
 from typing import Any
 
 import numpy as np
+from sklearn.base import BaseEstimator
 
 
-def log_density_scorer(estimator: Any, X: Any, y: Any, sample_weight: Any = None) -> float:
-    """Return the mean log density of y given x: the score to choose a model by.
+class LogDensityScorer(BaseEstimator):
+    """Mean log density of y given x: the score to choose a model by.
 
-    Parameters
-    ----------
-    estimator : fitted MoERegressor, MoEClassifier, HMERegressor or HMEClassifier
-        Or a pipeline that ends in one.
-    X : array-like of shape (n, n_features)
-    y : array-like of shape (n,)
-    sample_weight : array-like of shape (n,), default=None
-
-    Returns
-    -------
-    float
-        Natural log, per row; proper (Good 1952), so that it rewards honest uncertainty.
+    Natural log, per row; proper (Good 1952), so that it rewards honest uncertainty. Call it,
+    or its `score`, with a fitted estimator of this package or a pipeline that ends in one.
 
     Examples
     --------
@@ -34,28 +26,57 @@ def log_density_scorer(estimator: Any, X: Any, y: Any, sample_weight: Any = None
     >>> x = np.linspace(-1.0, 1.0, 90)[:, None]
     >>> y = np.abs(x[:, 0]) + 0.05 * np.sin(50.0 * x[:, 0])
     >>> scores = cross_val_score(
-    ...     MoERegressor(n_experts=2, random_state=0), x[::-1], y, scoring=log_density_scorer, cv=3
+    ...     MoERegressor(n_experts=2, random_state=0), x, y[::-1], scoring=log_density_scorer, cv=3
     ... )
     >>> scores.shape
     (3,)
     """
-    steps, model = _split_pipeline(estimator)
-    density = model.log_density(_transform(steps, X), y)
-    return float(np.average(density, weights=sample_weight))
+
+    def score(
+        self,
+        estimator: Any,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        offset: Any = None,
+        exposure: Any = None,
+        trials: Any = None,
+    ) -> float:
+        """Return the weighted mean of ``estimator.log_density(X, y)``."""
+        steps, model = _split_pipeline(estimator)
+        per_row = {"offset": offset, "exposure": exposure, "trials": trials}
+        density = model.log_density(_transform(steps, X), y, **per_row)
+        return float(np.average(density, weights=sample_weight))
+
+    __call__ = score
 
 
-def negative_bic_scorer(estimator: Any, X: Any, y: Any, sample_weight: Any = None) -> float:
-    """Return minus the BIC of a fitted estimator on the rows it is given.
+class NegativeBICScorer(BaseEstimator):
+    """Minus the BIC of a fitted estimator on the rows it is given; see `MoERegressor.bic`.
 
-    Meant for the rows that it was fitted to; see `MoERegressor.bic`.
-
-    Parameters
-    ----------
-    estimator, X, y, sample_weight
-        As for `log_density_scorer`.
+    Meant for the rows that the estimator was fitted to.
     """
-    steps, model = _split_pipeline(estimator)
-    return -float(model.bic(_transform(steps, X), y, sample_weight))
+
+    def score(
+        self,
+        estimator: Any,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        offset: Any = None,
+        exposure: Any = None,
+        trials: Any = None,
+    ) -> float:
+        """Return ``-estimator.bic(X, y)``."""
+        steps, model = _split_pipeline(estimator)
+        per_row = {"offset": offset, "exposure": exposure, "trials": trials}
+        return -float(model.bic(_transform(steps, X), y, sample_weight, **per_row))
+
+    __call__ = score
+
+
+log_density_scorer = LogDensityScorer()
+negative_bic_scorer = NegativeBICScorer()
 
 
 def _split_pipeline(estimator: Any) -> tuple[list[Any], Any]:

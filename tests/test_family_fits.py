@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import statsmodels.api as sm
+from sklearn import config_context
 from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV
 from statsmodels.miscmodels.ordinal_model import OrderedModel
 from statsmodels.othermod.betareg import BetaModel
 
@@ -22,6 +24,7 @@ from mixexp.exceptions import (
     SeparationWarning,
 )
 from mixexp.experts import FAMILIES, Binomial, Gaussian, PointMass, StudentT, Uniform
+from mixexp.metrics import LogDensityScorer
 
 REFERENCE = Path(__file__).parent / "reference"
 ML = {"alpha": 0.0, "gate_alpha": 0.0, "dispersion_prior": 0.0}
@@ -293,6 +296,25 @@ def test_exposure_is_a_log_offset_and_scales_the_mean(rng):
     np.testing.assert_allclose(
         by_exposure.log_likelihood(X, y, exposure=exposure), by_exposure.log_likelihood_, rtol=1e-10
     )
+
+
+def test_exposure_is_routed_through_a_search(rng):
+    X = rng.standard_normal((300, 2))
+    exposure = rng.uniform(0.2, 3.0, 300)
+    y = rng.poisson(exposure * np.exp(0.3 + 0.5 * X[:, 0])).astype(float)
+    with config_context(enable_metadata_routing=True):
+        model = MoERegressor(expert="poisson", n_init=2, random_state=0)
+        search = GridSearchCV(
+            model.set_fit_request(exposure=True),
+            {"n_experts": [1]},
+            scoring=LogDensityScorer().set_score_request(exposure=True),
+            cv=3,
+        ).fit(X, y, exposure=exposure)
+    fold = slice(0, 100)
+    rest = np.r_[100:300]
+    alone = clone(model).set_params(n_experts=1).fit(X[rest], y[rest], exposure=exposure[rest])
+    expected = alone.log_density(X[fold], y[fold], exposure=exposure[fold]).mean()
+    np.testing.assert_allclose(search.cv_results_["split0_test_score"], [expected], rtol=1e-10)
 
 
 def test_gaussian_offset_is_subtracted_from_y(rng):

@@ -82,17 +82,21 @@ def _convergence(name: str, best: Outcome) -> list[Trouble]:
 def _degenerate_experts(
     name: str, problem: Problem, best: Outcome, order: np.ndarray
 ) -> list[Trouble]:
-    tree = problem.model.tree
-    place = np.argsort(order)
-    lost = _experts_at_floor(problem, best) | _experts_without_rows(problem, best)
-    numbers = sorted(tree.leaf_position(int(place[tree.leaves[leaf]])) for leaf in lost)
-    if not numbers:
-        return []
-    message = (
-        f"{name}: experts {numbers} are degenerate: they fit their rows exactly, or have at most "
-        "one row. Ask for fewer experts, or raise dispersion_prior or alpha."
-    )
-    return [Trouble(message, DegenerateExpertWarning)]
+    tree, place = problem.model.tree, np.argsort(order)
+    causes = {
+        "fit their rows exactly; raise dispersion_prior or alpha, or ask for fewer experts": (
+            _experts_at_floor(problem, best)
+        ),
+        "are not used, with one row or less; the rest fit as well without them": (
+            _experts_without_rows(problem, best)
+        ),
+    }
+    found = []
+    for cause, leaves in causes.items():
+        numbers = sorted(tree.leaf_position(int(place[tree.leaves[leaf]])) for leaf in leaves)
+        if numbers:
+            found.append(Trouble(f"{name}: experts {numbers} {cause}.", DegenerateExpertWarning))
+    return found
 
 
 def _experts_at_floor(problem: Problem, best: Outcome) -> set[int]:
