@@ -125,6 +125,8 @@ def summarize(estimator: Any) -> str:
 def _header(estimator: Any) -> str:
     best = max(restart.objective for restart in estimator.restarts_)
     found = sum(r.objective >= best - 1e-6 * (1.0 + abs(best)) for r in estimator.restarts_)
+    n_dropped = sum(r.reason.startswith("dropped") for r in estimator.restarts_)
+    dropped = f", {n_dropped} of them dropped early" if n_dropped else ""
     names = [
         f"{family.name} (in effect {limit})" if limit else family.name
         for family, limit in zip(estimator.experts_, estimator.limits_, strict=True)
@@ -137,7 +139,7 @@ def _header(estimator: Any) -> str:
         "Parameters": f"{estimator.n_parameters_}",
         "Converged": f"{'yes' if estimator.converged_ else 'NO'}: {estimator.convergence_reason_}",
         "Iterations": f"{estimator.n_iter_}",
-        "Best optimum": f"found by {found} of {len(estimator.restarts_)} starts",
+        "Best optimum": f"found by {found} of {len(estimator.restarts_)} starts{dropped}",
     }
     width = max(len(name) for name in facts)
     lines = [f"{name.ljust(width)}  {value}" for name, value in facts.items()]
