@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import statsmodels.api as sm
+from scipy import stats
 from sklearn import config_context
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
@@ -338,6 +339,33 @@ def test_dispersion_follows_its_features(rng):
     assert model.n_parameters_ == 3 + 2
 
 
+WITH_DISPERSION = [family for family in EVERY_FAMILY if family.has_dispersion]
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("family", WITH_DISPERSION, ids=repr)
+def test_dispersion_may_be_shared_or_known(family, rng):
+    X, y = simulate(family, rng)
+    fits = {}
+    for option in ("own", "shared", 0.3):
+        expert = clone(family).set_params(dispersion=option)
+        model = HMERegressor((3,), expert=expert, init=np.arange(len(y)) % 3, max_iter=60, **ML)
+        fits[option] = model.fit(X, y)
+        assert np.diff(model.history_).min() >= -1e-9 * (1.0 + abs(model.history_[-1]))
+    np.testing.assert_array_equal(fits["shared"].dispersion_, fits["shared"].dispersion_[0])
+    np.testing.assert_allclose(fits[0.3].dispersion_, 0.3, rtol=1e-12)
+    assert fits["own"].n_parameters_ == fits["shared"].n_parameters_ + 2
+    assert fits["own"].n_parameters_ == fits[0.3].n_parameters_ + 3
+
+
+def test_known_dispersion_is_that_of_the_density(rng):
+    X = rng.standard_normal((200, 1))
+    y = 50.0 + 10.0 * X[:, 0] + 3.0 * rng.standard_normal(200)
+    model = MoERegressor(1, expert=Gaussian(dispersion=9.0), **ML).fit(X, y)
+    expected = stats.norm.logpdf(y, model.predict(X), 3.0)
+    np.testing.assert_allclose(model.log_density(X, y), expected, rtol=1e-10)
+
+
 def test_fixed_degrees_of_freedom_leave_no_shape(rng):
     X = rng.standard_normal((300, 1))
     y = X[:, 0] + rng.standard_t(4, 300)
@@ -395,6 +423,8 @@ def test_targets_outside_of_the_support_are_refused(expert, values, row, texts):
         ("cauchy", "'expert'"),
         (Gaussian(link="cube"), "'link'"),
         (StudentT(df=-1.0), "'df'"),
+        (Gaussian(dispersion=-1.0), "'dispersion'"),
+        (Gaussian(dispersion="none"), "'dispersion'"),
         (PointMass(at=np.nan), "'at'"),
         (["poisson"], "'expert'"),
         ("logistic", "'expert'"),

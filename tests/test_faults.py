@@ -1,11 +1,9 @@
-"""Threads, forks, interrupts: nothing aborts, and nothing is left half written."""
+"""Interrupts, refusals, processes in parallel: nothing is left half written or behind."""
 
-import multiprocessing
 import os
 import signal
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 
 import joblib
 import numpy as np
@@ -13,7 +11,6 @@ import pytest
 from problems import simulate_regimes
 
 from mixexp import MoERegressor
-from mixexp.data import single_threaded_blas
 
 
 @pytest.fixture(scope="module")
@@ -32,37 +29,6 @@ def expected(data):
     return fit(data).coef_
 
 
-def test_many_threads_fit_at_once(data, expected):
-    with ThreadPoolExecutor(32) as pool:
-        models = list(pool.map(lambda n_jobs: fit(data, n_jobs=n_jobs), [1, 2] * 16))
-    for model in models:
-        np.testing.assert_array_equal(model.coef_, expected)
-
-
-def test_blas_limit_is_lifted_when_the_last_fit_ends():
-    from threadpoolctl import threadpool_info
-
-    def n_threads():
-        return [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
-
-    before = n_threads()
-    inside, leave = threading.Event(), threading.Event()
-
-    def hold():
-        with single_threaded_blas():
-            inside.set()
-            leave.wait()
-
-    other = threading.Thread(target=hold)
-    other.start()
-    inside.wait()
-    with single_threaded_blas():
-        leave.set()
-        other.join()
-        assert set(n_threads()) <= {1}
-    assert n_threads() == before
-
-
 @pytest.mark.parametrize("backend", ["threading", "loky"])
 def test_joblib_fits_in_parallel(data, expected, backend):
     coefs = joblib.Parallel(n_jobs=2, backend=backend)(
@@ -76,19 +42,6 @@ def fit_coef(data, n_jobs):
     return fit(data, n_jobs=n_jobs).coef_
 
 
-def test_fork_after_threads_have_run(data, expected):
-    fit(data, n_jobs=2)  # the parent's pool is live
-    context = multiprocessing.get_context("fork")
-    receiver, sender = context.Pipe(duplex=False)
-    child = context.Process(target=lambda: sender.send(fit_coef(data, 2)))
-    child.start()
-    assert receiver.poll(60.0), "the child hangs"
-    np.testing.assert_array_equal(receiver.recv(), expected)
-    child.join()
-    assert child.exitcode == 0
-
-
-@pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
 @pytest.mark.parametrize("n_jobs", [1, 2])
 def test_interrupt_stops_a_long_fit_soon_and_leaves_it_unfitted(n_jobs):
     data = simulate_regimes(np.random.default_rng(5), 200_000, p=8)

@@ -51,8 +51,8 @@ def run(code):
 def test_fits_in_threads_have_the_bits_of_a_lonely_one():
     run("""
 expected = fit(1)
-with ThreadPoolExecutor(8) as pool:
-    found = list(pool.map(fit, [1, 2] * 6))
+with ThreadPoolExecutor(32) as pool:
+    found = list(pool.map(fit, [1, 2] * 16))
 assert all(history == expected for history in found)
 """)
 

@@ -13,7 +13,7 @@ from threadpoolctl import ThreadpoolController
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-_pools: dict[tuple[int, int], ThreadPoolExecutor] = {}
+_pools: dict[int, ThreadPoolExecutor] = {}
 _lock = threading.Lock()
 
 
@@ -40,23 +40,23 @@ def map_blocks(
 
 
 def _pool(n_threads: int) -> ThreadPoolExecutor:
-    # Keyed by process: a fork inherits the pool's object, but not its threads.
-    key = (os.getpid(), n_threads)
     with _lock:
-        if key not in _pools:
-            _pools[key] = ThreadPoolExecutor(n_threads, thread_name_prefix="mixexp")
-        return _pools[key]
+        if n_threads not in _pools:
+            _pools[n_threads] = ThreadPoolExecutor(n_threads, thread_name_prefix="mixexp")
+        return _pools[n_threads]
 
 
 class _BlasLimit:
     """The process-wide limit of BLAS threads, counted, for fits may run side by side.
 
     The first to enter sets the limit and the last to leave lifts it: were each to restore
-    what it found, two overlapping fits would leave the limit behind for good.
+    what it found, two overlapping fits would leave the limit behind for good. Both happen on
+    a thread kept for it, because threadpoolctl heeds the thread that set a limit alone.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._keeper: ThreadPoolExecutor | None = None
         self._n_inside = 0
         self._limiter: AbstractContextManager[object] | None = None
 
@@ -64,13 +64,14 @@ class _BlasLimit:
         with self._lock:
             self._n_inside += 1
             if self._n_inside == 1:
-                self._limiter = _controller().limit(limits=1, user_api="blas")
+                self._keeper = self._keeper or ThreadPoolExecutor(1, "mixexp-blas")
+                self._limiter = self._keeper.submit(_limit_blas).result()
 
     def __exit__(self, *exception: object) -> None:
         with self._lock:
             self._n_inside -= 1
-            if self._n_inside == 0 and self._limiter is not None:
-                self._limiter.__exit__(None, None, None)
+            if self._n_inside == 0 and self._limiter is not None and self._keeper is not None:
+                self._keeper.submit(self._limiter.__exit__, None, None, None).result()
                 self._limiter = None
 
 
@@ -82,6 +83,21 @@ def single_threaded_blas() -> AbstractContextManager[None]:
     return _blas_limit
 
 
+def _limit_blas() -> AbstractContextManager[object]:
+    return _controller().limit(limits=1, user_api="blas")
+
+
 @lru_cache(maxsize=1)
 def _controller() -> ThreadpoolController:
     return ThreadpoolController()
+
+
+def _forget_threads() -> None:
+    """Start afresh in a forked child, which has the parent's objects but not its threads."""
+    global _lock, _blas_limit
+    _pools.clear()
+    _lock, _blas_limit = threading.Lock(), _BlasLimit()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_threads)

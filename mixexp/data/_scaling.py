@@ -6,6 +6,8 @@ import numpy as np
 
 # A column whose spread is below this share of its magnitude is rounding noise about a constant.
 _CONSTANT = 1e-13
+# Slopes per unit of a column that spreads less than this would not be representable.
+_SMALLEST_SPREAD = 1e-290
 
 
 class Scaling(NamedTuple):
@@ -80,7 +82,7 @@ def weighted_scaling(X: np.ndarray, weight: np.ndarray) -> Scaling:
     center = _weighted_mean(X, share, magnitude)
     deviation = X - center
     largest = np.abs(deviation).max(axis=0, initial=0.0)
-    is_constant = largest <= _CONSTANT * magnitude
+    is_constant = largest <= np.maximum(_CONSTANT * magnitude, _SMALLEST_SPREAD)
     unit = np.where(is_constant, 1.0, largest)
     deviation /= unit
     scale = unit * np.sqrt(share @ deviation**2)

@@ -81,6 +81,9 @@ class Run:
             self.outcome = self._try_newton() or self._take_em_step()
         return self.outcome
 
+    def _allowed_gain(self, evaluation: Evaluation) -> float:
+        return allowed_gain(self._tol, evaluation.objective, self._problem.total_weight)
+
     def _try_newton(self) -> Outcome | None:
         """Return the outcome of a Newton step, or None if it is EM's turn."""
         problem, now = self._problem, self.outcome
@@ -91,7 +94,7 @@ class Run:
             self._finish.postpone(now.history)
             return None
         after = newton.evaluation
-        is_converged = newton.promised_gain <= allowed_gain(self._tol, after.objective)
+        is_converged = newton.promised_gain <= self._allowed_gain(after)
         reason = f"Newton's method had {newton.promised_gain:.1e} left to gain"
         return Outcome(
             after,
@@ -105,8 +108,9 @@ class Run:
         problem, now = self._problem, self.outcome
         step = em_step(problem, now.evaluation, *_PROPOSALS[0])
         slope_gain = _slope_gain(problem, now.evaluation, step.params)
-        remaining, allowed = remaining_gain(now.history), allowed_gain(self._tol, now.objective)
-        if remaining <= allowed and slope_gain <= max(allowed, _ROUNDING):
+        remaining, allowed = remaining_gain(now.history), self._allowed_gain(now.evaluation)
+        noise = rounding_noise(problem, now.objective)
+        if remaining <= allowed and slope_gain <= max(allowed, noise):
             reason = f"EM had {remaining:.1e} left to gain"
             return now._replace(is_converged=True, reason=reason, is_deficient=step.is_deficient)
         after = _rising_evaluation(problem, now.evaluation, step)

@@ -13,9 +13,13 @@ from mixexp.data import Block, cut_rows
 from mixexp.em._driver import run_em
 from mixexp.em._problem import Problem
 from mixexp.em._steps import em_step
-from mixexp.model import Model, Parameters
-from mixexp.model._prediction import row_stable_product
-from mixexp.model._statistics import group_heads, linear_predictors
+from mixexp.model import (
+    Model,
+    Parameters,
+    group_heads,
+    linear_predictors,
+    row_stable_product,
+)
 from mixexp.tree import GatingTree
 
 # A partition is softened, for a hard one is separated perfectly by the first gate.
@@ -73,7 +77,8 @@ def _intercept_start(single: Model, blocks: Sequence[Block]) -> Parameters:
         if blocks[0].offset is not None and group.family.heads[slot - 1].kind == "location":
             offset = np.concatenate([block.offset for block in blocks])
             slots[slot][:, 0] -= np.average(offset, weights=weight) / group.scale
-    return single.from_slots(slots)
+    flat = single.flatten(single.from_slots(slots))
+    return single.unflatten(np.clip(flat, *single.flat_bounds))
 
 
 def params_from_responsibilities(

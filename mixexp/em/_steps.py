@@ -14,8 +14,7 @@ from mixexp.contrast import contrast
 from mixexp.em._problem import Evaluation, Problem
 from mixexp.em._solve import solve_semidefinite, solve_within
 from mixexp.gates import node_information
-from mixexp.model import Model, Parameters
-from mixexp.model._penalty import dispersion_pseudo_rows
+from mixexp.model import Model, Parameters, dispersion_pseudo_rows
 
 # A dispersion moves by at most e per Newton step, for its likelihood is far from quadratic.
 _LARGEST_DISPERSION_STEP = 1.0
@@ -123,15 +122,18 @@ def _expert_step(
             out[h][row] += increment if is_closed_form else length * increment
         gains[row] = gain
         deficient = deficient or is_deficient
+    lower, upper = model.flat_bounds
     for h, head in enumerate(heads):
-        if head.kind == "location":
+        slot = model.slot_of[g, h]
+        if head.kind == "location" or model.known_log_dispersion(slot) is not None:
             pass
         elif is_closed_form and model.sees_intercept_only(group.designs[h]):
             out[h] = _mean_deviance_dispersion(model, current, g, h, gains)
         else:
             out[h] = _newton_dispersion(model, current, g, h, length)
-        # Rounding of a step that ends at a bound, and the closed form.
-        out[h][:, 0] = np.clip(out[h][:, 0], head.lower, head.upper)
+        # Rounding of a step that ends at a bound, the closed form, and what is known.
+        at, shape = model.slot_slices[slot], model.slot_shapes[slot]
+        out[h] = np.clip(out[h], lower[at].reshape(shape), upper[at].reshape(shape))
     return tuple(out), deficient
 
 

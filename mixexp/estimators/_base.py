@@ -52,8 +52,15 @@ from mixexp.estimators._validation import (
     whole,
 )
 from mixexp.gates import GATES
-from mixexp.model import Parameters, Penalty, Posterior, posterior_of_block, predict_block
-from mixexp.model._prediction import Prediction, row_stable_product
+from mixexp.model import (
+    Parameters,
+    Penalty,
+    Posterior,
+    Prediction,
+    posterior_of_block,
+    predict_block,
+    row_stable_product,
+)
 from mixexp.tree import GatingTree
 
 _RULES: dict[str, Rule] = {
@@ -72,6 +79,20 @@ _RULES: dict[str, Rule] = {
 }
 
 
+def store_parameters(estimator: Any, arguments: dict[str, Any]) -> None:
+    """Store the arguments of a constructor untouched, as scikit-learn wants it.
+
+    Parameters
+    ----------
+    estimator : object
+    arguments : dict
+        ``locals()`` at the start of ``__init__``.
+    """
+    for name, value in arguments.items():
+        if name not in ("self", "__class__"):
+            setattr(estimator, name, value)
+
+
 @per_row_docs
 class MixtureOfExperts(Criteria, BaseEstimator):
     """Base of flat and hierarchical mixtures of experts."""
@@ -79,42 +100,22 @@ class MixtureOfExperts(Criteria, BaseEstimator):
     #: Targets that experts may be for.
     _targets: ClassVar[tuple[str, ...]]
 
-    def __init__(
-        self,
-        *,
-        expert: Any,
-        gate: str,
-        expert_features: Any,
-        gate_features: Any,
-        alpha: float,
-        gate_alpha: float,
-        dispersion_prior: float,
-        n_init: int,
-        init: Any,
-        max_iter: int,
-        tol: float,
-        acceleration: str,
-        warm_start: bool,
-        random_state: Any,
-        n_jobs: int | None,
-        verbose: int,
-    ) -> None:
-        self.expert = expert
-        self.gate = gate
-        self.expert_features = expert_features
-        self.gate_features = gate_features
-        self.alpha = alpha
-        self.gate_alpha = gate_alpha
-        self.dispersion_prior = dispersion_prior
-        self.n_init = n_init
-        self.init = init
-        self.max_iter = max_iter
-        self.tol = tol
-        self.acceleration = acceleration
-        self.warm_start = warm_start
-        self.random_state = random_state
-        self.n_jobs = n_jobs
-        self.verbose = verbose
+    expert: Any
+    gate: str
+    expert_features: Any
+    gate_features: Any
+    alpha: float
+    gate_alpha: float
+    dispersion_prior: float
+    n_init: int
+    init: Any
+    max_iter: int
+    tol: float
+    acceleration: str
+    warm_start: bool
+    random_state: Any
+    n_jobs: int | None
+    verbose: int
 
     # What the subclasses add.
 

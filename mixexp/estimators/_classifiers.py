@@ -7,7 +7,7 @@ from sklearn.base import ClassifierMixin, clone
 from sklearn.utils import assert_all_finite, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 
-from mixexp.estimators._base import MixtureOfExperts
+from mixexp.estimators._base import MixtureOfExperts, store_parameters
 from mixexp.estimators._docs import shared_docs
 from mixexp.estimators._validation import check_parameters, refuse_nonlabels, whole
 from mixexp.experts import FAMILIES
@@ -155,25 +155,7 @@ class MoEClassifier(_Classifier):
         n_jobs: int | None = None,
         verbose: int = 0,
     ) -> None:
-        self.n_experts = n_experts
-        super().__init__(
-            expert=expert,
-            gate=gate,
-            expert_features=expert_features,
-            gate_features=gate_features,
-            alpha=alpha,
-            gate_alpha=gate_alpha,
-            dispersion_prior=dispersion_prior,
-            n_init=n_init,
-            init=init,
-            max_iter=max_iter,
-            tol=tol,
-            acceleration=acceleration,
-            warm_start=warm_start,
-            random_state=random_state,
-            n_jobs=n_jobs,
-            verbose=verbose,
-        )
+        store_parameters(self, locals())
 
     def _make_tree(self) -> GatingTree:
         check_parameters(self, {"n_experts": whole(1)})
@@ -242,25 +224,7 @@ class HMEClassifier(_Classifier):
         n_jobs: int | None = None,
         verbose: int = 0,
     ) -> None:
-        self.tree = tree
-        super().__init__(
-            expert=expert,
-            gate=gate,
-            expert_features=expert_features,
-            gate_features=gate_features,
-            alpha=alpha,
-            gate_alpha=gate_alpha,
-            dispersion_prior=dispersion_prior,
-            n_init=n_init,
-            init=init,
-            max_iter=max_iter,
-            tol=tol,
-            acceleration=acceleration,
-            warm_start=warm_start,
-            random_state=random_state,
-            n_jobs=n_jobs,
-            verbose=verbose,
-        )
+        store_parameters(self, locals())
 
     def _make_tree(self) -> GatingTree:
         return GatingTree.from_spec(self.tree)

@@ -12,8 +12,7 @@ from mixexp.exceptions import (
     SeparationWarning,
 )
 from mixexp.experts import Expert
-from mixexp.model import Parameters, posterior_of_block
-from mixexp.model._statistics import group_heads, linear_predictors
+from mixexp.model import Parameters, group_heads, linear_predictors, posterior_of_block
 
 # Where nearly every row is given to one child with more than this certainty, the gate separates.
 _CERTAIN = 1.0 - 1e-6
@@ -43,6 +42,7 @@ def find_troubles(
     return [
         *_constant_columns(estimator),
         *_convergence(name, best),
+        *_deficiency(name, problem, best),
         *_degenerate_experts(name, problem, best, order),
         *_separation(name, problem, best.evaluation.params),
     ]
@@ -62,21 +62,27 @@ def _constant_columns(estimator: Any) -> list[Trouble]:
 
 
 def _convergence(name: str, best: Outcome) -> list[Trouble]:
-    found = []
-    if not best.is_converged:
-        message = (
-            f"{name} did not converge: {best.reason}. Raise max_iter, or a larger tol, alpha or "
-            "gate_alpha makes it stop earlier."
-        )
-        found.append(Trouble(message, ConvergenceWarning))
-    if best.is_deficient:
-        message = (
-            f"{name}: the data do not determine all coefficients (collinear columns, or fewer "
-            "rows than columns); those of least norm are given. A positive alpha and gate_alpha "
-            "determine them."
-        )
-        found.append(Trouble(message, RankDeficientWarning))
-    return found
+    if best.is_converged:
+        return []
+    message = (
+        f"{name} did not converge: {best.reason}. Raise max_iter, or a larger tol, alpha or "
+        "gate_alpha makes it stop earlier."
+    )
+    return [Trouble(message, ConvergenceWarning)]
+
+
+def _deficiency(name: str, problem: Problem, best: Outcome) -> list[Trouble]:
+    penalty = problem.model.penalty
+    # With both ridges an intercept alone can be undetermined, of an expert that is sure of a
+    # class or of a node without rows: nothing that least norm would have chosen for it.
+    if not best.is_deficient or (penalty.alpha > 0.0 and penalty.gate_alpha > 0.0):
+        return []
+    message = (
+        f"{name}: the data do not determine all coefficients (collinear columns, or fewer rows "
+        "than columns); those of least norm are given. A positive alpha and gate_alpha "
+        "determine them."
+    )
+    return [Trouble(message, RankDeficientWarning)]
 
 
 def _degenerate_experts(

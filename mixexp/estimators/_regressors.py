@@ -7,7 +7,7 @@ from sklearn.base import RegressorMixin
 from sklearn.metrics import r2_score
 from sklearn.utils import column_or_1d
 
-from mixexp.estimators._base import MixtureOfExperts
+from mixexp.estimators._base import MixtureOfExperts, store_parameters
 from mixexp.estimators._docs import per_row_docs, shared_docs
 from mixexp.estimators._validation import check_parameters, check_real_target, whole
 from mixexp.tree import GatingTree
@@ -136,26 +136,7 @@ class MoERegressor(_Regressor):
         n_jobs: int | None = None,
         verbose: int = 0,
     ) -> None:
-        self.n_experts = n_experts
-        self.dispersion_features = dispersion_features
-        super().__init__(
-            expert=expert,
-            gate=gate,
-            expert_features=expert_features,
-            gate_features=gate_features,
-            alpha=alpha,
-            gate_alpha=gate_alpha,
-            dispersion_prior=dispersion_prior,
-            n_init=n_init,
-            init=init,
-            max_iter=max_iter,
-            tol=tol,
-            acceleration=acceleration,
-            warm_start=warm_start,
-            random_state=random_state,
-            n_jobs=n_jobs,
-            verbose=verbose,
-        )
+        store_parameters(self, locals())
 
     def _make_tree(self) -> GatingTree:
         check_parameters(self, {"n_experts": whole(1)})
@@ -233,26 +214,7 @@ class HMERegressor(_Regressor):
         n_jobs: int | None = None,
         verbose: int = 0,
     ) -> None:
-        self.tree = tree
-        self.dispersion_features = dispersion_features
-        super().__init__(
-            expert=expert,
-            gate=gate,
-            expert_features=expert_features,
-            gate_features=gate_features,
-            alpha=alpha,
-            gate_alpha=gate_alpha,
-            dispersion_prior=dispersion_prior,
-            n_init=n_init,
-            init=init,
-            max_iter=max_iter,
-            tol=tol,
-            acceleration=acceleration,
-            warm_start=warm_start,
-            random_state=random_state,
-            n_jobs=n_jobs,
-            verbose=verbose,
-        )
+        store_parameters(self, locals())
 
     def _make_tree(self) -> GatingTree:
         return GatingTree.from_spec(self.tree)

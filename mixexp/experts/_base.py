@@ -11,6 +11,7 @@ To add one: a file with one subclass of `Expert`, and its name in ``experts/__in
 
 import math
 from collections.abc import Mapping, Sequence
+from numbers import Real
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -121,7 +122,13 @@ class Expert(BaseEstimator):
     @property
     def shares_dispersion(self) -> bool:
         """Whether all experts of this family have one dispersion."""
-        return False
+        return bool(getattr(self, "dispersion", "own") == "shared")
+
+    @property
+    def known_dispersion(self) -> float | None:
+        """The dispersion, in the unit of y, if it is given and not to be estimated."""
+        dispersion = getattr(self, "dispersion", "own")
+        return None if isinstance(dispersion, str) else float(dispersion)
 
     @property
     def has_dispersion(self) -> bool:
@@ -137,6 +144,10 @@ class Expert(BaseEstimator):
         """
         if self.links:
             self._check_choice("link", self.links)
+        dispersion = getattr(self, "dispersion", "own")
+        if dispersion not in ("own", "shared"):
+            is_valid = isinstance(dispersion, Real) and 0.0 < float(dispersion) < math.inf
+            self._check_range("dispersion", is_valid, "'own', 'shared' or a positive number")
 
     def _check_choice(self, option: str, allowed: Sequence[Any]) -> None:
         value = getattr(self, option)

@@ -27,6 +27,8 @@ class Beta(DispersionModel):
     ----------
     link : {"logit", "probit"}, default="logit"
         Means are cut to [1e-12, 1 - 1e-12].
+    dispersion : {"own", "shared"} or float, default="own"
+        Whether every expert has a dispersion of its own, all have the same, or it is known.
 
     Examples
     --------
@@ -42,7 +44,8 @@ class Beta(DispersionModel):
     support_limits = (0.0, 1.0)
     mean_limits = (1e-12, 1.0 - 1e-12)
 
-    def __init__(self, link: str = "logit") -> None:
+    def __init__(self, link: str = "logit", dispersion: str | float = "own") -> None:
+        self.dispersion = dispersion
         self.link = link
 
     def find_unsupported(self, y: np.ndarray) -> np.ndarray:

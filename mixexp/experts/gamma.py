@@ -25,6 +25,8 @@ class Gamma(PositiveModel):
     ----------
     link : {"log", "inverse", "identity"}, default="log"
         The last two can leave the domain, where the mean is cut to [1e-73, 1e73].
+    dispersion : {"own", "shared"} or float, default="own"
+        Whether every expert has a dispersion of its own, all have the same, or it is known.
 
     Examples
     --------
@@ -38,7 +40,8 @@ class Gamma(PositiveModel):
     links = ("log", "inverse", "identity")
     variance_power = 2.0
 
-    def __init__(self, link: str = "log") -> None:
+    def __init__(self, link: str = "log", dispersion: str | float = "own") -> None:
+        self.dispersion = dispersion
         self.link = link
 
     def log_base(self, y: np.ndarray) -> np.ndarray:

@@ -25,8 +25,8 @@ class Gaussian(DispersionModel):
     ----------
     link : {"identity", "log"}, default="identity"
         With the log link y may still be negative, but its mean may not.
-    dispersion : {"own", "shared"}, default="own"
-        Whether every expert has its own variance or all have the same.
+    dispersion : {"own", "shared"} or float, default="own"
+        Whether every expert has a dispersion of its own, all have the same, or it is known.
 
     Examples
     --------
@@ -39,13 +39,9 @@ class Gaussian(DispersionModel):
     name = "gaussian"
     links: ClassVar[tuple[str, ...]] = ("identity", "log")
 
-    def __init__(self, link: str = "identity", dispersion: str = "own") -> None:
+    def __init__(self, link: str = "identity", dispersion: str | float = "own") -> None:
         self.link = link
         self.dispersion = dispersion
-
-    def check_options(self) -> None:
-        super().check_options()
-        self._check_choice("dispersion", ("own", "shared"))
 
     @property
     def is_location_scale(self) -> bool:
@@ -54,10 +50,6 @@ class Gaussian(DispersionModel):
     @property
     def has_mean_deviance_dispersion(self) -> bool:
         return self.link == "identity"
-
-    @property
-    def shares_dispersion(self) -> bool:
-        return self.dispersion == "shared"
 
     def unit_variance(self, mean: np.ndarray) -> np.ndarray:
         return np.ones_like(mean)

@@ -24,6 +24,8 @@ class InverseGaussian(PositiveModel):
     ----------
     link : {"log", "inverse_squared"}, default="log"
         The latter can leave the domain, where the mean is taken as 3e36.
+    dispersion : {"own", "shared"} or float, default="own"
+        Whether every expert has a dispersion of its own, all have the same, or it is known.
 
     Notes
     -----
@@ -42,7 +44,8 @@ class InverseGaussian(PositiveModel):
     variance_power = 3.0
     log_dispersion_floor = -150.0
 
-    def __init__(self, link: str = "log") -> None:
+    def __init__(self, link: str = "log", dispersion: str | float = "own") -> None:
+        self.dispersion = dispersion
         self.link = link
 
     def log_base(self, y: np.ndarray) -> np.ndarray:

@@ -28,6 +28,8 @@ class Laplace(Expert):
     Parameters
     ----------
     link : {"identity"}, default="identity"
+    dispersion : {"own", "shared"} or float, default="own"
+        Whether every expert has a dispersion of its own, all have the same, or it is known.
 
     Notes
     -----
@@ -52,7 +54,8 @@ class Laplace(Expert):
     name = "laplace"
     links = ("identity",)
 
-    def __init__(self, link: str = "identity") -> None:
+    def __init__(self, link: str = "identity", dispersion: str | float = "own") -> None:
+        self.dispersion = dispersion
         self.link = link
 
     @property

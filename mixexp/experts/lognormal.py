@@ -18,8 +18,8 @@ class Lognormal(Gaussian):
     ----------
     link : {"identity"}, default="identity"
         Between the location and the mean of log y.
-    dispersion : {"own", "shared"}, default="own"
-        Whether every expert has its own variance or all have the same.
+    dispersion : {"own", "shared"} or float, default="own"
+        Whether every expert has a dispersion of its own, all have the same, or it is known.
 
     Examples
     --------

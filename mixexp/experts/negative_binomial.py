@@ -23,6 +23,8 @@ class NegativeBinomial(CountGLM):
     Parameters
     ----------
     link : {"log"}, default="log"
+    dispersion : {"own", "shared"} or float, default="own"
+        Whether every expert has a dispersion of its own, all have the same, or it is known.
 
     Notes
     -----
@@ -40,6 +42,10 @@ class NegativeBinomial(CountGLM):
     """
 
     name = "negative_binomial"
+
+    def __init__(self, link: str = "log", dispersion: str | float = "own") -> None:
+        self.link = link
+        self.dispersion = dispersion
 
     @property
     def heads(self) -> tuple[Head, ...]:

@@ -33,6 +33,8 @@ class StudentT(Expert):
     df : float or None, default=None
         Degrees of freedom; None means estimated per expert, within [1, 1000], by a head
         ``log_df`` of kind "shape".
+    dispersion : {"own", "shared"} or float, default="own"
+        Whether every expert has a dispersion of its own, all have the same, or it is known.
 
     Examples
     --------
@@ -45,7 +47,10 @@ class StudentT(Expert):
     name = "student_t"
     links = ("identity",)
 
-    def __init__(self, link: str = "identity", df: float | None = None) -> None:
+    def __init__(
+        self, link: str = "identity", df: float | None = None, dispersion: str | float = "own"
+    ) -> None:
+        self.dispersion = dispersion
         self.link = link
         self.df = df
 

@@ -33,6 +33,8 @@ class Tweedie(PositiveModel):
     power : float, default=1.5
         Of the mean in the variance, between 1 and 2, both excluded.
     link : {"log"}, default="log"
+    dispersion : {"own", "shared"} or float, default="own"
+        Whether every expert has a dispersion of its own, all have the same, or it is known.
 
     Notes
     -----
@@ -54,7 +56,10 @@ class Tweedie(PositiveModel):
     support = ">= 0"
     log_dispersion_floor = -150.0
 
-    def __init__(self, power: float = 1.5, link: str = "log") -> None:
+    def __init__(
+        self, power: float = 1.5, link: str = "log", dispersion: str | float = "own"
+    ) -> None:
+        self.dispersion = dispersion
         self.power = power
         self.link = link
 

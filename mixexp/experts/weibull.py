@@ -24,6 +24,8 @@ class Weibull(Expert):
     ----------
     link : {"log"}, default="log"
         Between the location and the scale of y.
+    dispersion : {"own", "shared"} or float, default="own"
+        Whether every expert has a dispersion of its own, all have the same, or it is known.
 
     Examples
     --------
@@ -38,7 +40,8 @@ class Weibull(Expert):
     support = "> 0"
     support_limits = (0.0, np.inf)
 
-    def __init__(self, link: str = "log") -> None:
+    def __init__(self, link: str = "log", dispersion: str | float = "own") -> None:
+        self.dispersion = dispersion
         self.link = link
 
     @property

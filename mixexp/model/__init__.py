@@ -10,8 +10,8 @@ from mixexp.model._information import (
     observed_statistics,
 )
 from mixexp.model._model import ExpertGroup, Model, Parameters, Penalty
-from mixexp.model._penalty import PenaltyTerms, penalty_terms
-from mixexp.model._prediction import Prediction, predict_block
+from mixexp.model._penalty import PenaltyTerms, dispersion_pseudo_rows, penalty_terms
+from mixexp.model._prediction import Prediction, predict_block, row_stable_product
 from mixexp.model._statistics import (
     GroupStatistics,
     Posterior,
@@ -19,6 +19,8 @@ from mixexp.model._statistics import (
     add_statistics,
     em_statistics,
     flat_gradient,
+    group_heads,
+    linear_predictors,
     posterior_of_block,
 )
 
@@ -35,10 +37,14 @@ __all__ = [
     "add_statistics",
     "assemble_information",
     "complete_scores",
+    "dispersion_pseudo_rows",
     "em_statistics",
     "flat_gradient",
+    "group_heads",
+    "linear_predictors",
     "observed_statistics",
     "penalty_terms",
     "posterior_of_block",
     "predict_block",
+    "row_stable_product",
 ]

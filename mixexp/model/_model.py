@@ -155,6 +155,15 @@ class Model:
         ends = np.cumsum([rows * columns for rows, columns in self.slot_shapes])
         return tuple(slice(int(a), int(b)) for a, b in zip([0, *ends[:-1]], ends, strict=True))
 
+    def known_log_dispersion(self, slot: int) -> float | None:
+        """Return the log dispersion of a slot on its family's scale, if it is not estimated."""
+        if not self.is_dispersion(slot):
+            return None
+        group = self.groups[self.slot_heads[slot - 1][0]]
+        known = group.family.known_dispersion
+        # The scale is 1 for families that have none; else the dispersion has its square's unit.
+        return None if known is None else float(np.log(known) - 2.0 * np.log(group.scale))
+
     @property
     def n_flat(self) -> int:
         """Length of the flat vector; more than `n_parameters`, for siblings sum to zero."""
@@ -168,7 +177,7 @@ class Model:
         return n_gates + sum(
             columns * (1 if self.is_shared(slot) else rows)
             for slot, (rows, columns) in enumerate(self.slot_shapes)
-            if slot > 0
+            if slot > 0 and self.known_log_dispersion(slot) is None
         )
 
     def is_shared(self, slot: int) -> bool:
@@ -225,13 +234,17 @@ class Model:
 
     @cached_property
     def flat_bounds(self) -> tuple[np.ndarray, np.ndarray]:
-        """Least and largest value of every coefficient in the flat vector."""
+        """Least and largest value of every coefficient in the flat vector, equal if known."""
         lower, upper = np.full(self.n_flat, -np.inf), np.full(self.n_flat, np.inf)
         for (g, h), slot in self.slot_of.items():
             head = self.groups[g].family.heads[h]
             at = self.slot_slices[slot]
             intercepts = slice(at.start, at.stop, self.slot_shapes[slot][1])
             lower[intercepts], upper[intercepts] = head.lower, head.upper
+            known = self.known_log_dispersion(slot)
+            if known is not None:
+                lower[at], upper[at] = 0.0, 0.0
+                lower[intercepts] = upper[intercepts] = known
         return lower, upper
 
     @cached_property
@@ -256,7 +269,7 @@ class Model:
             basis[edges.start * q : edges.stop * q, at : at + (m - 1) * q] = block
             at += (m - 1) * q
         for slot, (rows, columns) in enumerate(self.slot_shapes):
-            if slot == 0:
+            if slot == 0 or self.known_log_dispersion(slot) is not None:
                 continue
             shared = self.is_shared(slot)
             block = np.tile(np.eye(columns), (rows, 1)) if shared else np.eye(rows * columns)
