@@ -64,7 +64,7 @@ def floor_iteration(blocks: list[np.ndarray], n_experts: int) -> Callable[[], No
     coef = rng.standard_normal((2 * n_experts, p))
     weights = rng.random((n_weights, BLOCK_ROWS))
     scores = rng.standard_normal((2 * n_experts, BLOCK_ROWS))
-    products = np.empty((p * (p + 1) // 2, BLOCK_ROWS))
+    n_products = p * (p + 1) // 2
     logs = -rng.random((2 * n_experts, BLOCK_ROWS))
 
     def iterate() -> None:
@@ -72,10 +72,9 @@ def floor_iteration(blocks: list[np.ndarray], n_experts: int) -> Callable[[], No
             rows = features.shape[1]
             coef @ features
             np.exp(logs[:, :rows])
-            row_products(
-                features, products[:, :rows] if rows == BLOCK_ROWS else products[:, :rows].copy()
-            )
-            weights[:, :rows] @ products[:, :rows].T
+            products = np.empty((n_products, rows))
+            row_products(features, 0, products)
+            weights[:, :rows] @ products.T
             scores[:, :rows] @ features.T
 
     return iterate

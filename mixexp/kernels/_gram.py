@@ -9,19 +9,21 @@ from mixexp.kernels._jit import kernel
 
 
 @kernel
-def row_products(features, out):  # type: ignore[no-untyped-def]
+def row_products(features, start, out):  # type: ignore[no-untyped-def]
     """Fill out with the products of all pairs of features, row by row.
 
     Parameters
     ----------
-    features : ndarray of shape (p, rows)
+    features : ndarray of shape (p, n)
+    start : int
+        First of the rows to use; as many as out has.
     out : ndarray of shape (p * (p + 1) // 2, rows)
         Pairs in the order of ``numpy.triu_indices(p)``.
     """
-    p, rows = features.shape
+    p, rows = features.shape[0], out.shape[1]
     t = 0
     for i in range(p):
         for j in range(i, p):
             for r in range(rows):  # contiguous in all three arrays: vectorises
-                out[t, r] = features[i, r] * features[j, r]
+                out[t, r] = features[i, start + r] * features[j, start + r]
             t += 1

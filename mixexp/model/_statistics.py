@@ -24,6 +24,8 @@ GramRequest = tuple[int, int, np.ndarray]
 
 # Up to here products of features, formed once for all weights, beat one product per weight.
 _MOST_PRODUCT_COLUMNS = 32
+# Rows whose products of features stay in a core's second-level cache until they are used.
+_PRODUCT_ROWS = 1024
 
 
 class Posterior(NamedTuple):
@@ -316,9 +318,12 @@ def _symmetric_grams(features: np.ndarray, weights: np.ndarray) -> np.ndarray:
     p, rows = features.shape
     if p > _MOST_PRODUCT_COLUMNS:
         return np.stack([(features * weight) @ features.T for weight in weights])
-    products = np.empty((p * (p + 1) // 2, rows))
-    kernels.row_products(features, products)
-    packed = weights @ products.T
+    packed = np.zeros((len(weights), p * (p + 1) // 2))
+    for start in range(0, rows, _PRODUCT_ROWS):
+        stop = min(start + _PRODUCT_ROWS, rows)
+        products = np.empty((packed.shape[1], stop - start))
+        kernels.row_products(features, start, products)
+        packed += weights[:, start:stop] @ products.T
     return packed[:, _unpacking(p)]
 
 
