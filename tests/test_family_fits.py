@@ -299,6 +299,19 @@ def test_exposure_is_a_log_offset_and_scales_the_mean(rng):
     )
 
 
+def test_offset_shifts_the_log_odds_of_a_classifier(rng):
+    X = rng.standard_normal((400, 2))
+    offset = rng.standard_normal(400)
+    y = (X[:, 0] + offset + rng.logistic(size=400) > 0.0).astype(int)
+    model = MoEClassifier(1, **ML).fit(X, y, offset=offset)
+    expected = sm.Logit(y, sm.add_constant(X), offset=offset).fit(disp=False)
+    np.testing.assert_allclose(coefficients(model), expected.params, rtol=1e-5)
+    odds = model.intercept_[0] + X @ model.coef_[0] + offset
+    found = model.predict_proba(X, offset=offset)[:, 1]
+    np.testing.assert_allclose(found, 1.0 / (1.0 + np.exp(-odds)), rtol=1e-10)
+    assert model.score(X, y, offset=offset) > model.score(X, y)
+
+
 def test_exposure_is_routed_through_a_search(rng):
     X = rng.standard_normal((300, 2))
     exposure = rng.uniform(0.2, 3.0, 300)

@@ -140,36 +140,35 @@ def start_params(
     rng : Generator
     """
     angle = STARTS[strategy](number, rng)
-    features = np.concatenate([block.features[1:] for block in problem.blocks], axis=1)
     weight = np.concatenate([block.weight for block in problem.blocks])
-    residuals = _pooled_scores(problem, pooled)
-    labels = np.zeros(features.shape[1], dtype=np.int64)
+    scores = _pooled_scores(problem, pooled)
+    labels = np.zeros(len(weight), dtype=np.int64)
     tree = problem.model.tree
 
     def direction(rows: np.ndarray) -> np.ndarray:
-        across = _random_projection(features[:, rows], weight[rows], rng)
-        along = _random_projection(residuals[:, rows], weight[rows], rng)
-        return np.cos(angle()) * across + np.sin(angle()) * along
+        across = _project_features(problem.blocks, rng)[rows]
+        along = row_stable_product(rng.standard_normal((1, len(scores))), scores)[0, rows]
+        share = weight[rows]
+        return np.cos(angle) * _scaled(across, share) + np.sin(angle) * _scaled(along, share)
 
-    _split(tree, [0], np.arange(features.shape[1]), weight, direction, labels)
+    _split(tree, [0], np.arange(len(weight)), weight, direction, labels)
     return params_from_responsibilities(problem, pooled, soften(labels, tree.n_leaves))
 
 
-def _random_angle(number: int, rng: np.random.Generator) -> Callable[[], float]:
-    angle = rng.uniform(0.0, 0.5 * np.pi)
-    return lambda: angle
+def _random_angle(number: int, rng: np.random.Generator) -> float:
+    return float(rng.uniform(0.0, 0.5 * np.pi))
 
 
-def _residual_angle(number: int, rng: np.random.Generator) -> Callable[[], float]:
-    return lambda: 0.5 * np.pi
+def _residual_angle(number: int, rng: np.random.Generator) -> float:
+    return 0.5 * np.pi
 
 
-def _auto_angle(number: int, rng: np.random.Generator) -> Callable[[], float]:
+def _auto_angle(number: int, rng: np.random.Generator) -> float:
     return _residual_angle(number, rng) if number == 0 else _random_angle(number, rng)
 
 
 #: Angle between features (0) and residuals (pi / 2) of the directions that rows are cut along.
-STARTS: dict[str, Callable[[int, np.random.Generator], Callable[[], float]]] = {
+STARTS: dict[str, Callable[[int, np.random.Generator], float]] = {
     "auto": _auto_angle,
     "hyperplane": _random_angle,
     "residual": _residual_angle,
@@ -190,17 +189,20 @@ def _pooled_scores(problem: Problem, pooled: Parameters) -> np.ndarray:
     return np.concatenate(parts, axis=1)
 
 
-def _random_projection(
-    values: np.ndarray, weight: np.ndarray, rng: np.random.Generator
-) -> np.ndarray:
-    """Project rows on a random direction and scale them to unit weighted variance."""
-    coef = rng.standard_normal((1, len(values)))
-    if values.shape[1] == 0 or len(values) == 0:
-        return np.zeros(values.shape[1])
-    projected = row_stable_product(coef, np.ascontiguousarray(values))[0]
-    projected -= np.average(projected, weights=weight)
-    spread = np.sqrt(np.average(projected**2, weights=weight))
-    return projected / spread if spread > 0.0 else projected
+def _project_features(blocks: Sequence[Block], rng: np.random.Generator) -> np.ndarray:
+    """Project all rows on a random direction in the space of features, block by block."""
+    coef = rng.standard_normal((1, len(blocks[0].features)))
+    coef[0, 0] = 0.0  # the intercept is the same for all
+    return np.concatenate([row_stable_product(coef, block.features)[0] for block in blocks])
+
+
+def _scaled(projected: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Centre and scale to unit weighted variance."""
+    if len(projected) == 0:
+        return projected
+    centred = projected - np.average(projected, weights=weight)
+    spread = np.sqrt(np.average(centred**2, weights=weight))
+    return centred / spread if spread > 0.0 else centred
 
 
 def _split(

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import ClassifierMixin, clone
+from sklearn.metrics import accuracy_score
 from sklearn.utils import assert_all_finite, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 
@@ -66,33 +67,52 @@ class _Classifier(ClassifierMixin, MixtureOfExperts):
             return [_expert_for_classes(entry, n_classes) for entry in self.expert]
         return _expert_for_classes(self.expert, n_classes)
 
-    def predict_proba(self, X: Any) -> np.ndarray:
+    def predict_proba(self, X: Any, *, offset: Any = None) -> np.ndarray:
         """Return class probabilities: experts' probabilities weighted by the gate.
 
         Parameters
         ----------
         X : array-like of shape (n, n_features)
+        offset : array-like of shape (n,), default=None
+            Added to the linear predictor of every expert; for experts that have one.
 
         Returns
         -------
         ndarray of shape (n, n_classes)
             In the order of ``classes_``; rows sum to one.
         """
-        return np.concatenate([block.mixture_mean().T for block in self._predictions(X)])
+        found = self._predictions(X, offset)
+        return np.concatenate([block.mixture_mean().T for block in found])
 
-    def predict(self, X: Any) -> np.ndarray:
+    def predict(self, X: Any, *, offset: Any = None) -> np.ndarray:
         """Return the most probable class of each row.
 
         Parameters
         ----------
         X : array-like of shape (n, n_features)
+        offset : array-like of shape (n,), default=None
+            As for `predict_proba`.
 
         Returns
         -------
         ndarray of shape (n,)
         """
-        best = self.predict_proba(X).argmax(axis=1)
+        best = self.predict_proba(X, offset=offset).argmax(axis=1)
         return self.classes_[best]
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None, *, offset: Any = None) -> float:
+        """Return the share of rows whose class is predicted.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, n_features)
+        y : array-like of shape (n,)
+        sample_weight : array-like of shape (n,), default=None
+        offset : array-like of shape (n,), default=None
+            As for `predict_proba`.
+        """
+        predicted = self.predict(X, offset=offset)
+        return float(accuracy_score(y, predicted, sample_weight=sample_weight))
 
 
 @shared_docs
