@@ -116,6 +116,11 @@ class GatingTree:
         return len(self.leaves)
 
     @cached_property
+    def leaf_rows(self) -> slice | np.ndarray:
+        """Where the leaves stand among the nodes; a slice, which copies nothing, if it can be."""
+        return as_slice(self.leaves)
+
+    @cached_property
     def inner_nodes(self) -> np.ndarray:
         """Nodes with children, from the root down."""
         return np.flatnonzero(self.n_children > 0)
@@ -174,6 +179,14 @@ class GatingTree:
         if self.n_children[node] == 0:
             return 1
         return [self.to_nested(child) for child in self.children(node)]
+
+
+def as_slice(indices: np.ndarray) -> slice | np.ndarray:
+    """Return a slice for consecutive indices, which needs no copy, else the indices."""
+    first = int(indices[0])
+    if np.array_equal(indices, np.arange(first, first + len(indices))):
+        return slice(first, first + len(indices))
+    return indices
 
 
 def _is_count(value: Any) -> bool:

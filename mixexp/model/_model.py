@@ -17,7 +17,7 @@ import numpy as np
 from mixexp.contrast import contrast
 from mixexp.data import Block
 from mixexp.experts import Expert
-from mixexp.tree import GatingTree
+from mixexp.tree import GatingTree, as_slice
 
 
 class Penalty(NamedTuple):
@@ -63,6 +63,11 @@ class ExpertGroup(NamedTuple):
     scale: float = 1.0
     log_anchor: float = 0.0
     stand_in: np.ndarray | None = None
+
+    @property
+    def rows(self) -> slice | np.ndarray:
+        """Where these leaves stand among all, as a slice if they are consecutive."""
+        return as_slice(self.leaves)
 
     def target(self, y: np.ndarray, trials: np.ndarray | None) -> np.ndarray:
         """Return y as the family sees it, shape (rows,), or (2, rows) with its trials."""

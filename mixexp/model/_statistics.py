@@ -127,7 +127,7 @@ def leaf_log_density(model: Model, eta: Sequence[np.ndarray], block: Block) -> n
     for group, group_eta, y, base in zip(
         model.groups, heads, block.targets, block.bases, strict=True
     ):
-        out[group.leaves] = group.family.log_kernel(y, group_eta) + base
+        out[group.rows] = group.family.log_kernel(y, group_eta) + base
     return out
 
 
@@ -157,7 +157,7 @@ def posterior(tree: GatingTree, logits: np.ndarray, log_density: np.ndarray) -> 
     path, top = np.empty((tree.n_nodes, n_rows)), np.empty(n_rows)
     kernels.join_paths(shifted, log_total, tree.parent, tree.leaves, path, top, log_density)
     node_resp = np.empty((tree.n_nodes, n_rows))
-    node_resp[tree.leaves] = np.exp(log_density, out=log_density)
+    node_resp[tree.leaf_rows] = np.exp(log_density, out=log_density)
     total = np.empty(n_rows)
     kernels.share_nodes(tree.parent, tree.n_children, tree.leaves, path, total, node_resp)
     with np.errstate(divide="ignore"):
@@ -199,7 +199,7 @@ def em_statistics(
     node_resp = found.node_resp if resp is None else model.tree.covers.astype(float) @ resp
     node_weight = node_resp * block.weight
     residual, pair_weight = _gate_weights(model.tree, found.gate, node_weight)
-    leaf_weight = node_weight[model.tree.leaves]
+    leaf_weight = node_weight[model.tree.leaf_rows]
     derivatives = [
         group.family.derivatives(y, heads)
         for group, heads, y in zip(
@@ -209,7 +209,7 @@ def em_statistics(
     designs = [model.design(block, design) for design in range(len(model.designs))]
     requests: list[GramRequest] = [(model.gate_design, model.gate_design, pair_weight)]
     for group, found_derivatives in zip(model.groups, derivatives, strict=True):
-        weight = leaf_weight[group.leaves]
+        weight = leaf_weight[group.rows]
         for (a, b), curvature in found_derivatives.curvature.items():
             requests.append((group.designs[a], group.designs[b], weight * curvature))
     grams = iter(weighted_grams(designs, requests))
@@ -219,7 +219,7 @@ def em_statistics(
         gate_gradient=residual @ designs[model.gate_design].T,
         gate_pairs=next(grams),
         groups=tuple(
-            _group_statistics(leaf_weight[group.leaves], d, group.designs, designs, grams)
+            _group_statistics(leaf_weight[group.rows], d, group.designs, designs, grams)
             for group, d in zip(model.groups, derivatives, strict=True)
         ),
     )
