@@ -299,6 +299,24 @@ def test_exposure_is_a_log_offset_and_scales_the_mean(rng):
     )
 
 
+def test_many_classes_step_on_a_bound_of_the_curvature(rng):
+    X = rng.standard_normal((300, 2))
+    logits = 2.0 * X @ rng.standard_normal((2, 14))
+    y = (logits + rng.gumbel(size=logits.shape)).argmax(axis=1)
+    model = MoEClassifier(2, n_init=1, random_state=0).fit(X, y)
+    assert model.converged_
+    assert np.diff(model.history_).min() >= -1e-9 * (1.0 + abs(model.history_[-1]))
+
+    family, codes = model.experts_[0], np.searchsorted(model.classes_, y).astype(float)
+    heads = tuple(rng.standard_normal((len(model.classes_) - 1, 1, 300)))
+    exact = family.observed_curvature(codes, heads)
+    bound = family.derivatives(codes, heads).curvature
+    slack = np.zeros((len(heads), len(heads), 300))
+    for (a, b), value in exact.items():
+        slack[a, b] = slack[b, a] = np.broadcast_to(bound.get((a, b), 0.0), (1, 300)) - value
+    assert np.linalg.eigvalsh(np.moveaxis(slack, -1, 0)).min() >= -1e-12
+
+
 def test_offset_shifts_the_log_odds_of_a_classifier(rng):
     X = rng.standard_normal((400, 2))
     offset = rng.standard_normal(400)

@@ -116,12 +116,13 @@ def _expert_step(
     is_closed_form = group.family.has_mean_deviance_dispersion
     out, deficient = [coef.copy() for coef in coefs], False
     gains = np.zeros(len(group.leaves))
-    for row in range(len(group.leaves)):
-        step, gain, is_deficient = _location_step(model, current, g, location, row)
-        for h, increment in zip(location, step, strict=True):
-            out[h][row] += increment if is_closed_form else length * increment
-        gains[row] = gain
-        deficient = deficient or is_deficient
+    for coupled in _coupled_heads(location, current.stats.groups[g].curvature):
+        for row in range(len(group.leaves)):
+            step, gain, is_deficient = _location_step(model, current, g, coupled, row)
+            for h, increment in zip(coupled, step, strict=True):
+                out[h][row] += increment if is_closed_form else length * increment
+            gains[row] += gain
+            deficient = deficient or is_deficient
     lower, upper = model.flat_bounds
     for h, head in enumerate(heads):
         slot = model.slot_of[g, h]
@@ -137,14 +138,21 @@ def _expert_step(
     return tuple(out), deficient
 
 
+def _coupled_heads(
+    location: list[int], curvature: dict[tuple[int, int], np.ndarray]
+) -> list[list[int]]:
+    """Return the location heads that are to be solved for together: all, or each alone."""
+    if any(a != b for a, b in curvature):
+        return [location]
+    return [[h] for h in location]
+
+
 def _location_step(
     model: Model, current: Evaluation, g: int, location: list[int], row: int
 ) -> tuple[list[np.ndarray], float, bool]:
     """Return one expert's increments, and by how much they lower its scaled deviance."""
     stats = current.stats.groups[g]
     slots = [model.slot_of[g, h] for h in location]
-    if not slots:
-        return [], 0.0, False
     indices = [model.flat_index(slot, row) for slot in slots]
     at = indices[0] if len(indices) == 1 else np.r_[tuple(indices)]
     p = model.slot_shapes[slots[0]][1]

@@ -10,7 +10,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from mixexp.contrast import contrast
-from mixexp.experts._base import LARGEST_LOG_ODDS, Derivatives, Expert, Head, Heads
+from mixexp.experts._base import LARGEST_LOG_ODDS, Curvature, Derivatives, Expert, Head, Heads
+
+# The curvature couples all classes, at a cost that grows with their number to the fourth. Beyond
+# this many, EM steps use its bound, half the identity in contrast coordinates (Bohning 1992,
+# theorem 1): more iterations, each of a cost that is linear in the classes.
+_MOST_COUPLED_CLASSES = 12
 
 
 class Multinomial(Expert):
@@ -62,21 +67,28 @@ class Multinomial(Expert):
         return chosen - top - np.log(_sum_over_classes(np.exp(logits - top)))
 
     def derivatives(self, y: np.ndarray, heads: Heads) -> Derivatives:
-        basis, mean, at_class = contrast(self.n_classes), self.mean(heads), y.astype(np.int64)
+        if self.n_classes > _MOST_COUPLED_CLASSES:
+            half = np.full((1, 1), 0.5)
+            bound = {(a, a): half for a in range(len(heads))}
+            return Derivatives(self._scores(y, heads), bound)
+        return Derivatives(self._scores(y, heads), self.observed_curvature(y, heads))
+
+    def _scores(self, y: np.ndarray, heads: Heads) -> Heads:
         # Sums of small terms, where 1 - p would cancel for an expert that is sure of a class.
-        score = tuple(
-            sum((basis[at_class, a] - basis[c, a]) * mean[c] for c in range(self.n_classes))
-            for a in range(len(heads))
-        )
+        basis, mean, at_class = contrast(self.n_classes), self.mean(heads), y.astype(np.int64)
+        apart = basis[at_class][None] - basis[:, None]  # (n_classes, rows, n_heads)
+        return tuple(np.einsum("cr,c...r->...r", apart[..., a], mean) for a in range(len(heads)))
+
+    def observed_curvature(self, y: np.ndarray, heads: Heads) -> Curvature:
+        basis, mean = contrast(self.n_classes), self.mean(heads)
         first, second = np.triu_indices(self.n_classes, 1)
         apart = basis[first] - basis[second]
-        products = np.stack([mean[c] * mean[d] for c, d in zip(first, second, strict=True)])
-        curvature = {
+        products = mean[first] * mean[second]
+        return {
             (a, b): np.tensordot(apart[:, a] * apart[:, b], products, axes=1)
             for a in range(len(heads))
             for b in range(a, len(heads))
         }
-        return Derivatives(score, curvature)
 
     def mean(self, heads: Heads) -> np.ndarray:
         logits = self.class_logits(heads)
