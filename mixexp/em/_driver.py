@@ -67,6 +67,7 @@ class Run:
         self._problem = problem
         self._tol = tol
         self._finish = NewtonFinish(problem) if use_newton else None
+        self._is_polished = False
         evaluation = problem.evaluate(start)
         self.outcome = Outcome(evaluation, [evaluation.objective], False, "", False)
 
@@ -86,15 +87,27 @@ class Run:
 
     def _try_newton(self) -> Outcome | None:
         """Return the outcome of a Newton step, or None if it is EM's turn."""
-        problem, now = self._problem, self.outcome
+        now = self.outcome
         if self._finish is None or not self._finish.is_due(now.history):
             return None
-        newton = self._finish.advance(now.evaluation, rounding_noise(problem, now.objective))
+        return self._take_newton_step(self._finish)
+
+    def _take_newton_step(self, finish: NewtonFinish) -> Outcome | None:
+        """Return the outcome of a Newton step, or None if there is none to be had.
+
+        Newton's method has converged once what it promises is rounding, or negligible twice in
+        a row: the second step doubles the digits of the coefficients, which lag behind.
+        """
+        problem, now = self._problem, self.outcome
+        noise = rounding_noise(problem, now.objective)
+        newton = finish.advance(now.evaluation, noise)
         if newton is None:
-            self._finish.postpone(now.history)
+            finish.postpone(now.history)
             return None
         after = newton.evaluation
-        is_converged = newton.promised_gain <= self._allowed_gain(after)
+        is_negligible = newton.promised_gain <= self._allowed_gain(after)
+        is_converged = is_negligible and (self._is_polished or newton.promised_gain <= noise)
+        self._is_polished = is_negligible
         reason = f"Newton's method had {newton.promised_gain:.1e} left to gain"
         return Outcome(
             after,
@@ -111,6 +124,10 @@ class Run:
         remaining, allowed = remaining_gain(now.history), self._allowed_gain(now.evaluation)
         noise = rounding_noise(problem, now.objective)
         if remaining <= allowed and slope_gain <= max(allowed, noise):
+            if self._finish is not None and self._finish.is_affordable:
+                polished = self._take_newton_step(self._finish)
+                if polished is not None:
+                    return polished
             reason = f"EM had {remaining:.1e} left to gain"
             return now._replace(is_converged=True, reason=reason, is_deficient=step.is_deficient)
         after = _rising_evaluation(problem, now.evaluation, step)

@@ -54,7 +54,7 @@ class NewtonFinish:
     def __init__(self, problem: Problem) -> None:
         n_heads = sum(rows for rows, _ in problem.model.slot_shapes)
         self._problem = problem
-        self._is_affordable = (
+        self.is_affordable = (
             problem.model.n_parameters <= _MOST_PARAMETERS and n_heads <= _MOST_HEADS
         )
         self._next_try = _FIRST_ITERATION
@@ -63,7 +63,7 @@ class NewtonFinish:
     def is_due(self, history: list[float]) -> bool:
         """Whether EM's gains say that the basin is reached."""
         n_iter = len(history) - 1
-        if not self._is_affordable or n_iter < self._next_try:
+        if not self.is_affordable or n_iter < self._next_try:
             return False
         return history[-1] - history[-2] <= _BASIN_GAIN * (1.0 + abs(history[-1]))
 
