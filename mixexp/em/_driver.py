@@ -95,8 +95,9 @@ class Run:
     def _take_newton_step(self, finish: NewtonFinish) -> Outcome | None:
         """Return the outcome of a Newton step, or None if there is none to be had.
 
-        Newton's method has converged once what it promises is rounding, or negligible twice in
-        a row: the second step doubles the digits of the coefficients, which lag behind.
+        It has converged once what the step promises is rounding, or once Newton's method
+        promises something negligible twice in a row: the second step doubles the digits of the
+        coefficients, which lag behind.
         """
         problem, now = self._problem, self.outcome
         noise = rounding_noise(problem, now.objective)
@@ -105,8 +106,8 @@ class Run:
             finish.postpone(now.history)
             return None
         after = newton.evaluation
-        is_negligible = newton.promised_gain <= self._allowed_gain(after)
-        is_converged = is_negligible and (self._is_polished or newton.promised_gain <= noise)
+        is_negligible = newton.is_definite and newton.promised_gain <= self._allowed_gain(after)
+        is_converged = newton.promised_gain <= noise or (is_negligible and self._is_polished)
         self._is_polished = is_negligible
         reason = f"Newton's method had {newton.promised_gain:.1e} left to gain"
         return Outcome(

@@ -13,7 +13,6 @@ from scipy.linalg import LinAlgError, eigh
 from mixexp.em._curvature import em_information
 from mixexp.em._problem import Evaluation, Problem
 from mixexp.em._solve import solve_definite
-from mixexp.model import Model
 
 # EM is in the basin when a whole iteration gains less than this share of the objective.
 _BASIN_GAIN = 1e-4
@@ -26,6 +25,8 @@ _MOST_PARAMETERS = 400
 _MOST_HEADS = 64
 # EM's steps are lengthened at most so many times, by the inverse, along a ridge.
 _SMALLEST_RATE = 0.02
+# Curvature, and gain, per unit of weight that counts as none.
+_FLAT = 1e-9
 
 
 class NewtonStep(NamedTuple):
@@ -35,12 +36,14 @@ class NewtonStep(NamedTuple):
     ----------
     evaluation : Evaluation
     promised_gain : float
-        What the quadratic model said was left to gain before the step; infinite where that
-        model has no top.
+        What the quadratic model said that the step would gain.
+    is_definite : bool
+        Whether that model has a top, which the step then aimed at.
     """
 
     evaluation: Evaluation
     promised_gain: float
+    is_definite: bool
 
 
 class NewtonFinish:
@@ -75,14 +78,16 @@ class NewtonFinish:
     def advance(self, current: Evaluation, noise: float) -> NewtonStep | None:
         """Return an accepted step, or None where the basin's bottom is not in sight."""
         problem, model = self._problem, self._problem.model
-        basis = _movable_basis(model, current)
+        metric = em_information(model, current)
+        metric[np.diag_indices(model.n_flat)] += current.penalty.curvature
+        basis = _movable_basis(problem, current, metric)
         observed = problem.information(current.params)
         observed[np.diag_indices(model.n_flat)] += current.penalty.curvature
         gradient, information = basis.T @ current.gradient, basis.T @ observed @ basis
         direction = solve_definite(information, gradient)
-        is_newton = direction is not None
+        is_definite = direction is not None
         if direction is None:
-            direction = _ridge_direction(model, current, basis, information, gradient)
+            direction = _ridge_direction(basis.T @ metric @ basis, information, gradient)
         if direction is None:
             return None
         promised = 0.5 * float(gradient @ direction)
@@ -92,17 +97,13 @@ class NewtonFinish:
             candidate = problem.evaluate(model.unflatten(moved))
             gain = candidate.objective - current.objective
             if gain >= _LEAST_SHARE * length * promised - noise:
-                return NewtonStep(candidate, promised if is_newton else np.inf)
+                return NewtonStep(candidate, promised, is_definite)
             length *= 0.5
         return None
 
 
 def _ridge_direction(
-    model: Model,
-    current: Evaluation,
-    basis: np.ndarray,
-    information: np.ndarray,
-    gradient: np.ndarray,
+    metric: np.ndarray, information: np.ndarray, gradient: np.ndarray
 ) -> np.ndarray | None:
     """Return a step along a ridge that EM creeps up, where the information is indefinite.
 
@@ -111,24 +112,29 @@ def _ridge_direction(
     the eigenvalue's magnitude, up to a limit: Newton's method where the surface bends down,
     and uphill also where it bends up.
     """
-    metric = em_information(model, current)
-    metric[np.diag_indices(model.n_flat)] += current.penalty.curvature
     try:
-        rates, vectors = eigh(information, basis.T @ metric @ basis)
+        rates, vectors = eigh(information, metric)
     except LinAlgError:  # EM's curvature is singular: some coefficients are not determined
         return None
     return vectors @ ((vectors.T @ gradient) / np.maximum(np.abs(rates), _SMALLEST_RATE))
 
 
-def _movable_basis(model: Model, current: Evaluation) -> np.ndarray:
-    """Return the free parameters' basis without those that a bound holds back.
+def _movable_basis(problem: Problem, current: Evaluation, metric: np.ndarray) -> np.ndarray:
+    """Return a basis of the directions along which there is an optimum to be found.
 
-    An expert that gives all its rows one class, or one variance at its floor, has no optimum
-    inside of the bounds; the other coefficients have, and are found with these held.
+    A variance at its floor is held by its bound. An expert that gives its rows one class runs
+    to infinity along a line, for gains as small as the curvature there, which is lost in the
+    rounding of the rest: with such lines left out the other directions have an optimum.
     """
+    model = problem.model
     lower, upper = model.flat_bounds
     flat = model.flatten(current.params)
     is_held = ((flat <= lower) & (current.gradient <= 0.0)) | (
         (flat >= upper) & (current.gradient >= 0.0)
     )
-    return model.free_basis[:, ~np.any(model.free_basis[is_held] != 0.0, axis=0)]
+    basis = model.free_basis[:, ~np.any(model.free_basis[is_held] != 0.0, axis=0)]
+    curvatures, vectors = eigh(basis.T @ metric @ basis)
+    basis = basis @ vectors
+    nothing = _FLAT * problem.total_weight
+    gains = 0.5 * (basis.T @ current.gradient) ** 2 / np.maximum(curvatures, _FLAT * nothing)
+    return basis[:, (curvatures > nothing) | (gains > nothing)]
