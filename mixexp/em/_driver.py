@@ -31,7 +31,7 @@ class Outcome(NamedTuple):
     reason : str
         Which, or why not, in words; empty while there is more to do.
     is_deficient : bool
-        Whether the last step left some coefficients undetermined.
+        Whether the last EM step left some coefficients undetermined.
     """
 
     evaluation: Evaluation
@@ -115,7 +115,7 @@ class Run:
             [*now.history, after.objective],
             is_converged,
             reason if is_converged else "",
-            False,
+            now.is_deficient,
         )
 
     def _take_em_step(self) -> Outcome:
@@ -128,7 +128,7 @@ class Run:
             if self._finish is not None and self._finish.is_affordable:
                 polished = self._take_newton_step(self._finish)
                 if polished is not None:
-                    return polished
+                    return polished._replace(is_deficient=step.is_deficient)
             reason = f"EM had {remaining:.1e} left to gain"
             return now._replace(is_converged=True, reason=reason, is_deficient=step.is_deficient)
         after = _rising_evaluation(problem, now.evaluation, step)
