@@ -18,7 +18,8 @@ from functools import partial
 import numpy as np
 
 from mixexp.data import PerRow, single_threaded_blas
-from mixexp.em import Problem, start_params
+from mixexp.em import Problem, draw_starts
+from mixexp.em._driver import stack_parameters
 from mixexp.em._steps import em_step
 from mixexp.estimators._build import Columns, build_problem
 from mixexp.experts import Gaussian
@@ -53,7 +54,7 @@ def make_problem(X: np.ndarray, y: np.ndarray, n_experts: int) -> tuple[Problem,
         penalty=Penalty(1.0, 1.0, 1.0),
         n_threads=1,
     )
-    return problem, start_params(problem, pooled, "hyperplane", 0, np.random.default_rng(1))
+    return problem, stack_parameters(problem, draw_starts(problem, pooled, "hyperplane", [1]))
 
 
 def floor_iteration(blocks: list[np.ndarray], n_experts: int) -> Callable[[], None]:

@@ -6,10 +6,10 @@ from mixexp.em._problem import Evaluation, Problem
 from mixexp.em._search import Restart, Search, search
 from mixexp.em._starts import (
     STARTS,
+    draw_starts,
     params_from_responsibilities,
     pooled_params,
     soften,
-    start_params,
 )
 
 __all__ = [
@@ -20,11 +20,11 @@ __all__ = [
     "Restart",
     "Search",
     "canonical_order",
+    "draw_starts",
     "params_from_responsibilities",
     "pooled_params",
     "reorder",
     "run_em",
     "search",
     "soften",
-    "start_params",
 ]

@@ -1,20 +1,33 @@
-"""The iteration: propose, measure, accept or shorten, until nothing is left to gain."""
+"""The iteration: propose, measure, accept or shorten, until nothing is left to gain.
 
-from typing import NamedTuple
+Starts run together: one pass measures the proposals of all, and one call solves their
+systems. What one start comes to does not depend on which others run beside it, but for
+rounding.
+"""
+
+from collections.abc import Sequence
+from itertools import groupby
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
 from mixexp.em._convergence import allowed_gain, remaining_gain
 from mixexp.em._newton import NewtonFinish
-from mixexp.em._problem import Evaluation, Problem
+from mixexp.em._problem import Evaluation, Problem, map_evaluations
 from mixexp.em._steps import Step, em_step
 from mixexp.model import Parameters
+
+Item = TypeVar("Item")
 
 # Sums of n log densities are good to some 1e-13 of their magnitude.
 _ROUNDING = 1e-13
 # (halvings, bound?) of successive proposals after one that lowered the objective. Newton's
 # direction rises, so halving helps; the bound cannot fall, should the halves be too few.
-_PROPOSALS = ((0, False), (1, False), (2, False), (2, True), (4, True), (7, True), (12, True))
+_FIRST_PROPOSAL = (0, False)
+_SHORTER_PROPOSALS = ((1, False), (2, False), (2, True), (4, True), (7, True), (12, True))
+# Responsibilities of a block that are computed together, starts times leaves times rows: more
+# would leave the second-level cache.
+_MOST_TOGETHER = 1 << 17
 
 
 class Outcome(NamedTuple):
@@ -23,7 +36,7 @@ class Outcome(NamedTuple):
     Parameters
     ----------
     evaluation : Evaluation
-        Of the present parameters.
+        Of the present parameters, without a leading axis.
     history : list of float
         Penalised log-likelihood, the start first; never falls.
     is_converged : bool
@@ -46,16 +59,36 @@ class Outcome(NamedTuple):
 
     @property
     def objective(self) -> float:
-        return self.evaluation.objective
+        return self.history[-1]
+
+
+class Standing(NamedTuple):
+    """The present parameters of a start, among those that were measured in the same pass.
+
+    Parameters
+    ----------
+    batch : Evaluation
+        With a leading axis of starts.
+    row : int
+        Number of this start on that axis.
+    """
+
+    batch: Evaluation
+    row: int
+
+    def alone(self) -> Evaluation:
+        """Return the start's own evaluation, without the leading axis."""
+        return self.batch.take(self.row)
 
 
 class Run:
-    """An iteration that can be carried on a stretch at a time.
+    """The iteration of one start, carried on by `advance`, alone or beside others.
 
     Parameters
     ----------
     problem : Problem
-    start : Parameters
+    standing : Standing
+        Of the start.
     tol : float
         Stop when the gain still to be had is below ``tol * (1 + |objective|)``, judged both
         by the iteration's progress and by the gradient.
@@ -63,95 +96,150 @@ class Run:
         Whether to finish by Newton's method.
     """
 
-    def __init__(self, problem: Problem, start: Parameters, *, tol: float, use_newton: bool):
+    def __init__(self, problem: Problem, standing: Standing, *, tol: float, use_newton: bool):
         self._problem = problem
         self._tol = tol
-        self._finish = NewtonFinish(problem) if use_newton else None
+        finish = NewtonFinish(problem) if use_newton else None
+        self._finish = finish if finish is not None and finish.is_affordable else None
         self._is_polished = False
-        evaluation = problem.evaluate(start)
-        self.outcome = Outcome(evaluation, [evaluation.objective], False, "", False)
+        self._is_converged = False
+        self._is_deficient = False
+        self._reason = ""
+        self.history = [float(standing.batch.objective[standing.row])]
+        self.standing = standing
+
+    @property
+    def n_iter(self) -> int:
+        return len(self.history) - 1
+
+    @property
+    def objective(self) -> float:
+        return self.history[-1]
 
     @property
     def is_over(self) -> bool:
         """Whether it has converged or can go no further."""
-        return bool(self.outcome.reason)
+        return bool(self._reason)
 
-    def advance(self, max_iter: int) -> Outcome:
-        """Iterate until it is over, or until ``max_iter`` iterations have been done in all."""
-        while not self.is_over and self.outcome.n_iter < max_iter:
-            self.outcome = self._try_newton() or self._take_em_step()
-        return self.outcome
+    @property
+    def least_objective(self) -> float:
+        """What the next iteration has to reach: as much as now, but for rounding."""
+        if np.isneginf(self.objective):
+            return -np.inf
+        return self.objective - rounding_noise(self._problem, self.objective)
 
-    def _allowed_gain(self, evaluation: Evaluation) -> float:
-        return allowed_gain(self._tol, evaluation.objective, self._problem.total_weight)
+    def outcome(self, reason: str) -> Outcome:
+        """Return where it stands; the reason is used if it has none of its own."""
+        return Outcome(
+            self.standing.alone(),
+            self.history,
+            self._is_converged,
+            self._reason or reason,
+            self._is_deficient,
+        )
 
-    def _try_newton(self) -> Outcome | None:
-        """Return the outcome of a Newton step, or None if it is EM's turn."""
-        now = self.outcome
-        if self._finish is None or not self._finish.is_due(now.history):
-            return None
-        return self._take_newton_step(self._finish)
+    def move(self, standing: Standing) -> None:
+        """Go on from new parameters."""
+        self.standing = standing
+        self.history.append(float(standing.batch.objective[standing.row]))
 
-    def _take_newton_step(self, finish: NewtonFinish) -> Outcome | None:
-        """Return the outcome of a Newton step, or None if there is none to be had.
+    def end(self, reason: str, *, is_converged: bool) -> None:
+        """Stop here, for good."""
+        self._reason, self._is_converged = reason, is_converged
+
+    def take_due_newton_step(self) -> bool:
+        """Take a Newton step if EM's gains say that it is time, and tell whether it was."""
+        return (
+            self._finish is not None
+            and self._finish.is_due(self.history)
+            and self._take_newton_step(self._finish)
+        )
+
+    def _take_newton_step(self, finish: NewtonFinish) -> bool:
+        """Take a Newton step, or tell that there is none to be had.
 
         It has converged once what the step promises is rounding, or once Newton's method
         promises something negligible twice in a row: the second step doubles the digits of the
         coefficients, which lag behind.
         """
-        problem, now = self._problem, self.outcome
-        noise = rounding_noise(problem, now.objective)
-        newton = finish.advance(now.evaluation, noise)
+        noise = rounding_noise(self._problem, self.objective)
+        newton = finish.advance(self.standing.alone(), noise)
         if newton is None:
-            finish.postpone(now.history)
-            return None
-        after = newton.evaluation
-        is_negligible = newton.is_definite and newton.promised_gain <= self._allowed_gain(after)
-        is_converged = newton.promised_gain <= noise or (is_negligible and self._is_polished)
+            finish.postpone(self.history)
+            return False
+        self.move(Standing(newton.evaluation, 0))
+        is_negligible = newton.is_definite and newton.promised_gain <= self._allowed_gain()
+        if newton.promised_gain <= noise or (is_negligible and self._is_polished):
+            reason = f"Newton's method had {newton.promised_gain:.1e} left to gain"
+            self.end(reason, is_converged=True)
         self._is_polished = is_negligible
-        reason = f"Newton's method had {newton.promised_gain:.1e} left to gain"
-        return Outcome(
-            after,
-            [*now.history, after.objective],
-            is_converged,
-            reason if is_converged else "",
-            now.is_deficient,
-        )
+        return True
 
-    def _take_em_step(self) -> Outcome:
-        problem, now = self._problem, self.outcome
-        step = em_step(problem, now.evaluation, *_PROPOSALS[0])
-        slope_gain = _slope_gain(problem, now.evaluation, step.params)
-        remaining, allowed = remaining_gain(now.history), self._allowed_gain(now.evaluation)
-        noise = rounding_noise(problem, now.objective)
-        if remaining <= allowed and slope_gain <= max(allowed, noise):
-            if self._finish is not None and self._finish.is_affordable:
-                polished = self._take_newton_step(self._finish)
-                if polished is not None:
-                    return polished._replace(is_deficient=step.is_deficient)
-            reason = f"EM had {remaining:.1e} left to gain"
-            return now._replace(is_converged=True, reason=reason, is_deficient=step.is_deficient)
-        after = _rising_evaluation(problem, now.evaluation, step)
-        if after is None:
-            return now._replace(
-                reason="no EM step raised the penalised log-likelihood",
-                is_deficient=step.is_deficient,
-            )
-        return Outcome(after, [*now.history, after.objective], False, "", step.is_deficient)
+    def note_em_step(self, slope_gain: float, is_deficient: bool) -> bool:
+        """Note what EM's next step is like, and tell whether it is to be taken.
+
+        Parameters
+        ----------
+        slope_gain : float
+            See `_slope_gains`.
+        is_deficient : bool
+            Whether the step left some coefficients undetermined.
+        """
+        self._is_deficient = is_deficient
+        remaining, allowed = remaining_gain(self.history), self._allowed_gain()
+        noise = rounding_noise(self._problem, self.objective)
+        if remaining > allowed or slope_gain > max(allowed, noise):
+            return True
+        if self._finish is None or not self._take_newton_step(self._finish):
+            self.end(f"EM had {remaining:.1e} left to gain", is_converged=True)
+        return False
+
+    def _allowed_gain(self) -> float:
+        return allowed_gain(self._tol, self.objective, self._problem.total_weight)
+
+
+def begin(
+    problem: Problem, starts: Sequence[Parameters], *, tol: float, use_newton: bool
+) -> list[Run]:
+    """Measure all starts, and return one `Run` for each."""
+    runs = []
+    for some in in_batches(problem, starts):
+        batch = problem.evaluate(stack_parameters(problem, some))
+        runs += [
+            Run(problem, Standing(batch, row), tol=tol, use_newton=use_newton)
+            for row in range(len(some))
+        ]
+    return runs
+
+
+def advance(problem: Problem, runs: Sequence[Run], max_iter: int) -> None:
+    """Carry runs on until each is over or has done ``max_iter`` iterations in all."""
+    while active := [run for run in runs if not run.is_over and run.n_iter < max_iter]:
+        waiting = [run for run in active if not run.take_due_newton_step()]
+        for some in in_batches(problem, waiting):
+            _take_em_steps(problem, some)
 
 
 def run_em(
     problem: Problem, start: Parameters, *, max_iter: int, tol: float, use_newton: bool = True
 ) -> Outcome:
-    """Maximise the penalised log-likelihood from a start; see `Run`."""
-    return stopped(Run(problem, start, tol=tol, use_newton=use_newton).advance(max_iter))
+    """Maximise the penalised log-likelihood from one start; see `Run`."""
+    (run,) = begin(problem, [start], tol=tol, use_newton=use_newton)
+    advance(problem, [run], max_iter)
+    return run.outcome(f"stopped after max_iter={max_iter}")
 
 
-def stopped(outcome: Outcome) -> Outcome:
-    """Return the outcome with a reason, if there is none yet."""
-    if outcome.reason:
-        return outcome
-    return outcome._replace(reason=f"stopped after max_iter={outcome.n_iter}")
+def in_batches(problem: Problem, items: Sequence[Item]) -> list[Sequence[Item]]:
+    """Cut a list of starts into such as are worth a common pass."""
+    n_rows = max(len(block.weight) for block in problem.blocks[:1])
+    size = max(1, _MOST_TOGETHER // (problem.model.tree.n_nodes * n_rows))
+    return [items[at : at + size] for at in range(0, len(items), size)]
+
+
+def stack_parameters(problem: Problem, starts: Sequence[Parameters]) -> Parameters:
+    """Return several sets of coefficients as one with a leading axis."""
+    model = problem.model
+    return model.unflatten(np.stack([model.flatten(start) for start in starts]))
 
 
 def rounding_noise(problem: Problem, objective: float) -> float:
@@ -159,24 +247,57 @@ def rounding_noise(problem: Problem, objective: float) -> float:
     return _ROUNDING * (problem.total_weight + abs(objective))
 
 
-def _slope_gain(problem: Problem, current: Evaluation, following: Parameters) -> float:
-    """Return half the squared gradient in the metric of EM's curvature.
+def _take_em_steps(problem: Problem, runs: Sequence[Run]) -> None:
+    """Take one EM step from where each run stands, if it has not converged there."""
+    current = _gather([run.standing for run in runs])
+    step = em_step(problem, current, *_FIRST_PROPOSAL)
+    slope_gains = _slope_gains(problem, current, step.params)
+    going = [
+        i
+        for i, run in enumerate(runs)
+        if run.note_em_step(float(slope_gains[i]), bool(step.is_deficient[i]))
+    ]
+    if not going:
+        return
+    flat = problem.model.flatten(step.params)
+    after = problem.evaluate(problem.model.unflatten(flat[going]))
+    for row, i in enumerate(going):
+        if after.objective[row] >= runs[i].least_objective:
+            runs[i].move(Standing(after, row))
+        else:
+            _take_shorter_step(problem, runs[i])
+
+
+def _take_shorter_step(problem: Problem, run: Run) -> None:
+    """Shorten a step that overshot until the objective does not fall."""
+    current = run.standing.batch.take([run.standing.row])
+    for proposal in _SHORTER_PROPOSALS:
+        step: Step = em_step(problem, current, *proposal)
+        candidate = problem.evaluate(step.params)
+        if candidate.objective[0] >= run.least_objective:
+            run.move(Standing(candidate, 0))
+            return
+    run.end("no EM step raised the penalised log-likelihood", is_converged=False)
+
+
+def _gather(standings: Sequence[Standing]) -> Evaluation:
+    """Return the evaluations of several starts as one, copying as little as may be."""
+    parts = []
+    for _, members in groupby(standings, key=lambda standing: id(standing.batch)):
+        together = list(members)
+        batch, rows = together[0].batch, [standing.row for standing in together]
+        parts.append(batch if rows == list(range(len(batch.objective))) else batch.take(rows))
+    if len(parts) == 1:
+        return parts[0]
+    return map_evaluations(lambda *arrays: np.concatenate(arrays), *parts)
+
+
+def _slope_gains(problem: Problem, current: Evaluation, following: Parameters) -> np.ndarray:
+    """Return half the squared gradient in the metric of EM's curvature, per start.
 
     An EM step is the gradient over that curvature, so this is gradient times step: free of
     units, and what the step would gain on EM's quadratic model.
     """
     flatten = problem.model.flatten
-    return 0.5 * abs(float(current.gradient @ (flatten(following) - flatten(current.params))))
-
-
-def _rising_evaluation(problem: Problem, current: Evaluation, first: Step) -> Evaluation | None:
-    """Measure the proposal; shorten it until the objective does not fall."""
-    least = current.objective - rounding_noise(problem, current.objective)
-    if np.isneginf(current.objective):
-        least = -np.inf
-    for attempt, (n_halvings, use_bound) in enumerate(_PROPOSALS):
-        step = first if attempt == 0 else em_step(problem, current, n_halvings, use_bound)
-        candidate = problem.evaluate(step.params)
-        if candidate.objective >= least:
-            return candidate
-    return None
+    moved = flatten(following) - flatten(current.params)
+    return 0.5 * np.abs(np.einsum("si,si->s", current.gradient, moved))

@@ -35,6 +35,7 @@ class NewtonStep(NamedTuple):
     Parameters
     ----------
     evaluation : Evaluation
+        With a leading axis of one start.
     promised_gain : float
         What the quadratic model said that the step would gain.
     is_definite : bool
@@ -76,7 +77,15 @@ class NewtonFinish:
         self._patience *= 2
 
     def advance(self, current: Evaluation, noise: float) -> NewtonStep | None:
-        """Return an accepted step, or None where the basin's bottom is not in sight."""
+        """Return an accepted step, or None where the basin's bottom is not in sight.
+
+        Parameters
+        ----------
+        current : Evaluation
+            Of one start, without a leading axis.
+        noise : float
+            What rounding alone may change the objective by.
+        """
         problem, model = self._problem, self._problem.model
         metric = em_information(model, current)
         metric[np.diag_indices(model.n_flat)] += current.penalty.curvature
@@ -94,8 +103,8 @@ class NewtonFinish:
         flat, length = model.flatten(current.params), 1.0
         while length >= _SHORTEST_LENGTH:
             moved = np.clip(flat + length * (basis @ direction), *model.flat_bounds)
-            candidate = problem.evaluate(model.unflatten(moved))
-            gain = candidate.objective - current.objective
+            candidate = problem.evaluate(model.unflatten(moved[None]))
+            gain = float(candidate.objective[0] - current.objective)
             if gain >= _LEAST_SHARE * length * promised - noise:
                 return NewtonStep(candidate, promised, is_definite)
             length *= 0.5

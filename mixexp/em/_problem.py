@@ -1,6 +1,6 @@
 """The function that is maximised: penalised log-likelihood of a model on blocks of rows."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, reduce
 from typing import NamedTuple
@@ -17,6 +17,7 @@ from mixexp.model import (
     assemble_information,
     em_statistics,
     flat_gradient,
+    map_statistics,
     observed_statistics,
     penalty_terms,
 )
@@ -30,17 +31,38 @@ class Evaluation(NamedTuple):
     params : Parameters
     stats : Statistics
     penalty : PenaltyTerms
-    objective : float
+    objective : ndarray of shape (...)
         Log-likelihood plus penalty.
-    gradient : ndarray of shape (n_flat,)
+    gradient : ndarray of shape (..., n_flat)
         Of the objective.
     """
 
     params: Parameters
     stats: Statistics
     penalty: PenaltyTerms
-    objective: float
+    objective: np.ndarray
     gradient: np.ndarray
+
+    def take(self, index: int | Sequence[int]) -> "Evaluation":
+        """Return some of the starts, or without their axis the one with a number."""
+        return map_evaluations(lambda array: array[index], self)
+
+
+def map_evaluations(function: Callable[..., np.ndarray], *parts: Evaluation) -> Evaluation:
+    """Apply a function to the arrays that stand in the same place in all parts."""
+    return Evaluation(
+        Parameters(
+            function(*(part.params.gate for part in parts)),
+            tuple(
+                tuple(function(*same) for same in zip(*heads, strict=True))
+                for heads in zip(*(part.params.experts for part in parts), strict=True)
+            ),
+        ),
+        map_statistics(function, *(part.stats for part in parts)),
+        PenaltyTerms(*(function(*same) for same in zip(*(p.penalty for p in parts), strict=True))),
+        function(*(part.objective for part in parts)),
+        function(*(part.gradient for part in parts)),
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +81,15 @@ class Problem:
     n_threads: int = 1
 
     def evaluate(self, params: Parameters, resp: Sequence[np.ndarray] | None = None) -> Evaluation:
-        """Pass once over the data, with responsibilities given or from the parameters."""
+        """Pass once over the data, with responsibilities given or from the parameters.
+
+        Parameters
+        ----------
+        params : Parameters
+            One set of coefficients, or several with a leading axis.
+        resp : sequence of ndarray of shape (n_leaves, ..., rows), optional
+            One per block.
+        """
         given = [None] * len(self.blocks) if resp is None else list(resp)
         work = list(zip(self.blocks, given, strict=True))
         parts = map_blocks(

@@ -1,9 +1,9 @@
 """Several starts, one winner: poor ones are dropped early."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from mixexp.em._driver import Outcome, Run, stopped
+from mixexp.em._driver import Outcome, Run, advance, begin
 from mixexp.em._problem import Problem
 from mixexp.model import Parameters
 
@@ -57,7 +57,7 @@ class Search(NamedTuple):
 
 def search(
     problem: Problem,
-    starts: Iterable[tuple[str, Parameters]],
+    starts: Sequence[tuple[str, Parameters]],
     *,
     max_iter: int,
     tol: float,
@@ -66,14 +66,14 @@ def search(
 ) -> Search:
     """Run EM from every start and keep the highest penalised log-likelihood.
 
-    All starts run for 20, 40, 80, ... iterations, and those that two earlier starts have
+    All starts run together for 20, 40, 80, ... iterations, and those that two earlier starts have
     left behind by then are dropped. Only earlier starts count, so that one more start never
     changes what the others come to: more starts are never worse.
 
     Parameters
     ----------
     problem : Problem
-    starts : iterable of (str, Parameters)
+    starts : sequence of (str, Parameters)
     max_iter : int
         Per start.
     tol, use_newton
@@ -81,30 +81,31 @@ def search(
     report : callable
         Told of each start when it has ended.
     """
-    names, runs = [], []
-    for name, params in starts:
-        names.append(name)
-        runs.append(Run(problem, params, tol=tol, use_newton=use_newton))
-    finalists = _race(runs, max_iter)
-    for i in finalists:
-        runs[i].advance(max_iter)
+    runs = begin(problem, [params for _, params in starts], tol=tol, use_newton=use_newton)
+    finalists = _race(problem, runs, max_iter)
+    advance(problem, [runs[i] for i in finalists], max_iter)
     outcomes = [
-        stopped(run.outcome)
-        if run.is_over or i in finalists
-        else run.outcome._replace(reason="dropped: earlier starts were better by then")
+        run.outcome(
+            f"stopped after max_iter={max_iter}"
+            if i in finalists
+            else "dropped: earlier starts were better by then"
+        )
         for i, run in enumerate(runs)
     ]
-    restarts = [_restart(name, outcome) for name, outcome in zip(names, outcomes, strict=True)]
+    restarts = [
+        _restart(name, outcome) for (name, _), outcome in zip(starts, outcomes, strict=True)
+    ]
     for restart in restarts:
         report(restart)
     return Search(_earliest_best([outcomes[i] for i in finalists]), restarts)
 
 
-def _race(runs: list[Run], max_iter: int) -> list[int]:
+def _race(problem: Problem, runs: list[Run], max_iter: int) -> list[int]:
     """Carry runs on in rounds, and return those that are to be finished."""
     alive, n_iter = list(range(len(runs))), _FIRST_ROUND
     while len(alive) > _N_RIVALS and n_iter < max_iter:
-        objectives = {i: runs[i].advance(n_iter).objective for i in alive}
+        advance(problem, [runs[i] for i in alive], n_iter)
+        objectives = {i: runs[i].objective for i in alive}
         alive = [i for i in alive if _n_earlier_and_better(objectives, i) < _N_RIVALS]
         n_iter *= 2
         if all(runs[i].is_over for i in alive):
@@ -120,7 +121,7 @@ def _n_earlier_and_better(objectives: dict[int, float], i: int) -> int:
 def _restart(name: str, outcome: Outcome) -> Restart:
     return Restart(
         name,
-        outcome.evaluation.stats.log_likelihood,
+        float(outcome.evaluation.stats.log_likelihood),
         outcome.objective,
         outcome.n_iter,
         outcome.is_converged,

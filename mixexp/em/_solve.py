@@ -5,10 +5,16 @@ from typing import NamedTuple
 import numpy as np
 from scipy.linalg import lapack
 
+from mixexp import kernels
+
 # Scaled to a unit diagonal. Below this reciprocal condition a Cholesky solve has fewer than
 # two digits, too few for refinement by increments; eigenvalues then decide what is determined.
 _SMALLEST_RCOND = 1e-14
 _SMALLEST_EIGENVALUE = 1e-13
+# Systems larger than this are solved faster one by one in LAPACK than in the compiled loop,
+# as are those whose factor has a squared pivot below the second number: more carefully.
+_MOST_COLUMNS = 64
+_SMALLEST_PIVOT = 1e-10
 
 
 class Solution(NamedTuple):
@@ -58,6 +64,66 @@ def _solve_by_eigenvalues(scaled: np.ndarray, right: np.ndarray, scale: np.ndarr
     is_kept = values > _SMALLEST_EIGENVALUE * max(values[-1], 0.0)
     kept = vectors[:, is_kept]
     return Solution(kept @ ((kept.T @ right) / values[is_kept]) * scale, not is_kept.all())
+
+
+class Solutions(NamedTuple):
+    """Solutions of several linear systems.
+
+    Parameters
+    ----------
+    x : ndarray of shape (..., p)
+    is_deficient : ndarray of shape (...), bool
+        Whether some direction was not determined, and left at zero.
+    """
+
+    x: np.ndarray
+    is_deficient: np.ndarray
+
+
+def solve_semidefinite_each(matrices: np.ndarray, right: np.ndarray) -> Solutions:
+    """Solve every system as `solve_semidefinite` does, the regular ones all in one call.
+
+    Parameters
+    ----------
+    matrices : ndarray of shape (..., p, p)
+    right : ndarray of shape (..., p)
+    """
+    lead, p = right.shape[:-1], right.shape[-1]
+    # Copies, for the kernel works in place.
+    x = np.array(right, order="C").reshape(-1, p)
+    systems = np.array(matrices, order="C").reshape(len(x), p, p)
+    pivot = np.zeros(len(x))
+    if p <= _MOST_COLUMNS:
+        kernels.solve_definite_each(systems, x, np.empty(p), pivot)
+    deficient = np.zeros(len(x), dtype=bool)
+    for i in np.flatnonzero(pivot < _SMALLEST_PIVOT):
+        at = np.unravel_index(i, lead)
+        x[i], deficient[i] = solve_semidefinite(matrices[at], right[at])
+    return Solutions(x.reshape(right.shape), deficient.reshape(lead))
+
+
+def solve_within_each(
+    matrices: np.ndarray,
+    gradient: np.ndarray,
+    at: np.ndarray,
+    bounds: tuple[np.ndarray, np.ndarray],
+) -> Solutions:
+    """Return uphill steps that do not leave the bounds, one per system; see `solve_within`.
+
+    Parameters
+    ----------
+    matrices : ndarray of shape (..., p, p)
+    gradient, at : ndarray of shape (..., p)
+    bounds : tuple of ndarray of shape (p,)
+    """
+    lower, upper = bounds
+    free = solve_semidefinite_each(matrices, gradient)
+    target = at + free.x
+    is_inside = (lower < at) & (at < upper) & (lower <= target) & (target <= upper)
+    x, deficient = free
+    for i in zip(*np.nonzero(~is_inside.all(axis=-1)), strict=True):
+        x[i], deficient[i] = solve_within(matrices[i], gradient[i], at[i], bounds)
+    return Solutions(x, deficient)
 
 
 def solve_within(

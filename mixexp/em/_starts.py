@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from mixexp.data import Block, cut_rows
-from mixexp.em._driver import run_em
+from mixexp.em._driver import in_batches, run_em, stack_parameters
 from mixexp.em._problem import Problem
 from mixexp.em._steps import em_step
 from mixexp.model import (
@@ -91,15 +91,20 @@ def params_from_responsibilities(
     problem : Problem
     pooled : Parameters
         Where the steps begin.
-    resp : ndarray of shape (n_leaves, n)
+    resp : ndarray of shape (n_leaves, n_starts, n)
+
+    Returns
+    -------
+    Parameters
+        With a leading axis of starts.
 
     Notes
     -----
     Three passes: one is exact for linear experts; gates and other experts are brought close
     enough for EM to go on from.
     """
-    parts = [np.ascontiguousarray(resp[:, rows]) for rows in cut_rows(resp.shape[1])]
-    params = pooled
+    parts = [np.ascontiguousarray(resp[..., rows]) for rows in cut_rows(resp.shape[-1])]
+    params = stack_parameters(problem, [pooled] * resp.shape[1])
     for _ in range(_N_STEPS):
         params = em_step(problem, problem.evaluate(params, parts), 0, False).params
     return params
@@ -110,40 +115,56 @@ def soften(labels: np.ndarray, n_leaves: int) -> np.ndarray:
 
     Parameters
     ----------
-    labels : ndarray of shape (n,), int
+    labels : ndarray of shape (..., n), int
     n_leaves : int
 
     Returns
     -------
-    ndarray of shape (n_leaves, n)
+    ndarray of shape (n_leaves, ..., n)
     """
     rest = (1.0 - OWN_SHARE) / n_leaves
-    return rest + OWN_SHARE * (labels == np.arange(n_leaves)[:, None])
+    return rest + OWN_SHARE * np.equal.outer(np.arange(n_leaves), labels)
 
 
-def start_params(
-    problem: Problem,
-    pooled: Parameters,
-    strategy: str,
-    number: int,
-    rng: np.random.Generator,
-) -> Parameters:
-    """Return the start with a given number of a named strategy.
+def draw_starts(
+    problem: Problem, pooled: Parameters, strategy: str, seeds: Sequence[int]
+) -> list[Parameters]:
+    """Return one start of a named strategy per seed.
 
     Parameters
     ----------
     problem : Problem
     pooled : Parameters
     strategy : {"auto", "hyperplane", "residual"}
-    number : int
-        0 for the first start of a fit.
-    rng : Generator
+    seeds : sequence of int
+        The first start of "auto" is the one along residuals.
     """
-    angle = STARTS[strategy](number, rng)
     weight = np.concatenate([block.weight for block in problem.blocks])
     scores = _pooled_scores(problem, pooled)
+    model = problem.model
+    labels = [
+        _draw_labels(problem, scores, weight, strategy, number, np.random.default_rng(seed))
+        for number, seed in enumerate(seeds)
+    ]
+    starts: list[Parameters] = []
+    for some in in_batches(problem, labels):
+        resp = soften(np.stack(some), model.tree.n_leaves)
+        params = params_from_responsibilities(problem, pooled, resp)
+        starts += [model.unflatten(flat) for flat in model.flatten(params)]
+    return starts
+
+
+def _draw_labels(
+    problem: Problem,
+    scores: np.ndarray,
+    weight: np.ndarray,
+    strategy: str,
+    number: int,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """Assign every row to a leaf, by cuts along random directions."""
+    angle = STARTS[strategy](number, rng)
     labels = np.zeros(len(weight), dtype=np.int64)
-    tree = problem.model.tree
 
     def direction(rows: np.ndarray) -> np.ndarray:
         across = _project_features(problem.blocks, rng)[rows]
@@ -151,8 +172,8 @@ def start_params(
         share = weight[rows]
         return np.cos(angle) * _scaled(across, share) + np.sin(angle) * _scaled(along, share)
 
-    _split(tree, [0], np.arange(len(weight)), weight, direction, labels)
-    return params_from_responsibilities(problem, pooled, soften(labels, tree.n_leaves))
+    _split(problem.model.tree, [0], np.arange(len(weight)), weight, direction, labels)
+    return labels
 
 
 def _random_angle(number: int, rng: np.random.Generator) -> float:

@@ -3,7 +3,7 @@
 Gates take a full Newton step per node, or one on Bohning's bound. Experts solve for the
 increment of their location from the score, which is exact for a linear model and one Fisher
 step for others, and doubles as iterative refinement; dispersions follow in closed form or by
-a safeguarded Newton step.
+a safeguarded Newton step. Several starts step at once: their systems are solved in one call.
 """
 
 from typing import NamedTuple
@@ -12,7 +12,7 @@ import numpy as np
 
 from mixexp.contrast import contrast
 from mixexp.em._problem import Evaluation, Problem
-from mixexp.em._solve import solve_semidefinite, solve_within
+from mixexp.em._solve import solve_semidefinite_each, solve_within_each
 from mixexp.gates import node_information
 from mixexp.model import Model, Parameters, dispersion_pseudo_rows
 
@@ -23,17 +23,18 @@ _MOST_NODE_PARAMETERS = 600
 
 
 class Step(NamedTuple):
-    """A proposal for the next parameters.
+    """Proposals for the next parameters of several starts.
 
     Parameters
     ----------
     params : Parameters
-    is_deficient : bool
+        With one leading axis, as those that the step began at.
+    is_deficient : ndarray of shape (n_starts,), bool
         Whether some coefficients were not determined by data and penalty.
     """
 
     params: Parameters
-    is_deficient: bool
+    is_deficient: np.ndarray
 
 
 def em_step(problem: Problem, current: Evaluation, n_halvings: int, use_bound: bool) -> Step:
@@ -43,86 +44,92 @@ def em_step(problem: Problem, current: Evaluation, n_halvings: int, use_bound: b
     ----------
     problem : Problem
     current : Evaluation
+        Of parameters with one leading axis.
     n_halvings : int
         How often steps that may overshoot are halved; closed-form ones are not.
     use_bound : bool
         Whether gates step on Bohning's bound, which cannot overshoot.
     """
     model, length = problem.model, 0.5**n_halvings
-    gate, gate_deficient = _gate_step(problem, current, length, use_bound)
-    experts, deficient = [], gate_deficient
+    gate, deficient = _gate_step(problem, current, length, use_bound)
+    experts = []
     for g in range(len(model.groups)):
         heads, is_deficient = _expert_step(model, current, g, length)
         experts.append(heads)
-        deficient = deficient or is_deficient
+        deficient = deficient | is_deficient
     return Step(Parameters(gate, tuple(experts)), deficient)
 
 
 def _gate_step(
     problem: Problem, current: Evaluation, length: float, use_bound: bool
-) -> tuple[np.ndarray, bool]:
+) -> tuple[np.ndarray, np.ndarray]:
     model, gate = problem.model, current.params.gate
-    gradient = current.gradient[model.slot_slices[0]].reshape(gate.shape)
-    ridge = current.penalty.curvature[model.slot_slices[0]].reshape(gate.shape)
-    out, deficient, first_pair = gate.copy(), False, 0
+    gradient = current.gradient[:, model.slot_slices[0]].reshape(gate.shape)
+    ridge = model.flat_ridge[: gate.shape[-1]]
+    out, deficient, first_pair = gate.copy(), np.zeros(len(gate), dtype=bool), 0
     for node in model.tree.inner_nodes:
         edges = model.tree.edges(node)
         m = edges.stop - edges.start
         n_pairs = m * (m - 1) // 2
-        pairs = current.stats.gate_pairs[first_pair : first_pair + n_pairs]
+        pairs = current.stats.gate_pairs[:, first_pair : first_pair + n_pairs]
         first_pair += n_pairs
         if m == 1:
             continue
-        if use_bound or (m - 1) * gate.shape[1] > _MOST_NODE_PARAMETERS:
-            step, is_deficient = _bound_step(problem.gate_gram, gradient[edges], ridge[edges])
+        if use_bound or (m - 1) * gate.shape[-1] > _MOST_NODE_PARAMETERS:
+            step, is_deficient = _bound_step(problem.gate_gram, gradient[:, edges], ridge)
         else:
-            step, is_deficient = _newton_step(pairs, gradient[edges], ridge[edges])
+            step, is_deficient = _newton_step(pairs, gradient[:, edges], ridge)
             step *= length
-        out[edges] += step
-        deficient = deficient or is_deficient
+        out[:, edges] += step
+        deficient |= is_deficient
     return out, deficient
 
 
 def _newton_step(
     pairs: np.ndarray, gradient: np.ndarray, ridge: np.ndarray
-) -> tuple[np.ndarray, bool]:
-    m, q = gradient.shape
+) -> tuple[np.ndarray, np.ndarray]:
+    n_starts, m, q = gradient.shape
     basis = contrast(m)
-    information = node_information(pairs, m) + np.diag(np.tile(ridge[0], m - 1))
-    solution = solve_semidefinite(information, (basis.T @ gradient).ravel())
-    return basis @ solution.x.reshape(m - 1, q), solution.is_deficient
+    information = node_information(pairs, m)
+    _add_to_diagonals(information, np.tile(ridge, m - 1))
+    right = (basis.T @ gradient).reshape(n_starts, (m - 1) * q)
+    solutions = solve_semidefinite_each(information, right)
+    return basis @ solutions.x.reshape(n_starts, m - 1, q), solutions.is_deficient
 
 
 def _bound_step(
     gram: np.ndarray, gradient: np.ndarray, ridge: np.ndarray
-) -> tuple[np.ndarray, bool]:
+) -> tuple[np.ndarray, np.ndarray]:
     """Step where the Hessian's bound is largest: Bohning (1992), theorem 1.
 
     ``1/2 (I - 11'/m)`` times the Gram matrix with full row weights bounds the Hessian of a
     multinomial logit, so that one small matrix serves all children and the objective rises.
     """
-    centred = gradient - gradient.mean(axis=0)
-    bound = 0.5 * gram + np.diag(ridge[0])
-    solutions = [solve_semidefinite(bound, slope) for slope in centred]
-    return np.stack([s.x for s in solutions]), any(s.is_deficient for s in solutions)
+    centred = gradient - gradient.mean(axis=1, keepdims=True)
+    bound = np.broadcast_to(0.5 * gram + np.diag(ridge), (*centred.shape, len(ridge)))
+    solutions = solve_semidefinite_each(bound, centred)
+    return solutions.x, np.logical_or.reduce(solutions.is_deficient, axis=-1)
+
+
+def _add_to_diagonals(matrices: np.ndarray, values: np.ndarray) -> None:
+    np.einsum("...ii->...i", matrices)[...] += values
 
 
 def _expert_step(
     model: Model, current: Evaluation, g: int, length: float
-) -> tuple[tuple[np.ndarray, ...], bool]:
+) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
     group, coefs = model.groups[g], current.params.experts[g]
     heads = group.family.heads
     location = [h for h, head in enumerate(heads) if head.kind == "location"]
     is_closed_form = group.family.has_mean_deviance_dispersion
-    out, deficient = [coef.copy() for coef in coefs], False
-    gains = np.zeros(len(group.leaves))
+    out, deficient = [coef.copy() for coef in coefs], np.zeros(len(current.gradient), dtype=bool)
+    gains = np.zeros((len(current.gradient), len(group.leaves)))
     for coupled in _coupled_heads(location, current.stats.groups[g].curvature):
-        for row in range(len(group.leaves)):
-            step, gain, is_deficient = _location_step(model, current, g, coupled, row)
-            for h, increment in zip(coupled, step, strict=True):
-                out[h][row] += increment if is_closed_form else length * increment
-            gains[row] += gain
-            deficient = deficient or is_deficient
+        steps, gain, is_deficient = _location_steps(model, current, g, coupled)
+        for h, increment in zip(coupled, steps, strict=True):
+            out[h] += increment if is_closed_form else length * increment
+        gains += gain
+        deficient |= is_deficient
     lower, upper = model.flat_bounds
     for h, head in enumerate(heads):
         slot = model.slot_of[g, h]
@@ -147,30 +154,48 @@ def _coupled_heads(
     return [[h] for h in location]
 
 
-def _location_step(
-    model: Model, current: Evaluation, g: int, location: list[int], row: int
-) -> tuple[list[np.ndarray], float, bool]:
-    """Return one expert's increments, and by how much they lower its scaled deviance."""
-    stats = current.stats.groups[g]
+def _location_steps(
+    model: Model, current: Evaluation, g: int, location: list[int]
+) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
+    """Return increments per head, by how much they lower scaled deviances, and deficiency."""
     slots = [model.slot_of[g, h] for h in location]
-    indices = [model.flat_index(slot, row) for slot in slots]
-    at = indices[0] if len(indices) == 1 else np.r_[tuple(indices)]
-    p = model.slot_shapes[slots[0]][1]
-    curvature = np.zeros((p * len(slots), p * len(slots)))
+    curvature = _location_curvature(current.stats.groups[g].curvature, location)
+    penalised = curvature.copy()
+    _add_to_diagonals(penalised, _by_expert(model, current.penalty.curvature, slots))
+    gradient = _by_expert(model, current.gradient, slots)
+    flat = np.concatenate([current.params.experts[g][h] for h in location], axis=-1)
+    lower, upper = (_by_expert(model, bound, slots)[0] for bound in model.flat_bounds)
+    steps, deficient = solve_within_each(penalised, gradient, flat, (lower, upper))
+    data_gradient = gradient - _by_expert(model, current.penalty.gradient, slots)
+    bent = (curvature @ steps[..., None])[..., 0]
+    gains = ((2.0 * data_gradient - bent) * steps).sum(axis=-1)
+    return np.split(steps, len(location), axis=-1), gains, np.logical_or.reduce(deficient, axis=-1)
+
+
+def _location_curvature(
+    blocks: dict[tuple[int, int], np.ndarray], location: list[int]
+) -> np.ndarray:
+    """Put the blocks of coupled heads together, shape (..., n_group, p_all, p_all)."""
+    if len(location) == 1:
+        return blocks[location[0], location[0]]
+    p = blocks[location[0], location[0]].shape[-1]
+    lead = blocks[location[0], location[0]].shape[:-2]
+    out = np.zeros((*lead, p * len(location), p * len(location)))
     for a in range(len(location)):
         for b in range(a, len(location)):
-            block = stats.curvature.get((location[a], location[b]))
+            block = blocks.get((location[a], location[b]))
             if block is not None:
-                curvature[a * p : (a + 1) * p, b * p : (b + 1) * p] = block[row]
-                curvature[b * p : (b + 1) * p, a * p : (a + 1) * p] = block[row].T
-    penalised = curvature.copy()
-    np.einsum("ii->i", penalised)[:] += current.penalty.curvature[at]
-    lower, upper = model.flat_bounds
-    flat = np.concatenate([current.params.experts[g][h][row] for h in location])
-    step, is_deficient = solve_within(penalised, current.gradient[at], flat, (lower[at], upper[at]))
-    data_gradient = current.gradient[at] - current.penalty.gradient[at]
-    gain = 2.0 * data_gradient @ step - step @ curvature @ step
-    return list(step.reshape(len(location), p)), float(gain), is_deficient
+                first, second = slice(a * p, (a + 1) * p), slice(b * p, (b + 1) * p)
+                out[..., first, second] = block
+                out[..., second, first] = np.swapaxes(block, -2, -1)
+    return out
+
+
+def _by_expert(model: Model, flat: np.ndarray, slots: list[int]) -> np.ndarray:
+    """Return the part of flat vectors that belongs to some heads, (..., n_group, p_all)."""
+    lead = flat.shape[:-1]
+    parts = [flat[..., model.slot_slices[s]].reshape(*lead, *model.slot_shapes[s]) for s in slots]
+    return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=-1)
 
 
 def _mean_deviance_dispersion(
@@ -183,19 +208,20 @@ def _mean_deviance_dispersion(
     """
     group = model.groups[g]
     slot = model.slot_of[g, h]
-    log_dispersion = current.params.experts[g][h][:, 0]
-    mass = current.stats.node_mass[model.tree.leaves[group.leaves]]
-    score = current.stats.groups[g].gradient[h][:, 0]
+    log_dispersion = current.params.experts[g][h][..., 0]
+    mass = current.stats.node_mass[..., model.tree.leaves[group.leaves]]
+    score = current.stats.groups[g].gradient[h][..., 0]
     deviance = np.maximum(2.0 * score + mass - gains, 0.0)
     pseudo_rows = dispersion_pseudo_rows(model, slot)
     numerator = deviance + pseudo_rows * np.exp(group.log_anchor - log_dispersion)
     denominator = mass + pseudo_rows
     if model.is_shared(slot):
-        numerator, denominator = np.array([numerator.sum()]), np.array([denominator.sum()])
+        numerator = numerator.sum(axis=-1, keepdims=True)
+        denominator = denominator.sum(axis=-1, keepdims=True)
     tiny = np.finfo(float).tiny
     ratio = np.log(np.maximum(numerator, tiny)) - np.log(np.maximum(denominator, tiny))
     # An expert without rows or prior keeps its dispersion.
-    return np.where(denominator > tiny, log_dispersion + ratio, log_dispersion)[:, None]
+    return np.where(denominator > tiny, log_dispersion + ratio, log_dispersion)[..., None]
 
 
 def _newton_dispersion(
@@ -204,20 +230,15 @@ def _newton_dispersion(
     """Return coefficients of a dispersion or shape head after one clipped Newton step."""
     slot = model.slot_of[g, h]
     coef = current.params.experts[g][h]
-    at = model.slot_slices[slot]
-    gradient = current.gradient[at].reshape(coef.shape)
-    curvature = current.stats.groups[g].curvature[h, h]
-    ridge = current.penalty.curvature[at].reshape(coef.shape)
-    penalised = curvature + np.stack([np.diag(row) for row in ridge])
+    gradient = _by_expert(model, current.gradient, [slot])
+    penalised = current.stats.groups[g].curvature[h, h].copy()
+    _add_to_diagonals(penalised, _by_expert(model, current.penalty.curvature, [slot]))
     if model.is_shared(slot):
-        gradient, penalised = gradient.sum(axis=0)[None], penalised.sum(axis=0)[None]
-    lower, upper = (bound[model.flat_index(slot, 0)] for bound in model.flat_bounds)
-    step = np.stack(
-        [
-            solve_within(H, s, c, (lower, upper)).x
-            for H, s, c in zip(penalised, gradient, coef, strict=False)
-        ]
-    )
-    largest = np.abs(step).max(axis=1, keepdims=True, initial=0.0)
+        gradient = gradient.sum(axis=-2, keepdims=True)
+        penalised = penalised.sum(axis=-3, keepdims=True)
+    bounds = tuple(bound[model.flat_index(slot, 0)] for bound in model.flat_bounds)
+    at = coef[..., : gradient.shape[-2], :]
+    step = solve_within_each(penalised, gradient, at, (bounds[0], bounds[1])).x
+    largest = np.abs(step).max(axis=-1, keepdims=True, initial=0.0)
     step *= length * np.minimum(1.0, _LARGEST_DISPERSION_STEP / np.maximum(largest, 1e-300))
     return coef + step

@@ -15,9 +15,9 @@ from mixexp.em import (
     Problem,
     Restart,
     canonical_order,
+    draw_starts,
     reorder,
     search,
-    start_params,
 )
 from mixexp.estimators._attributes import set_fitted_attributes
 from mixexp.estimators._build import (
@@ -268,7 +268,7 @@ class MixtureOfExperts(Criteria, BaseEstimator):
         previous = self if self.warm_start and hasattr(self, "_state") else None
         init = self.init if previous is None else previous
         given = given_start(init, problem, pooled, scaling, is_used)
-        starts = self._named_starts(problem, pooled) if given is None else iter([given])
+        starts = self._named_starts(problem, pooled) if given is None else [given]
         found = search(
             problem,
             starts,
@@ -283,16 +283,12 @@ class MixtureOfExperts(Criteria, BaseEstimator):
         set_fitted_attributes(self, found, columns)
         return find_troubles(self, problem, found.best, order)
 
-    def _named_starts(
-        self, problem: Problem, pooled: Parameters
-    ) -> Iterator[tuple[str, Parameters]]:
+    def _named_starts(self, problem: Problem, pooled: Parameters) -> list[tuple[str, Parameters]]:
         n_init = int(self.n_init) if problem.model.tree.n_leaves > 1 else 1
         # Drawn all at once, so that the first m of more starts are those of m starts.
         seeds = check_random_state(self.random_state).randint(np.iinfo(np.int32).max, size=n_init)
-        for number, seed in enumerate(seeds):
-            rng = np.random.default_rng(seed)
-            name = f"{self.init} {number}"
-            yield name, start_params(problem, pooled, self.init, number, rng)
+        starts = draw_starts(problem, pooled, self.init, seeds)
+        return [(f"{self.init} {number}", start) for number, start in enumerate(starts)]
 
     def _report(self, restart: Restart) -> None:
         if self.verbose:

@@ -40,7 +40,8 @@ def given_start(
         return "estimator", _params_of_estimator(init, problem.model, scaling)
     resp = _given_responsibilities(init, problem.model.tree.n_leaves, is_used)
     name = "labels" if np.ndim(init) == 1 else "responsibilities"
-    return name, params_from_responsibilities(problem, pooled, resp)
+    params = params_from_responsibilities(problem, pooled, resp[:, None])
+    return name, problem.model.unflatten(problem.model.flatten(params)[0])
 
 
 def _params_of_estimator(init: Any, model: Model, scaling: Scaling) -> Parameters:

@@ -50,21 +50,21 @@ def node_information(pair_blocks: np.ndarray, m: int) -> np.ndarray:
 
     Parameters
     ----------
-    pair_blocks : ndarray of shape (m * (m - 1) // 2, q, q)
+    pair_blocks : ndarray of shape (..., m * (m - 1) // 2, q, q)
         ``X' diag(weight * gate_a * gate_b) X`` for siblings a < b.
     m : int
         Number of children.
 
     Returns
     -------
-    ndarray of shape ((m - 1) * q, (m - 1) * q)
+    ndarray of shape (..., (m - 1) * q, (m - 1) * q)
         Contrast-major.
     """
-    q = pair_blocks.shape[-1]
+    *lead, n_pairs, q, _ = pair_blocks.shape
     # The Hessian is a graph Laplacian: each pair adds its block between the two children.
-    reduced = _pair_products(m) @ pair_blocks.reshape(len(pair_blocks), q * q)
-    blocks = reduced.reshape(m - 1, m - 1, q, q)
-    return blocks.transpose(0, 2, 1, 3).reshape((m - 1) * q, (m - 1) * q)
+    reduced = _pair_products(m) @ pair_blocks.reshape(*lead, n_pairs, q * q)
+    blocks = np.swapaxes(reduced.reshape(*lead, m - 1, m - 1, q, q), -3, -2)
+    return blocks.reshape(*lead, (m - 1) * q, (m - 1) * q)
 
 
 @lru_cache(maxsize=256)

@@ -8,6 +8,7 @@ Transcendental functions are left to NumPy's vectorised ufuncs between kernel ca
 from mixexp.kernels._gram import row_products
 from mixexp.kernels._linear import linear_predictor
 from mixexp.kernels._louis import score_covariance
+from mixexp.kernels._solve import solve_definite_each
 from mixexp.kernels._tree import (
     gate_weights,
     join_paths,
@@ -27,4 +28,5 @@ __all__ = [
     "score_covariance",
     "share_nodes",
     "shift_siblings",
+    "solve_definite_each",
 ]

@@ -21,6 +21,7 @@ from mixexp.model._statistics import (
     flat_gradient,
     group_heads,
     linear_predictors,
+    map_statistics,
     posterior_of_block,
 )
 
@@ -42,6 +43,7 @@ __all__ = [
     "flat_gradient",
     "group_heads",
     "linear_predictors",
+    "map_statistics",
     "observed_statistics",
     "penalty_terms",
     "posterior_of_block",

@@ -8,6 +8,7 @@ gates, the others one head of all experts of one family. The flat vector lists t
 after another, each in C order.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -95,16 +96,24 @@ class ExpertGroup(NamedTuple):
 class Parameters(NamedTuple):
     """Coefficients for standardised features, immutable.
 
+    Leading axes, if there are any, number several sets of coefficients that are evaluated
+    together, such as the starts of a fit.
+
     Parameters
     ----------
-    gate : ndarray of shape (n_edges, q)
+    gate : ndarray of shape (..., n_edges, q)
         Intercept first; siblings sum to zero.
     experts : tuple of tuple of ndarray
-        Per group, per head, an array of shape (n_group, p_head).
+        Per group, per head, an array of shape (..., n_group, p_head).
     """
 
     gate: np.ndarray
     experts: tuple[tuple[np.ndarray, ...], ...]
+
+
+def flatten_slots(slots: Sequence[np.ndarray]) -> np.ndarray:
+    """Return arrays (..., rows, columns), slot by slot, as one of shape (..., n_flat)."""
+    return np.concatenate([slot.reshape(*slot.shape[:-2], -1) for slot in slots], axis=-1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -211,14 +220,14 @@ class Model:
         )
 
     def flatten(self, params: Parameters) -> np.ndarray:
-        """Return all coefficients in one vector."""
-        return np.concatenate([slot.ravel() for slot in self.slots(params)])
+        """Return all coefficients in one vector, shape (..., n_flat)."""
+        return flatten_slots(self.slots(params))
 
     def unflatten(self, flat: np.ndarray) -> Parameters:
         """Return the parameters of a flat vector."""
         return self.from_slots(
             [
-                flat[at].reshape(shape)
+                flat[..., at].reshape(*flat.shape[:-1], *shape)
                 for at, shape in zip(self.slot_slices, self.slot_shapes, strict=True)
             ]
         )

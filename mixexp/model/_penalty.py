@@ -19,33 +19,34 @@ class PenaltyTerms(NamedTuple):
 
     Parameters
     ----------
-    value : float
+    value : ndarray of shape (...)
         Added to the log-likelihood; at most zero.
-    gradient : ndarray of shape (n_flat,)
-    curvature : ndarray of shape (n_flat,)
+    gradient : ndarray of shape (..., n_flat)
+    curvature : ndarray of shape (..., n_flat)
         Minus the diagonal of the Hessian, which is diagonal.
     """
 
-    value: float
+    value: np.ndarray
     gradient: np.ndarray
     curvature: np.ndarray
 
 
 def penalty_terms(model: Model, params: Parameters) -> PenaltyTerms:
     """Evaluate the penalty with its derivatives in the flat vector."""
-    flat, curvature = model.flatten(params), model.flat_ridge.copy()
+    flat = model.flatten(params)
+    curvature = np.broadcast_to(model.flat_ridge, flat.shape).copy()
     gradient = -curvature * flat
-    value = 0.5 * float(gradient @ flat)
+    value = 0.5 * np.einsum("...i,...i->...", gradient, flat)
     for slot in model.dispersion_slots:
         pseudo_rows = dispersion_pseudo_rows(model, slot)
         at = slice(
             model.slot_slices[slot].start, model.slot_slices[slot].stop, model.slot_shapes[slot][1]
         )
-        above = flat[at] - model.groups[model.slot_heads[slot - 1][0]].log_anchor
+        above = flat[..., at] - model.groups[model.slot_heads[slot - 1][0]].log_anchor
         relative = np.exp(-above)
-        value -= 0.5 * pseudo_rows * float((above + relative - 1.0).sum())
-        gradient[at] = -0.5 * pseudo_rows * (1.0 - relative)
-        curvature[at] = 0.5 * pseudo_rows * relative
+        value = value - 0.5 * pseudo_rows * (above + relative - 1.0).sum(axis=-1)
+        gradient[..., at] = -0.5 * pseudo_rows * (1.0 - relative)
+        curvature[..., at] = 0.5 * pseudo_rows * relative
     return PenaltyTerms(value, gradient, curvature)
 
 

@@ -4,8 +4,13 @@ Fisher's identity gives the gradient of the observed log-likelihood from respons
 for a gate's child c of node v ``resp_c - resp_v * gate_c``, for an expert's head
 ``resp_k * score``. Every block of curvature is a Gram matrix of the features with some
 weight per row, and all of them are one matrix product.
+
+Several sets of coefficients are evaluated at once where the parameters have a leading axis
+of them. Inside of the pass that axis stands just before the rows, (heads, ..., rows): to a
+kernel they are more rows, and to a matrix product more heads.
 """
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache, reduce
 from typing import NamedTuple
@@ -15,11 +20,11 @@ import numpy as np
 from mixexp import kernels
 from mixexp.data import Block
 from mixexp.experts import Derivatives
-from mixexp.model._model import Model, Parameters
+from mixexp.model._model import Model, Parameters, flatten_slots
 from mixexp.tree import GatingTree
 
 Product = Callable[[np.ndarray, np.ndarray], np.ndarray]
-# Weights for the Gram matrix between two designs: (design a, design b, weights (m, rows)).
+# Weights for the Gram matrix between two designs: (design a, design b, weights (m, ..., rows)).
 GramRequest = tuple[int, int, np.ndarray]
 
 # Up to here products of features, formed once for all weights, beat one product per weight.
@@ -33,11 +38,11 @@ class Posterior(NamedTuple):
 
     Parameters
     ----------
-    log_density : ndarray of shape (rows,)
+    log_density : ndarray of shape (..., rows)
         Log density of y; -inf where no expert explains the row.
-    gate : ndarray of shape (n_edges, rows)
+    gate : ndarray of shape (n_edges, ..., rows)
         Conditional gate probabilities; siblings sum to one.
-    node_resp : ndarray of shape (n_nodes, rows)
+    node_resp : ndarray of shape (n_nodes, ..., rows)
         Responsibility of every node, 1 at the root.
     """
 
@@ -51,9 +56,9 @@ class GroupStatistics(NamedTuple):
 
     Parameters
     ----------
-    gradient : tuple of ndarray of shape (n_group, p_head)
+    gradient : tuple of ndarray of shape (..., n_group, p_head)
         Per head.
-    curvature : dict of ndarray of shape (n_group, p_a, p_b)
+    curvature : dict of ndarray of shape (..., n_group, p_a, p_b)
         By pair of heads (a, b).
     """
 
@@ -66,17 +71,17 @@ class Statistics(NamedTuple):
 
     Parameters
     ----------
-    log_likelihood : float
+    log_likelihood : ndarray of shape (...)
         Of the parameters that the pass was given.
-    node_mass : ndarray of shape (n_nodes,)
+    node_mass : ndarray of shape (..., n_nodes)
         Weighted responsibility of every node.
-    gate_gradient : ndarray of shape (n_edges, q)
-    gate_pairs : ndarray of shape (n_pairs, q, q)
+    gate_gradient : ndarray of shape (..., n_edges, q)
+    gate_pairs : ndarray of shape (..., n_pairs, q, q)
         ``X' diag(weight * resp * gate_a * gate_b) X`` by pair of siblings.
     groups : tuple of GroupStatistics
     """
 
-    log_likelihood: float
+    log_likelihood: np.ndarray
     node_mass: np.ndarray
     gate_gradient: np.ndarray
     gate_pairs: np.ndarray
@@ -86,12 +91,12 @@ class Statistics(NamedTuple):
 def linear_predictors(
     model: Model, params: Parameters, block: Block, product: Product = np.matmul
 ) -> list[np.ndarray]:
-    """Return the linear predictors slot by slot, (n_heads, rows) or (n_heads, 1).
+    """Return the linear predictors slot by slot, (n_heads, ..., rows) or (n_heads, ..., 1).
 
     A head that sees nothing but the intercept is constant over rows and stays a column, so
     that families take one exponential of it, not one per row.
     """
-    slots = model.slots(params)
+    slots = [np.moveaxis(slot, -2, 0) for slot in model.slots(params)]
     eta = list(slots)
     for design in range(len(model.designs)):
         if model.sees_intercept_only(design):
@@ -99,7 +104,8 @@ def linear_predictors(
         members = [slot for slot, d in enumerate(model.slot_designs) if d == design]
         if members:
             stacked = np.concatenate([slots[slot] for slot in members])
-            values = product(stacked, model.design(block, design))
+            values = product(_narrow(stacked), model.design(block, design))
+            values = values.reshape(*stacked.shape[:-1], values.shape[-1])
             ends = np.cumsum([len(slots[slot]) for slot in members])[:-1]
             for slot, part in zip(members, np.split(values, ends), strict=True):
                 eta[slot] = part
@@ -121,8 +127,8 @@ def group_heads(model: Model, eta: Sequence[np.ndarray]) -> list[tuple[np.ndarra
 
 
 def leaf_log_density(model: Model, eta: Sequence[np.ndarray], block: Block) -> np.ndarray:
-    """Return the log density of every row under every leaf, shape (n_leaves, rows)."""
-    out = np.empty((model.tree.n_leaves, block.features.shape[1]))
+    """Return the log density of every row under every leaf, shape (n_leaves, ..., rows)."""
+    out = np.empty((model.tree.n_leaves, *eta[0].shape[1:-1], block.features.shape[1]))
     heads = group_heads(model, eta)
     for group, group_eta, y, base in zip(
         model.groups, heads, block.targets, block.bases, strict=True
@@ -132,14 +138,28 @@ def leaf_log_density(model: Model, eta: Sequence[np.ndarray], block: Block) -> n
 
 
 def gate_probabilities(tree: GatingTree, logits: np.ndarray, n_rows: int) -> tuple[np.ndarray, ...]:
-    """Return gates, shifted logits and log normalisers of every node."""
-    if logits.shape[1] != n_rows:
-        logits = np.ascontiguousarray(np.broadcast_to(logits, (len(logits), n_rows)))
-    shifted, top = np.empty_like(logits), np.empty(n_rows)
-    kernels.shift_siblings(logits, tree.first_child, tree.n_children, top, shifted)
-    gate, total = np.exp(shifted), np.empty((tree.n_nodes, n_rows))
-    kernels.normalize_siblings(gate, tree.first_child, tree.n_children, total)
+    """Return gates, shifted logits and log normalisers of every node, each (..., rows).
+
+    Parameters
+    ----------
+    tree : GatingTree
+    logits : ndarray of shape (n_edges, ..., n_rows) or (n_edges, ..., 1)
+    n_rows : int
+    """
+    lead = (*logits.shape[1:-1], n_rows)
+    if logits.shape[-1] != n_rows:
+        logits = np.ascontiguousarray(np.broadcast_to(logits, (tree.n_edges, *lead)))
+    shifted, top = np.empty_like(logits), np.empty(lead)
+    nodes = tree.first_child, tree.n_children
+    kernels.shift_siblings(_wide(logits), *nodes, top.ravel(), _wide(shifted))
+    gate, total = np.exp(shifted), np.empty((tree.n_nodes, *lead))
+    kernels.normalize_siblings(_wide(gate), *nodes, _wide(total))
     return gate, shifted, np.log(total, out=total)
+
+
+def _wide(array: np.ndarray) -> np.ndarray:
+    """Return a view with all axes after the first in one, as kernels see them."""
+    return array.reshape(len(array), math.prod(array.shape[1:]))
 
 
 def posterior(tree: GatingTree, logits: np.ndarray, log_density: np.ndarray) -> Posterior:
@@ -148,18 +168,27 @@ def posterior(tree: GatingTree, logits: np.ndarray, log_density: np.ndarray) -> 
     Parameters
     ----------
     tree : GatingTree
-    logits : ndarray of shape (n_edges, rows) or (n_edges, 1)
-    log_density : ndarray of shape (n_leaves, rows)
+    logits : ndarray of shape (n_edges, ..., rows) or (n_edges, ..., 1)
+    log_density : ndarray of shape (n_leaves, ..., rows)
         Overwritten.
     """
-    n_rows = log_density.shape[1]
-    gate, shifted, log_total = gate_probabilities(tree, logits, n_rows)
-    path, top = np.empty((tree.n_nodes, n_rows)), np.empty(n_rows)
-    kernels.join_paths(shifted, log_total, tree.parent, tree.leaves, path, top, log_density)
-    node_resp = np.empty((tree.n_nodes, n_rows))
+    lead = log_density.shape[1:]
+    gate, shifted, log_total = gate_probabilities(tree, logits, lead[-1])
+    path, top = np.empty((tree.n_nodes, *lead)), np.empty(lead)
+    kernels.join_paths(
+        _wide(shifted),
+        _wide(log_total),
+        tree.parent,
+        tree.leaves,
+        _wide(path),
+        top.ravel(),
+        _wide(log_density),
+    )
+    node_resp, total = np.empty((tree.n_nodes, *lead)), np.empty(lead)
     node_resp[tree.leaf_rows] = np.exp(log_density, out=log_density)
-    total = np.empty(n_rows)
-    kernels.share_nodes(tree.parent, tree.n_children, tree.leaves, path, total, node_resp)
+    kernels.share_nodes(
+        tree.parent, tree.n_children, tree.leaves, _wide(path), total.ravel(), _wide(node_resp)
+    )
     with np.errstate(divide="ignore"):
         return Posterior(top + np.log(total), gate, node_resp)
 
@@ -182,7 +211,7 @@ def em_statistics(
     model : Model
     params : Parameters
     block : Block
-    resp : ndarray of shape (n_leaves, rows), optional
+    resp : ndarray of shape (n_leaves, ..., rows), optional
         Responsibilities to use instead of those of the parameters.
 
     Returns
@@ -196,8 +225,10 @@ def em_statistics(
     """
     eta = linear_predictors(model, params, block)
     found = posterior(model.tree, eta[0], leaf_log_density(model, eta, block))
-    node_resp = found.node_resp if resp is None else model.tree.covers.astype(float) @ resp
-    node_weight = node_resp * block.weight
+    node_weight = found.node_resp
+    if resp is not None:
+        node_weight = np.tensordot(model.tree.covers.astype(float), resp, axes=1)
+    node_weight *= block.weight
     residual, pair_weight = _gate_weights(model.tree, found.gate, node_weight)
     leaf_weight = node_weight[model.tree.leaf_rows]
     derivatives = [
@@ -214,9 +245,9 @@ def em_statistics(
             requests.append((group.designs[a], group.designs[b], weight * curvature))
     grams = iter(weighted_grams(designs, requests))
     return Statistics(
-        log_likelihood=float(block.weight @ found.log_density),
-        node_mass=node_weight.sum(axis=1),
-        gate_gradient=residual @ designs[model.gate_design].T,
+        log_likelihood=found.log_density @ block.weight,
+        node_mass=np.moveaxis(node_weight.sum(axis=-1), 0, -1),
+        gate_gradient=_gradient(residual, designs[model.gate_design]),
         gate_pairs=next(grams),
         groups=tuple(
             _group_statistics(leaf_weight[group.rows], d, group.designs, designs, grams)
@@ -230,9 +261,23 @@ def _gate_weights(
 ) -> tuple[np.ndarray, np.ndarray]:
     pair_a, pair_b = tree.sibling_pairs
     residual = np.empty_like(gate)
-    pair_weight = np.empty((len(pair_a), gate.shape[1]))
-    kernels.gate_weights(gate, node_weight, tree.parent, pair_a, pair_b, residual, pair_weight)
+    pair_weight = np.empty((len(pair_a), *gate.shape[1:]))
+    kernels.gate_weights(
+        _wide(gate),
+        _wide(node_weight),
+        tree.parent,
+        pair_a,
+        pair_b,
+        _wide(residual),
+        _wide(pair_weight),
+    )
     return residual, pair_weight
+
+
+def _gradient(residual: np.ndarray, features: np.ndarray) -> np.ndarray:
+    """Return sums of (heads, ..., rows) times features (p, rows), shape (..., heads, p)."""
+    sums = _narrow(residual) @ features.T
+    return np.moveaxis(sums.reshape(*residual.shape[:-1], len(features)), 0, -2)
 
 
 def _group_statistics(
@@ -243,41 +288,45 @@ def _group_statistics(
     grams: Iterable[np.ndarray],
 ) -> GroupStatistics:
     gradient = tuple(
-        (weight * score) @ designs[design].T
+        _gradient(weight * score, designs[design])
         for score, design in zip(derivatives.score, head_designs, strict=True)
     )
     # zip asks for a pair of heads first, and so takes no Gram matrix too many.
     return GroupStatistics(gradient, dict(zip(derivatives.curvature, grams, strict=False)))
 
 
-def add_statistics(parts: Sequence[Statistics]) -> Statistics:
-    """Sum the statistics of several blocks, in order."""
-    if len(parts) == 1:
-        return parts[0]
+def map_statistics(function: Callable[..., np.ndarray], *parts: Statistics) -> Statistics:
+    """Apply a function to the arrays that stand in the same place in all parts."""
     groups = tuple(
         GroupStatistics(
-            tuple(_total(column) for column in zip(*(g.gradient for g in blocks), strict=True)),
-            {key: _total([g.curvature[key] for g in blocks]) for key in blocks[0].curvature},
+            tuple(function(*same) for same in zip(*(g.gradient for g in members), strict=True)),
+            {key: function(*(g.curvature[key] for g in members)) for key in members[0].curvature},
         )
-        for blocks in zip(*(part.groups for part in parts), strict=True)
+        for members in zip(*(part.groups for part in parts), strict=True)
     )
     return Statistics(
-        sum(part.log_likelihood for part in parts),
-        _total([part.node_mass for part in parts]),
-        _total([part.gate_gradient for part in parts]),
-        _total([part.gate_pairs for part in parts]),
+        function(*(part.log_likelihood for part in parts)),
+        function(*(part.node_mass for part in parts)),
+        function(*(part.gate_gradient for part in parts)),
+        function(*(part.gate_pairs for part in parts)),
         groups,
     )
 
 
-def _total(arrays: Sequence[np.ndarray]) -> np.ndarray:
+def add_statistics(parts: Sequence[Statistics]) -> Statistics:
+    """Sum the statistics of several blocks, in order."""
+    return parts[0] if len(parts) == 1 else map_statistics(_total, *parts)
+
+
+def _total(*arrays: np.ndarray) -> np.ndarray:
     return reduce(np.add, arrays)
 
 
 def flat_gradient(model: Model, stats: Statistics) -> np.ndarray:
-    """Return the gradient of the log-likelihood in the flat vector."""
-    slots = [stats.gate_gradient, *(stats.groups[g].gradient[h] for g, h in model.slot_heads)]
-    return np.concatenate([slot.ravel() for slot in slots])
+    """Return the gradient of the log-likelihood in the flat vector, shape (..., n_flat)."""
+    return flatten_slots(
+        [stats.gate_gradient, *(stats.groups[g].gradient[h] for g, h in model.slot_heads)]
+    )
 
 
 def weighted_grams(
@@ -288,12 +337,12 @@ def weighted_grams(
     Parameters
     ----------
     designs : sequence of ndarray of shape (p, rows)
-    requests : sequence of (int, int, ndarray of shape (m, rows))
+    requests : sequence of (int, int, ndarray of shape (m, ..., rows))
         Two designs, and weights for the Gram matrices between them.
 
     Returns
     -------
-    list of ndarray of shape (m, p_a, p_b)
+    list of ndarray of shape (..., m, p_a, p_b)
         One per request.
     """
     out: list[np.ndarray] = [np.empty(0)] * len(requests)
@@ -301,7 +350,7 @@ def weighted_grams(
     for position, (a, b, _) in enumerate(requests):
         by_designs.setdefault((a, b), []).append(position)
     for (a, b), positions in by_designs.items():
-        weights = [requests[position][2] for position in positions]
+        weights = [_narrow(requests[position][2]) for position in positions]
         stacked = weights[0] if len(weights) == 1 else np.concatenate(weights)
         grams = (
             _symmetric_grams(designs[a], stacked)
@@ -310,8 +359,14 @@ def weighted_grams(
         )
         ends = np.cumsum([len(w) for w in weights])[:-1]
         for position, part in zip(positions, np.split(grams, ends), strict=True):
-            out[position] = part
+            lead = requests[position][2].shape[:-1]
+            out[position] = np.moveaxis(part.reshape(*lead, *part.shape[1:]), 0, -3)
     return out
+
+
+def _narrow(array: np.ndarray) -> np.ndarray:
+    """Return a view with all axes before the last in one."""
+    return array.reshape(math.prod(array.shape[:-1]), array.shape[-1])
 
 
 def _symmetric_grams(features: np.ndarray, weights: np.ndarray) -> np.ndarray:
