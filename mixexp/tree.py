@@ -126,6 +126,13 @@ class GatingTree:
         return np.flatnonzero(self.n_children > 0)
 
     @cached_property
+    def inner_row(self) -> np.ndarray:
+        """Place of each inner node among the inner nodes, -1 at leaves."""
+        place = np.full(self.n_nodes, -1, dtype=np.int64)
+        place[self.inner_nodes] = np.arange(len(self.inner_nodes))
+        return place
+
+    @cached_property
     def level(self) -> np.ndarray:
         """Edges between each node and the root."""
         level = np.zeros(self.n_nodes, dtype=np.int64)

@@ -21,7 +21,8 @@ from mixexp import kernels
 from mixexp.kernels import _jit
 from mixexp.tree import GatingTree
 
-ROWS = (1, 2, 37)
+# The last takes more than one chunk.
+ROWS = (1, 2, 37, kernels.CHUNK + 3)
 every_tree = pytest.mark.parametrize("spec", TREES.values(), ids=TREES)
 every_size = pytest.mark.parametrize("rows", ROWS)
 
@@ -38,10 +39,10 @@ def shift_siblings_twin(tree, logits):
 
 
 def normalize_siblings_twin(tree, gate):
-    out, total = np.empty_like(gate), np.ones((tree.n_nodes, gate.shape[1]))
-    for node in tree.inner_nodes:
-        total[node] = gate[tree.edges(node)].sum(axis=0)
-        out[tree.edges(node)] = gate[tree.edges(node)] / total[node]
+    out, total = np.empty_like(gate), np.empty((len(tree.inner_nodes), gate.shape[1]))
+    for i, node in enumerate(tree.inner_nodes):
+        total[i] = gate[tree.edges(node)].sum(axis=0)
+        out[tree.edges(node)] = gate[tree.edges(node)] / total[i]
     return out, total
 
 
@@ -74,29 +75,30 @@ def random_logits(tree, rows, rng):
 
 def run_shift(tree, logits):
     top, out = np.empty(logits.shape[1]), np.full_like(logits, np.nan)
-    kernels.shift_siblings(logits, tree.first_child, tree.n_children, top, out)
+    kernels.shift_siblings(logits, tree.inner_nodes, tree.first_child, tree.n_children, top, out)
     return out
 
 
 def run_normalize(tree, gate):
-    gate, total = gate.copy(), np.full((tree.n_nodes, gate.shape[1]), np.nan)
-    kernels.normalize_siblings(gate, tree.first_child, tree.n_children, total)
+    gate, total = gate.copy(), np.full((len(tree.inner_nodes), gate.shape[1]), np.nan)
+    nodes = tree.inner_nodes, tree.first_child, tree.n_children
+    kernels.normalize_siblings(gate, *nodes, total)
     return gate, total
 
 
 def run_join(tree, shifted, log_total, log_density):
-    rows = shifted.shape[1]
-    path, top = np.full((tree.n_nodes, rows), np.nan), np.full(rows, np.nan)
+    path, top = np.full((tree.n_nodes, kernels.CHUNK), np.nan), np.full(shifted.shape[1], np.nan)
     joint = log_density.copy()
-    kernels.join_paths(shifted, log_total, tree.parent, tree.leaves, path, top, joint)
-    return path, top, joint
+    nodes = tree.parent, tree.inner_row, tree.leaves
+    kernels.join_paths(shifted, log_total, *nodes, path, top, joint)
+    return top, joint
 
 
-def run_share(tree, path, weights):
-    rows = path.shape[1]
+def run_share(tree, gate, weights):
+    rows = gate.shape[1]
     total, node_resp = np.full(rows, np.nan), np.full((tree.n_nodes, rows), np.nan)
     node_resp[tree.leaves] = weights
-    kernels.share_nodes(tree.parent, tree.n_children, tree.leaves, path, total, node_resp)
+    kernels.share_nodes(gate, tree.parent, tree.n_children, tree.leaves, total, node_resp)
     return total, node_resp
 
 
@@ -137,17 +139,16 @@ def test_join_and_share_give_bayes_rule(spec, rows, rng):
     tree = GatingTree.from_spec(spec)
     logits, log_density = joint_parts(tree, rows, rng, lost=[0])
     shifted = run_shift(tree, logits)
-    _gate, total = run_normalize(tree, np.exp(shifted))
-    path, top, joint = run_join(tree, shifted, np.log(total), log_density)
+    gate, total = run_normalize(tree, np.exp(shifted))
+    top, joint = run_join(tree, shifted, np.log(total), log_density)
     expected_path = log_paths_twin(tree, log_gates_twin(tree, logits))
-    np.testing.assert_allclose(path, expected_path, atol=1e-13)
     expected_joint = expected_path[tree.leaves] + log_density
     np.testing.assert_allclose(joint + top, expected_joint, atol=1e-13)
     lost = np.all(np.isneginf(log_density), axis=0)
     assert lost[0]
     assert np.all(top[lost] == 0.0)
     assert np.all(joint[:, ~lost].max(axis=0) == 0.0)
-    weight_sum, node_resp = run_share(tree, path, np.exp(joint))
+    weight_sum, node_resp = run_share(tree, gate, np.exp(joint))
     assert np.all((weight_sum == 0.0) == lost)
     expected_resp = node_resp_twin(tree, expected_path, expected_joint)
     np.testing.assert_allclose(node_resp, expected_resp, atol=1e-13)
@@ -159,19 +160,20 @@ def test_infinite_densities_of_all_rows_leave_the_prior(spec, rng):
     tree = GatingTree.from_spec(spec)
     logits, log_density = joint_parts(tree, 5, rng, lost=range(5))
     shifted = run_shift(tree, logits)
-    _gate, total = run_normalize(tree, np.exp(shifted))
-    path, _top, joint = run_join(tree, shifted, np.log(total), log_density)
-    weight_sum, node_resp = run_share(tree, path, np.exp(joint))
+    gate, total = run_normalize(tree, np.exp(shifted))
+    _top, joint = run_join(tree, shifted, np.log(total), log_density)
+    weight_sum, node_resp = run_share(tree, gate, np.exp(joint))
     np.testing.assert_array_equal(weight_sum, 0.0)
-    np.testing.assert_allclose(node_resp, np.exp(path), atol=1e-13)
+    expected = np.exp(log_paths_twin(tree, log_gates_twin(tree, logits)))
+    np.testing.assert_allclose(node_resp, expected, atol=1e-13)
 
 
 def test_densities_far_apart_do_not_underflow(rng):
     tree = GatingTree.flat(2)
     log_density = np.array([[-2000.0, -1e5, 800.0], [-2001.0, -1e308, 0.0]])
     shifted = np.zeros((2, 3))
-    path, _top, joint = run_join(tree, shifted, np.log(np.full((3, 3), 2.0)), log_density)
-    _, node_resp = run_share(tree, path, np.exp(joint))
+    _top, joint = run_join(tree, shifted, np.log(np.full((1, 3), 2.0)), log_density)
+    _, node_resp = run_share(tree, np.full((2, 3), 0.5), np.exp(joint))
     expected = 1.0 / (1.0 + np.exp(-1.0))
     np.testing.assert_allclose(node_resp[1], [expected, 1.0, 1.0], rtol=1e-12)
 
@@ -188,19 +190,47 @@ def test_leaf_prior_multiplies_along_the_path(spec, rows, rng):
     np.testing.assert_allclose(out, expected[tree.leaves], rtol=1e-13)
 
 
+@pytest.mark.parametrize("n_starts", [1, 3])
 @every_size
 @every_tree
-def test_gate_weights_follow_their_formulas(spec, rows, rng):
+def test_gate_weights_follow_their_formulas(spec, rows, n_starts, rng):
     tree = GatingTree.from_spec(spec)
-    gate, _ = normalize_siblings_twin(tree, np.exp(random_logits(tree, rows, rng)))
-    node_weight = rng.random((tree.n_nodes, rows))
+    every_row = rows * n_starts
+    gate, _ = normalize_siblings_twin(tree, np.exp(random_logits(tree, every_row, rng)))
+    node_resp, weight = rng.random((tree.n_nodes, every_row)), rng.random(rows)
     first, second = tree.sibling_pairs
-    residual, pair_weight = np.empty_like(gate), np.empty((len(first), rows))
-    kernels.gate_weights(gate, node_weight, tree.parent, first, second, residual, pair_weight)
+    residual, pair_weight = np.empty_like(gate), np.empty((len(first), every_row))
+    node_weight = node_resp.copy()
+    edges = tree.parent, first, second
+    kernels.gate_weights(gate, node_weight, weight, *edges, residual, pair_weight)
+    np.testing.assert_allclose(node_weight, node_resp * np.tile(weight, n_starts), rtol=1e-15)
     parent_weight = node_weight[tree.parent[1:]]
     np.testing.assert_allclose(residual, node_weight[1:] - parent_weight * gate, atol=1e-15)
     expected = parent_weight[first] * gate[first] * gate[second]
     np.testing.assert_allclose(pair_weight, expected, rtol=1e-14)
+
+
+# On small systems.
+
+
+@pytest.mark.parametrize("p", [1, 2, 11])
+def test_systems_are_solved_each(p, rng):
+    factors = rng.standard_normal((4, p, p + 2)) * np.geomspace(1e-6, 1e6, p)[:, None]
+    matrices, right = factors @ factors.swapaxes(1, 2), rng.standard_normal((4, p))
+    found, pivot = right.copy(), np.empty(4)
+    kernels.solve_definite_each(matrices.copy(), found, np.empty(p), pivot)
+    np.testing.assert_allclose(found, np.linalg.solve(matrices, right[..., None])[..., 0], 1e-6)
+    assert np.all((pivot > 0.0) & (pivot <= 1.0))
+
+
+@pytest.mark.parametrize("fault", [0.0, -1.0, np.nan])
+def test_singular_systems_have_no_pivot(fault):
+    matrices = np.stack([np.eye(3), np.diag([1.0, fault, 1.0]), np.ones((3, 3))])
+    right, pivot = np.ones((3, 3)), np.empty(3)
+    kernels.solve_definite_each(matrices, right, np.empty(3), pivot)
+    np.testing.assert_array_equal(right[0], 1.0)
+    assert pivot[0] == 1.0
+    assert not np.any(pivot[1:] > 1e-15)
 
 
 # On features and scores.

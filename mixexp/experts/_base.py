@@ -195,6 +195,10 @@ class Expert(BaseEstimator):
         """Return the score of each head and the curvature used by EM steps."""
         raise NotImplementedError
 
+    def evaluate(self, y: np.ndarray, heads: Heads) -> tuple[np.ndarray, Derivatives]:
+        """Return `log_kernel` and `derivatives`, for families that find them in one go."""
+        return self.log_kernel(y, heads), self.derivatives(y, heads)
+
     def observed_curvature(self, y: np.ndarray, heads: Heads) -> Curvature:
         """Return minus the second derivatives at y; the default is that of EM steps."""
         return self.derivatives(y, heads).curvature

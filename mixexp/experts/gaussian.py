@@ -65,20 +65,26 @@ class Gaussian(DispersionModel):
         return residual
 
     def derivatives(self, y: np.ndarray, heads: Heads) -> Derivatives:
+        return self.evaluate(y, heads)[1]
+
+    def evaluate(self, y: np.ndarray, heads: Heads) -> tuple[np.ndarray, Derivatives]:
         eta, log_dispersion = heads
         mean = self.link_function.mean(eta)
         precision = safe_exp(-log_dispersion)
         residual = y - mean
         score = residual * precision
-        residual *= score
-        residual -= 1.0
-        residual *= 0.5
+        squared = np.multiply(residual, score, out=residual)
+        log_kernel = squared + log_dispersion
+        log_kernel *= -0.5
+        squared -= 1.0
+        squared *= 0.5
         half = np.full_like(log_dispersion, 0.5)
         if self.link == "identity":
-            return Derivatives((score, residual), {(0, 0): precision, (1, 1): half})
+            curvature = {(0, 0): precision, (1, 1): half}
+            return log_kernel, Derivatives((score, squared), curvature)
         slope = self.link_function.mean_derivative(eta, mean)
-        information = {(0, 0): precision * slope**2, (1, 1): half}
-        return Derivatives((score * slope, residual), information)
+        curvature = {(0, 0): precision * slope**2, (1, 1): half}
+        return log_kernel, Derivatives((score * slope, squared), curvature)
 
     def observed_curvature(self, y: np.ndarray, heads: Heads) -> Curvature:
         link, precision = self.link_function, safe_exp(-heads[1])

@@ -9,6 +9,7 @@ from mixexp.kernels._gram import row_products
 from mixexp.kernels._linear import linear_predictor
 from mixexp.kernels._louis import score_covariance
 from mixexp.kernels._solve import solve_definite_each
+from mixexp.kernels._tree import CHUNK as CHUNK
 from mixexp.kernels._tree import (
     gate_weights,
     join_paths,

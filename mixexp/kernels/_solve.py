@@ -23,7 +23,7 @@ def solve_definite_each(matrices, right, scale, pivot):  # type: ignore[no-untyp
         Scratch.
     pivot : ndarray of shape (m,)
         Receives the smallest squared diagonal of the factor: 1 for a diagonal matrix, next to
-        nothing or less for a singular one, whose solution is not to be used.
+        nothing for a singular one, whose solution is not to be used.
     """
     n_systems, p = right.shape
     for s in range(n_systems):
@@ -43,7 +43,7 @@ def solve_definite_each(matrices, right, scale, pivot):  # type: ignore[no-untyp
                     matrices[s, i, j] = total / matrices[s, j, j]
                 else:
                     # A matrix with NaN is as good as singular.
-                    smallest = total if not total >= smallest else smallest
+                    smallest = min(smallest, total) if total > 0.0 else 0.0
                     matrices[s, i, i] = math.sqrt(total) if total > 0.0 else 1.0
             total = right[s, i]
             for k in range(i):

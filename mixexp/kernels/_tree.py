@@ -16,114 +16,127 @@ import math
 
 from mixexp.kernels._jit import kernel
 
+# Rows that are taken through all nodes before the next, so that they stay in the first-level
+# cache. Loops over rows are innermost: contiguous, so they vectorise.
+CHUNK = 512
+
 
 @kernel
-def shift_siblings(logits, first_child, n_children, top, out):  # type: ignore[no-untyped-def]
+def shift_siblings(logits, inner, first_child, n_children, top, out):  # type: ignore[no-untyped-def]
     """Subtract from each gate logit the largest among its siblings.
 
     Parameters
     ----------
     logits : ndarray of shape (n_nodes - 1, rows)
+    inner : ndarray of shape (n_inner,), int64
+        Nodes with children.
     first_child, n_children : ndarray of shape (n_nodes,), int64
     top : ndarray of shape (rows,)
         Scratch.
     out : ndarray of shape (n_nodes - 1, rows)
     """
     rows = logits.shape[1]
-    for v in range(first_child.shape[0]):
-        if n_children[v] == 0:
-            continue
-        start = first_child[v] - 1
-        for r in range(rows):
-            top[r] = logits[start, r]
-        for e in range(start + 1, start + n_children[v]):
-            for r in range(rows):
-                top[r] = max(top[r], logits[e, r])
-        for e in range(start, start + n_children[v]):
-            for r in range(rows):
-                out[e, r] = logits[e, r] - top[r]
+    for begin in range(0, rows, CHUNK):
+        end = min(begin + CHUNK, rows)
+        for v in inner:
+            start = first_child[v] - 1
+            for r in range(begin, end):
+                top[r] = logits[start, r]
+            for e in range(start + 1, start + n_children[v]):
+                for r in range(begin, end):
+                    top[r] = max(top[r], logits[e, r])
+            for e in range(start, start + n_children[v]):
+                for r in range(begin, end):
+                    out[e, r] = logits[e, r] - top[r]
 
 
 @kernel
-def normalize_siblings(gate, first_child, n_children, total):  # type: ignore[no-untyped-def]
+def normalize_siblings(gate, inner, first_child, n_children, total):  # type: ignore[no-untyped-def]
     """Divide exponentiated gate logits by their sum over siblings, in place.
 
     Parameters
     ----------
     gate : ndarray of shape (n_nodes - 1, rows)
         ``exp`` of shifted logits; afterwards conditional gate probabilities.
+    inner : ndarray of shape (n_inner,), int64
+        Nodes with children.
     first_child, n_children : ndarray of shape (n_nodes,), int64
-    total : ndarray of shape (n_nodes, rows)
-        Receives the sums; 1 at leaves, so that its logarithm is finite.
+    total : ndarray of shape (n_inner, rows)
+        Receives the sums.
     """
     rows = gate.shape[1]
-    for v in range(first_child.shape[0]):
-        start = first_child[v] - 1
-        if n_children[v] == 0:
-            for r in range(rows):
-                total[v, r] = 1.0
-            continue
-        for r in range(rows):
-            total[v, r] = gate[start, r]
-        for e in range(start + 1, start + n_children[v]):
-            for r in range(rows):
-                total[v, r] += gate[e, r]
-        for e in range(start, start + n_children[v]):
-            for r in range(rows):
-                gate[e, r] /= total[v, r]
+    for begin in range(0, rows, CHUNK):
+        end = min(begin + CHUNK, rows)
+        for i in range(inner.shape[0]):
+            start = first_child[inner[i]] - 1
+            stop = start + n_children[inner[i]]
+            for r in range(begin, end):
+                total[i, r] = gate[start, r]
+            for e in range(start + 1, stop):
+                for r in range(begin, end):
+                    total[i, r] += gate[e, r]
+            for e in range(start, stop):
+                for r in range(begin, end):
+                    gate[e, r] /= total[i, r]
 
 
 @kernel
-def join_paths(shifted, log_total, parent, leaves, path, top, joint):  # type: ignore[no-untyped-def]
+def join_paths(shifted, log_total, parent, inner_row, leaves, path, top, joint):  # type: ignore[no-untyped-def]
     """Add log gates along each path to the leaf's log density; shift by the largest.
 
     Parameters
     ----------
     shifted : ndarray of shape (n_nodes - 1, rows)
         Gate logits less the largest among siblings.
-    log_total : ndarray of shape (n_nodes, rows)
+    log_total : ndarray of shape (n_inner, rows)
         Log of the sum over siblings, by parent.
     parent : ndarray of shape (n_nodes,), int64
+    inner_row : ndarray of shape (n_nodes,), int64
+        Place of each inner node among the inner nodes.
     leaves : ndarray of shape (n_leaves,), int64
-    path : ndarray of shape (n_nodes, rows)
-        Receives the log prior of every node.
+    path : ndarray of shape (n_nodes, CHUNK)
+        Scratch.
     top : ndarray of shape (rows,)
         Receives the largest joint log density; 0 where every leaf has -inf.
     joint : ndarray of shape (n_leaves, rows)
         Log densities on entry; joint log densities less ``top`` on return.
     """
-    n_nodes, rows = path.shape
-    for r in range(rows):
-        path[0, r] = 0.0
-    for v in range(1, n_nodes):
-        for r in range(rows):
-            path[v, r] = path[parent[v], r] + shifted[v - 1, r] - log_total[parent[v], r]
-    for k in range(leaves.shape[0]):
-        for r in range(rows):
-            joint[k, r] += path[leaves[k], r]
-    for r in range(rows):
-        top[r] = joint[0, r]
-    for k in range(1, leaves.shape[0]):
-        for r in range(rows):
-            top[r] = max(top[r], joint[k, r])
-    for r in range(rows):
-        if top[r] == -math.inf:
-            top[r] = 0.0
-    for k in range(leaves.shape[0]):
-        for r in range(rows):
-            joint[k, r] -= top[r]
+    n_nodes, rows = path.shape[0], joint.shape[1]
+    for begin in range(0, rows, CHUNK):
+        size = min(CHUNK, rows - begin)
+        for r in range(size):
+            path[0, r] = 0.0
+        for v in range(1, n_nodes):
+            u = parent[v]
+            i = inner_row[u]
+            for r in range(size):
+                path[v, r] = path[u, r] + (shifted[v - 1, begin + r] - log_total[i, begin + r])
+        for k in range(leaves.shape[0]):
+            v = leaves[k]
+            for r in range(size):
+                joint[k, begin + r] += path[v, r]
+        for r in range(begin, begin + size):
+            top[r] = joint[0, r]
+        for k in range(1, leaves.shape[0]):
+            for r in range(begin, begin + size):
+                top[r] = max(top[r], joint[k, r])
+        for r in range(begin, begin + size):
+            top[r] = top[r] if top[r] > -math.inf else 0.0
+        for k in range(leaves.shape[0]):
+            for r in range(begin, begin + size):
+                joint[k, r] -= top[r]
 
 
 @kernel
-def share_nodes(parent, n_children, leaves, path, total, node_resp):  # type: ignore[no-untyped-def]
+def share_nodes(gate, parent, n_children, leaves, total, node_resp):  # type: ignore[no-untyped-def]
     """Normalise leaf weights to responsibilities and sum them up the tree.
 
     Parameters
     ----------
+    gate : ndarray of shape (n_nodes - 1, rows)
+        Conditional gate probabilities.
     parent, n_children : ndarray of shape (n_nodes,), int64
     leaves : ndarray of shape (n_leaves,), int64
-    path : ndarray of shape (n_nodes, rows)
-        Log prior of every node.
     total : ndarray of shape (rows,)
         Receives the sum of the leaf weights, 0 where no leaf explains the row: there
         the prior stands in for the responsibilities.
@@ -132,26 +145,32 @@ def share_nodes(parent, n_children, leaves, path, total, node_resp):  # type: ig
         overwritten); responsibilities of every node on return.
     """
     n_nodes, rows = node_resp.shape
-    for r in range(rows):
-        total[r] = 0.0
-    for k in range(leaves.shape[0]):
-        for r in range(rows):
-            total[r] += node_resp[leaves[k], r]
-    for r in range(rows):
-        if total[r] == 0.0:
-            for k in range(leaves.shape[0]):
-                node_resp[leaves[k], r] = math.exp(path[leaves[k], r])
-    for k in range(leaves.shape[0]):
-        for r in range(rows):
-            if total[r] > 0.0:
-                node_resp[leaves[k], r] /= total[r]
-    for v in range(n_nodes):
-        if n_children[v] > 0:
-            for r in range(rows):
-                node_resp[v, r] = 0.0
-    for v in range(n_nodes - 1, 0, -1):  # children have larger numbers than their parent
-        for r in range(rows):
-            node_resp[parent[v], r] += node_resp[v, r]
+    for begin in range(0, rows, CHUNK):
+        end = min(begin + CHUNK, rows)
+        for r in range(begin, end):
+            total[r] = 0.0
+        for v in leaves:
+            for r in range(begin, end):
+                total[r] += node_resp[v, r]
+        for r in range(begin, end):
+            if total[r] == 0.0:
+                for leaf in leaves:
+                    prior, v = 1.0, leaf
+                    while v > 0:
+                        prior *= gate[v - 1, r]
+                        v = parent[v]
+                    node_resp[leaf, r] = prior
+        for v in leaves:
+            for r in range(begin, end):
+                node_resp[v, r] /= total[r] if total[r] > 0.0 else 1.0
+        for v in range(n_nodes):
+            if n_children[v] > 0:
+                for r in range(begin, end):
+                    node_resp[v, r] = 0.0
+        for v in range(n_nodes - 1, 0, -1):  # children have larger numbers than their parent
+            u = parent[v]
+            for r in range(begin, end):
+                node_resp[u, r] += node_resp[v, r]
 
 
 @kernel
@@ -179,7 +198,7 @@ def leaf_prior(gate, parent, leaves, path, out):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def gate_weights(gate, node_weight, parent, pair_a, pair_b, residual, pair_weight):  # type: ignore[no-untyped-def]
+def gate_weights(gate, node_weight, weight, parent, pair_a, pair_b, residual, pair_weight):  # type: ignore[no-untyped-def]
     """Weights of the gates' gradient and curvature.
 
     Parameters
@@ -187,7 +206,9 @@ def gate_weights(gate, node_weight, parent, pair_a, pair_b, residual, pair_weigh
     gate : ndarray of shape (n_nodes - 1, rows)
         Conditional gate probabilities.
     node_weight : ndarray of shape (n_nodes, rows)
-        Sample weight times responsibility of each node.
+        Responsibility of each node on entry; times the sample weight on return.
+    weight : ndarray of shape (n,)
+        Sample weights; as often over as there are starts, rows = n_starts * n.
     parent : ndarray of shape (n_nodes,), int64
     pair_a, pair_b : ndarray of shape (n_pairs,), int64
         Edges of every pair of siblings.
@@ -197,12 +218,20 @@ def gate_weights(gate, node_weight, parent, pair_a, pair_b, residual, pair_weigh
         Receives ``node_weight[parent] * gate[a] * gate[b]``: less than zero this is the
         Hessian's block (a, b); its diagonal blocks follow, for siblings' blocks sum to zero.
     """
-    rows = gate.shape[1]
-    for e in range(gate.shape[0]):
-        v = parent[e + 1]
-        for r in range(rows):
-            residual[e, r] = node_weight[e + 1, r] - node_weight[v, r] * gate[e, r]
-    for t in range(pair_a.shape[0]):
-        v = parent[pair_a[t] + 1]
-        for r in range(rows):
-            pair_weight[t, r] = node_weight[v, r] * gate[pair_a[t], r] * gate[pair_b[t], r]
+    n_edges, rows = gate.shape
+    n = weight.shape[0]
+    for base in range(0, rows, n):
+        for first in range(0, n, CHUNK):
+            begin, end = base + first, base + min(first + CHUNK, n)
+            for v in range(n_edges + 1):
+                for r in range(begin, end):
+                    node_weight[v, r] *= weight[r - base]
+            for e in range(n_edges):
+                v = parent[e + 1]
+                for r in range(begin, end):
+                    residual[e, r] = node_weight[e + 1, r] - node_weight[v, r] * gate[e, r]
+            for t in range(pair_a.shape[0]):
+                a, b = pair_a[t], pair_b[t]
+                v = parent[a + 1]
+                for r in range(begin, end):
+                    pair_weight[t, r] = node_weight[v, r] * gate[a, r] * gate[b, r]

@@ -65,11 +65,6 @@ class ExpertGroup(NamedTuple):
     log_anchor: float = 0.0
     stand_in: np.ndarray | None = None
 
-    @property
-    def rows(self) -> slice | np.ndarray:
-        """Where these leaves stand among all, as a slice if they are consecutive."""
-        return as_slice(self.leaves)
-
     def target(self, y: np.ndarray, trials: np.ndarray | None) -> np.ndarray:
         """Return y as the family sees it, shape (rows,), or (2, rows) with its trials."""
         seen = (y - self.shift) / self.scale
@@ -136,6 +131,11 @@ class Model:
     designs: tuple[np.ndarray, ...]
     gate_design: int
     penalty: Penalty
+
+    @cached_property
+    def group_rows(self) -> tuple[slice | np.ndarray, ...]:
+        """Where each group's leaves stand among all, as a slice if they are consecutive."""
+        return tuple(as_slice(group.leaves) for group in self.groups)
 
     @cached_property
     def slot_heads(self) -> tuple[tuple[int, int], ...]:

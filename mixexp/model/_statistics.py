@@ -129,16 +129,14 @@ def group_heads(model: Model, eta: Sequence[np.ndarray]) -> list[tuple[np.ndarra
 def leaf_log_density(model: Model, eta: Sequence[np.ndarray], block: Block) -> np.ndarray:
     """Return the log density of every row under every leaf, shape (n_leaves, ..., rows)."""
     out = np.empty((model.tree.n_leaves, *eta[0].shape[1:-1], block.features.shape[1]))
-    heads = group_heads(model, eta)
-    for group, group_eta, y, base in zip(
-        model.groups, heads, block.targets, block.bases, strict=True
-    ):
-        out[group.rows] = group.family.log_kernel(y, group_eta) + base
+    for g, heads in enumerate(group_heads(model, eta)):
+        log_kernel = model.groups[g].family.log_kernel(block.targets[g], heads)
+        out[model.group_rows[g]] = log_kernel + block.bases[g]
     return out
 
 
 def gate_probabilities(tree: GatingTree, logits: np.ndarray, n_rows: int) -> tuple[np.ndarray, ...]:
-    """Return gates, shifted logits and log normalisers of every node, each (..., rows).
+    """Return gates, shifted logits and the inner nodes' log normalisers, each (..., rows).
 
     Parameters
     ----------
@@ -150,9 +148,9 @@ def gate_probabilities(tree: GatingTree, logits: np.ndarray, n_rows: int) -> tup
     if logits.shape[-1] != n_rows:
         logits = np.ascontiguousarray(np.broadcast_to(logits, (tree.n_edges, *lead)))
     shifted, top = np.empty_like(logits), np.empty(lead)
-    nodes = tree.first_child, tree.n_children
+    nodes = tree.inner_nodes, tree.first_child, tree.n_children
     kernels.shift_siblings(_wide(logits), *nodes, top.ravel(), _wide(shifted))
-    gate, total = np.exp(shifted), np.empty((tree.n_nodes, *lead))
+    gate, total = np.exp(shifted), np.empty((len(tree.inner_nodes), *lead))
     kernels.normalize_siblings(_wide(gate), *nodes, _wide(total))
     return gate, shifted, np.log(total, out=total)
 
@@ -174,23 +172,25 @@ def posterior(tree: GatingTree, logits: np.ndarray, log_density: np.ndarray) -> 
     """
     lead = log_density.shape[1:]
     gate, shifted, log_total = gate_probabilities(tree, logits, lead[-1])
-    path, top = np.empty((tree.n_nodes, *lead)), np.empty(lead)
+    top = np.empty(lead)
     kernels.join_paths(
         _wide(shifted),
         _wide(log_total),
         tree.parent,
+        tree.inner_row,
         tree.leaves,
-        _wide(path),
+        np.empty((tree.n_nodes, kernels.CHUNK)),
         top.ravel(),
         _wide(log_density),
     )
     node_resp, total = np.empty((tree.n_nodes, *lead)), np.empty(lead)
     node_resp[tree.leaf_rows] = np.exp(log_density, out=log_density)
     kernels.share_nodes(
-        tree.parent, tree.n_children, tree.leaves, _wide(path), total.ravel(), _wide(node_resp)
+        _wide(gate), tree.parent, tree.n_children, tree.leaves, total.ravel(), _wide(node_resp)
     )
     with np.errstate(divide="ignore"):
-        return Posterior(top + np.log(total), gate, node_resp)
+        np.log(total, out=total)
+    return Posterior(np.add(top, total, out=top), gate, node_resp)
 
 
 def posterior_of_block(
@@ -224,25 +224,22 @@ def em_statistics(
     per row in a flat model.
     """
     eta = linear_predictors(model, params, block)
-    found = posterior(model.tree, eta[0], leaf_log_density(model, eta, block))
+    log_density, derivatives = _evaluate_experts(model, eta, block)
+    found = posterior(model.tree, eta[0], log_density)
     node_weight = found.node_resp
     if resp is not None:
         node_weight = np.tensordot(model.tree.covers.astype(float), resp, axes=1)
-    node_weight *= block.weight
-    residual, pair_weight = _gate_weights(model.tree, found.gate, node_weight)
+    residual, pair_weight = _gate_weights(model.tree, found.gate, node_weight, block.weight)
     leaf_weight = node_weight[model.tree.leaf_rows]
-    derivatives = [
-        group.family.derivatives(y, heads)
-        for group, heads, y in zip(
-            model.groups, group_heads(model, eta), block.targets, strict=True
-        )
-    ]
     designs = [model.design(block, design) for design in range(len(model.designs))]
     requests: list[GramRequest] = [(model.gate_design, model.gate_design, pair_weight)]
-    for group, found_derivatives in zip(model.groups, derivatives, strict=True):
-        weight = leaf_weight[group.rows]
-        for (a, b), curvature in found_derivatives.curvature.items():
-            requests.append((group.designs[a], group.designs[b], weight * curvature))
+    for g, group in enumerate(model.groups):
+        weight = leaf_weight[model.group_rows[g]]
+        for (a, b), curvature in derivatives[g].curvature.items():
+            # A curvature that is the same in all rows is multiplied in afterwards.
+            is_constant = curvature.shape[-1] == 1
+            weighted = weight if is_constant else weight * curvature
+            requests.append((group.designs[a], group.designs[b], weighted))
     grams = iter(weighted_grams(designs, requests))
     return Statistics(
         log_likelihood=found.log_density @ block.weight,
@@ -250,21 +247,37 @@ def em_statistics(
         gate_gradient=_gradient(residual, designs[model.gate_design]),
         gate_pairs=next(grams),
         groups=tuple(
-            _group_statistics(leaf_weight[group.rows], d, group.designs, designs, grams)
-            for group, d in zip(model.groups, derivatives, strict=True)
+            _group_statistics(leaf_weight[rows], d, group.designs, designs, grams)
+            for group, rows, d in zip(model.groups, model.group_rows, derivatives, strict=True)
         ),
     )
 
 
+def _evaluate_experts(
+    model: Model, eta: Sequence[np.ndarray], block: Block
+) -> tuple[np.ndarray, list[Derivatives]]:
+    """Return log densities as `leaf_log_density` does, and the derivatives of every group."""
+    out = np.empty((model.tree.n_leaves, *eta[0].shape[1:-1], block.features.shape[1]))
+    found = []
+    for g, heads in enumerate(group_heads(model, eta)):
+        family = model.groups[g].family
+        log_kernel, derivatives = family.evaluate(block.targets[g], heads)
+        out[model.group_rows[g]] = log_kernel + block.bases[g]
+        found.append(derivatives)
+    return out, found
+
+
 def _gate_weights(
-    tree: GatingTree, gate: np.ndarray, node_weight: np.ndarray
+    tree: GatingTree, gate: np.ndarray, node_weight: np.ndarray, weight: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
+    """Multiply responsibilities by sample weights, in place, and weigh the gates' sums."""
     pair_a, pair_b = tree.sibling_pairs
     residual = np.empty_like(gate)
     pair_weight = np.empty((len(pair_a), *gate.shape[1:]))
     kernels.gate_weights(
         _wide(gate),
         _wide(node_weight),
+        weight,
         tree.parent,
         pair_a,
         pair_b,
@@ -292,7 +305,15 @@ def _group_statistics(
         for score, design in zip(derivatives.score, head_designs, strict=True)
     )
     # zip asks for a pair of heads first, and so takes no Gram matrix too many.
-    return GroupStatistics(gradient, dict(zip(derivatives.curvature, grams, strict=False)))
+    pairs = zip(derivatives.curvature.items(), grams, strict=False)
+    return GroupStatistics(gradient, {pair: _scaled(gram, c) for (pair, c), gram in pairs})
+
+
+def _scaled(gram: np.ndarray, curvature: np.ndarray) -> np.ndarray:
+    """Multiply (..., m, p, p) by a curvature (m, ..., 1) that its weights left out."""
+    if curvature.shape[-1] != 1:
+        return gram
+    return gram * np.moveaxis(curvature, 0, -2)[..., None]
 
 
 def map_statistics(function: Callable[..., np.ndarray], *parts: Statistics) -> Statistics:
@@ -371,6 +392,8 @@ def _narrow(array: np.ndarray) -> np.ndarray:
 
 def _symmetric_grams(features: np.ndarray, weights: np.ndarray) -> np.ndarray:
     p, rows = features.shape
+    if p == 1:
+        return (weights @ (features * features).T)[:, :, None]
     if p > _MOST_PRODUCT_COLUMNS:
         return np.stack([(features * weight) @ features.T for weight in weights])
     packed = np.zeros((len(weights), p * (p + 1) // 2))
