@@ -3,7 +3,7 @@
 from mixexp.em._driver import Outcome, run_em
 from mixexp.em._order import canonical_order, reorder
 from mixexp.em._problem import Evaluation, Problem
-from mixexp.em._search import Restart, Search, search
+from mixexp.em._search import Options, Restart, Search, compete, search
 from mixexp.em._starts import (
     STARTS,
     draw_starts,
@@ -15,11 +15,13 @@ from mixexp.em._starts import (
 __all__ = [
     "STARTS",
     "Evaluation",
+    "Options",
     "Outcome",
     "Problem",
     "Restart",
     "Search",
     "canonical_order",
+    "compete",
     "draw_starts",
     "params_from_responsibilities",
     "pooled_params",

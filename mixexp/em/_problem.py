@@ -117,6 +117,10 @@ class Problem:
         )
 
     @cached_property
+    def n_rows(self) -> int:
+        return sum(len(block.weight) for block in self.blocks)
+
+    @cached_property
     def total_weight(self) -> float:
         return float(sum(block.weight.sum() for block in self.blocks))
 

@@ -3,8 +3,11 @@
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+import numpy as np
+
 from mixexp.em._driver import Outcome, Run, advance, begin
 from mixexp.em._problem import Problem
+from mixexp.em._sample import sample_problem
 from mixexp.model import Parameters
 
 # Objectives closer than this, relative, are one optimum: then the earliest start wins, so that
@@ -14,6 +17,9 @@ _SAME_OPTIMUM = 1e-8
 # round if so many earlier starts were better by then.
 _FIRST_ROUND = 20
 _N_RIVALS = 2
+# On a sample of the rows an optimum need not be known well, and so many are judged by all rows.
+_SAMPLE_TOL = 1e-6
+_N_JUDGED = 3
 
 
 class Restart(NamedTuple):
@@ -42,29 +48,85 @@ class Restart(NamedTuple):
 
 
 class Search(NamedTuple):
-    """Best outcome of several starts.
+    """What several starts came to.
 
     Parameters
     ----------
-    best : Outcome
+    finals : list of Outcome
+        Distinct optima, the best first.
+    places : list of int
+        Number of the start that led to each.
     restarts : list of Restart
         In the order of the starts.
     """
 
-    best: Outcome
+    finals: list[Outcome]
+    places: list[int]
     restarts: list[Restart]
+
+    @property
+    def best(self) -> Outcome:
+        return self.finals[0]
+
+
+class Options(NamedTuple):
+    """How every start is run.
+
+    Parameters
+    ----------
+    max_iter : int
+        Iterations per start.
+    tol : float
+    use_newton : bool
+        See `Run`.
+    """
+
+    max_iter: int
+    tol: float
+    use_newton: bool
 
 
 def search(
     problem: Problem,
-    starts: Sequence[tuple[str, Parameters]],
-    *,
-    max_iter: int,
-    tol: float,
-    use_newton: bool,
-    report: Callable[[Restart], None],
+    draw: Callable[[Problem], Sequence[tuple[str, Parameters]]],
+    rng: np.random.Generator,
+    options: Options,
 ) -> Search:
-    """Run EM from every start and keep the highest penalised log-likelihood.
+    """Run EM from many starts and keep the highest penalised log-likelihood.
+
+    Where there are many rows, the starts compete on a sample of them, and the best are judged
+    by all rows: the one that is best there goes on.
+
+    Parameters
+    ----------
+    problem : Problem
+    draw : callable
+        Returns starts with their names for a problem.
+    rng : Generator
+        Draws the sample.
+    options : Options
+    """
+    sample = sample_problem(problem, rng)
+    if sample is problem:
+        return compete(problem, draw(problem), options)
+    tried = compete(sample, draw(sample), options._replace(tol=max(options.tol, _SAMPLE_TOL)))
+    finals = [outcome.evaluation.params for outcome in tried.finals[:_N_JUDGED]]
+    runs = begin(problem, finals, tol=options.tol, use_newton=options.use_newton)
+    best = max(runs, key=lambda run: run.objective)
+    advance(problem, [best], options.max_iter)
+    outcome = best.outcome(f"stopped after max_iter={options.max_iter}")
+    place = tried.places[runs.index(best)]
+    restarts = [
+        _restart(restart.start, outcome)
+        if i == place
+        else restart._replace(reason=f"{restart.reason}; on a sample of {sample.n_rows} rows")
+        for i, restart in enumerate(tried.restarts)
+    ]
+    return Search([outcome], [place], restarts)
+
+
+def compete(problem: Problem, starts: Sequence[tuple[str, Parameters]], options: Options) -> Search:
+    """Run EM from every start, on all rows, and drop those that fall behind.
 
     All starts run together for 20, 40, 80, ... iterations, and those that two earlier starts have
     left behind by then are dropped. Only earlier starts count, so that one more start never
@@ -74,14 +136,11 @@ def search(
     ----------
     problem : Problem
     starts : sequence of (str, Parameters)
-    max_iter : int
-        Per start.
-    tol, use_newton
-        As for `Run`.
-    report : callable
-        Told of each start when it has ended.
+    options : Options
     """
-    runs = begin(problem, [params for _, params in starts], tol=tol, use_newton=use_newton)
+    max_iter = options.max_iter
+    params = [start for _, start in starts]
+    runs = begin(problem, params, tol=options.tol, use_newton=options.use_newton)
     finalists = _race(problem, runs, max_iter)
     advance(problem, [runs[i] for i in finalists], max_iter)
     outcomes = [
@@ -95,9 +154,8 @@ def search(
     restarts = [
         _restart(name, outcome) for (name, _), outcome in zip(starts, outcomes, strict=True)
     ]
-    for restart in restarts:
-        report(restart)
-    return Search(_earliest_best([outcomes[i] for i in finalists]), restarts)
+    places = _distinct_optima(outcomes, finalists)
+    return Search([outcomes[i] for i in places], places, restarts)
 
 
 def _race(problem: Problem, runs: list[Run], max_iter: int) -> list[int]:
@@ -129,7 +187,13 @@ def _restart(name: str, outcome: Outcome) -> Restart:
     )
 
 
-def _earliest_best(outcomes: list[Outcome]) -> Outcome:
-    best = max(outcome.objective for outcome in outcomes)
-    slack = _SAME_OPTIMUM * (1.0 + abs(best))
-    return next(outcome for outcome in outcomes if outcome.objective >= best - slack)
+def _distinct_optima(outcomes: Sequence[Outcome], finalists: Sequence[int]) -> list[int]:
+    """Return the earliest start of every optimum that was found, the best optimum first."""
+    places: list[int] = []
+    for i in sorted(finalists, key=lambda i: -outcomes[i].objective):
+        slack = _SAME_OPTIMUM * (1.0 + abs(outcomes[i].objective))
+        if places and outcomes[i].objective >= outcomes[places[-1]].objective - slack:
+            places[-1] = min(places[-1], i)
+        else:
+            places.append(i)
+    return places

@@ -12,9 +12,12 @@ from sklearn.utils.validation import check_is_fitted
 
 from mixexp.data import PerRow, cut_features, cut_rows, single_threaded_blas
 from mixexp.em import (
+    Options,
     Problem,
     Restart,
+    Search,
     canonical_order,
+    compete,
     draw_starts,
     reorder,
     search,
@@ -268,27 +271,31 @@ class MixtureOfExperts(Criteria, BaseEstimator):
         previous = self if self.warm_start and hasattr(self, "_state") else None
         init = self.init if previous is None else previous
         given = given_start(init, problem, pooled, scaling, is_used)
-        starts = self._named_starts(problem, pooled) if given is None else [given]
-        found = search(
-            problem,
-            starts,
-            max_iter=self.max_iter,
-            tol=self.tol,
-            use_newton=self.acceleration == "auto",
-            report=self._report,
-        )
+        options = Options(int(self.max_iter), self.tol, self.acceleration == "auto")
+        if given is None:
+            found = self._search(problem, pooled, options)
+        else:
+            found = compete(problem, [given], options)
+        for restart in found.restarts:
+            self._report(restart)
         params = found.best.evaluation.params
         order = canonical_order(problem.model, params)
         self._state = FitState(problem.model, reorder(problem.model, params, order), scaling)
         set_fitted_attributes(self, found, columns)
         return find_troubles(self, problem, found.best, order)
 
-    def _named_starts(self, problem: Problem, pooled: Parameters) -> list[tuple[str, Parameters]]:
+    def _search(self, problem: Problem, pooled: Parameters, options: Options) -> Search:
+        """Try starts of the strategy that ``init`` names."""
         n_init = int(self.n_init) if problem.model.tree.n_leaves > 1 else 1
         # Drawn all at once, so that the first m of more starts are those of m starts.
-        seeds = check_random_state(self.random_state).randint(np.iinfo(np.int32).max, size=n_init)
-        starts = draw_starts(problem, pooled, self.init, seeds)
-        return [(f"{self.init} {number}", start) for number, start in enumerate(starts)]
+        random = check_random_state(self.random_state)
+        seed, *seeds = random.randint(np.iinfo(np.int32).max, size=1 + n_init)
+
+        def draw(problem: Problem) -> list[tuple[str, Parameters]]:
+            starts = draw_starts(problem, pooled, self.init, seeds)
+            return [(f"{self.init} {number}", start) for number, start in enumerate(starts)]
+
+        return search(problem, draw, np.random.default_rng(seed), options)
 
     def _report(self, restart: Restart) -> None:
         if self.verbose:
