@@ -169,7 +169,7 @@ BAD_PARAMETERS = {
     "dispersion_prior": [-1.0, NAN, INF, "1", None, True],
     "gate": ["probit", "", None, 1, ["softmax"]],
     "expert": ["unknown", "logistic", "", None, 3, 3.5, ["gaussian"], ["gaussian"] * 2 + [1]],
-    "acceleration": ["newton", "", None, True, False],
+    "acceleration": ["squarem", "", None, True, False],
     "init": [
         "kmeans",
         "",

@@ -332,7 +332,7 @@ def test_too_few_iterations_are_told_of(rng):
     assert np.all(np.isfinite(model.predict(data.X)))
 
 
-@pytest.mark.parametrize("acceleration", ["auto", "none"])
+@pytest.mark.parametrize("acceleration", ["auto", "anderson", "none"])
 def test_zero_tolerance_terminates(acceleration, rng):
     data = simulate_regimes(rng, N_ROWS, n_regimes=2)
     model = MoERegressor(
@@ -350,10 +350,11 @@ def test_zero_tolerance_terminates(acceleration, rng):
 
 @tolerant(RankDeficientWarning)  # an expert without rows of one class
 @every_family
-def test_acceleration_reaches_the_optimum_of_plain_em(family, rng):
+@pytest.mark.parametrize("acceleration", ["newton", "anderson"])
+def test_acceleration_reaches_the_optimum_of_plain_em(family, acceleration, rng):
     data = simulate_for(family, rng, 600)
     options = {"init": data.labels % 2, "tol": 1e-11, "max_iter": 20000}
-    quick = flat(family, 2, **options).fit(data.X, data.y)
+    quick = flat(family, 2, acceleration=acceleration, **options).fit(data.X, data.y)
     plain = flat(family, 2, acceleration="none", **options).fit(data.X, data.y)
     # Both stop with an estimated 1e-11 left to gain; EM's estimate may be some ten times off.
     np.testing.assert_allclose(
@@ -361,6 +362,19 @@ def test_acceleration_reaches_the_optimum_of_plain_em(family, rng):
     )
     assert quick.n_iter_ <= plain.n_iter_
     np.testing.assert_allclose(quick.gate_proba(data.X), plain.gate_proba(data.X), atol=1e-4)
+
+
+def test_models_too_large_for_newtons_method_are_extrapolated(rng):
+    features = rng.standard_normal((400, 40))
+    y = np.abs(features[:, 0]) + 0.5 * features[:, 1] + rng.standard_normal(400)
+    fits = {}
+    for acceleration in ("auto", "anderson", "none"):
+        model = MoERegressor(8, acceleration=acceleration, n_init=1, random_state=0, max_iter=5000)
+        fits[acceleration] = model.fit(features, y)
+    assert fits["auto"].n_parameters_ > 600
+    np.testing.assert_array_equal(fits["auto"].history_, fits["anderson"].history_)
+    assert fits["auto"].n_iter_ < fits["none"].n_iter_
+    assert np.all(np.diff(fits["auto"].history_) >= -1e-9)
 
 
 # Starts.

@@ -11,8 +11,9 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 
+from mixexp.em._anderson import AndersonMemory
 from mixexp.em._convergence import allowed_gain, remaining_gain
-from mixexp.em._newton import NewtonFinish
+from mixexp.em._newton import NewtonFinish, is_small
 from mixexp.em._problem import Evaluation, Problem, map_evaluations
 from mixexp.em._steps import Step, em_step
 from mixexp.model import Parameters
@@ -92,15 +93,18 @@ class Run:
     tol : float
         Stop when the gain still to be had is below ``tol * (1 + |objective|)``, judged both
         by the iteration's progress and by the gradient.
-    use_newton : bool
-        Whether to finish by Newton's method.
+    acceleration : {"auto", "newton", "anderson", "none"}
+        What shortens EM's way: Newton's method at its end, Anderson's extrapolation, whichever
+        of these the model is small enough for, or nothing.
     """
 
-    def __init__(self, problem: Problem, standing: Standing, *, tol: float, use_newton: bool):
+    def __init__(self, problem: Problem, standing: Standing, *, tol: float, acceleration: str):
         self._problem = problem
         self._tol = tol
-        finish = NewtonFinish(problem) if use_newton else None
-        self._finish = finish if finish is not None and finish.is_affordable else None
+        use_newton = acceleration == "newton" or (acceleration == "auto" and is_small(problem))
+        use_anderson = acceleration == "anderson" or (acceleration == "auto" and not use_newton)
+        self._finish = NewtonFinish(problem) if use_newton else None
+        self._memory = AndersonMemory() if use_anderson else None
         self._is_polished = False
         self._is_converged = False
         self._is_deficient = False
@@ -194,19 +198,31 @@ class Run:
             self.end(f"EM had {remaining:.1e} left to gain", is_converged=True)
         return False
 
+    def extrapolate(self, point: np.ndarray, step: np.ndarray) -> np.ndarray | None:
+        """Return where to go instead of EM's step, or None if that is to be taken."""
+        if self._memory is None:
+            return None
+        proposal = self._memory.propose(point, step)
+        return None if proposal is None else np.clip(proposal, *self._problem.model.flat_bounds)
+
+    def forget_steps(self) -> None:
+        """Start extrapolation afresh."""
+        if self._memory is not None:
+            self._memory.forget()
+
     def _allowed_gain(self) -> float:
         return allowed_gain(self._tol, self.objective, self._problem.total_weight)
 
 
 def begin(
-    problem: Problem, starts: Sequence[Parameters], *, tol: float, use_newton: bool
+    problem: Problem, starts: Sequence[Parameters], *, tol: float, acceleration: str
 ) -> list[Run]:
     """Measure all starts, and return one `Run` for each."""
     runs = []
     for some in in_batches(problem, starts):
         batch = problem.evaluate(stack_parameters(problem, some))
         runs += [
-            Run(problem, Standing(batch, row), tol=tol, use_newton=use_newton)
+            Run(problem, Standing(batch, row), tol=tol, acceleration=acceleration)
             for row in range(len(some))
         ]
     return runs
@@ -221,10 +237,10 @@ def advance(problem: Problem, runs: Sequence[Run], max_iter: int) -> None:
 
 
 def run_em(
-    problem: Problem, start: Parameters, *, max_iter: int, tol: float, use_newton: bool = True
+    problem: Problem, start: Parameters, *, max_iter: int, tol: float, acceleration: str = "auto"
 ) -> Outcome:
     """Maximise the penalised log-likelihood from one start; see `Run`."""
-    (run,) = begin(problem, [start], tol=tol, use_newton=use_newton)
+    (run,) = begin(problem, [start], tol=tol, acceleration=acceleration)
     advance(problem, [run], max_iter)
     return run.outcome(f"stopped after max_iter={max_iter}")
 
@@ -257,15 +273,34 @@ def _take_em_steps(problem: Problem, runs: Sequence[Run]) -> None:
         for i, run in enumerate(runs)
         if run.note_em_step(float(slope_gains[i]), bool(step.is_deficient[i]))
     ]
-    if not going:
-        return
-    flat = problem.model.flatten(step.params)
-    after = problem.evaluate(problem.model.unflatten(flat[going]))
-    for row, i in enumerate(going):
-        if after.objective[row] >= runs[i].least_objective:
-            runs[i].move(Standing(after, row))
+    before, after = problem.model.flatten(current.params), problem.model.flatten(step.params)
+    extrapolated = {}
+    for i in going:
+        proposal = runs[i].extrapolate(before[i], after[i] - before[i])
+        if proposal is not None:
+            extrapolated[i] = proposal
+    fallen = _move_if_higher(problem, runs, extrapolated)
+    for i in fallen:
+        runs[i].forget_steps()
+    plain = {i: after[i] for i in going if i not in extrapolated or i in fallen}
+    for i in _move_if_higher(problem, runs, plain):
+        _take_shorter_step(problem, runs[i])
+
+
+def _move_if_higher(
+    problem: Problem, runs: Sequence[Run], proposals: dict[int, np.ndarray]
+) -> list[int]:
+    """Measure proposals, by number of the run, and return those that lower the objective."""
+    if not proposals:
+        return []
+    batch = problem.evaluate(problem.model.unflatten(np.stack(list(proposals.values()))))
+    fallen = []
+    for row, i in enumerate(proposals):
+        if batch.objective[row] >= runs[i].least_objective:
+            runs[i].move(Standing(batch, row))
         else:
-            _take_shorter_step(problem, runs[i])
+            fallen.append(i)
+    return fallen
 
 
 def _take_shorter_step(problem: Problem, run: Run) -> None:

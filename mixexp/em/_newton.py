@@ -21,7 +21,7 @@ _SHORTEST_LENGTH = 0.25
 # Of the gain that the quadratic model promises, this share must arrive (Armijo's rule).
 _LEAST_SHARE = 0.1
 # Beyond these the full matrix costs more than the EM iterations that it saves.
-_MOST_PARAMETERS = 400
+_MOST_PARAMETERS = 600
 _MOST_HEADS = 64
 # EM's steps are lengthened at most so many times, by the inverse, along a ridge.
 _SMALLEST_RATE = 0.02
@@ -47,6 +47,12 @@ class NewtonStep(NamedTuple):
     is_definite: bool
 
 
+def is_small(problem: Problem) -> bool:
+    """Tell whether the full information matrix costs less than the iterations that it saves."""
+    n_heads = sum(rows for rows, _ in problem.model.slot_shapes)
+    return problem.model.n_parameters <= _MOST_PARAMETERS and n_heads <= _MOST_HEADS
+
+
 class NewtonFinish:
     """Decides when to leave EM for Newton's method, and when to return.
 
@@ -56,18 +62,14 @@ class NewtonFinish:
     """
 
     def __init__(self, problem: Problem) -> None:
-        n_heads = sum(rows for rows, _ in problem.model.slot_shapes)
         self._problem = problem
-        self.is_affordable = (
-            problem.model.n_parameters <= _MOST_PARAMETERS and n_heads <= _MOST_HEADS
-        )
         self._next_try = _FIRST_ITERATION
         self._patience = _FIRST_ITERATION
 
     def is_due(self, history: list[float]) -> bool:
         """Whether EM's gains say that the basin is reached."""
         n_iter = len(history) - 1
-        if not self.is_affordable or n_iter < self._next_try:
+        if n_iter < self._next_try:
             return False
         return history[-1] - history[-2] <= _BASIN_GAIN * (1.0 + abs(history[-1]))
 

@@ -77,13 +77,13 @@ class Options(NamedTuple):
     max_iter : int
         Iterations per start.
     tol : float
-    use_newton : bool
+    acceleration : str
         See `Run`.
     """
 
     max_iter: int
     tol: float
-    use_newton: bool
+    acceleration: str
 
 
 def search(
@@ -111,7 +111,7 @@ def search(
         return compete(problem, draw(problem), options)
     tried = compete(sample, draw(sample), options._replace(tol=max(options.tol, _SAMPLE_TOL)))
     finals = [outcome.evaluation.params for outcome in tried.finals[:_N_JUDGED]]
-    runs = begin(problem, finals, tol=options.tol, use_newton=options.use_newton)
+    runs = begin(problem, finals, tol=options.tol, acceleration=options.acceleration)
     best = max(runs, key=lambda run: run.objective)
     advance(problem, [best], options.max_iter)
     outcome = best.outcome(f"stopped after max_iter={options.max_iter}")
@@ -140,7 +140,7 @@ def compete(problem: Problem, starts: Sequence[tuple[str, Parameters]], options:
     """
     max_iter = options.max_iter
     params = [start for _, start in starts]
-    runs = begin(problem, params, tol=options.tol, use_newton=options.use_newton)
+    runs = begin(problem, params, tol=options.tol, acceleration=options.acceleration)
     finalists = _race(problem, runs, max_iter)
     advance(problem, [runs[i] for i in finalists], max_iter)
     outcomes = [

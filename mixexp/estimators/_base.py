@@ -74,7 +74,7 @@ _RULES: dict[str, Rule] = {
     "n_init": whole(1),
     "max_iter": whole(1),
     "tol": real(0.0),
-    "acceleration": one_of("auto", "none"),
+    "acceleration": one_of("auto", "newton", "anderson", "none"),
     "warm_start": BOOLEAN,
     "random_state": RANDOM_STATE,
     "n_jobs": N_JOBS,
@@ -271,7 +271,7 @@ class MixtureOfExperts(Criteria, BaseEstimator):
         previous = self if self.warm_start and hasattr(self, "_state") else None
         init = self.init if previous is None else previous
         given = given_start(init, problem, pooled, scaling, is_used)
-        options = Options(int(self.max_iter), self.tol, self.acceleration == "auto")
+        options = Options(int(self.max_iter), self.tol, self.acceleration)
         if given is None:
             found = self._search(problem, pooled, options)
         else:

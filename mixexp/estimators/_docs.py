@@ -35,9 +35,10 @@ _PARAMETERS = """gate : {"softmax", "constant"}, default="softmax"
     tol : float, default=1e-8
         EM stops when the gain still to be had, estimated from its progress and from the
         gradient, is below ``tol * (1 + |penalised log-likelihood|)``.
-    acceleration : {"auto", "none"}, default="auto"
-        "auto" finishes with Newton's method on the log-likelihood itself once EM is near an
-        optimum; "none" is plain EM.
+    acceleration : {"auto", "newton", "anderson", "none"}, default="auto"
+        "newton" finishes with Newton's method on the log-likelihood itself once EM is near an
+        optimum; "anderson" extrapolates EM's last ten steps, at no cost per parameter; "none" is
+        plain EM. "auto" is "newton" up to 600 parameters, "anderson" beyond.
     warm_start : bool, default=False
         Whether ``fit`` goes on from the previous fit's coefficients, if there is one.
     random_state : int, RandomState instance or None, default=None
