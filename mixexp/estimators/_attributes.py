@@ -4,15 +4,27 @@ from typing import Any
 
 import numpy as np
 
-from mixexp.em import Search
+from mixexp.data import Scaling
+from mixexp.em import Search, canonical_order, reorder
 from mixexp.estimators._build import Columns, FitState, raw_slots
+from mixexp.model import Model
 
 
-def set_fitted_attributes(estimator: Any, found: Search, columns: Columns) -> None:
-    """Set the learned attributes of an estimator from its state and its search."""
-    state: FitState = estimator._state
-    model, best = state.model, found.best
+def set_fitted_attributes(
+    estimator: Any, found: Search, model: Model, scaling: Scaling, columns: Columns
+) -> np.ndarray:
+    """Set the learned state and attributes of an estimator from its search.
+
+    Returns
+    -------
+    ndarray of shape (n_nodes,), int
+        The canonical order that its nodes have been put into.
+    """
+    best = found.best
+    order = canonical_order(model, best.evaluation.params)
+    state = FitState(model, reorder(model, best.evaluation.params, order), scaling)
     slots = raw_slots(state)
+    estimator._state = state
     estimator.tree_ = model.tree
     estimator.experts_ = _families(state)
     estimator.limits_ = _limits(state)
@@ -38,6 +50,7 @@ def set_fitted_attributes(estimator: Any, found: Search, columns: Columns) -> No
     estimator.restarts_ = found.restarts
     estimator.expert_features_, estimator.gate_features_ = columns.expert, columns.gate
     estimator.dispersion_features_ = list(columns.dispersion)
+    return order
 
 
 def _families(state: FitState) -> list[Any]:

@@ -1,7 +1,8 @@
 """What all four estimators share: fitting, and everything that is asked of gates and experts."""
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -12,14 +13,12 @@ from sklearn.utils.validation import check_is_fitted
 
 from mixexp.data import PerRow, cut_features, cut_rows, single_threaded_blas
 from mixexp.em import (
+    Monitor,
     Options,
     Problem,
-    Restart,
     Search,
-    canonical_order,
     compete,
     draw_starts,
-    reorder,
     search,
 )
 from mixexp.estimators._attributes import set_fitted_attributes
@@ -36,6 +35,7 @@ from mixexp.estimators._criteria import Criteria
 from mixexp.estimators._diagnosis import Trouble, find_troubles
 from mixexp.estimators._docs import per_row_docs
 from mixexp.estimators._init import given_start
+from mixexp.estimators._progress import CallbackSupportMixin, FitTask, make_monitor, with_callbacks
 from mixexp.estimators._tables import coefficient_table, summarize
 from mixexp.estimators._validation import (
     BOOLEAN,
@@ -97,7 +97,7 @@ def store_parameters(estimator: Any, arguments: dict[str, Any]) -> None:
 
 
 @per_row_docs
-class MixtureOfExperts(Criteria, BaseEstimator):
+class MixtureOfExperts(CallbackSupportMixin, Criteria, BaseEstimator):
     """Base of flat and hierarchical mixtures of experts."""
 
     #: Targets that experts may be for.
@@ -196,12 +196,15 @@ class MixtureOfExperts(Criteria, BaseEstimator):
             warnings.warn(message, category, stacklevel=2)
         return self
 
+    @with_callbacks  # inside the restoring of `fit`, for its cleaning up needs what it set
     def _fit(
         self, X: Any, y: Any, sample_weight: Any, offset: Any, exposure: Any, trials: Any
     ) -> list[Trouble]:
         """Check everything, fit, and return what the user should be warned of."""
         check_parameters(self, _RULES)
         tree = self._make_tree()
+        given = {"offset": offset, "exposure": exposure, "trials": trials}
+        begin_task = partial(FitTask.begin, self, X, y, {"sample_weight": sample_weight, **given})
         X = check_features(self, X, reset=True)
         if y is None:
             raise ValueError(
@@ -221,7 +224,7 @@ class MixtureOfExperts(Criteria, BaseEstimator):
         check_support(families, target, per_row, np.flatnonzero(is_used))
         columns = self._select_columns()
         with single_threaded_blas():
-            return self._fit_rows(X, target, per_row, tree, families, columns, is_used)
+            return self._fit_rows(X, target, per_row, tree, families, columns, is_used, begin_task)
 
     def _check_per_row(
         self, n: int, sample_weight: Any, offset: Any, exposure: Any, trials: Any
@@ -256,6 +259,7 @@ class MixtureOfExperts(Criteria, BaseEstimator):
         families: Sequence[Any],
         columns: Columns,
         is_used: np.ndarray,
+        begin_task: Callable[[int], FitTask],
     ) -> list[Trouble]:
         problem, pooled, scaling = build_problem(
             X,
@@ -271,38 +275,37 @@ class MixtureOfExperts(Criteria, BaseEstimator):
         previous = self if self.warm_start and hasattr(self, "_state") else None
         init = self.init if previous is None else previous
         given = given_start(init, problem, pooled, scaling, is_used)
+        task = begin_task(self._n_starts(tree) if given is None else 1)
+        learn = partial(
+            set_fitted_attributes, model=problem.model, scaling=scaling, columns=columns
+        )
         options = Options(int(self.max_iter), self.tol, self.acceleration)
+        monitor = make_monitor(task, learn)
         if given is None:
-            found = self._search(problem, pooled, options)
+            found = self._search(problem, pooled, options, monitor)
         else:
-            found = compete(problem, [given], options)
-        for restart in found.restarts:
-            self._report(restart)
-        params = found.best.evaluation.params
-        order = canonical_order(problem.model, params)
-        self._state = FitState(problem.model, reorder(problem.model, params, order), scaling)
-        set_fitted_attributes(self, found, columns)
+            found = compete(problem, [given], options, monitor)
+        order = learn(self, found)
+        task.end()
         return find_troubles(self, problem, found.best, order)
 
-    def _search(self, problem: Problem, pooled: Parameters, options: Options) -> Search:
+    def _n_starts(self, tree: GatingTree) -> int:
+        return int(self.n_init) if tree.n_leaves > 1 else 1
+
+    def _search(
+        self, problem: Problem, pooled: Parameters, options: Options, monitor: Monitor
+    ) -> Search:
         """Try starts of the strategy that ``init`` names."""
-        n_init = int(self.n_init) if problem.model.tree.n_leaves > 1 else 1
+        n_starts = self._n_starts(problem.model.tree)
         # Drawn all at once, so that the first m of more starts are those of m starts.
         random = check_random_state(self.random_state)
-        seed, *seeds = random.randint(np.iinfo(np.int32).max, size=1 + n_init)
+        seed, *seeds = random.randint(np.iinfo(np.int32).max, size=1 + n_starts)
 
         def draw(problem: Problem) -> list[tuple[str, Parameters]]:
             starts = draw_starts(problem, pooled, self.init, seeds)
             return [(f"{self.init} {number}", start) for number, start in enumerate(starts)]
 
-        return search(problem, draw, np.random.default_rng(seed), options)
-
-    def _report(self, restart: Restart) -> None:
-        if self.verbose:
-            print(
-                f"{type(self).__name__}: start {restart.start}: log-likelihood "
-                f"{restart.log_likelihood:.6g} after {restart.n_iter} iterations; {restart.reason}"
-            )
+        return search(problem, draw, np.random.default_rng(seed), options, monitor)
 
     # What gates and experts say.
 

@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mixexp.em import Outcome, Problem
+from mixexp.em import ASKED_TO_STOP, Outcome, Problem
 from mixexp.exceptions import (
     ConvergenceWarning,
     DegenerateExpertWarning,
@@ -62,7 +62,7 @@ def _constant_columns(estimator: Any) -> list[Trouble]:
 
 
 def _convergence(name: str, best: Outcome) -> list[Trouble]:
-    if best.is_converged:
+    if best.is_converged or best.reason == ASKED_TO_STOP:
         return []
     message = (
         f"{name} did not converge: {best.reason}. Raise max_iter, or a larger tol, alpha or "

@@ -46,7 +46,9 @@ _PARAMETERS = """gate : {"softmax", "constant"}, default="softmax"
     n_jobs : int, default=None
         Threads over blocks of rows. Results have the same bits for any number.
     verbose : int, default=0
-        1 prints a line per start."""
+        1 prints a line per start when it ends; 2 or more prints also, about once a second, how
+        far the search is. For progress bars, scores per iteration and early stopping see
+        ``set_callbacks`` (scikit-learn 1.9 and later)."""
 
 _ATTRIBUTES = """gate_coef_ : ndarray of shape (n_nodes - 1, n_gate_features)
         Slopes of the gate logits per unit of each feature, one row per edge of the tree (per
