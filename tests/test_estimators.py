@@ -409,15 +409,6 @@ def test_experts_are_sorted_by_their_prediction_at_the_centre(rng):
         assert np.all(np.diff(model.predict_experts(X.mean(axis=0, keepdims=True))[0]) >= 0.0)
 
 
-def test_verbose_prints_a_line_per_start(rng, capsys):
-    data = simulate_regimes(rng, N_ROWS, n_regimes=2)
-    model = MoERegressor(2, n_init=3, random_state=0, verbose=1).fit(data.X, data.y)
-    lines = capsys.readouterr().out.strip().splitlines()
-    assert len(lines) >= len(model.restarts_) == 3
-    model.set_params(verbose=0).fit(data.X, data.y)
-    assert capsys.readouterr().out == ""
-
-
 # Scorers.
 
 
