@@ -5,7 +5,7 @@ systems. What one start comes to does not depend on which others run beside it, 
 rounding.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import groupby
 from typing import NamedTuple, TypeVar
 
@@ -13,6 +13,7 @@ import numpy as np
 
 from mixexp.em._anderson import AndersonMemory
 from mixexp.em._convergence import allowed_gain, remaining_gain
+from mixexp.em._monitor import ASKED_TO_STOP
 from mixexp.em._newton import NewtonFinish, is_small
 from mixexp.em._problem import Evaluation, Problem, map_evaluations
 from mixexp.em._steps import Step, em_step
@@ -82,6 +83,10 @@ class Standing(NamedTuple):
         return self.batch.take(self.row)
 
 
+#: Told of a run after every iteration that was accepted; returns whether it is to stop there.
+Watch = Callable[["Run"], bool]
+
+
 class Run:
     """The iteration of one start, carried on by `advance`, alone or beside others.
 
@@ -90,6 +95,8 @@ class Run:
     problem : Problem
     standing : Standing
         Of the start.
+    watch : callable
+        Told of every iteration that was accepted; returns whether to stop there.
     tol : float
         Stop when the gain still to be had is below ``tol * (1 + |objective|)``, judged both
         by the iteration's progress and by the gradient.
@@ -98,8 +105,17 @@ class Run:
         of these the model is small enough for, or nothing.
     """
 
-    def __init__(self, problem: Problem, standing: Standing, *, tol: float, acceleration: str):
+    def __init__(
+        self,
+        problem: Problem,
+        standing: Standing,
+        watch: "Watch | None" = None,
+        *,
+        tol: float,
+        acceleration: str,
+    ) -> None:
         self._problem = problem
+        self._watch = watch
         self._tol = tol
         use_newton = acceleration == "newton" or (acceleration == "auto" and is_small(problem))
         use_anderson = acceleration == "anderson" or (acceleration == "auto" and not use_newton)
@@ -136,7 +152,7 @@ class Run:
         """Return where it stands; the reason is used if it has none of its own."""
         return Outcome(
             self.standing.alone(),
-            self.history,
+            list(self.history),
             self._is_converged,
             self._reason or reason,
             self._is_deficient,
@@ -146,6 +162,8 @@ class Run:
         """Go on from new parameters."""
         self.standing = standing
         self.history.append(float(standing.batch.objective[standing.row]))
+        if self._watch is not None and self._watch(self):
+            self.end(ASKED_TO_STOP, is_converged=False)
 
     def end(self, reason: str, *, is_converged: bool) -> None:
         """Stop here, for good."""
@@ -215,32 +233,54 @@ class Run:
 
 
 def begin(
-    problem: Problem, starts: Sequence[Parameters], *, tol: float, acceleration: str
+    problem: Problem,
+    starts: Sequence[Parameters],
+    watches: Sequence[Watch | None],
+    *,
+    tol: float,
+    acceleration: str,
 ) -> list[Run]:
     """Measure all starts, and return one `Run` for each."""
-    runs = []
+    standings: list[Standing] = []
     for some in in_batches(problem, starts):
         batch = problem.evaluate(stack_parameters(problem, some))
-        runs += [
-            Run(problem, Standing(batch, row), tol=tol, acceleration=acceleration)
-            for row in range(len(some))
-        ]
-    return runs
+        standings += [Standing(batch, row) for row in range(len(some))]
+    return [
+        Run(problem, standing, watch, tol=tol, acceleration=acceleration)
+        for standing, watch in zip(standings, watches, strict=True)
+    ]
 
 
-def advance(problem: Problem, runs: Sequence[Run], max_iter: int) -> None:
-    """Carry runs on until each is over or has done ``max_iter`` iterations in all."""
+def advance(
+    problem: Problem,
+    runs: Sequence[Run],
+    max_iter: int,
+    on_over: Callable[[Run], None] = lambda run: None,
+) -> None:
+    """Carry runs on until each is over or has done ``max_iter`` iterations in all.
+
+    Parameters
+    ----------
+    problem : Problem
+    runs : sequence of Run
+    max_iter : int
+    on_over : callable
+        Told of each run that is over, as soon as it is.
+    """
     while active := [run for run in runs if not run.is_over and run.n_iter < max_iter]:
         waiting = [run for run in active if not run.take_due_newton_step()]
         for some in in_batches(problem, waiting):
             _take_em_steps(problem, some)
+        for run in active:
+            if run.is_over:
+                on_over(run)
 
 
 def run_em(
     problem: Problem, start: Parameters, *, max_iter: int, tol: float, acceleration: str = "auto"
 ) -> Outcome:
     """Maximise the penalised log-likelihood from one start; see `Run`."""
-    (run,) = begin(problem, [start], tol=tol, acceleration=acceleration)
+    (run,) = begin(problem, [start], [None], tol=tol, acceleration=acceleration)
     advance(problem, [run], max_iter)
     return run.outcome(f"stopped after max_iter={max_iter}")
 

@@ -1,11 +1,12 @@
 """Several starts, one winner: poor ones are dropped early."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from mixexp.em._driver import Outcome, Run, advance, begin
+from mixexp.em._driver import Outcome, Run, Watch, advance, begin
+from mixexp.em._monitor import Monitor
 from mixexp.em._problem import Problem
 from mixexp.em._sample import sample_problem
 from mixexp.model import Parameters
@@ -91,11 +92,12 @@ def search(
     draw: Callable[[Problem], Sequence[tuple[str, Parameters]]],
     rng: np.random.Generator,
     options: Options,
+    monitor: Monitor,
 ) -> Search:
     """Run EM from many starts and keep the highest penalised log-likelihood.
 
     Where there are many rows, the starts compete on a sample of them, and the best are judged
-    by all rows: the one that is best there goes on.
+    by all rows: the one that is best there goes on. The monitor follows the latter alone.
 
     Parameters
     ----------
@@ -105,27 +107,32 @@ def search(
     rng : Generator
         Draws the sample.
     options : Options
+    monitor : Monitor
     """
     sample = sample_problem(problem, rng)
+    starts = draw(sample)
     if sample is problem:
-        return compete(problem, draw(problem), options)
-    tried = compete(sample, draw(sample), options._replace(tol=max(options.tol, _SAMPLE_TOL)))
-    finals = [outcome.evaluation.params for outcome in tried.finals[:_N_JUDGED]]
-    runs = begin(problem, finals, tol=options.tol, acceleration=options.acceleration)
-    best = max(runs, key=lambda run: run.objective)
-    advance(problem, [best], options.max_iter)
-    outcome = best.outcome(f"stopped after max_iter={options.max_iter}")
-    place = tried.places[runs.index(best)]
-    restarts = [
-        _restart(restart.start, outcome)
-        if i == place
-        else restart._replace(reason=f"{restart.reason}; on a sample of {sample.n_rows} rows")
-        for i, restart in enumerate(tried.restarts)
-    ]
-    return Search([outcome], [place], restarts)
+        return compete(problem, starts, options, monitor)
+    rough = options._replace(tol=max(options.tol, _SAMPLE_TOL))
+    tried = compete(sample, starts, rough, Monitor())
+    race = _Race([name for name, _ in starts], monitor)
+    judged = list(zip(tried.places, tried.finals, strict=True))[:_N_JUDGED]
+    race.begin(problem, {i: final.evaluation.params for i, final in judged}, options)
+    best = max(race.runs, key=lambda i: race.runs[i].objective)
+    note = f"; on a sample of {sample.n_rows} rows"
+    for i, restart in enumerate(tried.restarts):
+        if i != best:
+            race.end(i, restart._replace(reason=restart.reason + note))
+    race.finish([best], options.max_iter)
+    return race.result([best])
 
 
-def compete(problem: Problem, starts: Sequence[tuple[str, Parameters]], options: Options) -> Search:
+def compete(
+    problem: Problem,
+    starts: Sequence[tuple[str, Parameters]],
+    options: Options,
+    monitor: Monitor,
+) -> Search:
     """Run EM from every start, on all rows, and drop those that fall behind.
 
     All starts run together for 20, 40, 80, ... iterations, and those that two earlier starts have
@@ -137,38 +144,94 @@ def compete(problem: Problem, starts: Sequence[tuple[str, Parameters]], options:
     problem : Problem
     starts : sequence of (str, Parameters)
     options : Options
+    monitor : Monitor
     """
-    max_iter = options.max_iter
-    params = [start for _, start in starts]
-    runs = begin(problem, params, tol=options.tol, acceleration=options.acceleration)
-    finalists = _race(problem, runs, max_iter)
-    advance(problem, [runs[i] for i in finalists], max_iter)
-    outcomes = [
-        run.outcome(
-            f"stopped after max_iter={max_iter}"
-            if i in finalists
-            else "dropped: earlier starts were better by then"
+    race = _Race([name for name, _ in starts], monitor)
+    race.begin(problem, {i: params for i, (_, params) in enumerate(starts)}, options)
+    finalists = race.drop_those_behind(options.max_iter)
+    race.finish(finalists, options.max_iter)
+    return race.result(finalists)
+
+
+class _Race:
+    """The runs of a search, by the number of their start, and what they have come to.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Of all starts.
+    monitor : Monitor
+    """
+
+    def __init__(self, names: Sequence[str], monitor: Monitor) -> None:
+        self._names, self._monitor = names, monitor
+        self.runs: dict[int, Run] = {}
+        self._restarts: dict[int, Restart] = {}
+
+    def begin(self, problem: Problem, starts: Mapping[int, Parameters], options: Options) -> None:
+        """Measure the starts that run, and tell the monitor of all."""
+        self._problem = problem
+        self._monitor.begin(self._names)
+        runs = begin(
+            problem,
+            list(starts.values()),
+            [self._watch(i) for i in starts],
+            tol=options.tol,
+            acceleration=options.acceleration,
         )
-        for i, run in enumerate(runs)
-    ]
-    restarts = [
-        _restart(name, outcome) for (name, _), outcome in zip(starts, outcomes, strict=True)
-    ]
-    places = _distinct_optima(outcomes, finalists)
-    return Search([outcomes[i] for i in places], places, restarts)
+        self.runs = dict(zip(starts, runs, strict=True))
 
+    def _watch(self, i: int) -> Watch | None:
+        monitor = self._monitor
+        if not monitor.follows_iterations:
+            return None
+        return lambda run: monitor.iterated(i, run.n_iter, run.objective, self._outcome)
 
-def _race(problem: Problem, runs: list[Run], max_iter: int) -> list[int]:
-    """Carry runs on in rounds, and return those that are to be finished."""
-    alive, n_iter = list(range(len(runs))), _FIRST_ROUND
-    while len(alive) > _N_RIVALS and n_iter < max_iter:
-        advance(problem, [runs[i] for i in alive], n_iter)
-        objectives = {i: runs[i].objective for i in alive}
-        alive = [i for i in alive if _n_earlier_and_better(objectives, i) < _N_RIVALS]
-        n_iter *= 2
-        if all(runs[i].is_over for i in alive):
-            break
-    return alive
+    def _outcome(self, i: int) -> Outcome:
+        return self.runs[i].outcome("")
+
+    def drop_those_behind(self, max_iter: int) -> list[int]:
+        """Carry runs on in rounds, and return those that are to be finished."""
+        alive, n_iter = list(self.runs), _FIRST_ROUND
+        while len(alive) > _N_RIVALS and n_iter < max_iter:
+            self._advance(alive, n_iter)
+            objectives = {i: self.runs[i].objective for i in alive}
+            for i in alive:
+                if _n_earlier_and_better(objectives, i) >= _N_RIVALS and i not in self._restarts:
+                    self._end_run(i, "dropped: earlier starts were better by then")
+            alive = [i for i in alive if _n_earlier_and_better(objectives, i) < _N_RIVALS]
+            n_iter *= 2
+            if all(self.runs[i].is_over for i in alive):
+                break
+        return alive
+
+    def finish(self, finalists: Sequence[int], max_iter: int) -> None:
+        """Carry the finalists on to the end."""
+        self._advance(finalists, max_iter)
+        for i in finalists:
+            if i not in self._restarts:
+                self._end_run(i, f"stopped after max_iter={max_iter}")
+
+    def _advance(self, numbers: Sequence[int], max_iter: int) -> None:
+        number_of = {id(self.runs[i]): i for i in numbers}
+        runs = [self.runs[i] for i in numbers]
+        advance(self._problem, runs, max_iter, lambda run: self._end_run(number_of[id(run)], ""))
+
+    def _end_run(self, i: int, reason: str) -> None:
+        outcome = self.runs[i].outcome(reason)
+        self.end(i, _restart(self._names[i], outcome))
+
+    def end(self, i: int, restart: Restart) -> None:
+        """Note what a start has come to, and tell the monitor."""
+        self._restarts[i] = restart
+        self._monitor.ended(i, restart, self._outcome)
+
+    def result(self, finalists: Sequence[int]) -> Search:
+        """Return what all starts have come to."""
+        outcomes = {i: self.runs[i].outcome(self._restarts[i].reason) for i in finalists}
+        places = _distinct_optima(outcomes)
+        restarts = [self._restarts[i] for i in range(len(self._names))]
+        return Search([outcomes[i] for i in places], places, restarts)
 
 
 def _n_earlier_and_better(objectives: dict[int, float], i: int) -> int:
@@ -187,10 +250,10 @@ def _restart(name: str, outcome: Outcome) -> Restart:
     )
 
 
-def _distinct_optima(outcomes: Sequence[Outcome], finalists: Sequence[int]) -> list[int]:
+def _distinct_optima(outcomes: Mapping[int, Outcome]) -> list[int]:
     """Return the earliest start of every optimum that was found, the best optimum first."""
     places: list[int] = []
-    for i in sorted(finalists, key=lambda i: -outcomes[i].objective):
+    for i in sorted(outcomes, key=lambda i: -outcomes[i].objective):
         slack = _SAME_OPTIMUM * (1.0 + abs(outcomes[i].objective))
         if places and outcomes[i].objective >= outcomes[places[-1]].objective - slack:
             places[-1] = min(places[-1], i)

@@ -220,10 +220,10 @@ def _search_stopped_at(name: str, outcome: Outcome) -> Search:
     best = outcome if outcome.reason else outcome._replace(reason=ASKED_TO_STOP)
     restart = Restart(
         name,
-        best.evaluation.stats.log_likelihood,
+        float(best.evaluation.stats.log_likelihood),
         best.objective,
         best.n_iter,
         best.is_converged,
         best.reason,
     )
-    return Search(best, [restart])
+    return Search([best], [0], [restart])
