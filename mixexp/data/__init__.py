@@ -1,12 +1,14 @@
 """Rows of data on their way to the model: standardised, cut into blocks, spread over threads."""
 
-from mixexp.data._blocks import Block, PerRow, cut_features, cut_rows
+from mixexp.data._blocks import Block, PerRow, RowBlocks, cut_features
 from mixexp.data._executor import map_blocks, single_threaded_blas
+from mixexp.data._rows import cut_rows
 from mixexp.data._scaling import Scaling, weighted_scaling
 
 __all__ = [
     "Block",
     "PerRow",
+    "RowBlocks",
     "Scaling",
     "cut_features",
     "cut_rows",

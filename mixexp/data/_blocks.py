@@ -1,18 +1,20 @@
-"""Blocks of rows: what one call of the model sees.
+"""Blocks of rows: what one call of the model sees, made when it is asked for.
 
-The partition depends on the number of rows alone, so that sums over blocks have the same
-bits whatever the number of threads.
+Where the partition of the rows comes from is in `mixexp.data._rows`.
 """
 
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from mixexp.data._rows import cut_rows, take_rows
 from mixexp.data._scaling import Scaling
 
-# A block's feature products (some 70 x 4096 doubles for ten features) stay in a core's cache.
-BLOCK_ROWS = 4096
+# Standardised features up to here are kept, for small data are visited hundreds of times and
+# the copy is small beside the interpreter and its libraries. Beyond, memory would grow with
+# the rows, to save the few percent of a pass that standardising costs.
+KEPT_BYTES = 32 * 2**20
 
 
 class Block(NamedTuple):
@@ -43,12 +45,6 @@ class Block(NamedTuple):
     trials: np.ndarray | None = None
 
 
-def cut_rows(n: int, rows: int = BLOCK_ROWS) -> Iterator[slice]:
-    """Yield the fixed partition of n rows."""
-    for start in range(0, n, rows):
-        yield slice(start, min(start + rows, n))
-
-
 class PerRow(NamedTuple):
     """What is known of each row beside its features.
 
@@ -70,10 +66,82 @@ class PerRow(NamedTuple):
         return PerRow(self.weight[rows], offset, trials)
 
 
-def cut_features(X: np.ndarray, scaling: Scaling, per_row: PerRow) -> Iterator[Block]:
-    """Yield blocks of standardised features with no target."""
-    for rows in cut_rows(X.shape[0]):
+class RowBlocks(Sequence[Block]):
+    """All blocks of the data, whose features are made whenever a block is asked for.
+
+    Parameters
+    ----------
+    read_features : callable
+        Returns the features of the block with a given number, shape (1 + p, rows).
+    bare : sequence of Block
+        The blocks with no features, an array of shape (0, rows): vectors, which are kept
+        because a target's part of the log density may cost a gamma function per row.
+
+    Notes
+    -----
+    A loop holds one block at a time, `map_blocks` one per thread. Visit ``bare`` where no
+    features are needed.
+    """
+
+    def __init__(self, read_features: Callable[[int], np.ndarray], bare: Sequence[Block]) -> None:
+        self._read_features = read_features
+        self.bare = bare
+
+    def __len__(self) -> int:
+        return len(self.bare)
+
+    def __getitem__(self, at: int) -> Block:  # type: ignore[override]  # one block, no slices
+        number = range(len(self.bare))[at]
+        return self.bare[number]._replace(features=self._read_features(number))
+
+    def refine(self, function: Callable[..., Block], *parts: Iterable[Any]) -> "RowBlocks":
+        """Return the same rows with a function of each bare block in its place.
+
+        Parameters
+        ----------
+        function : callable
+            Takes a bare block, and one item of each of the parts.
+        *parts : iterable
+            One item per block.
+        """
+        bare = [function(*items) for items in zip(self.bare, *parts, strict=True)]
+        return RowBlocks(self._read_features, bare)
+
+    def keep_features(self) -> "RowBlocks":
+        """Return the same blocks with all features made now, and kept."""
+        features = [block.features for block in self]
+        return RowBlocks(features.__getitem__, self.bare)
+
+    def keep_small(self) -> "RowBlocks":
+        """Return the same blocks, their features kept if `KEPT_BYTES` hold them."""
+        n_rows = sum(len(block.weight) for block in self.bare)
+        n_bytes = 8 * n_rows * len(self[0].features)
+        return self.keep_features() if n_bytes <= KEPT_BYTES else self
+
+
+def cut_features(
+    X: np.ndarray, scaling: Scaling, per_row: PerRow, chosen: np.ndarray | None = None
+) -> RowBlocks:
+    """Return blocks of standardised features with no target.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n, p)
+        float64 or float32, in any memory layout; read block by block, never copied whole.
+    scaling : Scaling
+    per_row : PerRow
+        Of the rows that are used.
+    chosen : ndarray of shape (n_used,), int, optional
+        Numbers of the rows that are used; all of them by default.
+    """
+    partition = list(cut_rows(len(per_row.weight)))
+
+    def read_features(at: int) -> np.ndarray:
+        return scaling.standardize(take_rows(X, partition[at], chosen))
+
+    bare = []
+    for rows in partition:
         known = per_row.take(rows)
-        yield Block(
-            scaling.standardize(X[rows]), known.weight, offset=known.offset, trials=known.trials
-        )
+        no_features = np.empty((0, len(known.weight)))
+        bare.append(Block(no_features, known.weight, offset=known.offset, trials=known.trials))
+    return RowBlocks(read_features, bare)

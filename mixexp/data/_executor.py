@@ -2,7 +2,7 @@
 
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from functools import lru_cache
@@ -19,7 +19,7 @@ _lock = threading.Lock()
 
 def map_blocks(
     function: Callable[[Item], Result], blocks: Sequence[Item], n_threads: int
-) -> list[Result]:
+) -> Iterator[Result]:
     """Apply a function to every block, on several threads if there are several blocks.
 
     Parameters
@@ -27,16 +27,19 @@ def map_blocks(
     function : callable
         Must not call `map_blocks` itself.
     blocks : sequence
+        Its items may be made when they are asked for: each thread asks for one at a time.
     n_threads : int
 
     Returns
     -------
-    list
-        Results in the order of the blocks, whatever the order of their completion.
+    iterator
+        Results in the order of the blocks, whatever the order of their completion, so that
+        they can be added up as they come.
     """
     if n_threads == 1 or len(blocks) == 1:
-        return [function(block) for block in blocks]
-    return list(_pool(n_threads).map(function, blocks))
+        return map(function, blocks)
+    # The pool's map takes all of its arguments at once, and so gets numbers.
+    return _pool(n_threads).map(lambda at: function(blocks[at]), range(len(blocks)))
 
 
 def _pool(n_threads: int) -> ThreadPoolExecutor:

@@ -1,8 +1,12 @@
 """Centre and scale of the features, so that their units do not matter to the fit."""
 
+from collections.abc import Callable, Iterator
+from functools import reduce
 from typing import NamedTuple
 
 import numpy as np
+
+from mixexp.data._rows import cut_rows, take_rows
 
 # A column whose spread is below this share of its magnitude is rounding noise about a constant.
 _CONSTANT = 1e-13
@@ -60,13 +64,17 @@ class Scaling(NamedTuple):
         return np.concatenate([intercept, coef[..., 1:] * self.scale[at]], axis=-1)
 
 
-def weighted_scaling(X: np.ndarray, weight: np.ndarray) -> Scaling:
+def weighted_scaling(
+    X: np.ndarray, weight: np.ndarray, chosen: np.ndarray | None = None
+) -> Scaling:
     """Measure weighted mean and standard deviation of every column.
 
     Parameters
     ----------
     X : ndarray of shape (n, p)
-    weight : ndarray of shape (n,)
+    weight : ndarray of shape (n_used,)
+    chosen : ndarray of shape (n_used,), int, optional
+        Numbers of the rows that are used; all of them by default.
 
     Returns
     -------
@@ -74,23 +82,46 @@ def weighted_scaling(X: np.ndarray, weight: np.ndarray) -> Scaling:
 
     Notes
     -----
-    Deviations are divided by the largest of them before they are squared, so that columns
-    at 1e-200 or 1e200 neither vanish nor overflow.
+    Four passes, block by block. Deviations are divided by the largest of them before they
+    are squared, so that columns at 1e-200 or 1e200 neither vanish nor overflow.
     """
-    share = weight / weight.sum()
-    magnitude = np.abs(X).max(axis=0, initial=0.0)
-    center = _weighted_mean(X, share, magnitude)
-    deviation = X - center
-    largest = np.abs(deviation).max(axis=0, initial=0.0)
+    columns = _Columns(X, chosen, weight / weight.sum())
+    lowest, highest = columns.extremes()
+    magnitude = np.maximum(np.abs(lowest), np.abs(highest))
+    center = _weighted_mean(columns, magnitude)
+    largest = np.maximum(highest - center, center - lowest)
     is_constant = largest <= np.maximum(_CONSTANT * magnitude, _SMALLEST_SPREAD)
     unit = np.where(is_constant, 1.0, largest)
-    deviation /= unit
-    scale = unit * np.sqrt(share @ deviation**2)
+    scale = unit * np.sqrt(columns.average(lambda part: ((part - center) / unit) ** 2))
     return Scaling(center, np.where(is_constant, 1.0, scale), is_constant)
 
 
-def _weighted_mean(X: np.ndarray, share: np.ndarray, magnitude: np.ndarray) -> np.ndarray:
+class _Columns(NamedTuple):
+    """Columns whose rows are read block by block, with each row's share of the weight."""
+
+    X: np.ndarray
+    chosen: np.ndarray | None
+    share: np.ndarray
+
+    def parts(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield shares and rows of every block, rows in one layout for the sake of bits."""
+        for rows in cut_rows(len(self.share)):
+            part = take_rows(self.X, rows, self.chosen)
+            yield self.share[rows], np.ascontiguousarray(part, dtype=np.float64)
+
+    def extremes(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return least and largest value of every column."""
+        found = [(part.min(axis=0), part.max(axis=0)) for _, part in self.parts()]
+        lowest, highest = zip(*found, strict=True)
+        return np.min(lowest, axis=0), np.max(highest, axis=0)
+
+    def average(self, function: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+        """Return the weighted average of a function of the columns."""
+        return reduce(np.add, (share @ function(part) for share, part in self.parts()))
+
+
+def _weighted_mean(columns: _Columns, magnitude: np.ndarray) -> np.ndarray:
     unit = np.where(magnitude > 0.0, magnitude, 1.0)
-    first = (share @ (X / unit)) * unit
+    first = columns.average(lambda part: part / unit) * unit
     # Once more about the first guess: at 1e9 +- 1 the first is only good to 1e-7.
-    return first + (share @ ((X - first) / unit)) * unit
+    return first + columns.average(lambda part: (part - first) / unit) * unit

@@ -287,7 +287,7 @@ def run_em(
 
 def in_batches(problem: Problem, items: Sequence[Item]) -> list[Sequence[Item]]:
     """Cut a list of starts into such as are worth a common pass."""
-    n_rows = max(len(block.weight) for block in problem.blocks[:1])
+    n_rows = len(problem.blocks.bare[0].weight)
     size = max(1, _MOST_TOGETHER // (problem.model.tree.n_nodes * n_rows))
     return [items[at : at + size] for at in range(0, len(items), size)]
 

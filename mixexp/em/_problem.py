@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mixexp.data import Block, map_blocks
+from mixexp.data import RowBlocks, map_blocks
 from mixexp.model import (
     Model,
     Parameters,
@@ -72,12 +72,12 @@ class Problem:
     Parameters
     ----------
     model : Model
-    blocks : sequence of Block
+    blocks : RowBlocks
     n_threads : int
     """
 
     model: Model
-    blocks: Sequence[Block]
+    blocks: RowBlocks
     n_threads: int = 1
 
     def evaluate(self, params: Parameters, resp: Sequence[np.ndarray] | None = None) -> Evaluation:
@@ -90,12 +90,14 @@ class Problem:
         resp : sequence of ndarray of shape (n_leaves, ..., rows), optional
             One per block.
         """
-        given = [None] * len(self.blocks) if resp is None else list(resp)
-        work = list(zip(self.blocks, given, strict=True))
         parts = map_blocks(
-            lambda item: em_statistics(self.model, params, item[0], item[1]), work, self.n_threads
+            lambda at: em_statistics(
+                self.model, params, self.blocks[at], None if resp is None else resp[at]
+            ),
+            range(len(self.blocks)),
+            self.n_threads,
         )
-        stats = add_statistics(parts)
+        stats = reduce(lambda total, part: add_statistics([total, part]), parts)
         penalty = penalty_terms(self.model, params)
         return Evaluation(
             params,
@@ -113,16 +115,17 @@ class Problem:
             self.n_threads,
         )
         return assemble_information(
-            self.model, [reduce(np.add, blocks) for blocks in zip(*parts, strict=True)]
+            self.model,
+            reduce(lambda total, part: list(map(np.add, total, part)), parts),
         )
 
     @cached_property
     def n_rows(self) -> int:
-        return sum(len(block.weight) for block in self.blocks)
+        return sum(len(block.weight) for block in self.blocks.bare)
 
     @cached_property
     def total_weight(self) -> float:
-        return float(sum(block.weight.sum() for block in self.blocks))
+        return float(sum(block.weight.sum() for block in self.blocks.bare))
 
     @cached_property
     def gate_gram(self) -> np.ndarray:

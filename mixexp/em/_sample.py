@@ -5,9 +5,11 @@ rows are drawn from strata of equal weight in the order of the data: a row of we
 drawn as two rows of weight one would be, and sorted or periodic data are met evenly.
 """
 
+from dataclasses import replace
+
 import numpy as np
 
-from mixexp.data import Block, cut_rows
+from mixexp.data import Block, RowBlocks, cut_rows
 from mixexp.em._problem import Problem
 
 # Rows of a sample, at least, and rows per parameter.
@@ -39,11 +41,9 @@ def sample_problem(problem: Problem, rng: np.random.Generator) -> Problem:
         reached, n_taken = ends[-1], n_taken + int(counts.sum())
         drawn.append(_take_rows(block, np.flatnonzero(counts), counts, problem, n_drawn))
     whole = _join(drawn)
-    blocks = [
-        _take_columns(whole, np.arange(rows.start, rows.stop))
-        for rows in cut_rows(len(whole.weight))
-    ]
-    return Problem(problem.model, blocks, problem.n_threads)
+    blocks = [_take_columns(whole, rows) for rows in cut_rows(len(whole.weight))]
+    features = [block.features for block in blocks]
+    return replace(problem, blocks=RowBlocks(features.__getitem__, blocks))
 
 
 def _take_rows(
@@ -53,7 +53,7 @@ def _take_rows(
     return _take_columns(block, rows)._replace(weight=counts[rows] * share)
 
 
-def _take_columns(block: Block, rows: np.ndarray) -> Block:
+def _take_columns(block: Block, rows: np.ndarray | slice) -> Block:
     """Return some of a block's rows."""
     return Block(
         np.ascontiguousarray(block.features[:, rows]),

@@ -6,6 +6,7 @@ their order, and fits on weighted and on repeated data agree.
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 
@@ -50,9 +51,9 @@ def pooled_params(problem: Problem) -> Parameters:
         if not group.designs:
             experts.append(())
             continue
-        blocks = [_supported(block, g) for block in problem.blocks]
+        blocks = problem.blocks.refine(partial(_supported, g=g))
         pooled = Problem(single, blocks, problem.n_threads)
-        start = _intercept_start(single, blocks)
+        start = _intercept_start(single, blocks.bare)
         outcome = run_em(pooled, start, max_iter=_POOLED_ITERATIONS, tol=_POOLED_TOL)
         heads = outcome.evaluation.params.experts[0]
         experts.append(tuple(np.repeat(coef, len(group.leaves), axis=0) for coef in heads))
@@ -139,7 +140,7 @@ def draw_starts(
     seeds : sequence of int
         The first start of "auto" is the one along residuals.
     """
-    weight = np.concatenate([block.weight for block in problem.blocks])
+    weight = np.concatenate([block.weight for block in problem.blocks.bare])
     scores = _pooled_scores(problem, pooled)
     model = problem.model
     labels = [

@@ -216,7 +216,7 @@ class MixtureOfExperts(CallbackSupportMixin, Criteria, BaseEstimator):
         is_used = per_row.weight > 0.0
         _check_enough_rows(int(is_used.sum()), len(X), tree.n_leaves)
         if not is_used.all():
-            X, y, per_row = X[is_used], y[is_used], per_row.take(is_used)
+            y, per_row = y[is_used], per_row.take(is_used)
         self._learn_target(y)
         target = self._encode_target(y)
         families = resolve_families(self._expert_spec(), tree.n_leaves, self._targets)
@@ -271,6 +271,7 @@ class MixtureOfExperts(CallbackSupportMixin, Criteria, BaseEstimator):
             columns=columns,
             penalty=Penalty(self.alpha, self.gate_alpha, self.dispersion_prior),
             n_threads=effective_n_jobs(self.n_jobs),
+            chosen=None if is_used.all() else np.flatnonzero(is_used),
         )
         previous = self if self.warm_start and hasattr(self, "_state") else None
         init = self.init if previous is None else previous

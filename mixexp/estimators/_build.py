@@ -1,11 +1,20 @@
 """From hyper-parameters and arrays to the problem that EM solves, and back to raw units."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from mixexp.data import Block, PerRow, Scaling, cut_features, cut_rows, weighted_scaling
+from mixexp.data import (
+    Block,
+    PerRow,
+    RowBlocks,
+    Scaling,
+    cut_features,
+    cut_rows,
+    weighted_scaling,
+)
 from mixexp.em import Problem, pooled_params
 from mixexp.experts import FAMILIES, Expert
 from mixexp.gates import GATES
@@ -152,13 +161,15 @@ def build_problem(
     columns: Columns,
     penalty: Penalty,
     n_threads: int,
+    chosen: np.ndarray | None = None,
 ) -> tuple[Problem, Parameters, Scaling]:
     """Standardise the data, anchor the dispersions and lay out the model.
 
     Parameters
     ----------
     X : ndarray of shape (n, p)
-    y : ndarray of shape (n,)
+        float64 or float32, in any memory layout.
+    y : ndarray of shape (n_used,)
         In the support of at least one family per row.
     per_row : PerRow
     tree : GatingTree
@@ -168,6 +179,8 @@ def build_problem(
     columns : Columns
     penalty : Penalty
     n_threads : int
+    chosen : ndarray of shape (n_used,), int, optional
+        Numbers of the rows of X that are used; all of them by default.
 
     Returns
     -------
@@ -177,7 +190,7 @@ def build_problem(
     scaling : Scaling
     """
     weight = per_row.weight
-    scaling = weighted_scaling(X, weight)
+    scaling = weighted_scaling(X, weight, chosen)
     designs: list[np.ndarray] = []
     gate_columns = np.array(GATES[gate].columns([1 + c for c in columns.gate]))
     gate_design = _position(designs, gate_columns)
@@ -191,7 +204,7 @@ def build_problem(
         for family, leaves in _distinct_families(families)
     )
     model = Model(tree, groups, tuple(designs), gate_design, penalty)
-    blocks = _with_targets(model, list(cut_features(X, scaling, per_row)), y)
+    blocks = _with_targets(model, cut_features(X, scaling, per_row, chosen).keep_small(), y)
     pooled = pooled_params(Problem(model, blocks, n_threads))
     model, pooled = _anchor(model, pooled)
     problem = Problem(model, _with_targets(model, blocks, y), n_threads)
@@ -253,11 +266,8 @@ def _stand_in(group: ExpertGroup, y: np.ndarray, trials: np.ndarray | None) -> n
     return seen[..., int(np.argmax(is_inside))]
 
 
-def _with_targets(model: Model, blocks: Sequence[Block], y: np.ndarray) -> list[Block]:
-    return [
-        with_target(model, block, y[rows])
-        for block, rows in zip(blocks, cut_rows(len(y)), strict=True)
-    ]
+def _with_targets(model: Model, blocks: RowBlocks, y: np.ndarray) -> RowBlocks:
+    return blocks.refine(partial(with_target, model), (y[rows] for rows in cut_rows(len(y))))
 
 
 def with_target(model: Model, block: Block, y: np.ndarray) -> Block:

@@ -154,9 +154,13 @@ def _refuse_objects(array: np.ndarray, name: str, types: tuple[type, ...], colum
 
 
 def check_features(estimator: Any, X: Any, *, reset: bool) -> np.ndarray:
-    """Return X as a float64 array, with names and number of features kept or compared."""
+    """Return X as a float64 or float32 array, names and number of features kept or compared.
+
+    Arrays of these types are not copied, whatever their layout: blocks of rows are cast when
+    they are standardised. All else becomes float64.
+    """
     refuse_nonnumbers(X, "X")
-    return validate_data(estimator, X, reset=reset, dtype=np.float64, order="C")
+    return validate_data(estimator, X, reset=reset, dtype=[np.float64, np.float32])
 
 
 def check_real_target(y: Any) -> np.ndarray:
