@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mixexp.data import RowBlocks, map_blocks
+from mixexp.data import RowBlocks, cut_rows, map_blocks
 from mixexp.model import (
     Model,
     Parameters,
@@ -80,19 +80,22 @@ class Problem:
     blocks: RowBlocks
     n_threads: int = 1
 
-    def evaluate(self, params: Parameters, resp: Sequence[np.ndarray] | None = None) -> Evaluation:
+    def evaluate(
+        self, params: Parameters, resp: Callable[[slice], np.ndarray] | None = None
+    ) -> Evaluation:
         """Pass once over the data, with responsibilities given or from the parameters.
 
         Parameters
         ----------
         params : Parameters
             One set of coefficients, or several with a leading axis.
-        resp : sequence of ndarray of shape (n_leaves, ..., rows), optional
-            One per block.
+        resp : callable, optional
+            Returns the responsibilities of some rows, shape (n_leaves, ..., rows).
         """
+        partition = list(cut_rows(self.n_rows))
         parts = map_blocks(
             lambda at: em_statistics(
-                self.model, params, self.blocks[at], None if resp is None else resp[at]
+                self.model, params, self.blocks[at], None if resp is None else resp(partition[at])
             ),
             range(len(self.blocks)),
             self.n_threads,

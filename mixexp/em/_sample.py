@@ -33,40 +33,36 @@ def sample_problem(problem: Problem, rng: np.random.Generator) -> Problem:
     n_drawn = max(_FEWEST_ROWS, _ROWS_PER_PARAMETER * problem.model.n_parameters)
     if problem.n_rows < _LEAST_RATIO * n_drawn:
         return problem
-    points = (np.arange(n_drawn) + rng.random(n_drawn)) * (problem.total_weight / n_drawn)
-    drawn, reached, n_taken = [], 0.0, 0
-    for block in problem.blocks:
-        ends = reached + np.cumsum(block.weight)
-        counts = np.diff(np.searchsorted(points, ends), prepend=n_taken)
-        reached, n_taken = ends[-1], n_taken + int(counts.sum())
-        drawn.append(_take_rows(block, np.flatnonzero(counts), counts, problem, n_drawn))
-    whole = _join(drawn)
-    blocks = [_take_columns(whole, rows) for rows in cut_rows(len(whole.weight))]
-    features = [block.features for block in blocks]
-    return replace(problem, blocks=RowBlocks(features.__getitem__, blocks))
-
-
-def _take_rows(
-    block: Block, rows: np.ndarray, counts: np.ndarray, problem: Problem, n_drawn: int
-) -> Block:
     share = problem.total_weight / n_drawn
-    return _take_columns(block, rows)._replace(weight=counts[rows] * share)
+    points = (np.arange(n_drawn) + rng.random(n_drawn)) * share
+    taken, drawn, reached, n_passed = [], [], 0.0, 0
+    for bare in problem.blocks.bare:
+        ends = reached + np.cumsum(bare.weight)
+        counts = np.diff(np.searchsorted(points, ends), prepend=n_passed)
+        reached, n_passed = ends[-1], n_passed + int(counts.sum())
+        rows = np.flatnonzero(counts)
+        taken.append(rows)
+        drawn.append(_take_rows(bare, rows)._replace(weight=counts[rows] * share))
+    whole = _join(drawn)
+    parts = [_take_rows(whole, rows) for rows in cut_rows(len(whole.weight))]
+    features = _take_features(problem, taken, parts)
+    return replace(problem, blocks=RowBlocks(features.__getitem__, parts))
 
 
-def _take_columns(block: Block, rows: np.ndarray | slice) -> Block:
-    """Return some of a block's rows."""
+def _take_rows(bare: Block, rows: np.ndarray | slice) -> Block:
+    """Return some rows of a block without features."""
     return Block(
-        np.ascontiguousarray(block.features[:, rows]),
-        block.weight[rows],
-        tuple(np.ascontiguousarray(target[..., rows]) for target in block.targets),
-        tuple(base[rows] if isinstance(base, np.ndarray) else base for base in block.bases),
-        None if block.offset is None else block.offset[rows],
-        None if block.trials is None else block.trials[rows],
+        bare.features,
+        bare.weight[rows],
+        tuple(np.ascontiguousarray(target[..., rows]) for target in bare.targets),
+        tuple(base[rows] if isinstance(base, np.ndarray) else base for base in bare.bases),
+        None if bare.offset is None else bare.offset[rows],
+        None if bare.trials is None else bare.trials[rows],
     )
 
 
 def _join(blocks: list[Block]) -> Block:
-    """Put blocks together row by row."""
+    """Put blocks without features together row by row."""
     first = blocks[0]
     weights = [block.weight for block in blocks]
     bases = []
@@ -74,7 +70,7 @@ def _join(blocks: list[Block]) -> Block:
         spread = [np.broadcast_to(base, len(w)) for base, w in zip(parts, weights, strict=True)]
         bases.append(np.concatenate(spread))
     return Block(
-        np.concatenate([block.features for block in blocks], axis=1),
+        first.features,
         np.concatenate(weights),
         tuple(
             np.concatenate(parts, axis=-1)
@@ -84,3 +80,20 @@ def _join(blocks: list[Block]) -> Block:
         None if first.offset is None else np.concatenate([b.offset for b in blocks]),
         None if first.trials is None else np.concatenate([b.trials for b in blocks]),
     )
+
+
+def _take_features(
+    problem: Problem, taken: list[np.ndarray], parts: list[Block]
+) -> list[np.ndarray]:
+    """Return the features of the sampled rows, cut as the parts are."""
+    n_features = len(problem.blocks[0].features)
+    out = [np.empty((n_features, len(part.weight))) for part in parts]
+    at, begin = 0, 0
+    for block, rows in zip(problem.blocks, taken, strict=True):
+        while len(rows):
+            size = min(len(rows), out[at].shape[1] - begin)
+            out[at][:, begin : begin + size] = block.features[:, rows[:size]]
+            rows, begin = rows[size:], begin + size
+            if begin == out[at].shape[1]:
+                at, begin = at + 1, 0
+    return out

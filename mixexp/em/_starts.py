@@ -10,7 +10,7 @@ from functools import partial
 
 import numpy as np
 
-from mixexp.data import Block, cut_rows
+from mixexp.data import Block
 from mixexp.em._driver import in_batches, run_em, stack_parameters
 from mixexp.em._problem import Problem
 from mixexp.em._steps import em_step
@@ -83,7 +83,7 @@ def _intercept_start(single: Model, blocks: Sequence[Block]) -> Parameters:
 
 
 def params_from_responsibilities(
-    problem: Problem, pooled: Parameters, resp: np.ndarray
+    problem: Problem, pooled: Parameters, resp: Callable[[slice], np.ndarray], n_starts: int
 ) -> Parameters:
     """Fit gates and experts to given responsibilities.
 
@@ -92,7 +92,10 @@ def params_from_responsibilities(
     problem : Problem
     pooled : Parameters
         Where the steps begin.
-    resp : ndarray of shape (n_leaves, n_starts, n)
+    resp : callable
+        Returns the responsibilities of some rows, shape (n_leaves, n_starts, rows): block by
+        block, so that they need not exist for all rows at once.
+    n_starts : int
 
     Returns
     -------
@@ -104,10 +107,9 @@ def params_from_responsibilities(
     Three passes: one is exact for linear experts; gates and other experts are brought close
     enough for EM to go on from.
     """
-    parts = [np.ascontiguousarray(resp[..., rows]) for rows in cut_rows(resp.shape[-1])]
-    params = stack_parameters(problem, [pooled] * resp.shape[1])
+    params = stack_parameters(problem, [pooled] * n_starts)
     for _ in range(_N_STEPS):
-        params = em_step(problem, problem.evaluate(params, parts), 0, False).params
+        params = em_step(problem, problem.evaluate(params, resp), 0, False).params
     return params
 
 
@@ -125,6 +127,10 @@ def soften(labels: np.ndarray, n_leaves: int) -> np.ndarray:
     """
     rest = (1.0 - OWN_SHARE) / n_leaves
     return rest + OWN_SHARE * np.equal.outer(np.arange(n_leaves), labels)
+
+
+def _soften_rows(labels: np.ndarray, n_leaves: int, rows: slice) -> np.ndarray:
+    return soften(labels[..., rows], n_leaves)
 
 
 def draw_starts(
@@ -149,8 +155,8 @@ def draw_starts(
     ]
     starts: list[Parameters] = []
     for some in in_batches(problem, labels):
-        resp = soften(np.stack(some), model.tree.n_leaves)
-        params = params_from_responsibilities(problem, pooled, resp)
+        resp = partial(_soften_rows, np.stack(some), model.tree.n_leaves)
+        params = params_from_responsibilities(problem, pooled, resp, len(some))
         starts += [model.unflatten(flat) for flat in model.flatten(params)]
     return starts
 

@@ -1,5 +1,6 @@
 """Starts that a user hands in: labels, responsibilities or a fitted estimator."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -40,7 +41,7 @@ def given_start(
         return "estimator", _params_of_estimator(init, problem.model, scaling)
     resp = _given_responsibilities(init, problem.model.tree.n_leaves, is_used)
     name = "labels" if np.ndim(init) == 1 else "responsibilities"
-    params = params_from_responsibilities(problem, pooled, resp[:, None])
+    params = params_from_responsibilities(problem, pooled, resp, 1)
     return name, problem.model.unflatten(problem.model.flatten(params)[0])
 
 
@@ -63,8 +64,10 @@ def _layout(model: Model) -> tuple[Any, ...]:
     return model.tree.to_nested(), families, designs, model.gate_design
 
 
-def _given_responsibilities(init: Any, n_leaves: int, is_used: np.ndarray) -> np.ndarray:
-    """Return responsibilities of the weighted rows, shape (n_leaves, n_rows)."""
+def _given_responsibilities(
+    init: Any, n_leaves: int, is_used: np.ndarray
+) -> Callable[[slice], np.ndarray]:
+    """Return what gives responsibilities of weighted rows, shape (n_leaves, 1, rows)."""
     given = np.asarray(init)
     if given.dtype.kind not in "biuf" or given.ndim not in (1, 2):
         raise ValueError(
@@ -83,16 +86,16 @@ def _given_responsibilities(init: Any, n_leaves: int, is_used: np.ndarray) -> np
                 f"The 'init' parameter holds labels outside of 0, ..., {n_leaves - 1}; "
                 f"found {labels.min()} to {labels.max()}."
             )
-        return soften(labels.astype(np.int64), n_leaves)
-    resp = given[is_used].astype(np.float64).T
-    if len(resp) != n_leaves:
+        return lambda rows: soften(labels[None, rows], n_leaves)
+    resp = given[is_used]
+    if resp.shape[1] != n_leaves:
         raise ValueError(
             f"The 'init' parameter has shape {given.shape}; expected (n, {n_leaves}), one column "
             "of responsibilities per expert."
         )
-    if not np.all(resp >= 0.0) or not np.allclose(resp.sum(axis=0), 1.0, atol=1e-6):
+    if not np.all(resp >= 0.0) or not np.allclose(resp.sum(axis=1), 1.0, atol=1e-6):
         raise ValueError(
             "The 'init' parameter must have responsibilities that are non-negative and sum to "
             "one in every row; got rows that do not."
         )
-    return resp
+    return lambda rows: np.ascontiguousarray(resp[rows].T[:, None], dtype=np.float64)

@@ -1,0 +1,111 @@
+"""The sample of rows on which starts compete, where there are many rows."""
+
+import numpy as np
+import pytest
+
+from mixexp import MoEClassifier, MoERegressor
+from mixexp.data import PerRow
+from mixexp.em import _sample
+from mixexp.em._sample import sample_problem
+from mixexp.estimators._build import Columns, build_problem
+from mixexp.experts import Gaussian
+from mixexp.model import Penalty
+from mixexp.tree import GatingTree
+
+N_ROWS = 9_000
+
+
+@pytest.fixture
+def few_rows_suffice(monkeypatch):
+    """Sample a thousand rows, so that nine thousand are many."""
+    monkeypatch.setattr(_sample, "_FEWEST_ROWS", 1_000)
+
+
+def simulate(rng, n=N_ROWS):
+    X = rng.standard_normal((n, 2))
+    y = np.where(X[:, 0] > 0.0, X[:, 1], 2.0 - X[:, 1]) + 0.3 * rng.standard_normal(n)
+    return X, y
+
+
+def make_problem(X, y, weight):
+    return build_problem(
+        X,
+        y,
+        PerRow(weight),
+        tree=GatingTree.flat(2),
+        families=[Gaussian()] * 2,
+        gate="softmax",
+        columns=Columns([0, 1], [0, 1]),
+        penalty=Penalty(1.0, 1.0, 1.0),
+        n_threads=1,
+    )[0]
+
+
+def rows_of(problem):
+    """Return features, target and weight of all rows, one row each."""
+    blocks = list(problem.blocks)
+    features = np.concatenate([block.features for block in blocks], axis=1)
+    targets = np.concatenate([block.targets[0] for block in blocks])
+    return np.column_stack([features.T, targets, np.concatenate([b.weight for b in blocks])])
+
+
+def test_sample_has_the_weight_and_the_moments_of_all_rows(few_rows_suffice, rng):
+    X, y = simulate(rng)
+    problem = make_problem(X, y, rng.uniform(0.0, 3.0, N_ROWS))
+    sample = sample_problem(problem, np.random.default_rng(0))
+    assert 900 <= sample.n_rows <= 1_000
+    np.testing.assert_allclose(sample.total_weight, problem.total_weight, rtol=1e-12)
+    found = rows_of(sample)
+    known = {tuple(row) for row in rows_of(problem)[:, :-1]}
+    assert all(tuple(row) in known for row in found[:, :-1])
+    # Features are standardised: 5 standard errors of a mean of a thousand.
+    assert np.all(np.abs(np.average(found[:, 1:3], axis=0, weights=found[:, -1])) < 0.16)
+
+
+def test_sample_of_weighted_rows_is_that_of_repeated_rows(few_rows_suffice, rng):
+    X, y = simulate(rng)
+    weight = rng.integers(0, 4, N_ROWS)
+    repeated = make_problem(X.repeat(weight, axis=0), y.repeat(weight), np.ones(weight.sum()))
+    is_used = weight > 0
+    weighted = make_problem(X[is_used], y[is_used], weight[is_used].astype(float))
+    found = [rows_of(sample_problem(p, np.random.default_rng(3))) for p in (repeated, weighted)]
+    # Copies of one row may both be drawn.
+    merged = []
+    for rows in found:
+        places, inverse = np.unique(rows[:, :-1].round(8), axis=0, return_inverse=True)
+        merged.append(np.column_stack([places, np.bincount(inverse.ravel(), rows[:, -1])]))
+    np.testing.assert_allclose(merged[0], merged[1], atol=1e-7)
+
+
+def test_few_rows_are_all_used(rng):
+    X, y = simulate(rng)
+    problem = make_problem(X, y, np.ones(N_ROWS))
+    assert sample_problem(problem, np.random.default_rng(0)) is problem
+
+
+@pytest.mark.parametrize("n_init", [1, 6])
+def test_fit_after_a_sample_is_an_optimum_of_all_rows(few_rows_suffice, n_init, rng):
+    X, y = simulate(rng)
+    model = MoERegressor(2, n_init=n_init, random_state=0).fit(X, y)
+    assert model.converged_
+    again = MoERegressor(2, init=model, tol=1e-12).fit(X, y)
+    np.testing.assert_allclose(
+        model.penalized_log_likelihood_, again.penalized_log_likelihood_, rtol=1e-9
+    )
+    reasons = [restart.reason for restart in model.restarts_]
+    assert len(reasons) == n_init
+    assert sum("on a sample of" in reason for reason in reasons) == n_init - 1
+    (winner,) = [r for r in model.restarts_ if "on a sample of" not in r.reason]
+    assert winner.objective == model.penalized_log_likelihood_
+    # What the others reached is an estimate on the scale of all rows.
+    others = [r.objective for r in model.restarts_ if r is not winner and r.converged]
+    assert all(abs(value / winner.objective - 1.0) < 0.2 for value in others)
+
+
+def test_classes_sorted_by_label_are_sampled_evenly(few_rows_suffice, rng):
+    X, y = simulate(rng)
+    labels = np.sort((y > 1.0).astype(int) + (y > 2.0))
+    X = X + labels[:, None]
+    model = MoEClassifier(2, n_init=2, random_state=0).fit(X, labels)
+    share = model.predict_proba(X).mean(axis=0)
+    np.testing.assert_allclose(share, np.bincount(labels) / N_ROWS, atol=0.01)
