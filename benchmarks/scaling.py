@@ -2,15 +2,14 @@
 
 Fits differ in the number of iterations only, from the same start and without acceleration or
 a stopping rule; the time that the additional iterations take, over their number, leaves out
-all that a fit does once. Medians of several pairs of fits, warm, one BLAS thread. The ratios
-are to the first row: a cost that is linear in n or in the number of leaves shows as the
-ratio in parentheses, that of the sizes.
+all that a fit does once. Least times of several fits, for load on the machine only adds; warm,
+one BLAS thread. The ratios are to the first row: a cost that is linear in n or in the number
+of leaves shows as the ratio in parentheses, that of the sizes.
 
     python benchmarks/scaling.py [--quick]
 """
 
 import argparse
-import statistics
 import time
 import warnings
 from typing import Any, NamedTuple
@@ -71,16 +70,17 @@ def fit_seconds(shape: Shape, data: tuple[np.ndarray, ...], max_iter: int, n_job
 
 
 def iteration_seconds(shape: Shape, data: tuple[np.ndarray, ...], n_jobs: int) -> float:
-    """Return the median time of an iteration."""
+    """Return the time of an iteration."""
     short = fit_seconds(shape, data, FEW, n_jobs)  # not counted: compiles, fills caches
     short = fit_seconds(shape, data, FEW, n_jobs)
     guess = max(fit_seconds(shape, data, FEW + 4, n_jobs) - short, 1e-4) / 4
     more = int(np.clip(LEAST_SECONDS / guess, 4, 20))
-    added = []
-    for _ in range(N_REPEATS):
-        short = fit_seconds(shape, data, FEW, n_jobs)
-        added.append(fit_seconds(shape, data, FEW + more, n_jobs) - short)
-    return statistics.median(added) / more
+    fits = [
+        [fit_seconds(shape, data, max_iter, n_jobs) for max_iter in (FEW, FEW + more)]
+        for _ in range(N_REPEATS)
+    ]
+    few, many = map(min, zip(*fits, strict=True))
+    return (many - few) / more
 
 
 def print_table(title: str, shapes: list[Shape], sizes: list[int]) -> None:
