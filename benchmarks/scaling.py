@@ -69,32 +69,37 @@ def fit_seconds(shape: Shape, data: tuple[np.ndarray, ...], max_iter: int, n_job
     return seconds
 
 
-def iteration_seconds(shape: Shape, data: tuple[np.ndarray, ...], n_jobs: int) -> float:
-    """Return the time of an iteration."""
-    short = fit_seconds(shape, data, FEW, n_jobs)  # not counted: compiles, fills caches
-    short = fit_seconds(shape, data, FEW, n_jobs)
-    guess = max(fit_seconds(shape, data, FEW + 4, n_jobs) - short, 1e-4) / 4
-    more = int(np.clip(LEAST_SECONDS / guess, 4, 20))
-    fits = [
-        [fit_seconds(shape, data, max_iter, n_jobs) for max_iter in (FEW, FEW + more)]
-        for _ in range(N_REPEATS)
-    ]
-    few, many = map(min, zip(*fits, strict=True))
-    return (many - few) / more
+def more_iterations(shape: Shape, data: tuple[np.ndarray, ...]) -> int:
+    """Return how many iterations to add, by fits that also compile and fill caches."""
+    fit_seconds(shape, data, FEW, 2)
+    few, many = (fit_seconds(shape, data, max_iter, 1) for max_iter in (FEW, FEW + 4))
+    return int(np.clip(4 * LEAST_SECONDS / max(many - few, 1e-4), 4, 20))
+
+
+def iteration_seconds(shapes: list[Shape]) -> np.ndarray:
+    """Return the time of an iteration with one and two threads, shape (n_shapes, 2).
+
+    The shapes take turns, so that what else the machine does falls on all of them.
+    """
+    data = [make_data(shape) for shape in shapes]
+    more = [more_iterations(*problem) for problem in zip(shapes, data, strict=True)]
+    least = np.full((len(shapes), 2, 2), np.inf)
+    for _ in range(N_REPEATS):
+        for at, n_jobs, is_long in np.ndindex(least.shape):
+            max_iter = FEW + is_long * more[at]
+            seconds = fit_seconds(shapes[at], data[at], max_iter, n_jobs + 1)
+            least[at, n_jobs, is_long] = min(least[at, n_jobs, is_long], seconds)
+    return (least[:, :, 1] - least[:, :, 0]) / np.array(more)[:, None]
 
 
 def print_table(title: str, shapes: list[Shape], sizes: list[int]) -> None:
     """Print times of one and two threads; ``sizes`` are what the table varies."""
     print(f"\n{title}")
     print(f"{'':>9} {'ms':>9} {'ratio':>7} {'(size)':>8} {'ns/row/leaf':>12} {'2 threads':>10}")
-    first = 0.0
-    for shape, size in zip(shapes, sizes, strict=True):
-        data = make_data(shape)
-        one = iteration_seconds(shape, data, 1)
-        two = iteration_seconds(shape, data, 2)
-        first = first or one
+    seconds = iteration_seconds(shapes)
+    for shape, size, (one, two) in zip(shapes, sizes, seconds, strict=True):
         print(
-            f"{size:9} {1e3 * one:9.3f} {one / first:7.2f} {f'({size / sizes[0]:.2f})':>8} "
+            f"{size:9} {1e3 * one:9.3f} {one / seconds[0, 0]:7.2f} {f'({size / sizes[0]:.2f})':>8} "
             f"{1e9 * one / shape.n / shape.n_leaves:12.1f} {one / two:9.2f}x",
             flush=True,
         )
