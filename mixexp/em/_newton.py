@@ -96,19 +96,29 @@ class NewtonFinish:
         observed[np.diag_indices(model.n_flat)] += current.penalty.curvature
         gradient, information = basis.T @ current.gradient, basis.T @ observed @ basis
         direction = solve_definite(information, gradient)
-        is_definite = direction is not None
-        if direction is None:
-            direction = _ridge_direction(basis.T @ metric @ basis, information, gradient)
-        if direction is None:
-            return None
-        promised = 0.5 * float(gradient @ direction)
-        flat, length = model.flatten(current.params), 1.0
+        if direction is not None:
+            step = self._climb(current, basis @ direction, noise)
+            if step is not None:
+                return NewtonStep(*step, is_definite=True)
+        # Indefinite, or so nearly singular that Newton's step leads far beyond where the
+        # quadratic model holds.
+        direction = _ridge_direction(basis.T @ metric @ basis, information, gradient)
+        step = None if direction is None else self._climb(current, basis @ direction, noise)
+        return None if step is None else NewtonStep(*step, is_definite=False)
+
+    def _climb(
+        self, current: Evaluation, direction: np.ndarray, noise: float
+    ) -> tuple[Evaluation, float] | None:
+        """Return where some share of a direction leads, and the gain that all of it promised."""
+        model, length = self._problem.model, 1.0
+        promised = 0.5 * float(current.gradient @ direction)
+        flat = model.flatten(current.params)
         while length >= _SHORTEST_LENGTH:
-            moved = np.clip(flat + length * (basis @ direction), *model.flat_bounds)
-            candidate = problem.evaluate(model.unflatten(moved[None]))
+            moved = np.clip(flat + length * direction, *model.flat_bounds)
+            candidate = self._problem.evaluate(model.unflatten(moved[None]))
             gain = float(candidate.objective[0] - current.objective)
             if gain >= _LEAST_SHARE * length * promised - noise:
-                return NewtonStep(candidate, promised, is_definite)
+                return candidate, promised
             length *= 0.5
         return None
 
