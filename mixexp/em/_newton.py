@@ -8,7 +8,7 @@ information is positive definite, and only as far as the objective rises.
 from typing import NamedTuple
 
 import numpy as np
-from scipy.linalg import LinAlgError, eigh
+from scipy.linalg import LinAlgError, eigh, lapack
 
 from mixexp.em._curvature import em_information
 from mixexp.em._problem import Evaluation, Problem
@@ -27,6 +27,8 @@ _MOST_HEADS = 64
 _SMALLEST_RATE = 0.02
 # Curvature, and gain, per unit of weight that counts as none.
 _FLAT = 1e-9
+# Squared pivots, in these units, that tell without eigenvalues that no direction is flat.
+_SAFELY_BENT = 1e3
 
 
 class NewtonStep(NamedTuple):
@@ -154,8 +156,12 @@ def _movable_basis(problem: Problem, current: Evaluation, metric: np.ndarray) ->
         (flat >= upper) & (current.gradient >= 0.0)
     )
     basis = model.free_basis[:, ~np.any(model.free_basis[is_held] != 0.0, axis=0)]
-    curvatures, vectors = eigh(basis.T @ metric @ basis)
-    basis = basis @ vectors
+    metric = basis.T @ metric @ basis
     nothing = _FLAT * problem.total_weight
+    factor, info = lapack.dpotrf(metric, lower=1)
+    if info == 0 and np.diagonal(factor).min(initial=np.inf) ** 2 > _SAFELY_BENT * nothing:
+        return basis
+    curvatures, vectors = eigh(metric)
+    basis = basis @ vectors
     gains = 0.5 * (basis.T @ current.gradient) ** 2 / np.maximum(curvatures, _FLAT * nothing)
     return basis[:, (curvatures > nothing) | (gains > nothing)]

@@ -169,7 +169,9 @@ def _location_steps(
     data_gradient = gradient - _by_expert(model, current.penalty.gradient, slots)
     bent = (curvature @ steps[..., None])[..., 0]
     gains = ((2.0 * data_gradient - bent) * steps).sum(axis=-1)
-    return np.split(steps, len(location), axis=-1), gains, np.logical_or.reduce(deficient, axis=-1)
+    p = steps.shape[-1] // len(location)
+    by_head = [steps[..., a * p : (a + 1) * p] for a in range(len(location))]
+    return by_head, gains, np.logical_or.reduce(deficient, axis=-1)
 
 
 def _location_curvature(

@@ -6,6 +6,7 @@ weights ``c_ab = E[-d2 l / da db] - Cov(s_a, s_b)`` per row, so nothing is new b
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 
@@ -81,14 +82,22 @@ def observed_statistics(model: Model, params: Parameters, block: Block) -> list[
 
 def assemble_information(model: Model, grams: Sequence[np.ndarray]) -> np.ndarray:
     """Return the observed information of the flat vector, shape (n_flat, n_flat)."""
-    heads = _head_index(model)
-    first, second = np.triu_indices(len(heads))
     information = np.zeros((model.n_flat, model.n_flat))
-    for (_, pairs), blocks in zip(_design_pairs(model), grams, strict=True):
-        for pair, block in zip(pairs, blocks, strict=True):
-            information[heads[first[pair]], heads[second[pair]]] = block
-            information[heads[second[pair]], heads[first[pair]]] = block.T
+    for (rows, columns), blocks in zip(_block_places(model), grams, strict=True):
+        information[rows[:, :, None], columns[:, None, :]] = blocks
+        information[columns[:, :, None], rows[:, None, :]] = blocks.swapaxes(1, 2)
     return information
+
+
+@lru_cache(maxsize=8)
+def _block_places(model: Model) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Rows and columns of the flat matrix that each pair of heads fills, by pair of designs."""
+    places = [np.arange(at.start, at.stop) for at in _head_index(model)]
+    first, second = np.triu_indices(len(places))
+    return [
+        (np.stack([places[a] for a in first[pairs]]), np.stack([places[b] for b in second[pairs]]))
+        for _, pairs in _design_pairs(model)
+    ]
 
 
 def _head_index(model: Model) -> list[slice]:
@@ -100,6 +109,7 @@ def _head_index(model: Model) -> list[slice]:
     ]
 
 
+@lru_cache(maxsize=8)
 def _design_pairs(model: Model) -> list[tuple[tuple[int, int], np.ndarray]]:
     """Pairs of heads, as positions in the packed triangle, by their pair of designs."""
     design = np.repeat(model.slot_designs, [rows for rows, _ in model.slot_shapes])

@@ -91,8 +91,8 @@ class ExpertGroup(NamedTuple):
 class Parameters(NamedTuple):
     """Coefficients for standardised features, immutable.
 
-    Leading axes, if there are any, number several sets of coefficients that are evaluated
-    together, such as the starts of a fit.
+    A leading axis, written "...", numbers several sets of coefficients that are evaluated
+    together, such as the starts of a fit; there need be none.
 
     Parameters
     ----------

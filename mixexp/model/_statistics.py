@@ -11,7 +11,7 @@ kernel they are more rows, and to a matrix product more heads.
 """
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache, reduce
 from typing import NamedTuple
 
@@ -96,20 +96,40 @@ def linear_predictors(
     A head that sees nothing but the intercept is constant over rows and stays a column, so
     that families take one exponential of it, not one per row.
     """
-    slots = [np.moveaxis(slot, -2, 0) for slot in model.slots(params)]
+    slots = [_swap_lead(slot, 2) for slot in model.slots(params)]
     eta = list(slots)
     for design in range(len(model.designs)):
         if model.sees_intercept_only(design):
             continue
         members = [slot for slot, d in enumerate(model.slot_designs) if d == design]
         if members:
-            stacked = np.concatenate([slots[slot] for slot in members])
+            parts = [slots[slot] for slot in members]
+            stacked = np.concatenate(parts)
             values = product(_narrow(stacked), model.design(block, design))
             values = values.reshape(*stacked.shape[:-1], values.shape[-1])
-            ends = np.cumsum([len(slots[slot]) for slot in members])[:-1]
-            for slot, part in zip(members, np.split(values, ends), strict=True):
-                eta[slot] = part
+            for slot, own in zip(members, _split_like(values, parts), strict=True):
+                eta[slot] = own
     return eta if block.offset is None else _add_offset(model, eta, block.offset)
+
+
+def _swap_lead(array: np.ndarray, n_own: int) -> np.ndarray:
+    """Swap (..., heads, *own) and (heads, ..., *own), where ... is one axis or none.
+
+    Parameters
+    ----------
+    array : ndarray
+    n_own : int
+        Axes without the leading one, that of the heads included.
+    """
+    return array if array.ndim == n_own else array.swapaxes(0, 1)
+
+
+def _split_like(array: np.ndarray, parts: Sequence[np.ndarray]) -> Iterator[np.ndarray]:
+    """Yield pieces of an array that are as long as the parts."""
+    start = 0
+    for part in parts:
+        yield array[start : start + len(part)]
+        start += len(part)
 
 
 def _add_offset(model: Model, eta: list[np.ndarray], offset: np.ndarray) -> list[np.ndarray]:
@@ -243,7 +263,7 @@ def em_statistics(
     grams = iter(weighted_grams(designs, requests))
     return Statistics(
         log_likelihood=found.log_density @ block.weight,
-        node_mass=np.moveaxis(node_weight.sum(axis=-1), 0, -1),
+        node_mass=node_weight.sum(axis=-1).T,
         gate_gradient=_gradient(residual, designs[model.gate_design]),
         gate_pairs=next(grams),
         groups=tuple(
@@ -290,7 +310,7 @@ def _gate_weights(
 def _gradient(residual: np.ndarray, features: np.ndarray) -> np.ndarray:
     """Return sums of (heads, ..., rows) times features (p, rows), shape (..., heads, p)."""
     sums = _narrow(residual) @ features.T
-    return np.moveaxis(sums.reshape(*residual.shape[:-1], len(features)), 0, -2)
+    return _swap_lead(sums.reshape(*residual.shape[:-1], len(features)), 2)
 
 
 def _group_statistics(
@@ -313,7 +333,7 @@ def _scaled(gram: np.ndarray, curvature: np.ndarray) -> np.ndarray:
     """Multiply (..., m, p, p) by a curvature (m, ..., 1) that its weights left out."""
     if curvature.shape[-1] != 1:
         return gram
-    return gram * np.moveaxis(curvature, 0, -2)[..., None]
+    return gram * _swap_lead(curvature, 2)[..., None]
 
 
 def map_statistics(function: Callable[..., np.ndarray], *parts: Statistics) -> Statistics:
@@ -378,10 +398,9 @@ def weighted_grams(
             if a == b
             else _rectangular_grams(designs[a], designs[b], stacked)
         )
-        ends = np.cumsum([len(w) for w in weights])[:-1]
-        for position, part in zip(positions, np.split(grams, ends), strict=True):
+        for position, part in zip(positions, _split_like(grams, weights), strict=True):
             lead = requests[position][2].shape[:-1]
-            out[position] = np.moveaxis(part.reshape(*lead, *part.shape[1:]), 0, -3)
+            out[position] = _swap_lead(part.reshape(*lead, *part.shape[1:]), 3)
     return out
 
 
