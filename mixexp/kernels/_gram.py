@@ -20,10 +20,12 @@ def row_products(features, start, out):  # type: ignore[no-untyped-def]
     out : ndarray of shape (p * (p + 1) // 2, rows)
         Pairs in the order of ``numpy.triu_indices(p)``.
     """
-    p, rows = features.shape[0], out.shape[1]
+    p, stop = features.shape[0], start + out.shape[1]
     t = 0
     for i in range(p):
+        first = features[i, start:stop]
         for j in range(i, p):
-            for r in range(rows):  # contiguous in all three arrays: vectorises
-                out[t, r] = features[i, start + r] * features[j, start + r]
+            second, product = features[j, start:stop], out[t]
+            for r in range(out.shape[1]):  # contiguous in all three: vectorises
+                product[r] = first[r] * second[r]
             t += 1

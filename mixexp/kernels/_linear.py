@@ -18,12 +18,10 @@ def linear_predictor(coef, features, out):  # type: ignore[no-untyped-def]
     features : ndarray of shape (p, rows)
     out : ndarray of shape (n_heads, rows)
     """
-    n_heads, p = coef.shape
-    rows = features.shape[1]
-    for h in range(n_heads):
-        for r in range(rows):
-            out[h, r] = 0.0
-        for j in range(p):
-            c = coef[h, j]
-            for r in range(rows):
-                out[h, r] += c * features[j, r]
+    for h in range(coef.shape[0]):
+        total = out[h]
+        total[:] = 0.0
+        for j in range(coef.shape[1]):
+            c, feature = coef[h, j], features[j]
+            for r in range(out.shape[1]):
+                total[r] += c * feature[r]

@@ -5,7 +5,12 @@ information less the covariance of the complete-data score given the data. Here 
 covariance, over the leaves under their responsibilities, per row and pair of heads.
 """
 
+import numpy as np
+
 from mixexp.kernels._jit import kernel
+
+# Rows that are taken through all pairs of heads before the next; see `_tree`.
+CHUNK = 256
 
 
 @kernel
@@ -27,19 +32,27 @@ def score_covariance(scores, resp, out):  # type: ignore[no-untyped-def]
     ``scores`` is centred in place: O(n_heads**2 * n_leaves * rows).
     """
     n_heads, n_leaves, rows = scores.shape
-    for h in range(n_heads):
-        for r in range(rows):
-            mean = 0.0
+    for begin in range(0, rows, CHUNK):
+        end = min(begin + CHUNK, rows)
+        mean = np.empty(CHUNK)
+        for h in range(n_heads):
+            mean[:] = 0.0
             for k in range(n_leaves):
-                mean += resp[k, r] * scores[h, k, r]
+                share, score = resp[k, begin:end], scores[h, k, begin:end]
+                for r in range(end - begin):
+                    mean[r] += share[r] * score[r]
             for k in range(n_leaves):
-                scores[h, k, r] -= mean
-    t = 0
-    for a in range(n_heads):
-        for b in range(a, n_heads):
-            for r in range(rows):
-                out[t, r] = 0.0
-            for k in range(n_leaves):
-                for r in range(rows):
-                    out[t, r] += resp[k, r] * scores[a, k, r] * scores[b, k, r]
-            t += 1
+                score = scores[h, k, begin:end]
+                for r in range(end - begin):
+                    score[r] -= mean[r]
+        t = 0
+        for a in range(n_heads):
+            for b in range(a, n_heads):
+                covariance = out[t, begin:end]
+                covariance[:] = 0.0
+                for k in range(n_leaves):
+                    share = resp[k, begin:end]
+                    first, second = scores[a, k, begin:end], scores[b, k, begin:end]
+                    for r in range(end - begin):
+                        covariance[r] += share[r] * first[r] * second[r]
+                t += 1

@@ -17,7 +17,8 @@ import math
 from mixexp.kernels._jit import kernel
 
 # Rows that are taken through all nodes before the next, so that they stay in the first-level
-# cache. Loops over rows are innermost: contiguous, so they vectorise.
+# cache. Loops over rows are innermost, over slices that begin at 0: an index that might be
+# negative keeps the compiler from vectorising.
 CHUNK = 512
 
 
@@ -35,19 +36,20 @@ def shift_siblings(logits, inner, first_child, n_children, top, out):  # type: i
         Scratch.
     out : ndarray of shape (n_nodes - 1, rows)
     """
-    rows = logits.shape[1]
-    for begin in range(0, rows, CHUNK):
-        end = min(begin + CHUNK, rows)
+    for begin in range(0, logits.shape[1], CHUNK):
+        end = min(begin + CHUNK, logits.shape[1])
+        largest = top[begin:end]
         for v in inner:
             start = first_child[v] - 1
-            for r in range(begin, end):
-                top[r] = logits[start, r]
+            largest[:] = logits[start, begin:end]
             for e in range(start + 1, start + n_children[v]):
-                for r in range(begin, end):
-                    top[r] = max(top[r], logits[e, r])
+                values = logits[e, begin:end]
+                for r in range(end - begin):
+                    largest[r] = max(largest[r], values[r])
             for e in range(start, start + n_children[v]):
-                for r in range(begin, end):
-                    out[e, r] = logits[e, r] - top[r]
+                values, shifted = logits[e, begin:end], out[e, begin:end]
+                for r in range(end - begin):
+                    shifted[r] = values[r] - largest[r]
 
 
 @kernel
@@ -64,20 +66,21 @@ def normalize_siblings(gate, inner, first_child, n_children, total):  # type: ig
     total : ndarray of shape (n_inner, rows)
         Receives the sums.
     """
-    rows = gate.shape[1]
-    for begin in range(0, rows, CHUNK):
-        end = min(begin + CHUNK, rows)
+    for begin in range(0, gate.shape[1], CHUNK):
+        end = min(begin + CHUNK, gate.shape[1])
         for i in range(inner.shape[0]):
             start = first_child[inner[i]] - 1
             stop = start + n_children[inner[i]]
-            for r in range(begin, end):
-                total[i, r] = gate[start, r]
+            sums = total[i, begin:end]
+            sums[:] = gate[start, begin:end]
             for e in range(start + 1, stop):
-                for r in range(begin, end):
-                    total[i, r] += gate[e, r]
+                odds = gate[e, begin:end]
+                for r in range(end - begin):
+                    sums[r] += odds[r]
             for e in range(start, stop):
-                for r in range(begin, end):
-                    gate[e, r] /= total[i, r]
+                odds = gate[e, begin:end]
+                for r in range(end - begin):
+                    odds[r] /= sums[r]
 
 
 @kernel
@@ -101,30 +104,29 @@ def join_paths(shifted, log_total, parent, inner_row, leaves, path, top, joint):
     joint : ndarray of shape (n_leaves, rows)
         Log densities on entry; joint log densities less ``top`` on return.
     """
-    n_nodes, rows = path.shape[0], joint.shape[1]
+    rows = joint.shape[1]
     for begin in range(0, rows, CHUNK):
-        size = min(CHUNK, rows - begin)
-        for r in range(size):
-            path[0, r] = 0.0
-        for v in range(1, n_nodes):
-            u = parent[v]
-            i = inner_row[u]
-            for r in range(size):
-                path[v, r] = path[u, r] + (shifted[v - 1, begin + r] - log_total[i, begin + r])
+        end = min(begin + CHUNK, rows)
+        path[0, :] = 0.0
+        for v in range(1, path.shape[0]):
+            own, above = path[v], path[parent[v]]
+            logit = shifted[v - 1, begin:end]
+            normalizer = log_total[inner_row[parent[v]], begin:end]
+            for r in range(end - begin):
+                own[r] = above[r] + (logit[r] - normalizer[r])
+        largest = top[begin:end]
+        largest[:] = -math.inf
         for k in range(leaves.shape[0]):
-            v = leaves[k]
-            for r in range(size):
-                joint[k, begin + r] += path[v, r]
-        for r in range(begin, begin + size):
-            top[r] = joint[0, r]
-        for k in range(1, leaves.shape[0]):
-            for r in range(begin, begin + size):
-                top[r] = max(top[r], joint[k, r])
-        for r in range(begin, begin + size):
-            top[r] = top[r] if top[r] > -math.inf else 0.0
+            density, own = joint[k, begin:end], path[leaves[k]]
+            for r in range(end - begin):
+                density[r] += own[r]
+                largest[r] = max(largest[r], density[r])
+        for r in range(end - begin):
+            largest[r] = largest[r] if largest[r] > -math.inf else 0.0
         for k in range(leaves.shape[0]):
-            for r in range(begin, begin + size):
-                joint[k, r] -= top[r]
+            density = joint[k, begin:end]
+            for r in range(end - begin):
+                density[r] -= largest[r]
 
 
 @kernel
@@ -147,11 +149,12 @@ def share_nodes(gate, parent, n_children, leaves, total, node_resp):  # type: ig
     n_nodes, rows = node_resp.shape
     for begin in range(0, rows, CHUNK):
         end = min(begin + CHUNK, rows)
-        for r in range(begin, end):
-            total[r] = 0.0
-        for v in leaves:
-            for r in range(begin, end):
-                total[r] += node_resp[v, r]
+        sums = total[begin:end]
+        sums[:] = 0.0
+        for leaf in leaves:
+            resp = node_resp[leaf, begin:end]
+            for r in range(end - begin):
+                sums[r] += resp[r]
         for r in range(begin, end):
             if total[r] == 0.0:
                 for leaf in leaves:
@@ -160,17 +163,17 @@ def share_nodes(gate, parent, n_children, leaves, total, node_resp):  # type: ig
                         prior *= gate[v - 1, r]
                         v = parent[v]
                     node_resp[leaf, r] = prior
-        for v in leaves:
-            for r in range(begin, end):
-                node_resp[v, r] /= total[r] if total[r] > 0.0 else 1.0
+        for leaf in leaves:
+            resp = node_resp[leaf, begin:end]
+            for r in range(end - begin):
+                resp[r] /= sums[r] if sums[r] > 0.0 else 1.0
         for v in range(n_nodes):
             if n_children[v] > 0:
-                for r in range(begin, end):
-                    node_resp[v, r] = 0.0
+                node_resp[v, begin:end] = 0.0
         for v in range(n_nodes - 1, 0, -1):  # children have larger numbers than their parent
-            u = parent[v]
-            for r in range(begin, end):
-                node_resp[u, r] += node_resp[v, r]
+            resp, above = node_resp[v, begin:end], node_resp[parent[v], begin:end]
+            for r in range(end - begin):
+                above[r] += resp[r]
 
 
 @kernel
@@ -186,15 +189,14 @@ def leaf_prior(gate, parent, leaves, path, out):  # type: ignore[no-untyped-def]
         Receives the prior of every node.
     out : ndarray of shape (n_leaves, rows)
     """
-    n_nodes, rows = path.shape
-    for r in range(rows):
-        path[0, r] = 1.0
-    for v in range(1, n_nodes):
+    rows = path.shape[1]
+    path[0, :] = 1.0
+    for v in range(1, path.shape[0]):
+        own, above, probability = path[v], path[parent[v]], gate[v - 1]
         for r in range(rows):
-            path[v, r] = path[parent[v], r] * gate[v - 1, r]
+            own[r] = above[r] * probability[r]
     for k in range(leaves.shape[0]):
-        for r in range(rows):
-            out[k, r] = path[leaves[k], r]
+        out[k, :] = path[leaves[k]]
 
 
 @kernel
@@ -222,16 +224,21 @@ def gate_weights(gate, node_weight, weight, parent, pair_a, pair_b, residual, pa
     n = weight.shape[0]
     for base in range(0, rows, n):
         for first in range(0, n, CHUNK):
-            begin, end = base + first, base + min(first + CHUNK, n)
+            last = min(first + CHUNK, n)
+            begin, end = base + first, base + last
+            factor = weight[first:last]
             for v in range(n_edges + 1):
-                for r in range(begin, end):
-                    node_weight[v, r] *= weight[r - base]
+                own = node_weight[v, begin:end]
+                for r in range(end - begin):
+                    own[r] *= factor[r]
             for e in range(n_edges):
-                v = parent[e + 1]
-                for r in range(begin, end):
-                    residual[e, r] = node_weight[e + 1, r] - node_weight[v, r] * gate[e, r]
+                own, above = node_weight[e + 1, begin:end], node_weight[parent[e + 1], begin:end]
+                probability, left = gate[e, begin:end], residual[e, begin:end]
+                for r in range(end - begin):
+                    left[r] = own[r] - above[r] * probability[r]
             for t in range(pair_a.shape[0]):
-                a, b = pair_a[t], pair_b[t]
-                v = parent[a + 1]
-                for r in range(begin, end):
-                    pair_weight[t, r] = node_weight[v, r] * gate[a, r] * gate[b, r]
+                above = node_weight[parent[pair_a[t] + 1], begin:end]
+                in_a, in_b = gate[pair_a[t], begin:end], gate[pair_b[t], begin:end]
+                both = pair_weight[t, begin:end]
+                for r in range(end - begin):
+                    both[r] = above[r] * in_a[r] * in_b[r]

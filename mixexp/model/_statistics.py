@@ -29,8 +29,8 @@ GramRequest = tuple[int, int, np.ndarray]
 
 # Up to here products of features, formed once for all weights, beat one product per weight.
 _MOST_PRODUCT_COLUMNS = 32
-# Rows whose products of features stay in a core's second-level cache until they are used.
-_PRODUCT_ROWS = 1024
+# Rows whose products of features stay in a core's cache until they are used.
+_PRODUCT_ROWS = 256
 
 
 class Posterior(NamedTuple):
