@@ -23,11 +23,12 @@ from mixexp.em._driver import stack_parameters
 from mixexp.em._steps import em_step
 from mixexp.estimators._build import Columns, build_problem
 from mixexp.experts import Gaussian
-from mixexp.kernels import row_products
+from mixexp.kernels import packed_grams
 from mixexp.model import Parameters, Penalty
 from mixexp.tree import GatingTree
 
-BLOCK_ROWS = 2048
+BLOCK_ROWS = 4096
+PIECE_ROWS = 256
 N_REPEATS = 7
 
 
@@ -66,6 +67,12 @@ def floor_iteration(blocks: list[np.ndarray], n_experts: int) -> Callable[[], No
     weights = rng.random((n_weights, BLOCK_ROWS))
     scores = rng.standard_normal((2 * n_experts, BLOCK_ROWS))
     n_products = p * (p + 1) // 2
+    grams = np.empty((n_weights, n_products))
+    scratch = (
+        np.empty((n_weights, PIECE_ROWS)),
+        np.empty((n_products, PIECE_ROWS)),
+        np.empty_like(grams),
+    )
     logs = -rng.random((2 * n_experts, BLOCK_ROWS))
 
     def iterate() -> None:
@@ -73,9 +80,7 @@ def floor_iteration(blocks: list[np.ndarray], n_experts: int) -> Callable[[], No
             rows = features.shape[1]
             coef @ features
             np.exp(logs[:, :rows])
-            products = np.empty((n_products, rows))
-            row_products(features, 0, products)
-            weights[:, :rows] @ products.T
+            packed_grams(features, weights[:, :rows].copy(), *scratch, grams)
             scores[:, :rows] @ features.T
 
     return iterate

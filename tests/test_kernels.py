@@ -238,14 +238,16 @@ def test_singular_systems_have_no_pivot(fault):
 
 @every_size
 @pytest.mark.parametrize("p", [1, 2, 7])
-def test_row_products_are_the_packed_triangle(p, rows, rng):
-    start = 3
-    features = rng.standard_normal((p, start + rows + 2))
-    out = np.empty((p * (p + 1) // 2, rows))
-    kernels.row_products(features, start, out)
-    used = features[:, start : start + rows]
+@pytest.mark.parametrize("size", [1, 16])
+def test_packed_grams_are_weighted_products_of_features(p, rows, size, rng):
+    features, weights = rng.standard_normal((p, rows)), rng.standard_normal((3, rows))
+    n_products = p * (p + 1) // 2
+    out, part = np.full((3, n_products), np.nan), np.full((3, n_products), np.nan)
+    scratch = np.full((3, size), np.nan), np.full((n_products, size), np.nan), part
+    kernels.packed_grams(features, weights, *scratch, out)
     first, second = np.triu_indices(p)
-    np.testing.assert_array_equal(out, used[first] * used[second])
+    expected = weights @ (features[first] * features[second]).T
+    np.testing.assert_allclose(out, expected, atol=1e-12 * rows)
 
 
 @every_size
@@ -282,7 +284,7 @@ def test_score_covariance_is_the_covariance_over_leaves(n_leaves, rows, rng):
     moment = np.einsum("akr,bkr,kr->abr", scores, scores, resp)
     expected = (moment - mean[:, None] * mean[None])[first, second]
     out = np.empty((15, rows))
-    kernels.score_covariance(scores.copy(), resp, out)
+    kernels.score_covariance(scores.copy(), resp, np.empty(scores.shape[2]), out)
     np.testing.assert_allclose(out, expected, atol=1e-12)
     np.testing.assert_allclose(out[:, 0], 0.0, atol=1e-15)
 

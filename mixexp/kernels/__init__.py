@@ -5,7 +5,7 @@ last axis, writes into arrays that the caller owns, and stands alone in its file
 Transcendental functions are left to NumPy's vectorised ufuncs between kernel calls.
 """
 
-from mixexp.kernels._gram import row_products
+from mixexp.kernels._gram import packed_grams
 from mixexp.kernels._linear import linear_predictor
 from mixexp.kernels._louis import score_covariance
 from mixexp.kernels._solve import solve_definite_each
@@ -25,7 +25,7 @@ __all__ = [
     "leaf_prior",
     "linear_predictor",
     "normalize_siblings",
-    "row_products",
+    "packed_grams",
     "score_covariance",
     "share_nodes",
     "shift_siblings",

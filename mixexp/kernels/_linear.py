@@ -20,7 +20,8 @@ def linear_predictor(coef, features, out):  # type: ignore[no-untyped-def]
     """
     for h in range(coef.shape[0]):
         total = out[h]
-        total[:] = 0.0
+        for r in range(out.shape[1]):
+            total[r] = 0.0
         for j in range(coef.shape[1]):
             c, feature = coef[h, j], features[j]
             for r in range(out.shape[1]):

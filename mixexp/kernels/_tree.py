@@ -41,8 +41,9 @@ def shift_siblings(logits, inner, first_child, n_children, top, out):  # type: i
         largest = top[begin:end]
         for v in inner:
             start = first_child[v] - 1
-            largest[:] = logits[start, begin:end]
-            for e in range(start + 1, start + n_children[v]):
+            for r in range(end - begin):
+                largest[r] = -math.inf
+            for e in range(start, start + n_children[v]):
                 values = logits[e, begin:end]
                 for r in range(end - begin):
                     largest[r] = max(largest[r], values[r])
@@ -72,8 +73,9 @@ def normalize_siblings(gate, inner, first_child, n_children, total):  # type: ig
             start = first_child[inner[i]] - 1
             stop = start + n_children[inner[i]]
             sums = total[i, begin:end]
-            sums[:] = gate[start, begin:end]
-            for e in range(start + 1, stop):
+            for r in range(end - begin):
+                sums[r] = 0.0
+            for e in range(start, stop):
                 odds = gate[e, begin:end]
                 for r in range(end - begin):
                     sums[r] += odds[r]
@@ -107,7 +109,8 @@ def join_paths(shifted, log_total, parent, inner_row, leaves, path, top, joint):
     rows = joint.shape[1]
     for begin in range(0, rows, CHUNK):
         end = min(begin + CHUNK, rows)
-        path[0, :] = 0.0
+        for r in range(end - begin):
+            path[0, r] = 0.0
         for v in range(1, path.shape[0]):
             own, above = path[v], path[parent[v]]
             logit = shifted[v - 1, begin:end]
@@ -115,7 +118,8 @@ def join_paths(shifted, log_total, parent, inner_row, leaves, path, top, joint):
             for r in range(end - begin):
                 own[r] = above[r] + (logit[r] - normalizer[r])
         largest = top[begin:end]
-        largest[:] = -math.inf
+        for r in range(end - begin):
+            largest[r] = -math.inf
         for k in range(leaves.shape[0]):
             density, own = joint[k, begin:end], path[leaves[k]]
             for r in range(end - begin):
@@ -150,7 +154,8 @@ def share_nodes(gate, parent, n_children, leaves, total, node_resp):  # type: ig
     for begin in range(0, rows, CHUNK):
         end = min(begin + CHUNK, rows)
         sums = total[begin:end]
-        sums[:] = 0.0
+        for r in range(end - begin):
+            sums[r] = 0.0
         for leaf in leaves:
             resp = node_resp[leaf, begin:end]
             for r in range(end - begin):
@@ -169,7 +174,9 @@ def share_nodes(gate, parent, n_children, leaves, total, node_resp):  # type: ig
                 resp[r] /= sums[r] if sums[r] > 0.0 else 1.0
         for v in range(n_nodes):
             if n_children[v] > 0:
-                node_resp[v, begin:end] = 0.0
+                resp = node_resp[v, begin:end]
+                for r in range(end - begin):
+                    resp[r] = 0.0
         for v in range(n_nodes - 1, 0, -1):  # children have larger numbers than their parent
             resp, above = node_resp[v, begin:end], node_resp[parent[v], begin:end]
             for r in range(end - begin):
@@ -190,13 +197,16 @@ def leaf_prior(gate, parent, leaves, path, out):  # type: ignore[no-untyped-def]
     out : ndarray of shape (n_leaves, rows)
     """
     rows = path.shape[1]
-    path[0, :] = 1.0
+    for r in range(rows):
+        path[0, r] = 1.0
     for v in range(1, path.shape[0]):
         own, above, probability = path[v], path[parent[v]], gate[v - 1]
         for r in range(rows):
             own[r] = above[r] * probability[r]
     for k in range(leaves.shape[0]):
-        out[k, :] = path[leaves[k]]
+        own, prior = path[leaves[k]], out[k]
+        for r in range(rows):
+            prior[r] = own[r]
 
 
 @kernel

@@ -70,7 +70,7 @@ def observed_statistics(model: Model, params: Parameters, block: Block) -> list[
     n_heads = len(scores)
     weights = np.empty((n_heads * (n_heads + 1) // 2, scores.shape[2]))
     resp = np.ascontiguousarray(found.node_resp[model.tree.leaves])
-    kernels.score_covariance(scores, resp, weights)
+    kernels.score_covariance(scores, resp, np.empty(scores.shape[2]), weights)
     np.negative(weights, out=weights)
     _add_gate_curvature(model, found, weights)
     _add_expert_curvature(model, eta, block, resp, weights)

@@ -415,12 +415,10 @@ def _symmetric_grams(features: np.ndarray, weights: np.ndarray) -> np.ndarray:
         return (weights @ (features * features).T)[:, :, None]
     if p > _MOST_PRODUCT_COLUMNS:
         return np.stack([(features * weight) @ features.T for weight in weights])
-    packed = np.zeros((len(weights), p * (p + 1) // 2))
-    for start in range(0, rows, _PRODUCT_ROWS):
-        stop = min(start + _PRODUCT_ROWS, rows)
-        products = np.empty((packed.shape[1], stop - start))
-        kernels.row_products(features, start, products)
-        packed += weights[:, start:stop] @ products.T
+    m, n_products, size = len(weights), p * (p + 1) // 2, min(rows, _PRODUCT_ROWS)
+    packed, part = np.empty((m, n_products)), np.empty((m, n_products))
+    scratch = np.empty((m, size)), np.empty((n_products, size)), part
+    kernels.packed_grams(features, np.ascontiguousarray(weights), *scratch, packed)
     return packed[:, _unpacking(p)]
 
 
