@@ -20,6 +20,8 @@ _FIRST_ITERATION = 5
 _SHORTEST_LENGTH = 0.25
 # Of the gain that the quadratic model promises, this share must arrive (Armijo's rule).
 _LEAST_SHARE = 0.1
+# The last information serves again while a step promises at most this share of the one before.
+_LARGEST_CHORD_RATIO = 0.01
 # Beyond these the full matrix costs more than the EM iterations that it saves.
 _MOST_PARAMETERS = 600
 _MOST_HEADS = 64
@@ -49,6 +51,22 @@ class NewtonStep(NamedTuple):
     is_definite: bool
 
 
+class _Chord(NamedTuple):
+    """An information matrix to step with again.
+
+    Parameters
+    ----------
+    basis : ndarray of shape (n_flat, n_movable)
+    information : ndarray of shape (n_movable, n_movable)
+    promised_gain : float
+        Of the last step with it.
+    """
+
+    basis: np.ndarray
+    information: np.ndarray
+    promised_gain: float
+
+
 def is_small(problem: Problem) -> bool:
     """Tell whether the full information matrix costs less than the iterations that it saves."""
     n_heads = sum(rows for rows, _ in problem.model.slot_shapes)
@@ -67,6 +85,7 @@ class NewtonFinish:
         self._problem = problem
         self._next_try = _FIRST_ITERATION
         self._patience = _FIRST_ITERATION
+        self._chord: _Chord | None = None
 
     def is_due(self, history: list[float]) -> bool:
         """Whether EM's gains say that the basin is reached."""
@@ -90,6 +109,31 @@ class NewtonFinish:
         noise : float
             What rounding alone may change the objective by.
         """
+        return self._take_chord(current, noise) or self._take_newton_step(current, noise)
+
+    def _take_chord(self, current: Evaluation, noise: float) -> NewtonStep | None:
+        """Step with the last information once more, as long as that shrinks what is left.
+
+        An evaluation costs a third of an information matrix, and near the optimum the matrix
+        hardly changes: the chord method, Kelley (1995), section 5.4.
+        """
+        chord, self._chord = self._chord, None
+        if chord is None:
+            return None
+        direction = solve_definite(chord.information, chord.basis.T @ current.gradient)
+        if direction is None:
+            return None
+        step = chord.basis @ direction
+        promised = 0.5 * float(current.gradient @ step)
+        if promised > _LARGEST_CHORD_RATIO * chord.promised_gain:
+            return None
+        climbed = self._climb(current, step, noise, shortest=1.0)
+        if climbed is None:
+            return None
+        self._chord = chord._replace(promised_gain=promised)
+        return NewtonStep(*climbed, is_definite=True)
+
+    def _take_newton_step(self, current: Evaluation, noise: float) -> NewtonStep | None:
         problem, model = self._problem, self._problem.model
         metric = em_information(model, current)
         metric[np.diag_indices(model.n_flat)] += current.penalty.curvature
@@ -101,6 +145,7 @@ class NewtonFinish:
         if direction is not None:
             step = self._climb(current, basis @ direction, noise)
             if step is not None:
+                self._chord = _Chord(basis, information, step[1])
                 return NewtonStep(*step, is_definite=True)
         # Indefinite, or so nearly singular that Newton's step leads far beyond where the
         # quadratic model holds.
@@ -109,13 +154,17 @@ class NewtonFinish:
         return None if step is None else NewtonStep(*step, is_definite=False)
 
     def _climb(
-        self, current: Evaluation, direction: np.ndarray, noise: float
+        self,
+        current: Evaluation,
+        direction: np.ndarray,
+        noise: float,
+        shortest: float = _SHORTEST_LENGTH,
     ) -> tuple[Evaluation, float] | None:
         """Return where some share of a direction leads, and the gain that all of it promised."""
         model, length = self._problem.model, 1.0
         promised = 0.5 * float(current.gradient @ direction)
         flat = model.flatten(current.params)
-        while length >= _SHORTEST_LENGTH:
+        while length >= shortest:
             moved = np.clip(flat + length * direction, *model.flat_bounds)
             candidate = self._problem.evaluate(model.unflatten(moved[None]))
             gain = float(candidate.objective[0] - current.objective)

@@ -22,7 +22,7 @@ class Solution(NamedTuple):
 
     Parameters
     ----------
-    x : ndarray of shape (p,)
+    x : ndarray of shape (p,) or (p, n_sides)
     is_deficient : bool
         Whether some direction was not determined, and left at zero.
     """
@@ -38,7 +38,7 @@ def solve_semidefinite(matrix: np.ndarray, right: np.ndarray) -> Solution:
     ----------
     matrix : ndarray of shape (p, p)
         Symmetric, positive semi-definite up to rounding.
-    right : ndarray of shape (p,)
+    right : ndarray of shape (p,) or (p, n_sides)
 
     Returns
     -------
@@ -46,24 +46,26 @@ def solve_semidefinite(matrix: np.ndarray, right: np.ndarray) -> Solution:
         Of least norm, on the scaled diagonal, where the matrix is singular.
     """
     if len(right) == 0:
-        return Solution(np.zeros(0), False)
+        return Solution(np.zeros(right.shape), False)
     diagonal = np.diagonal(matrix)
     scale = 1.0 / np.sqrt(np.where(diagonal > 0.0, diagonal, 1.0))
     scaled = matrix * scale * scale[:, None]
-    factor, x, info = lapack.dposv(scaled, right * scale)
+    scaled_right = (right.T * scale).T
+    factor, x, info = lapack.dposv(scaled, scaled_right)
     if info == 0:
         norm = np.abs(scaled).sum(axis=0).max()
         rcond, _ = lapack.dpocon(factor, norm)
         if rcond > _SMALLEST_RCOND:
-            return Solution(x * scale, False)
-    return _solve_by_eigenvalues(scaled, right * scale, scale)
+            return Solution((x.T * scale).T, False)
+    return _solve_by_eigenvalues(scaled, scaled_right, scale)
 
 
 def _solve_by_eigenvalues(scaled: np.ndarray, right: np.ndarray, scale: np.ndarray) -> Solution:
     values, vectors = np.linalg.eigh(scaled)
     is_kept = values > _SMALLEST_EIGENVALUE * max(values[-1], 0.0)
     kept = vectors[:, is_kept]
-    return Solution(kept @ ((kept.T @ right) / values[is_kept]) * scale, not is_kept.all())
+    x = kept @ ((kept.T @ right).T / values[is_kept]).T
+    return Solution((x.T * scale).T, not is_kept.all())
 
 
 class Solutions(NamedTuple):
@@ -78,6 +80,20 @@ class Solutions(NamedTuple):
 
     x: np.ndarray
     is_deficient: np.ndarray
+
+
+def solve_semidefinite_shared(matrix: np.ndarray, right: np.ndarray) -> Solutions:
+    """Solve one system for several right-hand sides, with one factor.
+
+    Parameters
+    ----------
+    matrix : ndarray of shape (p, p)
+    right : ndarray of shape (..., p)
+    """
+    sides = right.reshape(-1, right.shape[-1])
+    solution = solve_semidefinite(matrix, np.asfortranarray(sides.T))
+    deficient = np.full(right.shape[:-1], solution.is_deficient)
+    return Solutions(solution.x.T.reshape(right.shape), deficient)
 
 
 def solve_semidefinite_each(matrices: np.ndarray, right: np.ndarray) -> Solutions:

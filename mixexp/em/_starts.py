@@ -54,7 +54,15 @@ def pooled_params(problem: Problem) -> Parameters:
         blocks = problem.blocks.refine(partial(_supported, g=g))
         pooled = Problem(single, blocks, problem.n_threads)
         start = _intercept_start(single, blocks.bare)
-        outcome = run_em(pooled, start, max_iter=_POOLED_ITERATIONS, tol=_POOLED_TOL)
+        # One EM step is exact for linear experts.
+        acceleration = "none" if group.family.has_mean_deviance_dispersion else "auto"
+        outcome = run_em(
+            pooled,
+            start,
+            max_iter=_POOLED_ITERATIONS,
+            tol=_POOLED_TOL,
+            acceleration=acceleration,
+        )
         heads = outcome.evaluation.params.experts[0]
         experts.append(tuple(np.repeat(coef, len(group.leaves), axis=0) for coef in heads))
     return Parameters(np.zeros(model.slot_shapes[0]), tuple(experts))

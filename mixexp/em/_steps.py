@@ -12,7 +12,11 @@ import numpy as np
 
 from mixexp.contrast import contrast
 from mixexp.em._problem import Evaluation, Problem
-from mixexp.em._solve import solve_semidefinite_each, solve_within_each
+from mixexp.em._solve import (
+    solve_semidefinite_each,
+    solve_semidefinite_shared,
+    solve_within_each,
+)
 from mixexp.gates import node_information
 from mixexp.model import Model, Parameters, dispersion_pseudo_rows
 
@@ -106,8 +110,7 @@ def _bound_step(
     multinomial logit, so that one small matrix serves all children and the objective rises.
     """
     centred = gradient - gradient.mean(axis=1, keepdims=True)
-    bound = np.broadcast_to(0.5 * gram + np.diag(ridge), (*centred.shape, len(ridge)))
-    solutions = solve_semidefinite_each(bound, centred)
+    solutions = solve_semidefinite_shared(0.5 * gram + np.diag(ridge), centred)
     return solutions.x, np.logical_or.reduce(solutions.is_deficient, axis=-1)
 
 

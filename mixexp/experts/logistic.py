@@ -41,9 +41,17 @@ class Logistic(GLM):
         return y * heads[0] - softplus(heads[0])
 
     def derivatives(self, y: np.ndarray, heads: Heads) -> Derivatives:
-        # Logit is the canonical link: slope and variance cancel, also where both underflow.
-        mean = self.link_function.mean(heads[0])
-        return Derivatives((y - mean,), {(0, 0): mean * self.link_function.mean(-heads[0])})
+        return self.evaluate(y, heads)[1]
+
+    def evaluate(self, y: np.ndarray, heads: Heads) -> tuple[np.ndarray, Derivatives]:
+        # Logit is the canonical link: slope and variance cancel, also where both underflow. One
+        # exponential serves the density, the mean and the curvature.
+        (eta,) = heads
+        decay = np.exp(-np.abs(eta))
+        total = 1.0 + decay
+        log_kernel = y * eta - (np.maximum(eta, 0.0) + np.log1p(decay))
+        mean = np.where(eta >= 0.0, 1.0, decay) / total
+        return log_kernel, Derivatives((y - mean,), {(0, 0): decay / (total * total)})
 
     def observed_curvature(self, y: np.ndarray, heads: Heads) -> Curvature:
         return self.derivatives(y, heads).curvature

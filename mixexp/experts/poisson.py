@@ -6,7 +6,7 @@
 import numpy as np
 from scipy.special import gammaln, pdtr
 
-from mixexp.experts._base import Heads
+from mixexp.experts._base import Derivatives, Heads
 from mixexp.experts._counts import CountGLM
 
 
@@ -37,6 +37,11 @@ class Poisson(CountGLM):
 
     def log_kernel(self, y: np.ndarray, heads: Heads) -> np.ndarray:
         return y * heads[0] - self.mean(heads)
+
+    def evaluate(self, y: np.ndarray, heads: Heads) -> tuple[np.ndarray, Derivatives]:
+        # Log is the canonical link: slope and variance cancel.
+        mean = self.mean(heads)
+        return y * heads[0] - mean, Derivatives((y - mean,), {(0, 0): mean})
 
     def cdf(self, y: np.ndarray, heads: Heads) -> np.ndarray:
         return np.where(y < 0.0, 0.0, pdtr(np.maximum(np.floor(y), 0.0), self.mean(heads)))
