@@ -19,6 +19,7 @@ from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
 from sklearn.preprocessing import StandardScaler
 
 from mixexp import HMEClassifier, HMERegressor, MoEClassifier, MoERegressor
+from mixexp.em import _driver
 from mixexp.exceptions import (
     ConvergenceWarning,
     DegenerateExpertWarning,
@@ -464,3 +465,15 @@ def test_start_with_all_rows_in_one_expert_stays_finite(taken, rng):
             model = MoERegressor(3, init=init, **penalty).fit(data.X, data.y)
             for name, value in learned(model).items():
                 assert np.all(np.isfinite(value)), name
+
+
+@tolerant(RankDeficientWarning, DegenerateExpertWarning, ConvergenceWarning)
+@every_family
+def test_starts_come_to_the_same_together_as_alone(family, rng, monkeypatch):
+    data = simulate_for(family, rng, 200)
+    model = hierarchical(family, tree=[[1, 1], 1], n_init=4, max_iter=25, acceleration="none")
+    together = clone(model).fit(data.X, data.y)
+    monkeypatch.setattr(_driver, "_MOST_TOGETHER", 1)
+    alone = clone(model).fit(data.X, data.y)
+    found = [restart.objective for restart in together.restarts_]
+    np.testing.assert_allclose(found, [r.objective for r in alone.restarts_], rtol=1e-8)

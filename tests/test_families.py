@@ -235,6 +235,56 @@ def test_derivatives_agree_with_differences(case, rng):
     assert check_derivatives(case.family, y, case.heads) < 1e-5
 
 
+@of(FITTED)
+def test_density_and_derivatives_in_one_go_are_those_one_by_one(case, rng):
+    y = case.draw(rng, 40)
+    log_kernel, found = case.family.evaluate(y, case.heads)
+    np.testing.assert_allclose(log_kernel, case.family.log_kernel(y, case.heads), rtol=1e-12)
+    expected = case.family.derivatives(y, case.heads)
+    for one, other in zip(found.score, expected.score, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert found.curvature.keys() == expected.curvature.keys()
+    for pair, curvature in expected.curvature.items():
+        np.testing.assert_array_equal(found.curvature[pair], curvature)
+
+
+@of(FITTED)
+def test_several_starts_are_evaluated_as_each_alone(case, rng):
+    y = case.draw(rng, 30)
+    shifts = (0.0, 0.05, -0.05)
+    together = tuple(np.stack([head + s for s in shifts], axis=1) for head in case.heads)
+    log_kernel, found = case.family.evaluate(y, together)
+    observed = case.family.observed_curvature(y, together)
+    for at, s in enumerate(shifts):
+        alone = tuple(head + s for head in case.heads)
+        expected_kernel, expected = case.family.evaluate(y, alone)
+        np.testing.assert_allclose(log_kernel[:, at], expected_kernel, rtol=1e-12)
+        for one, other in zip(found.score, expected.score, strict=True):
+            assert_same_row(one, other, at)
+        for several, single in (
+            (found.curvature, expected.curvature),
+            (observed, case.family.observed_curvature(y, alone)),
+        ):
+            assert several.keys() == single.keys()
+            for pair, curvature in single.items():
+                assert_same_row(several[pair], curvature, at)
+
+
+def assert_same_row(several, single, at):
+    """Compare one start of (experts, starts, rows) with (experts, rows); both may be constant."""
+    one = several[:, at] if several.ndim == 3 else several
+    np.testing.assert_allclose(*np.broadcast_arrays(one, single), rtol=1e-9, atol=1e-12)
+
+
+def test_a_subclass_with_another_density_loses_the_shortcut():
+    class Halved(Gaussian):
+        def log_kernel(self, y, heads):
+            return 0.5 * super().log_kernel(y, heads)
+
+    y, heads = np.array([1.0, 2.0]), (np.zeros((1, 2)), np.zeros((1, 1)))
+    np.testing.assert_array_equal(Halved().evaluate(y, heads)[0], -0.25 * y[None] ** 2)
+
+
 def test_binomial_derivatives_with_trials_agree_with_differences(rng):
     trials = rng.integers(0, 30, 50).astype(float)
     y = np.stack([rng.binomial(trials.astype(int), 0.4), trials]).astype(float)

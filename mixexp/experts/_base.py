@@ -83,6 +83,13 @@ class Expert(BaseEstimator):
     logarithms are natural, and results have shape (..., rows).
     """
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        # A shortcut belongs to the density that it was written for.
+        is_redefined = "log_kernel" in vars(cls) or "derivatives" in vars(cls)
+        if is_redefined and "evaluate" not in vars(cls):
+            cls.evaluate = Expert.evaluate  # type: ignore[method-assign]
+
     name: ClassVar[str]
     #: Target it is for: "regression", "binary" or "classes".
     target: ClassVar[str] = "regression"
@@ -196,7 +203,10 @@ class Expert(BaseEstimator):
         raise NotImplementedError
 
     def evaluate(self, y: np.ndarray, heads: Heads) -> tuple[np.ndarray, Derivatives]:
-        """Return `log_kernel` and `derivatives`, for families that find them in one go."""
+        """Return `log_kernel` and `derivatives`, for families that find them in one go.
+
+        A subclass that has another ``log_kernel`` or ``derivatives`` does not inherit it.
+        """
         return self.log_kernel(y, heads), self.derivatives(y, heads)
 
     def observed_curvature(self, y: np.ndarray, heads: Heads) -> Curvature:

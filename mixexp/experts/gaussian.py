@@ -65,7 +65,7 @@ class Gaussian(DispersionModel):
         return residual
 
     def derivatives(self, y: np.ndarray, heads: Heads) -> Derivatives:
-        return self.evaluate(y, heads)[1]
+        return Gaussian.evaluate(self, y, heads)[1]
 
     def evaluate(self, y: np.ndarray, heads: Heads) -> tuple[np.ndarray, Derivatives]:
         eta, log_dispersion = heads

@@ -41,7 +41,7 @@ class Logistic(GLM):
         return y * heads[0] - softplus(heads[0])
 
     def derivatives(self, y: np.ndarray, heads: Heads) -> Derivatives:
-        return self.evaluate(y, heads)[1]
+        return Logistic.evaluate(self, y, heads)[1]
 
     def evaluate(self, y: np.ndarray, heads: Heads) -> tuple[np.ndarray, Derivatives]:
         # Logit is the canonical link: slope and variance cancel, also where both underflow. One

@@ -50,6 +50,9 @@ class Lognormal(Gaussian):
     def derivatives(self, y: np.ndarray, heads: Heads) -> Derivatives:
         return super().derivatives(np.log(y), heads)
 
+    def evaluate(self, y: np.ndarray, heads: Heads) -> tuple[np.ndarray, Derivatives]:
+        return super().evaluate(np.log(y), heads)
+
     def observed_curvature(self, y: np.ndarray, heads: Heads) -> Curvature:
         return super().observed_curvature(np.log(y), heads)
 
