@@ -1,10 +1,10 @@
 """Expectation-maximization: from a start to an optimum of the penalised log-likelihood."""
 
-from mixexp.em._driver import Outcome, run_em
+from mixexp.em._driver import Options, Outcome, run_em
 from mixexp.em._monitor import ASKED_TO_STOP, Monitor
 from mixexp.em._order import canonical_order, reorder
 from mixexp.em._problem import Evaluation, Problem
-from mixexp.em._search import Options, Restart, Search, compete, search
+from mixexp.em._search import Restart, Search, compete, search
 from mixexp.em._starts import (
     STARTS,
     draw_starts,

@@ -14,7 +14,7 @@ import numpy as np
 from mixexp.em._anderson import AndersonMemory
 from mixexp.em._convergence import allowed_gain, remaining_gain
 from mixexp.em._monitor import ASKED_TO_STOP
-from mixexp.em._newton import NewtonFinish, is_small
+from mixexp.em._newton import BASIN_GAIN, NEAR_BASIN_GAIN, NewtonFinish, is_small
 from mixexp.em._problem import Evaluation, Problem, map_evaluations
 from mixexp.em._steps import Step, em_step
 from mixexp.model import Parameters
@@ -30,6 +30,33 @@ _SHORTER_PROPOSALS = ((1, False), (2, False), (2, True), (4, True), (7, True), (
 # Responsibilities of a block that are computed together, starts times leaves times rows: more
 # would leave the second-level cache.
 _MOST_TOGETHER = 1 << 17
+
+
+class Options(NamedTuple):
+    """How every start is run.
+
+    Parameters
+    ----------
+    max_iter : int
+        Iterations per start.
+    tol : float
+        Stop when the gain still to be had is below ``tol * (1 + |objective|)``, judged both
+        by the iteration's progress and by the gradient.
+    acceleration : {"auto", "newton", "anderson", "none"}
+        What shortens EM's way: Newton's method at its end, Anderson's extrapolation, whichever
+        of these the model is small enough for, or nothing.
+    basin_gain : float
+        Newton's method is tried once an iteration gains less than this share of the objective.
+    """
+
+    max_iter: int
+    tol: float
+    acceleration: str
+    basin_gain: float = BASIN_GAIN
+
+    def near(self) -> "Options":
+        """Return the options of a start that is known to be near an optimum."""
+        return self._replace(basin_gain=NEAR_BASIN_GAIN)
 
 
 class Outcome(NamedTuple):
@@ -97,29 +124,23 @@ class Run:
         Of the start.
     watch : callable
         Told of every iteration that was accepted; returns whether to stop there.
-    tol : float
-        Stop when the gain still to be had is below ``tol * (1 + |objective|)``, judged both
-        by the iteration's progress and by the gradient.
-    acceleration : {"auto", "newton", "anderson", "none"}
-        What shortens EM's way: Newton's method at its end, Anderson's extrapolation, whichever
-        of these the model is small enough for, or nothing.
+    options : Options
     """
 
     def __init__(
         self,
         problem: Problem,
         standing: Standing,
-        watch: "Watch | None" = None,
-        *,
-        tol: float,
-        acceleration: str,
+        watch: "Watch | None",
+        options: "Options",
     ) -> None:
         self._problem = problem
         self._watch = watch
-        self._tol = tol
+        self._tol = options.tol
+        acceleration = options.acceleration
         use_newton = acceleration == "newton" or (acceleration == "auto" and is_small(problem))
         use_anderson = acceleration == "anderson" or (acceleration == "auto" and not use_newton)
-        self._finish = NewtonFinish(problem) if use_newton else None
+        self._finish = NewtonFinish(problem, options.basin_gain) if use_newton else None
         self._memory = AndersonMemory() if use_anderson else None
         self._is_polished = False
         self._is_converged = False
@@ -236,9 +257,7 @@ def begin(
     problem: Problem,
     starts: Sequence[Parameters],
     watches: Sequence[Watch | None],
-    *,
-    tol: float,
-    acceleration: str,
+    options: Options,
 ) -> list[Run]:
     """Measure all starts, and return one `Run` for each."""
     standings: list[Standing] = []
@@ -246,7 +265,7 @@ def begin(
         batch = problem.evaluate(stack_parameters(problem, some))
         standings += [Standing(batch, row) for row in range(len(some))]
     return [
-        Run(problem, standing, watch, tol=tol, acceleration=acceleration)
+        Run(problem, standing, watch, options)
         for standing, watch in zip(standings, watches, strict=True)
     ]
 
@@ -276,13 +295,11 @@ def advance(
                 on_over(run)
 
 
-def run_em(
-    problem: Problem, start: Parameters, *, max_iter: int, tol: float, acceleration: str = "auto"
-) -> Outcome:
+def run_em(problem: Problem, start: Parameters, options: Options) -> Outcome:
     """Maximise the penalised log-likelihood from one start; see `Run`."""
-    (run,) = begin(problem, [start], [None], tol=tol, acceleration=acceleration)
-    advance(problem, [run], max_iter)
-    return run.outcome(f"stopped after max_iter={max_iter}")
+    (run,) = begin(problem, [start], [None], options)
+    advance(problem, [run], options.max_iter)
+    return run.outcome(f"stopped after max_iter={options.max_iter}")
 
 
 def in_batches(problem: Problem, items: Sequence[Item]) -> list[Sequence[Item]]:

@@ -14,9 +14,12 @@ from mixexp.em._curvature import em_information
 from mixexp.em._problem import Evaluation, Problem
 from mixexp.em._solve import solve_definite
 
-# EM is in the basin when a whole iteration gains less than this share of the objective.
-_BASIN_GAIN = 1e-4
-_FIRST_ITERATION = 5
+# EM is in the basin when a whole iteration gains less than this share of the objective: of many
+# starts most are dropped on the way, and Newton's steps, one start at a time, are dear; a start
+# that is known to be near an optimum is worth trying earlier.
+BASIN_GAIN = 1e-4
+NEAR_BASIN_GAIN = 1e-2
+_FIRST_ITERATION = 3
 _SHORTEST_LENGTH = 0.25
 # Of the gain that the quadratic model promises, this share must arrive (Armijo's rule).
 _LEAST_SHARE = 0.1
@@ -79,10 +82,13 @@ class NewtonFinish:
     Parameters
     ----------
     problem : Problem
+    basin_gain : float
+        Share of the objective that an iteration gains at most once EM is in the basin.
     """
 
-    def __init__(self, problem: Problem) -> None:
+    def __init__(self, problem: Problem, basin_gain: float) -> None:
         self._problem = problem
+        self._basin_gain = basin_gain
         self._next_try = _FIRST_ITERATION
         self._patience = _FIRST_ITERATION
         self._chord: _Chord | None = None
@@ -92,7 +98,7 @@ class NewtonFinish:
         n_iter = len(history) - 1
         if n_iter < self._next_try:
             return False
-        return history[-1] - history[-2] <= _BASIN_GAIN * (1.0 + abs(history[-1]))
+        return history[-1] - history[-2] <= self._basin_gain * (1.0 + abs(history[-1]))
 
     def postpone(self, history: list[float]) -> None:
         """Leave EM alone for a while after a step that was not to be had."""

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mixexp.em._driver import Outcome, Run, Watch, advance, begin
+from mixexp.em._driver import Options, Outcome, Run, Watch, advance, begin
 from mixexp.em._monitor import Monitor
 from mixexp.em._problem import Problem
 from mixexp.em._sample import sample_problem
@@ -70,23 +70,6 @@ class Search(NamedTuple):
         return self.finals[0]
 
 
-class Options(NamedTuple):
-    """How every start is run.
-
-    Parameters
-    ----------
-    max_iter : int
-        Iterations per start.
-    tol : float
-    acceleration : str
-        See `Run`.
-    """
-
-    max_iter: int
-    tol: float
-    acceleration: str
-
-
 def search(
     problem: Problem,
     draw: Callable[[Problem], Sequence[tuple[str, Parameters]]],
@@ -117,7 +100,7 @@ def search(
     tried = compete(sample, starts, rough, Monitor())
     race = _Race([name for name, _ in starts], monitor)
     judged = list(zip(tried.places, tried.finals, strict=True))[:_N_JUDGED]
-    race.begin(problem, {i: final.evaluation.params for i, final in judged}, options)
+    race.begin(problem, {i: final.evaluation.params for i, final in judged}, options.near())
     best = max(race.runs, key=lambda i: race.runs[i].objective)
     note = f"; on a sample of {sample.n_rows} rows"
     for i, restart in enumerate(tried.restarts):
@@ -172,13 +155,7 @@ class _Race:
         """Measure the starts that run, and tell the monitor of all."""
         self._problem = problem
         self._monitor.begin(self._names)
-        runs = begin(
-            problem,
-            list(starts.values()),
-            [self._watch(i) for i in starts],
-            tol=options.tol,
-            acceleration=options.acceleration,
-        )
+        runs = begin(problem, list(starts.values()), [self._watch(i) for i in starts], options)
         self.runs = dict(zip(starts, runs, strict=True))
 
     def _watch(self, i: int) -> Watch | None:

@@ -11,7 +11,7 @@ from functools import partial
 import numpy as np
 
 from mixexp.data import Block
-from mixexp.em._driver import in_batches, run_em, stack_parameters
+from mixexp.em._driver import Options, in_batches, run_em, stack_parameters
 from mixexp.em._problem import Problem
 from mixexp.em._steps import em_step
 from mixexp.model import (
@@ -56,13 +56,8 @@ def pooled_params(problem: Problem) -> Parameters:
         start = _intercept_start(single, blocks.bare)
         # One EM step is exact for linear experts.
         acceleration = "none" if group.family.has_mean_deviance_dispersion else "auto"
-        outcome = run_em(
-            pooled,
-            start,
-            max_iter=_POOLED_ITERATIONS,
-            tol=_POOLED_TOL,
-            acceleration=acceleration,
-        )
+        options = Options(_POOLED_ITERATIONS, _POOLED_TOL, acceleration)
+        outcome = run_em(pooled, start, options)
         heads = outcome.evaluation.params.experts[0]
         experts.append(tuple(np.repeat(coef, len(group.leaves), axis=0) for coef in heads))
     return Parameters(np.zeros(model.slot_shapes[0]), tuple(experts))

@@ -285,7 +285,7 @@ class MixtureOfExperts(CallbackSupportMixin, Criteria, BaseEstimator):
         if given is None:
             found = self._search(problem, pooled, options, monitor)
         else:
-            found = compete(problem, [given], options, monitor)
+            found = compete(problem, [given], options.near(), monitor)
         order = learn(self, found)
         task.end()
         return find_troubles(self, problem, found.best, order)
