@@ -20,6 +20,7 @@ from scipy.linalg import helmert
 
 from mixexp.experts import Gaussian
 from mixexp.model import em_statistics, flat_gradient, posterior_of_block, predict_block
+from mixexp.model._statistics import weighted_grams
 from mixexp.tree import GatingTree
 
 N_ROWS = 40
@@ -415,3 +416,18 @@ def mirrored_edges(tree, other):
         for child, original in zip(other.children(node), reversed(originals), strict=True):
             source[child] = original
     return [source[edge + 1] - 1 for edge in range(other.n_edges)]
+
+
+@pytest.mark.parametrize("p", [1, 5, 24, 40])
+@pytest.mark.parametrize("n_weights", [1, 6])
+@pytest.mark.parametrize("least", [0.0, -1.0], ids=["weights", "signed weights"])
+def test_weighted_grams_are_the_same_by_any_method(p, n_weights, least, rng):
+    designs = [rng.standard_normal((p, 50)), rng.standard_normal((2, 50))]
+    weights = rng.uniform(least, 1.0, (n_weights, 50))
+    both, alone = weighted_grams(designs, [(0, 1, weights), (0, 0, weights)])
+    np.testing.assert_allclose(
+        both, np.einsum("ir,kr,jr->kij", designs[0], weights, designs[1]), atol=1e-12
+    )
+    np.testing.assert_allclose(
+        alone, np.einsum("ir,kr,jr->kij", designs[0], weights, designs[0]), atol=1e-12
+    )
