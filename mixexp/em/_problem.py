@@ -22,6 +22,10 @@ from mixexp.model import (
     penalty_terms,
 )
 
+# Responsibilities in a block, nodes times rows, from which on two threads are faster than one:
+# with less they pass the interpreter's lock back and forth between short calls.
+FEWEST_ELEMENTS = 1 << 15
+
 
 class Evaluation(NamedTuple):
     """All that one pass over the data tells about some parameters.
@@ -98,7 +102,7 @@ class Problem:
                 self.model, params, self.blocks[at], None if resp is None else resp(partition[at])
             ),
             range(len(self.blocks)),
-            self.n_threads,
+            self._n_useful_threads,
         )
         stats = reduce(lambda total, part: add_statistics([total, part]), parts)
         penalty = penalty_terms(self.model, params)
@@ -115,12 +119,17 @@ class Problem:
         parts = map_blocks(
             lambda block: observed_statistics(self.model, params, block),
             self.blocks,
-            self.n_threads,
+            self._n_useful_threads,
         )
         return assemble_information(
             self.model,
             reduce(lambda total, part: list(map(np.add, total, part)), parts),
         )
+
+    @cached_property
+    def _n_useful_threads(self) -> int:
+        n_elements = self.model.tree.n_nodes * len(self.blocks.bare[0].weight)
+        return self.n_threads if n_elements >= FEWEST_ELEMENTS else 1
 
     @cached_property
     def n_rows(self) -> int:
