@@ -16,7 +16,7 @@ from mixexp.em._convergence import allowed_gain, remaining_gain
 from mixexp.em._monitor import ASKED_TO_STOP
 from mixexp.em._newton import BASIN_GAIN, NEAR_BASIN_GAIN, NewtonFinish, is_small
 from mixexp.em._problem import Evaluation, Problem, map_evaluations
-from mixexp.em._steps import Step, em_step
+from mixexp.em._steps import em_step
 from mixexp.model import Parameters
 
 Item = TypeVar("Item")
@@ -131,8 +131,8 @@ class Run:
         self,
         problem: Problem,
         standing: Standing,
-        watch: "Watch | None",
-        options: "Options",
+        watch: Watch | None,
+        options: Options,
     ) -> None:
         self._problem = problem
         self._watch = watch
@@ -364,7 +364,7 @@ def _take_shorter_step(problem: Problem, run: Run) -> None:
     """Shorten a step that overshot until the objective does not fall."""
     current = run.standing.batch.take([run.standing.row])
     for proposal in _SHORTER_PROPOSALS:
-        step: Step = em_step(problem, current, *proposal)
+        step = em_step(problem, current, *proposal)
         candidate = problem.evaluate(step.params)
         if candidate.objective[0] >= run.least_objective:
             run.move(Standing(candidate, 0))
