@@ -102,10 +102,23 @@ def test_fit_after_a_sample_is_an_optimum_of_all_rows(few_rows_suffice, n_init, 
     assert all(abs(value / winner.objective - 1.0) < 0.2 for value in others)
 
 
-def test_classes_sorted_by_label_are_sampled_evenly(few_rows_suffice, rng):
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_classes_sorted_by_label_are_sampled_evenly(few_rows_suffice, n_classes, rng):
     X, y = simulate(rng)
-    labels = np.sort((y > 1.0).astype(int) + (y > 2.0))
+    labels = np.sort(np.digitize(y, [1.0, 2.0][: n_classes - 1]))
     X = X + labels[:, None]
     model = MoEClassifier(2, n_init=2, random_state=0).fit(X, labels)
     share = model.predict_proba(X).mean(axis=0)
     np.testing.assert_allclose(share, np.bincount(labels) / N_ROWS, atol=0.01)
+
+
+@pytest.mark.parametrize("expert", ["poisson", ["point_mass", "poisson"]], ids=["one", "mixed"])
+def test_counts_with_exposure_are_sampled(few_rows_suffice, expert, rng):
+    X, _ = simulate(rng)
+    exposure = rng.uniform(0.5, 2.0, N_ROWS)
+    y = rng.poisson(exposure * np.exp(np.where(X[:, 0] > 0.0, 1.0 + 0.3 * X[:, 1], -0.5)))
+    model = MoERegressor(2, expert=expert, n_init=2, random_state=0)
+    model.fit(X, y.astype(float), exposure=exposure)
+    again = MoERegressor(2, expert=expert, init=model, tol=1e-12)
+    again.fit(X, y.astype(float), exposure=exposure)
+    np.testing.assert_allclose(model.history_[-1], again.history_[-1], rtol=1e-8)

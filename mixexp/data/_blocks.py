@@ -44,6 +44,17 @@ class Block(NamedTuple):
     offset: np.ndarray | None = None
     trials: np.ndarray | None = None
 
+    def take(self, rows: np.ndarray | slice) -> "Block":
+        """Return some of the rows."""
+        return Block(
+            np.ascontiguousarray(self.features[:, rows]),
+            self.weight[rows],
+            tuple(np.ascontiguousarray(target[..., rows]) for target in self.targets),
+            tuple(np.asarray(base)[rows] if np.ndim(base) else base for base in self.bases),
+            None if self.offset is None else self.offset[rows],
+            None if self.trials is None else self.trials[rows],
+        )
+
 
 class PerRow(NamedTuple):
     """What is known of each row beside its features.

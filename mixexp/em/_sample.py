@@ -42,23 +42,11 @@ def sample_problem(problem: Problem, rng: np.random.Generator) -> Problem:
         reached, n_passed = ends[-1], n_passed + int(counts.sum())
         rows = np.flatnonzero(counts)
         taken.append(rows)
-        drawn.append(_take_rows(bare, rows)._replace(weight=counts[rows] * share))
+        drawn.append(bare.take(rows)._replace(weight=counts[rows] * share))
     whole = _join(drawn)
-    parts = [_take_rows(whole, rows) for rows in cut_rows(len(whole.weight))]
+    parts = [whole.take(rows) for rows in cut_rows(len(whole.weight))]
     features = _take_features(problem, taken, parts)
     return replace(problem, blocks=RowBlocks(features.__getitem__, parts))
-
-
-def _take_rows(bare: Block, rows: np.ndarray | slice) -> Block:
-    """Return some rows of a block without features."""
-    return Block(
-        bare.features,
-        bare.weight[rows],
-        tuple(np.ascontiguousarray(target[..., rows]) for target in bare.targets),
-        tuple(base[rows] if isinstance(base, np.ndarray) else base for base in bare.bases),
-        None if bare.offset is None else bare.offset[rows],
-        None if bare.trials is None else bare.trials[rows],
-    )
 
 
 def _join(blocks: list[Block]) -> Block:
@@ -70,7 +58,7 @@ def _join(blocks: list[Block]) -> Block:
         spread = [np.broadcast_to(base, len(w)) for base, w in zip(parts, weights, strict=True)]
         bases.append(np.concatenate(spread))
     return Block(
-        first.features,
+        np.concatenate([block.features for block in blocks], axis=1),
         np.concatenate(weights),
         tuple(
             np.concatenate(parts, axis=-1)

@@ -6,7 +6,7 @@ weights ``c_ab = E[-d2 l / da db] - Cov(s_a, s_b)`` per row, so nothing is new b
 """
 
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import lru_cache, reduce
 
 import numpy as np
 
@@ -21,6 +21,11 @@ from mixexp.model._statistics import (
     posterior,
     weighted_grams,
 )
+
+# Weights of all pairs of heads that are formed at a time, so that they stay in cache, and the
+# rows that are worth the calls for them.
+_MOST_WEIGHTS = 1 << 17
+_FEWEST_ROWS = 256
 
 
 def complete_scores(
@@ -54,7 +59,7 @@ def complete_scores(
 
 
 def observed_statistics(model: Model, params: Parameters, block: Block) -> list[np.ndarray]:
-    """Pass once over a block for the observed information.
+    """Pass once over a block, piece by piece, for the observed information.
 
     Returns
     -------
@@ -66,6 +71,15 @@ def observed_statistics(model: Model, params: Parameters, block: Block) -> list[
     -----
     O(rows * n_heads**2 * (n_leaves + p**2 / 2)): dear for many leaves.
     """
+    n_heads = sum(rows for rows, _ in model.slot_shapes)
+    size = max(_FEWEST_ROWS, _MOST_WEIGHTS // (n_heads * (n_heads + 1) // 2))
+    starts = range(0, len(block.weight), size)
+    pieces = (block.take(slice(start, start + size)) for start in starts)
+    parts = (_piece_statistics(model, params, piece) for piece in pieces)
+    return reduce(lambda total, part: list(map(np.add, total, part)), parts)
+
+
+def _piece_statistics(model: Model, params: Parameters, block: Block) -> list[np.ndarray]:
     found, scores, eta = complete_scores(model, params, block)
     n_heads = len(scores)
     weights = np.empty((n_heads * (n_heads + 1) // 2, scores.shape[2]))
