@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import numpy as np
+import pandas as pd
 import pytest
 from fitted import ESTIMATORS, assert_same_outputs, data_for, outputs
 from problems import simulate_regimes
@@ -120,7 +121,6 @@ def fit_quietly(model, data):
 
 
 def test_progress_bar_shows_every_start(callback, data, capsys):
-    pytest.importorskip("rich")
     model = MoERegressor(2, n_init=3, random_state=0)
     model.set_callbacks(callback.ProgressBar()).fit(data.X, data.y)
     shown = capsys.readouterr().out
@@ -173,7 +173,6 @@ def test_estimators_of_iterations_are_fits_that_stop_there(name, callback, rng):
 
 
 def test_scorers_get_the_data_of_the_user(callback, data):
-    pd = pytest.importorskip("pandas")
     frame = pd.DataFrame(data.X, columns=["a", "b"])
     weight = np.linspace(0.0, 1.0, len(frame))
     keeper, monitor = Keeper(), callback.ScoringMonitor(scoring="r2")

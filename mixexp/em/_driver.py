@@ -194,7 +194,7 @@ class Run:
         """Take a Newton step if EM's gains say that it is time, and tell whether it was."""
         return (
             self._finish is not None
-            and self._finish.is_due(self.history)
+            and self._finish.is_due(self.history, self._allowed_gain())
             and self._take_newton_step(self._finish)
         )
 
@@ -206,7 +206,7 @@ class Run:
         coefficients, which lag behind.
         """
         noise = rounding_noise(self._problem, self.objective)
-        newton = finish.advance(self.standing.alone(), noise)
+        newton = finish.advance(self.standing.alone(), noise, self._allowed_gain())
         if newton is None:
             finish.postpone(self.history)
             return False

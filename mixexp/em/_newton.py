@@ -63,11 +63,14 @@ class _Chord(NamedTuple):
     information : ndarray of shape (n_movable, n_movable)
     promised_gain : float
         Of the last step with it.
+    is_polished : bool
+        Whether that step was Newton's own and had next to nothing to gain.
     """
 
     basis: np.ndarray
     information: np.ndarray
     promised_gain: float
+    is_polished: bool
 
 
 def is_small(problem: Problem) -> bool:
@@ -93,19 +96,31 @@ class NewtonFinish:
         self._patience = _FIRST_ITERATION
         self._chord: _Chord | None = None
 
-    def is_due(self, history: list[float]) -> bool:
-        """Whether EM's gains say that the basin is reached."""
+    def is_due(self, history: list[float], allowed_gain: float) -> bool:
+        """Whether EM's gains say that the basin is reached, or at once that it is at the bottom.
+
+        Parameters
+        ----------
+        history : list of float
+            The objective after every iteration, the start first.
+        allowed_gain : float
+            What is too little to matter.
+        """
         n_iter = len(history) - 1
-        if n_iter < self._next_try:
+        if n_iter == 0:
             return False
-        return history[-1] - history[-2] <= self._basin_gain * (1.0 + abs(history[-1]))
+        gain = history[-1] - history[-2]
+        if n_iter == 1 and gain <= allowed_gain:  # it began at an optimum
+            return True
+        basin_gain = self._basin_gain * (1.0 + abs(history[-1]))
+        return n_iter >= self._next_try and gain <= basin_gain
 
     def postpone(self, history: list[float]) -> None:
         """Leave EM alone for a while after a step that was not to be had."""
         self._next_try = len(history) - 1 + self._patience
         self._patience *= 2
 
-    def advance(self, current: Evaluation, noise: float) -> NewtonStep | None:
+    def advance(self, current: Evaluation, noise: float, allowed_gain: float) -> NewtonStep | None:
         """Return an accepted step, or None where the basin's bottom is not in sight.
 
         Parameters
@@ -114,11 +129,21 @@ class NewtonFinish:
             Of one start, without a leading axis.
         noise : float
             What rounding alone may change the objective by.
+        allowed_gain : float
+            What is too little to matter.
         """
-        return self._take_chord(current, noise) or self._take_newton_step(current, noise)
+        return self._take_chord(current, noise, allowed_gain) or self._take_newton_step(
+            current, noise, allowed_gain
+        )
 
-    def _take_chord(self, current: Evaluation, noise: float) -> NewtonStep | None:
+    def _take_chord(
+        self, current: Evaluation, noise: float, allowed_gain: float
+    ) -> NewtonStep | None:
         """Step with the last information once more, as long as that shrinks what is left.
+
+        Not at the end: a chord shrinks what is left by a factor, where Newton's step squares it,
+        and coefficients are to be known to more digits than the objective tells. Once a Newton
+        step had next to nothing to gain, a chord is as good.
 
         An evaluation costs a third of an information matrix, and near the optimum the matrix
         hardly changes: the chord method, Kelley (1995), section 5.4.
@@ -133,13 +158,17 @@ class NewtonFinish:
         promised = 0.5 * float(current.gradient @ step)
         if promised > _LARGEST_CHORD_RATIO * chord.promised_gain:
             return None
+        if promised <= allowed_gain and not chord.is_polished:
+            return None
         climbed = self._climb(current, step, noise, shortest=1.0)
         if climbed is None:
             return None
-        self._chord = chord._replace(promised_gain=promised)
+        self._chord = chord._replace(promised_gain=promised, is_polished=False)
         return NewtonStep(*climbed, is_definite=True)
 
-    def _take_newton_step(self, current: Evaluation, noise: float) -> NewtonStep | None:
+    def _take_newton_step(
+        self, current: Evaluation, noise: float, allowed_gain: float
+    ) -> NewtonStep | None:
         problem, model = self._problem, self._problem.model
         metric = em_information(model, current)
         metric[np.diag_indices(model.n_flat)] += current.penalty.curvature
@@ -151,7 +180,7 @@ class NewtonFinish:
         if direction is not None:
             step = self._climb(current, basis @ direction, noise)
             if step is not None:
-                self._chord = _Chord(basis, information, step[1])
+                self._chord = _Chord(basis, information, step[1], step[1] <= allowed_gain)
                 return NewtonStep(*step, is_definite=True)
         # Indefinite, or so nearly singular that Newton's step leads far beyond where the
         # quadratic model holds.
