@@ -121,13 +121,12 @@ def test_penalty_is_that_of_the_documentation(rng):
     model.fit(data.X, data.y)
     spread = data.X.std(axis=0)
     unit = model._state.model.groups[0].scale
-    slopes = model.coef_ * spread / unit
+    single = MoERegressor(1, alpha=3.0, tol=1e-14).fit(data.X, data.y)
+    slopes = (model.coef_ - single.coef_) * spread / unit
     logits = model.gate_coef_ * spread
-    ratio = model.dispersion_ / unit**2
+    log_ratio = np.log(model.dispersion_ / single.dispersion_)
     penalty = -0.5 * (
-        3.0 * (slopes**2).sum()
-        + 2.0 * (logits**2).sum()
-        + 4.0 * (np.log(ratio) + 1.0 / ratio - 1.0).sum()
+        3.0 * (slopes**2).sum() + 2.0 * (logits**2).sum() + 2.0 * (log_ratio**2).sum()
     )
     expected = model.log_likelihood_ + penalty
     np.testing.assert_allclose(model.penalized_log_likelihood_, expected, rtol=1e-10)
@@ -192,8 +191,9 @@ def test_one_gaussian_expert_with_alpha_is_ridge(rng):
     data = simulate_regimes(rng, N_ROWS, p=4)
     model = flat(Gaussian(), 1, alpha=20.0, tol=1e-14, max_iter=2000).fit(data.X, data.y)
     features = StandardScaler().fit_transform(data.X)
-    # alpha penalises slopes in pooled units; Ridge's counts squares, not squares per variance.
-    unit = model._state.model.groups[0].scale
+    # alpha penalises slopes in standard deviations of y; Ridge counts squares, not squares per
+    # variance.
+    unit = data.y.std()
     expected = Ridge(alpha=20.0 * model.dispersion_[0] / unit**2).fit(features, data.y)
     np.testing.assert_allclose(model.predict(data.X), expected.predict(features), rtol=1e-7)
 

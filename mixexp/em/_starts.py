@@ -46,7 +46,7 @@ def pooled_params(problem: Problem) -> Parameters:
             (group._replace(leaves=np.zeros(1, dtype=np.int64)),),
             model.designs,
             model.gate_design,
-            model.penalty,
+            model.penalty._replace(dispersion_prior=0.0),
         )
         if not group.designs:
             experts.append(())

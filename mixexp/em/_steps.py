@@ -9,6 +9,7 @@ a safeguarded Newton step. Several starts step at once: their systems are solved
 from typing import NamedTuple
 
 import numpy as np
+from scipy.special import wrightomega
 
 from mixexp.contrast import contrast
 from mixexp.em._problem import Evaluation, Problem
@@ -18,7 +19,7 @@ from mixexp.em._solve import (
     solve_within_each,
 )
 from mixexp.gates import node_information
-from mixexp.model import Model, Parameters, dispersion_pseudo_rows
+from mixexp.model import Model, Parameters
 
 # A dispersion moves by at most e per Newton step, for its likelihood is far from quadratic.
 _LARGEST_DISPERSION_STEP = 1.0
@@ -217,16 +218,33 @@ def _mean_deviance_dispersion(
     mass = current.stats.node_mass[..., model.tree.leaves[group.leaves]]
     score = current.stats.groups[g].gradient[h][..., 0]
     deviance = np.maximum(2.0 * score + mass - gains, 0.0)
-    pseudo_rows = dispersion_pseudo_rows(model, slot)
-    numerator = deviance + pseudo_rows * np.exp(group.log_anchor - log_dispersion)
-    denominator = mass + pseudo_rows
     if model.is_shared(slot):
-        numerator = numerator.sum(axis=-1, keepdims=True)
-        denominator = denominator.sum(axis=-1, keepdims=True)
-    tiny = np.finfo(float).tiny
-    ratio = np.log(np.maximum(numerator, tiny)) - np.log(np.maximum(denominator, tiny))
+        deviance = deviance.sum(axis=-1, keepdims=True)
+        mass = mass.sum(axis=-1, keepdims=True)
+    pseudo_rows = model.penalty.dispersion_prior
+    move = _log_ratio(deviance, mass)
+    if pseudo_rows > 0.0:
+        move = _shrunk_log_ratio(move, mass / pseudo_rows, group.log_anchor - log_dispersion)
     # An expert without rows or prior keeps its dispersion.
-    return np.where(denominator > tiny, log_dispersion + ratio, log_dispersion)[..., None]
+    has_moved = mass + pseudo_rows > np.finfo(float).tiny
+    return (log_dispersion + np.where(has_moved, move, 0.0))[..., None]
+
+
+def _log_ratio(deviance: np.ndarray, mass: np.ndarray) -> np.ndarray:
+    tiny = np.finfo(float).tiny
+    return np.log(np.maximum(deviance, tiny)) - np.log(np.maximum(mass, tiny))
+
+
+def _shrunk_log_ratio(move: np.ndarray, share: np.ndarray, anchor: np.ndarray) -> np.ndarray:
+    """Return the maximum over u of ``-share * (u + exp(move - u)) - (u - anchor)**2 / 2``.
+
+    Its condition ``omega + log(omega) = move - anchor + share + log(share)``, for ``omega = share
+    * exp(move - u)``, is Wright's omega function (Corless & Jeffrey 2002, eq. 3).
+    """
+    log_share = np.log(np.maximum(share, np.finfo(float).tiny))
+    omega = wrightomega(move - anchor + share + log_share)
+    # Each where the other cancels.
+    return np.where(share > 1.0, move + log_share - np.log(omega), anchor + omega - share)
 
 
 def _newton_dispersion(

@@ -279,8 +279,13 @@ def with_target(model: Model, block: Block, y: np.ndarray) -> Block:
 
 
 def _anchor(model: Model, pooled: Parameters) -> tuple[Model, Parameters]:
-    """Make the pooled dispersion the unit of location-scale families, and every prior's anchor."""
-    groups, experts = [], []
+    """Make the pooled fit what priors pull to, and its residuals' spread the unit of y.
+
+    The unit is that of location-scale families alone. A single expert is the pooled fit: its
+    slopes have the prior that the pooled ones had.
+    """
+    groups, experts, is_single = [], [], model.tree.n_leaves == 1
+    penalty = model.penalty
     for group, heads in zip(model.groups, pooled.experts, strict=True):
         moved, coefs = group, list(heads)
         for h, head in enumerate(group.family.heads):
@@ -291,11 +296,13 @@ def _anchor(model: Model, pooled: Parameters) -> tuple[Model, Parameters]:
                 unit = float(np.exp(0.5 * max(log_pooled, np.log(_SMALLEST_ANCHOR))))
                 moved = group._replace(scale=group.scale * unit)
                 coefs = _in_units(group.family, coefs, unit)
+                if is_single:
+                    penalty = penalty._replace(alpha=penalty.alpha * unit**2)
             else:
                 moved = group._replace(log_anchor=log_pooled)
-        groups.append(moved)
+        groups.append(moved if is_single else moved._replace(center=tuple(c[0] for c in coefs)))
         experts.append(tuple(coefs))
-    anchored = Model(model.tree, tuple(groups), model.designs, model.gate_design, model.penalty)
+    anchored = Model(model.tree, tuple(groups), model.designs, model.gate_design, penalty)
     return anchored, Parameters(pooled.gate, tuple(experts))
 
 

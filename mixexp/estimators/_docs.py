@@ -1,5 +1,6 @@
 """The parts of the estimators' docstrings that are the same for all four."""
 
+import inspect
 from typing import TypeVar
 
 Class = TypeVar("Class", bound=type)
@@ -11,16 +12,18 @@ _PARAMETERS = """gate : {"softmax", "constant"}, default="softmax"
         Names or numbers of the columns that the experts look at; None for all.
     gate_features : list of str or int, default=None
         The same for the gates. An empty list makes the gate constant.
-    alpha : float, default=3.0
-        Ridge on the experts' slopes, for standardised features (and y in units of the pooled
-        residual standard deviation where it has a unit); intercepts are free. As in `Ridge`
-        and `LogisticRegression(C=1 / alpha)` it is absolute: it fades as rows are added.
+    alpha : float, default=<ALPHA>
+        Ridge on how far the experts' slopes are from those of one pooled expert, for
+        standardised features (and y in units of the pooled residual standard deviation where
+        it has a unit); intercepts are free. Large values make all experts alike. The pooled
+        slopes have the same ridge toward zero, y in units of its standard deviation. As in
+        `Ridge` it is absolute: it fades as rows are added.
     gate_alpha : float, default=3.0
         Ridge on the gates' slopes, for standardised features and logits that sum to zero over
         siblings. Keeps a gate finite that separates its rows perfectly.
-    dispersion_prior : float, default=10.0
-        Prior on the experts' dispersions, in pseudo-rows with the pooled residual variance.
-        Keeps an expert from collapsing onto a few rows.
+    dispersion_prior : float, default=30.0
+        Prior on the logarithm of the experts' dispersions: normal about the pooled dispersion,
+        as informative there as so many rows. Keeps an expert from collapsing onto a few rows.
     n_init : int, default=10
         Number of starts; the fit with the highest penalised log-likelihood is kept.
     init : str, array or estimator, default="auto"
@@ -82,10 +85,10 @@ _ATTRIBUTES = """gate_coef_ : ndarray of shape (n_nodes - 1, n_gate_features)
         If X had column names."""
 
 _NOTES = """What is maximised is the penalised log-likelihood
-    ``sum_i w_i log p(y_i | x_i) - 1/2 alpha |b|**2 - 1/2 gate_alpha |g|**2
-    - 1/2 dispersion_prior * sum_k (log d_k + 1 / d_k - 1)``
-    with b and g the slopes of experts and gates for standardised features and d_k an expert's
-    dispersion over the pooled one. ``alpha=0, gate_alpha=0, dispersion_prior=0`` is plain
+    ``sum_i w_i log p(y_i | x_i) - 1/2 alpha |b - b0|**2 - 1/2 gate_alpha |g|**2
+    - 1/4 dispersion_prior * sum_k log(d_k)**2``
+    with b and g the slopes of experts and gates for standardised features, b0 those of one
+    expert fitted to all rows, and d_k an expert's dispersion over the pooled one. ``alpha=0, gate_alpha=0, dispersion_prior=0`` is plain
     maximum likelihood, which is unbounded where an expert can fit some rows exactly; floors
     keep it finite.
 
@@ -111,8 +114,9 @@ _PER_ROW = """offset : array-like of shape (n,), default=None
 def shared_docs(cls: Class) -> Class:
     """Fill the placeholders of an estimator's docstring."""
     doc = cls.__doc__ or ""
+    alpha = str(inspect.signature(cls).parameters["alpha"].default)
     for name, text in (("PARAMETERS", _PARAMETERS), ("ATTRIBUTES", _ATTRIBUTES), ("NOTES", _NOTES)):
-        doc = doc.replace(f"<{name}>", text)
+        doc = doc.replace(f"<{name}>", text.replace("<ALPHA>", alpha))
     cls.__doc__ = doc
     return cls
 

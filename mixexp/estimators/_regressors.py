@@ -123,9 +123,9 @@ class MoERegressor(_Regressor):
         expert_features: Any = None,
         gate_features: Any = None,
         dispersion_features: Any = None,
-        alpha: float = 3.0,
+        alpha: float = 10.0,
         gate_alpha: float = 3.0,
-        dispersion_prior: float = 10.0,
+        dispersion_prior: float = 30.0,
         n_init: int = 10,
         init: Any = "auto",
         max_iter: int = 500,
@@ -188,8 +188,8 @@ class HMERegressor(_Regressor):
     >>> x = np.linspace(-1.0, 1.0, 200)[:, None]
     >>> y = np.abs(np.abs(x[:, 0]) - 0.5) + 0.02 * np.sin(50.0 * x[:, 0])
     >>> model = HMERegressor(tree=(2, 2), random_state=0).fit(x, y)
-    >>> model.gate_proba(x).mean(axis=0).round(1)
-    array([0.2, 0.3, 0.2, 0.2])
+    >>> bool((model.gate_proba(x).mean(axis=0) > 0.2).all())
+    True
     """
 
     def __init__(
@@ -201,9 +201,9 @@ class HMERegressor(_Regressor):
         expert_features: Any = None,
         gate_features: Any = None,
         dispersion_features: Any = None,
-        alpha: float = 3.0,
+        alpha: float = 10.0,
         gate_alpha: float = 3.0,
-        dispersion_prior: float = 10.0,
+        dispersion_prior: float = 30.0,
         n_init: int = 10,
         init: Any = "auto",
         max_iter: int = 500,

@@ -10,7 +10,7 @@ from mixexp.model._information import (
     observed_statistics,
 )
 from mixexp.model._model import ExpertGroup, Model, Parameters, Penalty
-from mixexp.model._penalty import PenaltyTerms, dispersion_pseudo_rows, penalty_terms
+from mixexp.model._penalty import PenaltyTerms, penalty_terms
 from mixexp.model._prediction import Prediction, predict_block, row_stable_product
 from mixexp.model._statistics import (
     GroupStatistics,
@@ -38,7 +38,6 @@ __all__ = [
     "add_statistics",
     "assemble_information",
     "complete_scores",
-    "dispersion_pseudo_rows",
     "em_statistics",
     "flat_gradient",
     "group_heads",

@@ -53,6 +53,8 @@ class ExpertGroup(NamedTuple):
         The family works on ``(y - shift) / scale``; 0 and 1 unless it is location-scale.
     log_anchor : float
         Log dispersion, on that scale, that the prior on dispersions pulls to.
+    center : tuple of ndarray of shape (p_head,)
+        Coefficients of each head that the ridge pulls to; zero where there are none.
     stand_in : ndarray of shape () or (2,), optional
         Some y inside of the support, as the family sees it; None if there is no other.
     """
@@ -64,6 +66,7 @@ class ExpertGroup(NamedTuple):
     scale: float = 1.0
     log_anchor: float = 0.0
     stand_in: np.ndarray | None = None
+    center: tuple[np.ndarray, ...] = ()
 
     def target(self, y: np.ndarray, trials: np.ndarray | None) -> np.ndarray:
         """Return y as the family sees it, shape (rows,), or (2, rows) with its trials."""
@@ -245,6 +248,15 @@ class Model:
         for slot, strength in enumerate(ridge):
             strength[:, 1:] = self.penalty.gate_alpha if slot == 0 else self.penalty.alpha
         return np.concatenate([strength.ravel() for strength in ridge])
+
+    @cached_property
+    def flat_center(self) -> np.ndarray:
+        """What the ridge pulls every coefficient in the flat vector to."""
+        center = [np.zeros(shape) for shape in self.slot_shapes]
+        for (g, h), slot in self.slot_of.items():
+            if self.groups[g].center:
+                center[slot][:] = self.groups[g].center[h]
+        return flatten_slots(center)
 
     @cached_property
     def flat_bounds(self) -> tuple[np.ndarray, np.ndarray]:
