@@ -88,9 +88,9 @@ _NOTES = """What is maximised is the penalised log-likelihood
     ``sum_i w_i log p(y_i | x_i) - 1/2 alpha |b - b0|**2 - 1/2 gate_alpha |g|**2
     - 1/4 dispersion_prior * sum_k log(d_k)**2``
     with b and g the slopes of experts and gates for standardised features, b0 those of one
-    expert fitted to all rows, and d_k an expert's dispersion over the pooled one. ``alpha=0, gate_alpha=0, dispersion_prior=0`` is plain
-    maximum likelihood, which is unbounded where an expert can fit some rows exactly; floors
-    keep it finite.
+    expert fitted to all rows, and d_k an expert's dispersion over the pooled one. ``alpha=0,
+    gate_alpha=0, dispersion_prior=0`` is plain maximum likelihood, which is unbounded where an
+    expert can fit some rows exactly; floors keep it finite.
 
     An iteration costs O(n * K * p**2) for K experts and p features; nothing of size
     n * K * p is stored.
