@@ -9,7 +9,6 @@ a safeguarded Newton step. Several starts step at once: their systems are solved
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import wrightomega
 
 from mixexp.contrast import contrast
 from mixexp.em._problem import Evaluation, Problem
@@ -23,6 +22,9 @@ from mixexp.model import Model, Parameters
 
 # A dispersion moves by at most e per Newton step, for its likelihood is far from quadratic.
 _LARGEST_DISPERSION_STEP = 1.0
+# The same in the closed form but for one equation: halving alone would need some sixty.
+_MOST_DISPERSION_STEPS = 60
+_DISPERSION_DIGITS = 1e-15
 # A node's Newton step factors ((m - 1) q)**2 numbers; beyond this the bound is cheaper.
 _MOST_NODE_PARAMETERS = 600
 
@@ -236,15 +238,26 @@ def _log_ratio(deviance: np.ndarray, mass: np.ndarray) -> np.ndarray:
 
 
 def _shrunk_log_ratio(move: np.ndarray, share: np.ndarray, anchor: np.ndarray) -> np.ndarray:
-    """Return the maximum over u of ``-share * (u + exp(move - u)) - (u - anchor)**2 / 2``.
+    """Return the maximum over u of ``-share * (u + exp(move - u)) - sqrt(1 + (u - anchor)**2)``.
 
-    Its condition ``omega + log(omega) = move - anchor + share + log(share)``, for ``omega = share
-    * exp(move - u)``, is Wright's omega function (Corless & Jeffrey 2002, eq. 3).
+    The first term is concave with its top at ``move``, the second with its top at ``anchor``, so
+    that the maximum lies between them: Newton's method, halving where it leaves the bracket.
     """
-    log_share = np.log(np.maximum(share, np.finfo(float).tiny))
-    omega = wrightomega(move - anchor + share + log_share)
-    # Each where the other cancels.
-    return np.where(share > 1.0, move + log_share - np.log(omega), anchor + omega - share)
+    low, high = np.minimum(move, anchor), np.maximum(move, anchor)
+    u = np.where(share > 1.0, move, anchor)
+    for _ in range(_MOST_DISPERSION_STEPS):
+        fall = share * np.exp(move - u)
+        away = u - anchor
+        root = np.sqrt(1.0 + away**2)
+        slope = fall - share - away / root
+        low, high = np.where(slope > 0.0, u, low), np.where(slope > 0.0, high, u)
+        following = u + slope / (fall + root**-3)
+        is_outside = (following < low) | (following > high)
+        following = np.where(is_outside, 0.5 * (low + high), following)
+        moved, u = np.abs(following - u), following
+        if np.all(moved <= _DISPERSION_DIGITS * (1.0 + np.abs(u))):
+            break
+    return u
 
 
 def _newton_dispersion(

@@ -22,8 +22,8 @@ _PARAMETERS = """gate : {"softmax", "constant"}, default="softmax"
         Ridge on the gates' slopes, for standardised features and logits that sum to zero over
         siblings. Keeps a gate finite that separates its rows perfectly.
     dispersion_prior : float, default=30.0
-        Prior on the logarithm of the experts' dispersions: normal about the pooled dispersion,
-        as informative there as so many rows. Keeps an expert from collapsing onto a few rows.
+        Prior on the logarithm of the experts' dispersions, about the pooled one and there as
+        informative as so many rows. Keeps an expert from collapsing onto fewer rows than that.
     n_init : int, default=10
         Number of starts; the fit with the highest penalised log-likelihood is kept.
     init : str, array or estimator, default="auto"
@@ -86,7 +86,7 @@ _ATTRIBUTES = """gate_coef_ : ndarray of shape (n_nodes - 1, n_gate_features)
 
 _NOTES = """What is maximised is the penalised log-likelihood
     ``sum_i w_i log p(y_i | x_i) - 1/2 alpha |b - b0|**2 - 1/2 gate_alpha |g|**2
-    - 1/4 dispersion_prior * sum_k log(d_k)**2``
+    - 1/2 dispersion_prior * sum_k (sqrt(1 + log(d_k)**2) - 1)``
     with b and g the slopes of experts and gates for standardised features, b0 those of one
     expert fitted to all rows, and d_k an expert's dispersion over the pooled one. ``alpha=0,
     gate_alpha=0, dispersion_prior=0`` is plain maximum likelihood, which is unbounded where an

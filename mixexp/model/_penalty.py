@@ -1,12 +1,13 @@
 """The penalty: Gaussian priors on slopes and on log dispersions, centred at the pooled fit.
 
 ``penalty = -1/2 alpha |expert slopes - pooled slopes|**2 - 1/2 gate_alpha |gate slopes|**2
-- 1/4 dispersion_prior * sum(log(d)**2)``, with d the dispersion over its anchor. Pooled slopes
+- 1/2 dispersion_prior * sum(sqrt(1 + log(d)**2) - 1)``, with d the dispersion over its anchor. Pooled slopes
 and anchor are those of one expert fitted to all rows: without evidence of regimes, experts
 are what a single model is. Slopes are those of standardised features; for location-scale
 families y is in units of the pooled standard deviation too. The last term is as curved at
-the anchor as the log-likelihood of ``dispersion_prior`` rows. Such rows themselves, a
-conjugate prior, would charge an expert of a tenth of the dispersion twice as much.
+the anchor as the log-likelihood of ``dispersion_prior`` rows, and as steep far below it: fewer
+rows than that cannot pull a dispersion to zero. Such rows themselves, a conjugate prior, would
+charge an expert of much less noise in proportion to the ratio, not to its logarithm.
 """
 
 from typing import NamedTuple
@@ -46,9 +47,10 @@ def penalty_terms(model: Model, params: Parameters) -> PenaltyTerms:
             model.slot_slices[slot].start, model.slot_slices[slot].stop, model.slot_shapes[slot][1]
         )
         above = flat[..., at] - model.groups[model.slot_heads[slot - 1][0]].log_anchor
-        value = value - 0.25 * pseudo_rows * (above**2).sum(axis=-1)
-        gradient[..., at] = -0.5 * pseudo_rows * above
-        curvature[..., at] = 0.5 * pseudo_rows
+        root = np.sqrt(1.0 + above**2)
+        value = value - 0.5 * pseudo_rows * (root - 1.0).sum(axis=-1)
+        gradient[..., at] = -0.5 * pseudo_rows * above / root
+        curvature[..., at] = 0.5 * pseudo_rows * root**-3
     return PenaltyTerms(value, gradient, curvature)
 
 

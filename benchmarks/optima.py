@@ -1,0 +1,154 @@
+"""How often a fit finds the best optimum that is known.
+
+For every data set the best penalised log-likelihood is sought by 500 starts; the default fit,
+a single start and the best of ten plain starts then run with seeds 0 to 9. Printed is the share of
+seeds that end within 0.1 log units of the best, how far short the worst one ends, how many
+winners are degenerate, and the median time of a fit. What any of the fits finds counts as known.
+
+    python benchmarks/optima.py [--quick] [--sets diabetes-3 tree]
+"""
+
+import argparse
+import gzip
+import statistics
+import time
+import warnings
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from sklearn.datasets import load_diabetes
+from sklearn.exceptions import ConvergenceWarning
+
+from mixexp import HMERegressor, MoEClassifier, MoERegressor
+from mixexp.exceptions import DegenerateExpertWarning
+
+REFERENCE = Path(__file__).parents[1] / "tests" / "reference"
+CLOSE = 0.1  # log units
+N_SEEDS = 10
+N_STARTS = 500
+METHODS: dict[str, dict[str, Any]] = {
+    "default": {},
+    "one start": {"n_init": 1, "n_moves": 0},
+    "ten starts": {"n_init": 10, "n_moves": 0},
+}
+
+
+class Task(NamedTuple):
+    """A data set and what is fitted to it."""
+
+    X: np.ndarray
+    y: np.ndarray
+    make: Callable[..., Any]
+
+
+class Result(NamedTuple):
+    """What the seeds of one method came to."""
+
+    objectives: list[float]
+    n_degenerate: int
+    seconds: list[float]
+
+
+# The data.
+
+
+def load_reference(name: str) -> tuple[np.ndarray, np.ndarray]:
+    with gzip.open(REFERENCE / f"{name}.csv.gz", "rt") as file:
+        table = np.loadtxt(file, delimiter=",", skiprows=1)
+    return table[:, 1:], table[:, 0]
+
+
+def draw_regimes(seed: int, n: int, shares: list[float], noise: float, apart: float) -> Any:
+    """Draw linear regimes with soft gates: coefficients ``apart`` from each other."""
+    rng = np.random.default_rng(seed)
+    X = rng.standard_normal((n, 3))
+    coef = apart * rng.standard_normal((len(shares), 4))
+    logits = np.log(shares) + X @ rng.standard_normal((3, len(shares)))
+    labels = (logits + rng.gumbel(size=logits.shape)).argmax(axis=1)
+    mean = coef[labels, 0] + np.einsum("ij,ij->i", coef[labels, 1:], X)
+    return X, mean + noise * rng.standard_normal(n)
+
+
+def load_tasks() -> dict[str, Task]:
+    """Return the data sets by name, quick ones first."""
+    diabetes = load_diabetes(return_X_y=True)
+    regression = MoERegressor
+    tasks = {
+        f"diabetes-{k}": Task(*diabetes, partial(regression, n_experts=k)) for k in (2, 3, 4)
+    }
+    overlapping = draw_regimes(1, 600, [1.0, 1.0, 1.0], 1.0, 1.0)
+    unbalanced = draw_regimes(2, 1000, [0.7, 0.2, 0.07, 0.03], 0.5, 2.0)
+    tree = draw_regimes(3, 800, [1.0, 1.0, 1.0, 1.0], 0.5, 1.5)
+    tasks |= {
+        "overlapping-3": Task(*overlapping, partial(regression, n_experts=3)),
+        "unbalanced-4": Task(*unbalanced, partial(regression, n_experts=4)),
+        "tree-2-2": Task(*tree, partial(HMERegressor, tree=(2, 2))),
+        "G1": Task(*load_reference("G1"), regression),
+        "T1": Task(*load_reference("T1"), partial(regression, expert="student_t")),
+        "C1": Task(*load_reference("C1"), partial(regression, expert_features=[])),
+        "GA1": Task(*load_reference("GA1"), partial(regression, expert="gamma")),
+        "P1": Task(*load_reference("P1"), partial(regression, expert="poisson")),
+        "B1": Task(*load_reference("B1"), partial(MoEClassifier, n_experts=3)),
+    }
+    return tasks
+
+
+# The trial.
+
+
+def run_seeds(task: Task, options: dict[str, Any], n_seeds: int) -> Result:
+    """Fit with every seed, and note what came of it."""
+    result = Result([], 0, [])
+    for seed in range(n_seeds):
+        begin = time.perf_counter()
+        model, is_degenerate = fit_quietly(task.make(random_state=seed, **options), task)
+        result.seconds.append(time.perf_counter() - begin)
+        result.objectives.append(float(model.penalized_log_likelihood_))
+        result = result._replace(n_degenerate=result.n_degenerate + is_degenerate)
+    return result
+
+
+def fit_quietly(model: Any, task: Task) -> tuple[Any, bool]:
+    """Return the fitted model, and whether it warned of a degenerate expert."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("always", DegenerateExpertWarning)
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model.fit(task.X, task.y)
+    return model, any(entry.category is DegenerateExpertWarning for entry in caught)
+
+
+def report(name: str, best: float, results: dict[str, Result]) -> None:
+    """Print one line per method."""
+    best = max([best, *(max(result.objectives) for result in results.values())])
+    for method, result in results.items():
+        short = [best - value for value in result.objectives]
+        share = sum(value <= CLOSE for value in short) / len(short)
+        print(
+            f"{name:14s} {method:11s} {share:6.0%} {max(short):10.2f} {result.n_degenerate:6d}"
+            f" {statistics.median(result.seconds):9.3f}",
+            flush=True,
+        )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="50 starts and 5 seeds")
+    parser.add_argument("--sets", nargs="*", help="names of data sets; all by default")
+    arguments = parser.parse_args()
+    n_starts, n_seeds = (50, 5) if arguments.quick else (N_STARTS, N_SEEDS)
+    print(f"{'data':14s} {'method':11s} {'found':>6s} {'short, max':>10s} {'degen.':>6s} {'seconds':>9s}")
+    for name, task in load_tasks().items():
+        if arguments.sets and name not in arguments.sets:
+            continue
+        thorough = task.make(random_state=10_000, n_init=n_starts)
+        best = float(fit_quietly(thorough, task)[0].penalized_log_likelihood_)
+        results = {m: run_seeds(task, options, n_seeds) for m, options in METHODS.items()}
+        report(name, best, results)
+
+
+if __name__ == "__main__":
+    main()
