@@ -76,9 +76,7 @@ def load_tasks() -> dict[str, Task]:
     """Return the data sets by name, quick ones first."""
     diabetes = load_diabetes(return_X_y=True)
     regression = MoERegressor
-    tasks = {
-        f"diabetes-{k}": Task(*diabetes, partial(regression, n_experts=k)) for k in (2, 3, 4)
-    }
+    tasks = {f"diabetes-{k}": Task(*diabetes, partial(regression, n_experts=k)) for k in (2, 3, 4)}
     overlapping = draw_regimes(1, 600, [1.0, 1.0, 1.0], 1.0, 1.0)
     unbalanced = draw_regimes(2, 1000, [0.7, 0.2, 0.07, 0.03], 0.5, 2.0)
     tree = draw_regimes(3, 800, [1.0, 1.0, 1.0, 1.0], 0.5, 1.5)
@@ -135,12 +133,15 @@ def report(name: str, best: float, results: dict[str, Result]) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="50 starts and 5 seeds")
     parser.add_argument("--sets", nargs="*", help="names of data sets; all by default")
     arguments = parser.parse_args()
     n_starts, n_seeds = (50, 5) if arguments.quick else (N_STARTS, N_SEEDS)
-    print(f"{'data':14s} {'method':11s} {'found':>6s} {'short, max':>10s} {'degen.':>6s} {'seconds':>9s}")
+    print(
+        f"{'data':14s} {'method':11s} {'found':>6s} {'short, max':>10s} {'degen.':>6s}"
+        f" {'seconds':>9s}"
+    )
     for name, task in load_tasks().items():
         if arguments.sets and name not in arguments.sets:
             continue

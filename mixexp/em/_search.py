@@ -1,12 +1,14 @@
 """Several starts, one winner: poor ones are dropped early."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
+from mixexp.em._convergence import remaining_gain
 from mixexp.em._driver import Options, Outcome, Run, Watch, advance, begin
 from mixexp.em._monitor import Monitor
+from mixexp.em._moves import draw_moves
 from mixexp.em._problem import Problem
 from mixexp.em._sample import sample_problem
 from mixexp.model import Parameters
@@ -18,6 +20,10 @@ _SAME_OPTIMUM = 1e-8
 # round if so many earlier starts were better by then.
 _FIRST_ROUND = 20
 _N_RIVALS = 2
+# A move takes two experts to merge and one to split.
+_FEWEST_TO_MOVE = 3
+# A move is given up that is further behind than so many times what its own pace promises.
+_HOPE = 10.0
 # On a sample of the rows an optimum need not be known well, and so many are judged by all rows.
 _SAMPLE_TOL = 1e-6
 _N_JUDGED = 3
@@ -76,6 +82,7 @@ def search(
     rng: np.random.Generator,
     options: Options,
     monitor: Monitor,
+    n_moves: int,
 ) -> Search:
     """Run EM from many starts and keep the highest penalised log-likelihood.
 
@@ -91,13 +98,17 @@ def search(
         Draws the sample.
     options : Options
     monitor : Monitor
+    n_moves : int
+        Rounds of split-and-merge moves, see `leave_local_optima`.
     """
     sample = sample_problem(problem, rng)
-    starts = draw(sample)
+    starts, seed = draw(sample), int(rng.integers(np.iinfo(np.int64).max))
     if sample is problem:
-        return compete(problem, starts, options, monitor)
+        found = compete(problem, starts, options, monitor)
+        return leave_local_optima(problem, found, seed, options, n_moves)
     rough = options._replace(tol=max(options.tol, _SAMPLE_TOL))
     tried = compete(sample, starts, rough, Monitor())
+    tried = leave_local_optima(sample, tried, seed, rough, n_moves)
     race = _Race([name for name, _ in starts], monitor)
     judged = list(zip(tried.places, tried.finals, strict=True))[:_N_JUDGED]
     race.begin(problem, {i: final.evaluation.params for i, final in judged}, options.near())
@@ -134,6 +145,64 @@ def compete(
     finalists = race.drop_those_behind(options.max_iter)
     race.finish(finalists, options.max_iter)
     return race.result(finalists)
+
+
+def leave_local_optima(
+    problem: Problem, found: Search, seed: int, options: Options, n_moves: int
+) -> Search:
+    """Try split-and-merge moves from the best optimum as long as they lead higher.
+
+    Every optimum that was the best when its start came to it has its moves, not only the last: so
+    that, here too, more starts are never worse.
+
+    Parameters
+    ----------
+    problem : Problem
+    found : Search
+    seed : int
+        Of the directions that experts are split along.
+    options : Options
+    n_moves : int
+        Rounds at most, per optimum.
+    """
+    if problem.model.tree.n_leaves < _FEWEST_TO_MOVE:
+        return found
+    finals, places, restarts = list(found.finals), list(found.places), list(found.restarts)
+    best = -np.inf
+    for place, final in sorted(zip(found.places, found.finals, strict=True), key=lambda p: p[0]):
+        if final.objective <= best:
+            continue
+        best, rng = final.objective, np.random.default_rng([seed, place])
+        for moved in _climb_by_moves(problem, final, rng, options, n_moves):
+            places.append(place)
+            finals.append(moved[1])
+            restarts.append(_restart(f"{restarts[place].start}: {moved[0]}", moved[1]))
+    order = sorted(range(len(finals)), key=lambda i: -finals[i].objective)
+    return Search([finals[i] for i in order], [places[i] for i in order], restarts)
+
+
+def _climb_by_moves(
+    problem: Problem, final: Outcome, rng: np.random.Generator, options: Options, n_moves: int
+) -> Iterator[tuple[str, Outcome]]:
+    """Yield what every move that led higher came to, with its name."""
+    for _ in range(n_moves):
+        if not final.is_converged:
+            return
+        moves = draw_moves(problem, final.evaluation.params, rng)
+        if not moves:
+            return
+        runs = begin(problem, [start for _, start in moves], [None] * len(moves), options)
+        advance(problem, runs, min(_FIRST_ROUND, options.max_iter))
+        winner = max(range(len(runs)), key=lambda i: runs[i].objective)
+        hoped = runs[winner].objective + _HOPE * remaining_gain(runs[winner].history)
+        if hoped < final.objective:
+            return
+        advance(problem, [runs[winner]], options.max_iter)
+        outcome = runs[winner].outcome(f"stopped after max_iter={options.max_iter}")
+        if outcome.objective <= final.objective + _SAME_OPTIMUM * (1.0 + abs(final.objective)):
+            return
+        final = outcome
+        yield moves[winner][0], final
 
 
 class _Race:

@@ -7,6 +7,7 @@ their order, and fits on weighted and on repeated data agree.
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 
@@ -28,6 +29,8 @@ OWN_SHARE = 0.9
 _N_STEPS = 3
 _POOLED_ITERATIONS = 50
 _POOLED_TOL = 1e-10
+# Directions of either kind that are tried for a cut.
+_N_CANDIDATES = 5
 # Cumulative weights that should be equal differ by rounding.
 _SLACK = 1e-9
 
@@ -145,7 +148,7 @@ def draw_starts(
     ----------
     problem : Problem
     pooled : Parameters
-    strategy : {"auto", "hyperplane", "residual"}
+    strategy : {"auto", "hyperplane", "residual", "partition"}
     seeds : sequence of int
         The first start of "auto" is the one along residuals.
     """
@@ -172,37 +175,138 @@ def _draw_labels(
     number: int,
     rng: np.random.Generator,
 ) -> np.ndarray:
-    """Assign every row to a leaf, by cuts along random directions."""
-    angle = STARTS[strategy](number, rng)
+    """Assign every row to a leaf, by cuts along directions that the strategy chooses."""
+    direction = STARTS[strategy](number)(problem.blocks, scores, weight, rng)
     labels = np.zeros(len(weight), dtype=np.int64)
-
-    def direction(rows: np.ndarray) -> np.ndarray:
-        across = _project_features(problem.blocks, rng)[rows]
-        along = row_stable_product(rng.standard_normal((1, len(scores))), scores)[0, rows]
-        share = weight[rows]
-        return np.cos(angle) * _scaled(across, share) + np.sin(angle) * _scaled(along, share)
-
     _split(problem.model.tree, [0], np.arange(len(weight)), weight, direction, labels)
     return labels
 
 
-def _random_angle(number: int, rng: np.random.Generator) -> float:
-    return float(rng.uniform(0.0, 0.5 * np.pi))
+# Given rows and the share that is to be cut off: values to cut them by.
+Direction = Callable[[np.ndarray, float], np.ndarray]
+Chooser = Callable[[Sequence[Block], np.ndarray, np.ndarray, np.random.Generator], Direction]
 
 
-def _residual_angle(number: int, rng: np.random.Generator) -> float:
-    return 0.5 * np.pi
+def _random_directions(
+    blocks: Sequence[Block], scores: np.ndarray, weight: np.ndarray, rng: np.random.Generator
+) -> Direction:
+    """Choose directions between features and residuals, at one random angle per start."""
+    return _directions_at(float(rng.uniform(0.0, 0.5 * np.pi)), blocks, scores, weight, rng)
 
 
-def _auto_angle(number: int, rng: np.random.Generator) -> float:
-    return _residual_angle(number, rng) if number == 0 else _random_angle(number, rng)
+def _residual_directions(
+    blocks: Sequence[Block], scores: np.ndarray, weight: np.ndarray, rng: np.random.Generator
+) -> Direction:
+    return _directions_at(0.5 * np.pi, blocks, scores, weight, rng)
 
 
-#: Angle between features (0) and residuals (pi / 2) of the directions that rows are cut along.
-STARTS: dict[str, Callable[[int, np.random.Generator], float]] = {
-    "auto": _auto_angle,
-    "hyperplane": _random_angle,
-    "residual": _residual_angle,
+def _directions_at(
+    angle: float,
+    blocks: Sequence[Block],
+    scores: np.ndarray,
+    weight: np.ndarray,
+    rng: np.random.Generator,
+) -> Direction:
+    def direction(rows: np.ndarray, share: float) -> np.ndarray:
+        across = _project_features(blocks, rng)[rows]
+        along = row_stable_product(rng.standard_normal((1, len(scores))), scores)[0, rows]
+        own = weight[rows]
+        return np.cos(angle) * _scaled(across, own) + np.sin(angle) * _scaled(along, own)
+
+    return direction
+
+
+def _unstable_directions(
+    blocks: Sequence[Block], scores: np.ndarray, weight: np.ndarray, rng: np.random.Generator
+) -> Direction:
+    """Choose, of a few random directions, the one across which coefficients differ most.
+
+    As in model-based recursive partitioning (Zeileis, Hothorn & Hornik 2008, section 3.2), with
+    the scores of the pooled fit: where one model held on both sides of a cut, the means of
+    score times feature would be equal but for noise.
+    """
+    features = np.concatenate([block.features for block in blocks], axis=1)
+
+    def direction(rows: np.ndarray, share: float) -> np.ndarray:
+        gradients = [score[rows] * features[:, rows] for score in scores]
+        return least_stable_cut(features[:, rows], gradients, weight[rows], share, rng).values
+
+    return direction
+
+
+class Cut(NamedTuple):
+    """Two sides of some rows, and how much a model's coefficients differ between them.
+
+    Parameters
+    ----------
+    values : ndarray of shape (rows,)
+        What is cut.
+    is_above : ndarray of shape (rows,), bool
+    instability : float
+        Some number of coefficients where one model holds on both sides.
+    """
+
+    values: np.ndarray
+    is_above: np.ndarray
+    instability: float
+
+
+def least_stable_cut(
+    features: np.ndarray,
+    gradients: Sequence[np.ndarray],
+    weight: np.ndarray,
+    share: float,
+    rng: np.random.Generator,
+) -> Cut:
+    """Return the cut, of a few random ones, across which coefficients differ most.
+
+    Parameters
+    ----------
+    features : ndarray of shape (p, rows)
+    gradients : sequence of ndarray of shape (p, rows)
+        Score times features, per head.
+    weight : ndarray of shape (rows,)
+    share : float
+        Of the weight, that is to be below the cut.
+    rng : Generator
+    """
+    best = Cut(np.zeros(len(weight)), np.zeros(len(weight), dtype=bool), -1.0)
+    for coef in _candidates(len(features), rng):
+        values = row_stable_product(coef[None], features)[0]
+        is_above = _is_above_quantile(values, weight, share)
+        instability = sum(_mean_difference(g, weight, is_above) for g in gradients)
+        if instability > best.instability:
+            best = Cut(values, is_above, instability)
+    return best
+
+
+def _candidates(n_features: int, rng: np.random.Generator) -> np.ndarray:
+    """Return directions, half along single features, half oblique, none along the intercept."""
+    coefs = rng.standard_normal((2 * _N_CANDIDATES, n_features))
+    coefs[:, 0] = 0.0
+    if n_features > 1:
+        single = rng.integers(1, n_features, _N_CANDIDATES)
+        coefs[:_N_CANDIDATES] = np.eye(n_features)[single]
+    return coefs
+
+
+def _mean_difference(gradients: np.ndarray, weight: np.ndarray, is_above: np.ndarray) -> float:
+    """Return the squared difference of two sides' means, in units of its variance."""
+    above, below = weight * is_above, weight * ~is_above
+    if not above.any() or not below.any():
+        return 0.0
+    difference = gradients @ (above / above.sum() - below / below.sum())
+    spread = (gradients**2) @ weight / weight.sum()
+    share = above.sum() * below.sum() / weight.sum()
+    return float(share * (difference**2 / np.maximum(spread, np.finfo(float).tiny)).sum())
+
+
+#: How the n-th start of a strategy chooses the directions that rows are cut along.
+STARTS: dict[str, Callable[[int], Chooser]] = {
+    "auto": lambda number: _residual_directions if number == 0 else _random_directions,
+    "hyperplane": lambda number: _random_directions,
+    "residual": lambda number: _residual_directions,
+    "partition": lambda number: _unstable_directions,
 }
 
 
@@ -241,7 +345,7 @@ def _split(
     nodes: list[int],
     rows: np.ndarray,
     weight: np.ndarray,
-    direction: Callable[[np.ndarray], np.ndarray],
+    direction: Direction,
     labels: np.ndarray,
 ) -> None:
     """Hand rows down the tree, halving the list of siblings until one node is left."""
@@ -256,7 +360,7 @@ def _split(
     half = len(nodes) // 2
     n_leaves = tree.covers[nodes].sum(axis=1)
     share = n_leaves[:half].sum() / n_leaves.sum()
-    is_above = _is_above_quantile(direction(rows), weight[rows], share)
+    is_above = _is_above_quantile(direction(rows, share), weight[rows], share)
     _split(tree, nodes[:half], rows[~is_above], weight, direction, labels)
     _split(tree, nodes[half:], rows[is_above], weight, direction, labels)
 

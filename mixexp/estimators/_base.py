@@ -72,6 +72,7 @@ _RULES: dict[str, Rule] = {
     "gate_alpha": real(0.0),
     "dispersion_prior": real(0.0),
     "n_init": whole(1),
+    "n_moves": whole(0),
     "max_iter": whole(1),
     "tol": real(0.0),
     "acceleration": one_of("auto", "newton", "anderson", "none"),
@@ -111,6 +112,7 @@ class MixtureOfExperts(CallbackSupportMixin, Criteria, BaseEstimator):
     gate_alpha: float
     dispersion_prior: float
     n_init: int
+    n_moves: int
     init: Any
     max_iter: int
     tol: float
@@ -306,7 +308,9 @@ class MixtureOfExperts(CallbackSupportMixin, Criteria, BaseEstimator):
             starts = draw_starts(problem, pooled, self.init, seeds)
             return [(f"{self.init} {number}", start) for number, start in enumerate(starts)]
 
-        return search(problem, draw, np.random.default_rng(seed), options, monitor)
+        return search(
+            problem, draw, np.random.default_rng(seed), options, monitor, int(self.n_moves)
+        )
 
     # What gates and experts say.
 

@@ -26,13 +26,19 @@ _PARAMETERS = """gate : {"softmax", "constant"}, default="softmax"
         informative as so many rows. Keeps an expert from collapsing onto fewer rows than that.
     n_init : int, default=10
         Number of starts; the fit with the highest penalised log-likelihood is kept.
+    n_moves : int, default=1
+        Rounds of split-and-merge moves after the starts (Ueda et al. 2000), for three experts
+        and more: two experts that are alike are merged, and their place is given to half of
+        a third; kept only if the penalised log-likelihood ends higher.
     init : str, array or estimator, default="auto"
         Where EM starts. "hyperplane": rows are cut at quantiles along random directions in the
         space of features and residuals; "residual": along residuals of one pooled expert;
-        "auto": the first start by residuals, the others by hyperplanes. Or one start of the
-        user's: labels of shape (n,) in 0, ..., n_experts - 1 (softened to 0.9 for the row's
-        own expert), responsibilities of shape (n, n_experts), or a fitted estimator with the
-        same experts, gates and features, from whose coefficients EM goes on.
+        "partition": along the direction, of a few, across which the coefficients of one model
+        differ most (Zeileis et al. 2008); "auto": the first start by residuals, the others by
+        hyperplanes. Or one start of the user's: labels of shape (n,) in 0, ..., n_experts - 1
+        (softened to 0.9 for the row's own expert), responsibilities of shape (n, n_experts), or
+        a fitted estimator with the same experts, gates and features, from whose coefficients
+        EM goes on.
     max_iter : int, default=500
         Most iterations per start.
     tol : float, default=1e-8

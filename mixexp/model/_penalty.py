@@ -1,13 +1,14 @@
 """The penalty: Gaussian priors on slopes and on log dispersions, centred at the pooled fit.
 
 ``penalty = -1/2 alpha |expert slopes - pooled slopes|**2 - 1/2 gate_alpha |gate slopes|**2
-- 1/2 dispersion_prior * sum(sqrt(1 + log(d)**2) - 1)``, with d the dispersion over its anchor. Pooled slopes
-and anchor are those of one expert fitted to all rows: without evidence of regimes, experts
-are what a single model is. Slopes are those of standardised features; for location-scale
-families y is in units of the pooled standard deviation too. The last term is as curved at
-the anchor as the log-likelihood of ``dispersion_prior`` rows, and as steep far below it: fewer
-rows than that cannot pull a dispersion to zero. Such rows themselves, a conjugate prior, would
-charge an expert of much less noise in proportion to the ratio, not to its logarithm.
+- 1/2 dispersion_prior * sum(sqrt(1 + log(d)**2) - 1)``, with d the dispersion over its anchor.
+Pooled slopes and anchor are those of one expert fitted to all rows: without evidence of
+regimes, experts are what a single model is. Slopes are those of standardised features; for
+location-scale families y is in units of the pooled standard deviation too. The last term is
+as curved at the anchor as the log-likelihood of ``dispersion_prior`` rows, and as steep far
+below it: fewer rows than that cannot pull a dispersion to zero. Such rows themselves, a
+conjugate prior, would charge an expert of much less noise in proportion to the ratio, not to
+its logarithm.
 """
 
 from typing import NamedTuple

@@ -1,0 +1,133 @@
+"""Split-and-merge moves: leave a local optimum by giving one expert's place to another.
+
+Where two experts share what one could do, a third elsewhere does the work of two, and EM
+cannot bring a place from here to there. A move merges the two and splits the third: new
+responsibilities, from which EM starts again. After Ueda, Nakano, Ghahramani & Hinton (2000),
+section 3; but an expert is split across the cut along which its own coefficients are least
+stable, not where its density is furthest from that of its rows.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+from itertools import combinations
+from typing import NamedTuple
+
+import numpy as np
+
+from mixexp.em._driver import in_batches
+from mixexp.em._problem import Problem
+from mixexp.em._starts import Cut, least_stable_cut, params_from_responsibilities, soften
+from mixexp.model import Model, Parameters, complete_scores
+
+# Pairs that are merged, and splits that are tried with each.
+_N_MERGES = 4
+_N_SPLITS = 2
+
+
+class Move(NamedTuple):
+    """A place that is freed, and the expert that is split into it.
+
+    Parameters
+    ----------
+    kept, freed : int
+        Leaves that are merged into the first of them.
+    split : int
+        Leaf that gives half of its rows to the freed one.
+    """
+
+    kept: int
+    freed: int
+    split: int
+
+    def __str__(self) -> str:
+        return f"experts {self.kept} and {self.freed} merged, {self.split} split"
+
+
+def draw_moves(
+    problem: Problem, params: Parameters, rng: np.random.Generator
+) -> list[tuple[str, Parameters]]:
+    """Return the starts of the most promising moves, with their names.
+
+    Parameters
+    ----------
+    problem : Problem
+    params : Parameters
+        Of the optimum to leave, without a leading axis.
+    rng : Generator
+        Draws the directions that cuts are tried along.
+    """
+    model = problem.model
+    resp, scores, features, weight = _collect(problem, params)
+    cuts = [
+        least_stable_cut(features, [scores[leaf] * features], weight * resp[leaf], 0.5, rng)
+        for leaf in range(model.tree.n_leaves)
+    ]
+    moves = _rank_moves(model, resp, weight, cuts)
+    starts: list[Parameters] = []
+    for some in in_batches(problem, moves):
+        moved = np.stack([_move_rows(resp, move, cuts[move.split]) for move in some], axis=1)
+        found = params_from_responsibilities(problem, params, partial(_take_rows, moved), len(some))
+        starts += [model.unflatten(flat) for flat in model.flatten(found)]
+    return [(str(move), start) for move, start in zip(moves, starts, strict=True)]
+
+
+def _collect(problem: Problem, params: Parameters) -> tuple[np.ndarray, ...]:
+    """Return responsibilities, scores of the locations, features and weights of all rows."""
+    model, parts = problem.model, []
+    heads = _location_heads(model)
+    for block in problem.blocks:
+        found, scores, _ = complete_scores(model, params, block)
+        own = np.zeros((model.tree.n_leaves, len(block.weight)))
+        for leaf, head in heads.items():
+            own[leaf] = scores[head, leaf]
+        parts.append((found.node_resp[model.tree.leaves], own, block.features, block.weight))
+    return tuple(np.concatenate(arrays, axis=-1) for arrays in zip(*parts, strict=True))
+
+
+def _location_heads(model: Model) -> dict[int, int]:
+    """Return the first head of every leaf that has one, as `complete_scores` counts them."""
+    heads, at = {}, model.tree.n_edges
+    for group in model.groups:
+        for row, leaf in enumerate(group.leaves.tolist()):
+            if group.designs:
+                heads[leaf] = at + row
+        at += len(group.leaves) * len(group.designs)
+    return heads
+
+
+def _rank_moves(
+    model: Model, resp: np.ndarray, weight: np.ndarray, cuts: Sequence[Cut]
+) -> list[Move]:
+    """Return moves, those first that merge the most alike and split the least stable."""
+    mass = resp @ weight
+    norm = np.sqrt((resp**2) @ weight)
+    alike = (resp * weight) @ resp.T / np.maximum(np.outer(norm, norm), np.finfo(float).tiny)
+    pairs = sorted(combinations(range(len(mass)), 2), key=lambda pair: -alike[pair])
+    family = {leaf: g for g, group in enumerate(model.groups) for leaf in group.leaves.tolist()}
+    splits = sorted(range(len(mass)), key=lambda leaf: -cuts[leaf].instability)
+    moves = []
+    for pair in _with_smallest(pairs, mass)[:_N_MERGES]:
+        freed, kept = sorted(pair, key=lambda leaf: mass[leaf])
+        able = [leaf for leaf in splits if leaf not in pair and family[leaf] == family[freed]]
+        moves += [Move(kept, freed, leaf) for leaf in able[:_N_SPLITS]]
+    return moves
+
+
+def _with_smallest(pairs: list[tuple[int, int]], mass: np.ndarray) -> list[tuple[int, int]]:
+    """Put the smallest expert and the one most like it first: its place costs least."""
+    smallest = int(mass.argmin())
+    first = next(pair for pair in pairs if smallest in pair)
+    return [first, *(pair for pair in pairs if pair != first)]
+
+
+def _take_rows(resp: np.ndarray, rows: slice) -> np.ndarray:
+    return resp[..., rows]
+
+
+def _move_rows(resp: np.ndarray, move: Move, cut: Cut) -> np.ndarray:
+    below, above = soften(cut.is_above.astype(np.int64), 2)
+    out = resp.copy()
+    out[move.kept] += resp[move.freed]
+    out[move.freed] = resp[move.split] * above
+    out[move.split] = resp[move.split] * below
+    return out
