@@ -42,6 +42,15 @@ class Scaling(NamedTuple):
         out[1:][self.is_constant] = 0.0
         return out
 
+    def standardize_rows(self, X: np.ndarray) -> np.ndarray:
+        """Return the numbers of `standardize` with features last, shape (rows, 1 + p)."""
+        out = np.empty((X.shape[0], X.shape[1] + 1))
+        out[:, 0] = 1.0
+        np.subtract(X, self.center, out=out[:, 1:])
+        out[:, 1:] /= self.scale
+        out[:, 1:][:, self.is_constant] = 0.0
+        return out
+
     def unstandardize(self, coef: np.ndarray, columns: np.ndarray) -> np.ndarray:
         """Return intercept and slopes for raw features.
 

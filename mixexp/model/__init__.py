@@ -11,7 +11,15 @@ from mixexp.model._information import (
 )
 from mixexp.model._model import ExpertGroup, Model, Parameters, Penalty
 from mixexp.model._penalty import PenaltyTerms, dispersion_pseudo_rows, penalty_terms
-from mixexp.model._prediction import Prediction, predict_block, row_stable_product
+from mixexp.model._prediction import Prediction, piece_rows, predict_block, row_stable_product
+from mixexp.model._routing import (
+    Route,
+    Rows,
+    greedy_leaf,
+    greedy_route,
+    routed_mean,
+    top_route,
+)
 from mixexp.model._statistics import (
     GroupStatistics,
     Posterior,
@@ -34,6 +42,8 @@ __all__ = [
     "PenaltyTerms",
     "Posterior",
     "Prediction",
+    "Route",
+    "Rows",
     "Statistics",
     "add_statistics",
     "assemble_information",
@@ -41,12 +51,17 @@ __all__ = [
     "dispersion_pseudo_rows",
     "em_statistics",
     "flat_gradient",
+    "greedy_leaf",
+    "greedy_route",
     "group_heads",
     "linear_predictors",
     "map_statistics",
     "observed_statistics",
     "penalty_terms",
+    "piece_rows",
     "posterior_of_block",
     "predict_block",
+    "routed_mean",
     "row_stable_product",
+    "top_route",
 ]
