@@ -61,6 +61,7 @@ from mixexp.model import (
     Penalty,
     Posterior,
     Prediction,
+    piece_rows,
     posterior_of_block,
     predict_block,
     row_stable_product,
@@ -318,7 +319,7 @@ class MixtureOfExperts(CallbackSupportMixin, RoutedPrediction, Criteria, BaseEst
         X = check_features(self, X, reset=False)
         per_row = self._check_per_row(len(X), None, offset, exposure, trials)
         state: FitState = self._state
-        for block in cut_features(X, state.scaling, per_row):
+        for block in cut_features(X, state.scaling, per_row, block_rows=piece_rows(state.model)):
             yield predict_block(state.model, state.params, block)
 
     def _posteriors(

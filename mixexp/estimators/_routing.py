@@ -1,21 +1,23 @@
 """Prediction by some of the experts: which ones, with what weights, and what they say."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from joblib import effective_n_jobs
 from sklearn.utils.validation import check_is_fitted
 
-from mixexp.data import PerRow, cut_rows, map_blocks
+from mixexp.data import PerRow, cut_features, cut_rows, map_blocks
 from mixexp.estimators._build import FitState
 from mixexp.estimators._docs import routing_docs
 from mixexp.estimators._validation import check_features, is_whole
 from mixexp.model import (
-    Prediction,
     Rows,
     greedy_leaf,
     greedy_route,
+    mean_of_block,
+    piece_rows,
     routed_mean,
     top_route,
 )
@@ -73,11 +75,6 @@ class RoutedPrediction:
     ) -> PerRow:
         raise NotImplementedError
 
-    def _predictions(
-        self, X: Any, offset: Any = None, exposure: Any = None, trials: Any = None
-    ) -> Iterator[Prediction]:
-        raise NotImplementedError
-
     @routing_docs
     def route(self, X: Any, routing: str | int = "hard") -> Routing:
         """Return the experts that each row is sent to, and the probability that is left out.
@@ -126,10 +123,14 @@ class RoutedPrediction:
         """Return means over the experts chosen, shape (n,) or (n_classes, n)."""
         check_is_fitted(self)
         chosen = check_routing(routing, self.tree_.n_leaves)
+        X = check_features(self, X, reset=False)
+        per_row = self._check_per_row(len(X), None, offset, exposure, trials)
+        model, params, scaling = self._state
         if chosen in ("soft", self.tree_.n_leaves):
-            blocks = self._predictions(X, offset, exposure, trials)
-            return np.concatenate([block.mixture_mean() for block in blocks], axis=-1)
-        model, params, _ = self._state
+            blocks = cut_features(X, scaling, per_row, block_rows=piece_rows(model))
+            mean = partial(mean_of_block, model, params)
+            means = map_blocks(mean, blocks, effective_n_jobs(self.n_jobs))
+            return np.concatenate(list(means), axis=-1)
 
         def predict(rows: Rows) -> np.ndarray:
             if chosen == "hard":
@@ -138,8 +139,6 @@ class RoutedPrediction:
             found = top_route(model, params, rows, self._n_chosen(chosen))
             return routed_mean(model, params, rows, found.leaf, found.weight)
 
-        X = check_features(self, X, reset=False)
-        per_row = self._check_per_row(len(X), None, offset, exposure, trials)
         return np.concatenate(list(self._map_rows(predict, X, per_row)), axis=-1)
 
     def _map_rows(

@@ -8,6 +8,7 @@ Transcendental functions are left to NumPy's vectorised ufuncs between kernel ca
 from mixexp.kernels._gram import packed_grams
 from mixexp.kernels._linear import linear_predictor
 from mixexp.kernels._louis import score_covariance
+from mixexp.kernels._mixing import average_up
 from mixexp.kernels._routing import (
     descend,
     dropped_on_way,
@@ -27,6 +28,7 @@ from mixexp.kernels._tree import (
 )
 
 __all__ = [
+    "average_up",
     "descend",
     "dropped_on_way",
     "find_top_leaves",

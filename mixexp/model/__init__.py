@@ -11,7 +11,13 @@ from mixexp.model._information import (
 )
 from mixexp.model._model import ExpertGroup, Model, Parameters, Penalty
 from mixexp.model._penalty import PenaltyTerms, dispersion_pseudo_rows, penalty_terms
-from mixexp.model._prediction import Prediction, piece_rows, predict_block, row_stable_product
+from mixexp.model._prediction import (
+    Prediction,
+    mean_of_block,
+    piece_rows,
+    predict_block,
+    row_stable_product,
+)
 from mixexp.model._routing import (
     Route,
     Rows,
@@ -56,6 +62,7 @@ __all__ = [
     "group_heads",
     "linear_predictors",
     "map_statistics",
+    "mean_of_block",
     "observed_statistics",
     "penalty_terms",
     "piece_rows",

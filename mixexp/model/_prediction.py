@@ -7,11 +7,10 @@ import numpy as np
 from mixexp import kernels
 from mixexp.data import Block
 from mixexp.model._model import Model, Parameters
-from mixexp.model._statistics import gate_probabilities, group_heads, linear_predictors
-from mixexp.tree import GatingTree
 
-# Linear predictors of the rows that are predicted at once, and limits of their number.
-_PIECE_NUMBERS = 2**16
+# Numbers of linear predictors, of the rows that are predicted at once, that stay in a core's cache
+# with all that is made of them; and limits of the number of rows, lest calls cost more than work.
+_CACHED_PREDICTORS = 2**15
 _PIECE_LIMITS = 64, 4096
 
 
@@ -32,57 +31,94 @@ class Prediction(NamedTuple):
     prior: np.ndarray
     mean: np.ndarray
 
-    def mixture_mean(self) -> np.ndarray:
-        """Return the mean over experts, added in order so that batches do not matter."""
-        prior = self.prior if self.mean.ndim == 2 else self.prior[:, None, :]
-        total = prior[0] * self.mean[0]
-        for k in range(1, len(prior)):
-            total += prior[k] * self.mean[k]
-        return total
+
+def piece_rows(model: Model) -> int:
+    """Return how many rows to predict at once."""
+    n_heads = sum(size for size, _ in model.slot_shapes)
+    return int(np.clip(_CACHED_PREDICTORS // n_heads, *_PIECE_LIMITS))
 
 
 def row_stable_product(coef: np.ndarray, features: np.ndarray) -> np.ndarray:
     """Return ``coef @ features`` with bits that do not depend on the number of rows."""
     out = np.empty((len(coef), features.shape[1]))
-    kernels.linear_predictor(coef, features, out)
+    kernels.linear_predictor(own_memory(coef), features, out)
     return out
+
+
+def own_memory(coef: np.ndarray) -> np.ndarray:
+    """Return coefficients as kernels were compiled for them: what joblib maps is read-only."""
+    return np.require(coef, requirements=["C", "W", "E"])
+
+
+def predict_block(model: Model, params: Parameters, block: Block) -> Prediction:
+    """Evaluate gates and experts at the features of a block."""
+    gate, prior = block_priors(model, params, block)
+    return Prediction(gate, prior, _leaf_means(model, params, block))
 
 
 def block_priors(model: Model, params: Parameters, block: Block) -> tuple[np.ndarray, np.ndarray]:
     """Return conditional gate probabilities and the prior of every leaf."""
-    logits = params.gate
-    if not model.sees_intercept_only(model.gate_design):
-        logits = row_stable_product(params.gate, model.design(block, model.gate_design))
-    return _leaf_priors(model.tree, logits, block.features.shape[1])
-
-
-def _leaf_priors(
-    tree: GatingTree, logits: np.ndarray, n_rows: int
-) -> tuple[np.ndarray, np.ndarray]:
-    gate = gate_probabilities(tree, logits, n_rows)[0]
+    tree, gate = model.tree, _gate_odds(model, params, block)
+    n_rows = gate.shape[1]
+    total = np.empty((len(tree.inner_nodes), n_rows))
+    nodes = tree.inner_nodes, tree.first_child, tree.n_children
+    kernels.normalize_siblings(gate, *nodes, total)
     path, prior = np.empty((tree.n_nodes, n_rows)), np.empty((tree.n_leaves, n_rows))
     kernels.leaf_prior(gate, tree.parent, tree.leaves, path, prior)
     return gate, prior
 
 
-def piece_rows(model: Model) -> int:
-    """Return how many rows to predict at once, so that what is computed of them is in cache."""
-    n_heads = sum(size for size, _ in model.slot_shapes)
-    return int(np.clip(_PIECE_NUMBERS // n_heads, *_PIECE_LIMITS))
+def mean_of_block(model: Model, params: Parameters, block: Block) -> np.ndarray:
+    """Return the mean over experts, weighted by the gates.
+
+    Returns
+    -------
+    ndarray of shape (rows,) or (n_classes, rows)
+        In the unit of y; class probabilities for classifiers.
+    """
+    tree, odds = model.tree, _gate_odds(model, params, block)
+    means = _leaf_means(model, params, block)
+    by_value = means.reshape(tree.n_leaves, -1, odds.shape[1])
+    scratch = np.empty((len(tree.inner_nodes), by_value.shape[1], kernels.CHUNK))
+    out = np.empty(by_value.shape[1:])
+    nodes = tree.inner_nodes, tree.first_child, tree.n_children, tree.inner_row, tree.first_leaf
+    kernels.average_up(odds, by_value, *nodes, np.empty(kernels.CHUNK), scratch, out)
+    return out.reshape(means.shape[1:])
 
 
-def predict_block(model: Model, params: Parameters, block: Block) -> Prediction:
-    """Evaluate gates and experts at the features of a block."""
+def _gate_odds(model: Model, params: Parameters, block: Block) -> np.ndarray:
+    """Return the odds of every edge against the largest of its siblings, (n_edges, rows)."""
     tree, n_rows = model.tree, block.features.shape[1]
-    eta = linear_predictors(model, params, block, row_stable_product)
-    gate, prior = _leaf_priors(tree, eta[0], n_rows)
-    means: list[np.ndarray] = [np.empty(0)] * tree.n_leaves
-    for group, heads in zip(model.groups, group_heads(model, eta), strict=True):
-        mean = group.shift + group.scale * group.family.predict(heads)
-        if group.family.uses_trials and block.trials is not None:
-            mean = mean * block.trials
+    logits = _predictors(model, params.gate, model.gate_design, block)
+    if logits.shape[1] != n_rows:
+        logits = np.ascontiguousarray(np.broadcast_to(logits, (tree.n_edges, n_rows)))
+    nodes = tree.inner_nodes, tree.first_child, tree.n_children
+    odds = np.empty_like(logits)
+    kernels.shift_siblings(logits, *nodes, np.empty(n_rows), odds)
+    return np.exp(odds, out=odds)
+
+
+def _predictors(model: Model, coef: np.ndarray, design: int, block: Block) -> np.ndarray:
+    """Return linear predictors (heads, rows), or (heads, 1) where these see no feature."""
+    if model.sees_intercept_only(design):
+        return coef
+    return row_stable_product(coef, model.design(block, design))
+
+
+def _leaf_means(model: Model, params: Parameters, block: Block) -> np.ndarray:
+    """Return what every expert predicts, (n_leaves, rows) or (n_leaves, n_classes, rows)."""
+    n_rows, by_group = block.features.shape[1], []
+    for group, coefs in zip(model.groups, params.experts, strict=True):
+        heads = [
+            _predictors(model, coef, design, block)
+            for coef, design in zip(coefs, group.designs, strict=True)
+        ]
+        mean = group.mean(heads, block.offset, block.trials)
         by_expert = mean if mean.ndim == 2 else np.moveaxis(mean, 1, 0)
-        shape = (len(group.leaves), *by_expert.shape[1:-1], n_rows)
-        for leaf, values in zip(group.leaves, np.broadcast_to(by_expert, shape), strict=True):
-            means[leaf] = values
-    return Prediction(gate, prior, np.stack(means))
+        by_group.append(np.broadcast_to(by_expert, (*by_expert.shape[:-1], n_rows)))
+    if len(by_group) == 1:
+        return np.ascontiguousarray(by_group[0])
+    out = np.empty((model.tree.n_leaves, *by_group[0].shape[1:]))
+    for rows, means in zip(model.group_rows, by_group, strict=True):
+        out[rows] = means
+    return out

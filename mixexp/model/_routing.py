@@ -14,7 +14,7 @@ import numpy as np
 from mixexp import kernels
 from mixexp.data import Block, cut_rows
 from mixexp.model._model import Model, Parameters
-from mixexp.model._prediction import block_priors, piece_rows
+from mixexp.model._prediction import block_priors, own_memory, piece_rows
 
 # A gate opened for one row costs as much as so many opened for many rows at once: 8 to 12 in trees
 # of 64 to 1024 leaves with 20 features. A search that has opened this share of all gates
@@ -60,7 +60,7 @@ def greedy_leaf(model: Model, params: Parameters, rows: Rows) -> np.ndarray:
     """Return the leaf where the most probable child at every gate leads, shape (rows, 1)."""
     tree, features = model.tree, _features(model, model.gate_design, rows)
     node = np.empty(len(features), dtype=np.int64)
-    kernels.descend(features, _own(params.gate), tree.first_child, tree.n_children, node)
+    kernels.descend(features, own_memory(params.gate), tree.first_child, tree.n_children, node)
     return tree.first_leaf[node][:, None]
 
 
@@ -69,7 +69,9 @@ def greedy_route(model: Model, params: Parameters, rows: Rows) -> Route:
     tree, leaf = model.tree, greedy_leaf(model, params, rows)
     features, dropped = _features(model, model.gate_design, rows), np.empty(len(leaf))
     nodes = tree.parent, tree.first_child, tree.n_children
-    kernels.dropped_on_way(features, _own(params.gate), *nodes, tree.leaves[leaf[:, 0]], dropped)
+    kernels.dropped_on_way(
+        features, own_memory(params.gate), *nodes, tree.leaves[leaf[:, 0]], dropped
+    )
     return Route(leaf, np.ones(leaf.shape), dropped)
 
 
@@ -100,7 +102,7 @@ def _search(
     found = _empty_route(len(features), k)
     scratch = np.empty(tree.n_nodes, dtype=np.int64), np.empty(tree.n_nodes)
     nodes = tree.first_child, tree.n_children, tree.first_leaf
-    kernels.find_top_leaves(features, _own(params.gate), *nodes, budget, *scratch, *found)
+    kernels.find_top_leaves(features, own_memory(params.gate), *nodes, budget, *scratch, *found)
     return found
 
 
@@ -180,20 +182,17 @@ def _group_means(
 ) -> np.ndarray:
     """Return what experts of one group predict, one per row given, shape (..., n_pairs)."""
     group, heads = model.groups[g], []
-    for h, design in enumerate(group.designs):
-        coef, eta = _own(params.experts[g][h]), np.empty(len(row))
+    for coef, design in zip(params.experts[g], group.designs, strict=True):
         if model.sees_intercept_only(design):
-            eta[:] = coef[expert, 0]
-        else:
-            kernels.row_predictors(_features(model, design, rows), coef, row, expert, eta)
-        if rows.offset is not None and group.family.heads[h].kind == "location":
-            eta += rows.offset[row] / group.scale
-        heads.append(eta[None])
-    mean = group.shift + group.scale * group.family.predict(tuple(heads))
-    if group.family.uses_trials and rows.trials is not None:
-        mean = mean * rows.trials[row]
-    mean = mean[..., 0, :]  # one expert per row, whoever it is
-    return np.broadcast_to(mean, (*mean.shape[:-1], len(row)))
+            heads.append(coef[expert, 0][None])
+            continue
+        eta = np.empty((1, len(row)))
+        features = _features(model, design, rows)
+        kernels.row_predictors(features, own_memory(coef), row, expert, eta[0])
+        heads.append(eta)
+    offset = None if rows.offset is None else rows.offset[row]
+    mean = group.mean(heads, offset, None if rows.trials is None else rows.trials[row])
+    return np.broadcast_to(mean[..., 0, :], (*mean.shape[:-2], len(row)))
 
 
 def _features(model: Model, design: int, rows: Rows) -> np.ndarray:
@@ -202,8 +201,3 @@ def _features(model: Model, design: int, rows: Rows) -> np.ndarray:
     if len(columns) == rows.features.shape[1]:
         return rows.features
     return np.take(rows.features, columns, axis=1)  # C order, which indexing does not promise
-
-
-def _own(coef: np.ndarray) -> np.ndarray:
-    """Return coefficients as kernels were compiled for: what joblib maps is read-only."""
-    return np.require(coef, requirements=["C", "W", "E"])
