@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from mixexp import kernels
 from mixexp.data._rows import cut_rows, take_rows
 
 # A column whose spread is below this share of its magnitude is rounding noise about a constant.
@@ -37,8 +38,12 @@ class Scaling(NamedTuple):
         """
         out = np.empty((X.shape[1] + 1, X.shape[0]))
         out[0] = 1.0
-        np.subtract(X.T, self.center[:, None], out=out[1:])
-        out[1:] /= self.scale[:, None]
+        if abs(X.strides[0]) < abs(X.strides[1]):  # features are contiguous already
+            np.subtract(X.T, self.center[:, None], out=out[1:])
+            out[1:] *= self._inverse_scale[:, None]
+        else:
+            rows = np.require(X, np.float64, ["C", "W", "E"])
+            kernels.turn_rows(rows, self.center, self._inverse_scale, out[1:])
         out[1:][self.is_constant] = 0.0
         return out
 
@@ -47,9 +52,14 @@ class Scaling(NamedTuple):
         out = np.empty((X.shape[0], X.shape[1] + 1))
         out[:, 0] = 1.0
         np.subtract(X, self.center, out=out[:, 1:])
-        out[:, 1:] /= self.scale
+        out[:, 1:] *= self._inverse_scale
         out[:, 1:][:, self.is_constant] = 0.0
         return out
+
+    @property
+    def _inverse_scale(self) -> np.ndarray:
+        # Neither end overflows: the scale of a column that is not constant is at least 1e-290.
+        return 1.0 / self.scale
 
     def unstandardize(self, coef: np.ndarray, columns: np.ndarray) -> np.ndarray:
         """Return intercept and slopes for raw features.

@@ -16,6 +16,7 @@ from mixexp.kernels._routing import (
     row_predictors,
     select_top,
 )
+from mixexp.kernels._rows import turn_rows
 from mixexp.kernels._solve import solve_definite_each
 from mixexp.kernels._tree import CHUNK as CHUNK
 from mixexp.kernels._tree import (
@@ -44,4 +45,5 @@ __all__ = [
     "share_nodes",
     "shift_siblings",
     "solve_definite_each",
+    "turn_rows",
 ]

@@ -47,7 +47,7 @@ def row_stable_product(coef: np.ndarray, features: np.ndarray) -> np.ndarray:
 
 def own_memory(coef: np.ndarray) -> np.ndarray:
     """Return coefficients as kernels were compiled for them: what joblib maps is read-only."""
-    return np.require(coef, requirements=["C", "W", "E"])
+    return coef if coef.flags.carray else np.array(coef)
 
 
 def predict_block(model: Model, params: Parameters, block: Block) -> Prediction:
@@ -115,7 +115,9 @@ def _leaf_means(model: Model, params: Parameters, block: Block) -> np.ndarray:
         ]
         mean = group.mean(heads, block.offset, block.trials)
         by_expert = mean if mean.ndim == 2 else np.moveaxis(mean, 1, 0)
-        by_group.append(np.broadcast_to(by_expert, (*by_expert.shape[:-1], n_rows)))
+        if by_expert.shape[-1] != n_rows:
+            by_expert = np.broadcast_to(by_expert, (*by_expert.shape[:-1], n_rows))
+        by_group.append(by_expert)
     if len(by_group) == 1:
         return np.ascontiguousarray(by_group[0])
     out = np.empty((model.tree.n_leaves, *by_group[0].shape[1:]))
