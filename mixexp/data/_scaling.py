@@ -42,17 +42,14 @@ class Scaling(NamedTuple):
             np.subtract(X.T, self.center[:, None], out=out[1:])
             out[1:] *= self._inverse_scale[:, None]
         else:
-            rows = np.require(X, np.float64, ["C", "W", "E"])
-            kernels.turn_rows(rows, self.center, self._inverse_scale, out[1:])
+            kernels.turn_rows(_plain(X), self.center, self._inverse_scale, out[1:])
         out[1:][self.is_constant] = 0.0
         return out
 
     def standardize_rows(self, X: np.ndarray) -> np.ndarray:
         """Return the numbers of `standardize` with features last, shape (rows, 1 + p)."""
         out = np.empty((X.shape[0], X.shape[1] + 1))
-        out[:, 0] = 1.0
-        np.subtract(X, self.center, out=out[:, 1:])
-        out[:, 1:] *= self._inverse_scale
+        kernels.scale_rows(_plain(X), self.center, self._inverse_scale, out)
         out[:, 1:][:, self.is_constant] = 0.0
         return out
 
@@ -81,6 +78,11 @@ class Scaling(NamedTuple):
         at = columns[1:] - 1
         intercept = coef[..., :1] + coef[..., 1:] @ self.center[at, None]
         return np.concatenate([intercept, coef[..., 1:] * self.scale[at]], axis=-1)
+
+
+def _plain(X: np.ndarray) -> np.ndarray:
+    """Return rows as kernels were compiled for them: float64, C order, writable."""
+    return np.require(X, np.float64, ["C", "W", "E"])
 
 
 def weighted_scaling(

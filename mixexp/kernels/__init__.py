@@ -16,7 +16,7 @@ from mixexp.kernels._routing import (
     row_predictors,
     select_top,
 )
-from mixexp.kernels._rows import turn_rows
+from mixexp.kernels._rows import scale_rows, turn_rows
 from mixexp.kernels._solve import solve_definite_each
 from mixexp.kernels._tree import CHUNK as CHUNK
 from mixexp.kernels._tree import (
@@ -40,6 +40,7 @@ __all__ = [
     "normalize_siblings",
     "packed_grams",
     "row_predictors",
+    "scale_rows",
     "score_covariance",
     "select_top",
     "share_nodes",

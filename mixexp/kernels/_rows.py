@@ -1,9 +1,27 @@
-"""Rows of data, turned so that each feature is contiguous, and standardised on the way."""
+"""Rows of data, standardised: as they lie, or turned so that each feature is contiguous."""
 
 from mixexp.kernels._jit import kernel
 
 # Rows that are turned before the next: a row's cache lines serve all of its features.
 CHUNK = 64
+
+
+@kernel
+def scale_rows(rows, center, inverse_scale, out):  # type: ignore[no-untyped-def]
+    """Fill out with ones in the first column, then ``(rows - center) * inverse_scale``.
+
+    Parameters
+    ----------
+    rows : ndarray of shape (n, p)
+    center, inverse_scale : ndarray of shape (p,)
+    out : ndarray of shape (n, 1 + p)
+    """
+    n, p = rows.shape
+    for r in range(n):
+        row, scaled = rows[r], out[r]
+        scaled[0] = 1.0
+        for j in range(p):
+            scaled[j + 1] = (row[j] - center[j]) * inverse_scale[j]
 
 
 @kernel

@@ -10,7 +10,7 @@ from mixexp.model._model import Model, Parameters
 
 # Numbers of linear predictors, of the rows that are predicted at once, that stay in a core's cache
 # with all that is made of them; and limits of the number of rows, lest calls cost more than work.
-_CACHED_PREDICTORS = 2**15
+_CACHED_PREDICTORS = 2**16
 _PIECE_LIMITS = 64, 4096
 
 

@@ -16,10 +16,10 @@ from mixexp.data import Block, cut_rows
 from mixexp.model._model import Model, Parameters
 from mixexp.model._prediction import block_priors, own_memory, piece_rows
 
-# A gate opened for one row costs as much as so many opened for many rows at once: 8 to 12 in trees
-# of 64 to 1024 leaves with 20 features. A search that has opened this share of all gates
-# gives up, so that in the worst case it doubles the time of opening them all.
-_SEARCH_COST = 8
+# A gate opened for one row costs as much as so many opened for many rows at once, heap included,
+# in a binary tree of 1024 leaves with 20 features. A search that has opened this share of all
+# gates gives up, so that in the worst case it doubles the time of opening them all.
+_SEARCH_COST = 12
 
 
 class Rows(NamedTuple):
