@@ -30,7 +30,7 @@ pytestmark = pytest.mark.filterwarnings(
 
 N_ROWS = 300
 FEW = {"n_init": 1, "max_iter": 5, "random_state": 0}
-# Probabilities of leaves are products of at most seven gates, of a few roundings each.
+# Probabilities of leaves are products of at most eight gates, of a few roundings each.
 SLACK = 1e-13
 
 
@@ -192,12 +192,12 @@ def test_one_row_at_a_time_gives_the_same_bits(name, seed):
 
 
 def deep_model(n_classes=0):
-    """Return a fitted tree of 128 leaves, and rows some of which its gates cannot place."""
+    """Return a fitted tree of 256 leaves, and rows some of which its gates cannot place."""
     rng = np.random.default_rng(0)
     data = simulate_classes(rng, 600, 3) if n_classes else simulate_regimes(rng, 600, p=3)
     cls = HMEClassifier if n_classes else HMERegressor
-    labels = np.argsort(np.argsort(data.X[:, 0])) * 128 // 600
-    model = cls((2,) * 7, init=labels, max_iter=2, gate_alpha=0.1, acceleration="none")
+    labels = np.argsort(np.argsort(data.X[:, 0])) * 256 // 600
+    model = cls((2,) * 8, init=labels, max_iter=2, gate_alpha=0.1, acceleration="none")
     return model.fit(data.X, data.y), rng.standard_normal((400, data.X.shape[1]))
 
 

@@ -93,7 +93,9 @@ class _Classifier(ClassifierMixin, MixtureOfExperts):
         Parameters
         ----------
         X : array-like of shape (n, n_features)
-        offset, routing : array-like of shape (n,), str or int
+        offset : array-like of shape (n,), default=None
+            As for `predict_proba`.
+        routing : {"soft", "hard"} or int, default="soft"
             As for `predict_proba`.
 
         Returns

@@ -13,6 +13,7 @@ from mixexp.estimators._build import FitState
 from mixexp.estimators._docs import routing_docs
 from mixexp.estimators._validation import check_features, is_whole
 from mixexp.model import (
+    Route,
     Rows,
     greedy_leaf,
     greedy_route,
@@ -45,8 +46,8 @@ class Routing(NamedTuple):
     dropped: np.ndarray
 
 
-def check_routing(routing: Any, n_experts: int) -> str | int:
-    """Return "soft", "hard" or a number of experts below that of all.
+def check_routing(routing: Any, n_experts: int) -> int | None:
+    """Return how many experts a row is sent to, None for one that is found greedily.
 
     Raises
     ------
@@ -54,7 +55,7 @@ def check_routing(routing: Any, n_experts: int) -> str | int:
         Naming ``routing``.
     """
     if isinstance(routing, str) and routing in ("soft", "hard"):
-        return routing
+        return n_experts if routing == "soft" else None
     if is_whole(routing) and 1 <= int(routing) <= n_experts:
         return int(routing)
     raise ValueError(
@@ -97,20 +98,17 @@ class RoutedPrediction:
             If ``routing`` is none of these, or more than there are experts.
         """
         check_is_fitted(self)
-        chosen = check_routing(routing, self.tree_.n_leaves)
+        k = check_routing(routing, self.tree_.n_leaves)
+        X = check_features(self, X, reset=False)
         model, params, _ = self._state
 
-        def find(rows: Rows) -> Any:
-            if chosen == "hard":
+        def find(rows: Rows) -> Route:
+            if k is None:
                 return greedy_route(model, params, rows)
-            return top_route(model, params, rows, self._n_chosen(chosen))
+            return top_route(model, params, rows, k)
 
-        X = check_features(self, X, reset=False)
         found = self._map_rows(find, X, self._check_per_row(len(X), None, None, None, None))
         return Routing(*map(np.concatenate, zip(*found, strict=True)))
-
-    def _n_chosen(self, chosen: str | int) -> int:
-        return self.tree_.n_leaves if isinstance(chosen, str) else chosen
 
     def _mixture_mean(
         self,
@@ -122,24 +120,25 @@ class RoutedPrediction:
     ) -> np.ndarray:
         """Return means over the experts chosen, shape (n,) or (n_classes, n)."""
         check_is_fitted(self)
-        chosen = check_routing(routing, self.tree_.n_leaves)
+        k = check_routing(routing, self.tree_.n_leaves)
         X = check_features(self, X, reset=False)
         per_row = self._check_per_row(len(X), None, offset, exposure, trials)
         model, params, scaling = self._state
-        if chosen in ("soft", self.tree_.n_leaves):
+
+        def predict(rows: Rows) -> np.ndarray:
+            if k is None:
+                leaf = greedy_leaf(model, params, rows)
+                return routed_mean(model, params, rows, leaf, np.ones(leaf.shape))
+            found = top_route(model, params, rows, k)
+            return routed_mean(model, params, rows, found.leaf, found.weight)
+
+        if k == self.tree_.n_leaves:
             blocks = cut_features(X, scaling, per_row, block_rows=piece_rows(model))
             mean = partial(mean_of_block, model, params)
             means = map_blocks(mean, blocks, effective_n_jobs(self.n_jobs))
-            return np.concatenate(list(means), axis=-1)
-
-        def predict(rows: Rows) -> np.ndarray:
-            if chosen == "hard":
-                leaf = greedy_leaf(model, params, rows)
-                return routed_mean(model, params, rows, leaf, np.ones(leaf.shape))
-            found = top_route(model, params, rows, self._n_chosen(chosen))
-            return routed_mean(model, params, rows, found.leaf, found.weight)
-
-        return np.concatenate(list(self._map_rows(predict, X, per_row)), axis=-1)
+        else:
+            means = self._map_rows(predict, X, per_row)
+        return np.concatenate(list(means), axis=-1)
 
     def _map_rows(
         self, function: Callable[[Rows], Result], X: np.ndarray, per_row: PerRow

@@ -47,7 +47,7 @@ def row_stable_product(coef: np.ndarray, features: np.ndarray) -> np.ndarray:
 
 def own_memory(coef: np.ndarray) -> np.ndarray:
     """Return coefficients as kernels were compiled for them: what joblib maps is read-only."""
-    return coef if coef.flags.carray else np.array(coef)
+    return coef if coef.flags.carray else np.array(coef, order="C")
 
 
 def predict_block(model: Model, params: Parameters, block: Block) -> Prediction:

@@ -16,10 +16,12 @@ from mixexp.data import Block, cut_rows
 from mixexp.model._model import Model, Parameters
 from mixexp.model._prediction import block_priors, own_memory, piece_rows
 
-# A gate opened for one row costs as much as so many opened for many rows at once, heap included,
-# in a binary tree of 1024 leaves with 20 features. A search that has opened this share of all
-# gates gives up, so that in the worst case it doubles the time of opening them all.
+# A gate opened for one row costs as much as so many opened for many rows at once, heap included:
+# binary trees of 128 and 1024 leaves, 20 features. A search that has opened this share of all gates
+# gives up, so that at worst it doubles the time of opening them all.
 _SEARCH_COST = 12
+# Gates that a search opens per leaf beyond those of one way down; 5 to 7 in fitted trees.
+_GATES_PER_LEAF = 5
 
 
 class Rows(NamedTuple):
@@ -78,7 +80,7 @@ def greedy_route(model: Model, params: Parameters, rows: Rows) -> Route:
 def top_route(model: Model, params: Parameters, rows: Rows, k: int) -> Route:
     """Return the route to the k most probable leaves, of equals those further left."""
     n_inner = len(model.tree.inner_nodes)
-    if n_inner < _SEARCH_COST * (model.tree.depth + k):
+    if n_inner < _SEARCH_COST * (model.tree.depth + _GATES_PER_LEAF * k):
         return _weigh(*_select(model, params, rows, k))
     leaf, share, dropped = _search(model, params, rows, k, n_inner // _SEARCH_COST)
     is_lost = leaf[:, 0] < 0
