@@ -43,14 +43,16 @@ class Scaling(NamedTuple):
             out[1:] *= self._inverse_scale[:, None]
         else:
             kernels.turn_rows(_plain(X), self.center, self._inverse_scale, out[1:])
-        out[1:][self.is_constant] = 0.0
+        if self.is_constant.any():
+            out[1:][self.is_constant] = 0.0
         return out
 
     def standardize_rows(self, X: np.ndarray) -> np.ndarray:
         """Return the numbers of `standardize` with features last, shape (rows, 1 + p)."""
         out = np.empty((X.shape[0], X.shape[1] + 1))
         kernels.scale_rows(_plain(X), self.center, self._inverse_scale, out)
-        out[:, 1:][:, self.is_constant] = 0.0
+        if self.is_constant.any():
+            out[:, 1:][:, self.is_constant] = 0.0
         return out
 
     @property
@@ -82,7 +84,8 @@ class Scaling(NamedTuple):
 
 def _plain(X: np.ndarray) -> np.ndarray:
     """Return rows as kernels were compiled for them: float64, C order, writable."""
-    return np.require(X, np.float64, ["C", "W", "E"])
+    is_plain = X.flags.carray and X.dtype == np.float64
+    return X if is_plain else np.array(X, dtype=np.float64, order="C")
 
 
 def weighted_scaling(

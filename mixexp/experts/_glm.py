@@ -43,7 +43,9 @@ class GLM(Expert):
     def location_mean(self, eta: np.ndarray) -> np.ndarray:
         """Return the mean, cut to the domain of the family."""
         mean = self.link_function.mean(eta)
-        return mean if self.mean_limits == (-np.inf, np.inf) else np.clip(mean, *self.mean_limits)
+        if self.mean_limits == (-np.inf, np.inf):
+            return mean  # np.clip would copy
+        return np.clip(mean, *self.mean_limits)
 
     def location_derivatives(
         self, y: np.ndarray, eta: np.ndarray, dispersion: np.ndarray | float = 1.0

@@ -6,9 +6,6 @@ division per gate and row, and the probabilities of leaves are never formed.
 
 from mixexp.kernels._jit import kernel
 
-# Rows that are taken through all gates before the next, see `_tree`.
-CHUNK = 512
-
 
 @kernel
 def average_up(
@@ -25,15 +22,16 @@ def average_up(
     inner : ndarray of shape (n_inner,), int64
         Nodes with children, from the root down.
     first_child, n_children, inner_row, first_leaf : ndarray of shape (n_nodes,), int64
-    total : ndarray of shape (CHUNK,)
-        Scratch.
-    mean : ndarray of shape (n_inner, n_values, CHUNK)
+    total : ndarray of shape (size,)
+        Scratch for so many rows, which are taken through all gates before the next.
+    mean : ndarray of shape (n_inner, n_values, size)
         Scratch.
     out : ndarray of shape (n_values, rows)
     """
     n_values, rows = out.shape
-    for begin in range(0, rows, CHUNK):
-        end = min(begin + CHUNK, rows)
+    size = total.shape[0]
+    for begin in range(0, rows, size):
+        end = min(begin + size, rows)
         for i in range(inner.shape[0] - 1, -1, -1):  # children have larger numbers
             first = first_child[inner[i]]
             stop = first + n_children[inner[i]]

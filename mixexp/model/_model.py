@@ -65,19 +65,14 @@ class ExpertGroup(NamedTuple):
     log_anchor: float = 0.0
     stand_in: np.ndarray | None = None
 
-    def mean(
-        self,
-        heads: Sequence[np.ndarray],
-        offset: np.ndarray | None,
-        trials: np.ndarray | None,
-    ) -> np.ndarray:
-        """Return what the family predicts, in the unit of y.
+    def predict(self, heads: Sequence[np.ndarray], offset: np.ndarray | None) -> np.ndarray:
+        """Return what the family predicts, in its own unit.
 
         Parameters
         ----------
         heads : sequence of ndarray of shape (experts, rows) or (experts, 1)
             Linear predictors without the offset.
-        offset, trials : ndarray of shape (rows,) or None
+        offset : ndarray of shape (rows,) or None
 
         Returns
         -------
@@ -89,7 +84,10 @@ class ExpertGroup(NamedTuple):
                 eta + offset / self.scale if head.kind == "location" else eta
                 for head, eta in zip(self.family.heads, heads, strict=True)
             ]
-        mean = self.family.predict(tuple(heads))
+        return self.family.predict(tuple(heads))
+
+    def in_unit(self, mean: np.ndarray, trials: np.ndarray | None) -> np.ndarray:
+        """Return means, or a mean of means, of the family's unit in the unit of y."""
         if self.family.is_location_scale:
             mean = mean * self.scale
             mean += self.shift

@@ -76,9 +76,17 @@ def mean_of_block(model: Model, params: Parameters, block: Block) -> np.ndarray:
     ndarray of shape (rows,) or (n_classes, rows)
         In the unit of y; class probabilities for classifiers.
     """
-    tree, odds = model.tree, _gate_odds(model, params, block)
-    means = _leaf_means(model, params, block)
-    by_value = means.reshape(tree.n_leaves, -1, odds.shape[1])
+    odds = _gate_odds(model, params, block)
+    if len(model.groups) > 1:
+        return _average_up(model, odds, _leaf_means(model, params, block))
+    # One family has one unit, which can wait until there is one mean per row.
+    mean = _average_up(model, odds, _group_means(model, params, 0, block))
+    return model.groups[0].in_unit(mean, block.trials)
+
+
+def _average_up(model: Model, odds: np.ndarray, means: np.ndarray) -> np.ndarray:
+    """Return the mean of the leaves' means, of shape (n_leaves, ..., rows)."""
+    tree, by_value = model.tree, means.reshape(model.tree.n_leaves, -1, odds.shape[1])
     scratch = np.empty((len(tree.inner_nodes), by_value.shape[1], kernels.CHUNK))
     out = np.empty(by_value.shape[1:])
     nodes = tree.inner_nodes, tree.first_child, tree.n_children, tree.inner_row, tree.first_leaf
@@ -107,20 +115,29 @@ def _predictors(model: Model, coef: np.ndarray, design: int, block: Block) -> np
 
 def _leaf_means(model: Model, params: Parameters, block: Block) -> np.ndarray:
     """Return what every expert predicts, (n_leaves, rows) or (n_leaves, n_classes, rows)."""
-    n_rows, by_group = block.features.shape[1], []
-    for group, coefs in zip(model.groups, params.experts, strict=True):
-        heads = [
-            _predictors(model, coef, design, block)
-            for coef, design in zip(coefs, group.designs, strict=True)
-        ]
-        mean = group.mean(heads, block.offset, block.trials)
-        by_expert = mean if mean.ndim == 2 else np.moveaxis(mean, 1, 0)
-        if by_expert.shape[-1] != n_rows:
-            by_expert = np.broadcast_to(by_expert, (*by_expert.shape[:-1], n_rows))
-        by_group.append(by_expert)
-    if len(by_group) == 1:
-        return np.ascontiguousarray(by_group[0])
-    out = np.empty((model.tree.n_leaves, *by_group[0].shape[1:]))
-    for rows, means in zip(model.group_rows, by_group, strict=True):
-        out[rows] = means
+    means = [
+        group.in_unit(_group_means(model, params, g, block), block.trials)
+        for g, group in enumerate(model.groups)
+    ]
+    if len(means) == 1:
+        return means[0]
+    out = np.empty((model.tree.n_leaves, *means[0].shape[1:]))
+    for rows, values in zip(model.group_rows, means, strict=True):
+        out[rows] = values
     return out
+
+
+def _group_means(model: Model, params: Parameters, g: int, block: Block) -> np.ndarray:
+    """Return the same for the experts of one family, in its own unit."""
+    group, n_rows = model.groups[g], block.features.shape[1]
+    heads = [
+        _predictors(model, coef, design, block)
+        for coef, design in zip(params.experts[g], group.designs, strict=True)
+    ]
+    mean = group.predict(heads, block.offset)
+    mean = mean if mean.ndim == 2 else np.moveaxis(mean, 1, 0)
+    if mean.shape[-1] != n_rows:
+        mean = np.broadcast_to(mean, (*mean.shape[:-1], n_rows))
+    if len(mean) != len(group.leaves):
+        mean = np.broadcast_to(mean, (len(group.leaves), *mean.shape[1:]))
+    return np.ascontiguousarray(mean)

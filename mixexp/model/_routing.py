@@ -192,8 +192,8 @@ def _group_means(
         features = _features(model, design, rows)
         kernels.row_predictors(features, own_memory(coef), row, expert, eta[0])
         heads.append(eta)
-    offset = None if rows.offset is None else rows.offset[row]
-    mean = group.mean(heads, offset, None if rows.trials is None else rows.trials[row])
+    mean = group.predict(heads, None if rows.offset is None else rows.offset[row])
+    mean = group.in_unit(mean, None if rows.trials is None else rows.trials[row])
     return np.broadcast_to(mean[..., 0, :], (*mean.shape[:-2], len(row)))
 
 
