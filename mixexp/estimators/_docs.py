@@ -47,8 +47,8 @@ _PARAMETERS = """gate : {"softmax", "constant"}, default="softmax"
     random_state : int, RandomState instance or None, default=None
         Seed of the random starts.
     n_jobs : int, default=None
-        Threads over blocks of rows, used where there are rows and experts enough for them to
-        gain. Results have the same bits for any number.
+        Threads over blocks of rows, of fits and predictions; a fit uses them where there are
+        rows and experts enough to gain. Results have the same bits for any number.
     verbose : int, default=0
         1 prints a line per start when it ends; 2 or more prints also, about once a second, how
         far the search is. For progress bars, scores per iteration and early stopping see
