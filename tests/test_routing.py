@@ -227,12 +227,12 @@ def test_rows_that_a_search_gives_up_keep_their_bits(deep):
     model, X = deep
     budget = len(model.tree_.inner_nodes) // _routing._SEARCH_COST
     rows = _routing.Rows(model._state.scaling.standardize_rows(X))
-    leaf, _, _ = _routing._search(model._state.model, model._state.params, rows, 2, budget)
+    leaf, _, _ = _routing._search(model._state.model, model._state.params, rows, 1, budget)
     is_lost = leaf[:, 0] < 0
     assert 0 < is_lost.sum() < len(X)  # both kinds of rows are there
-    whole = model.route(X, 2)
+    whole = model.route(X, 1)
     for some in (is_lost, ~is_lost, np.arange(len(X)) == np.argmax(is_lost)):
-        for found, expected in zip(model.route(X[some], 2), whole, strict=True):
+        for found, expected in zip(model.route(X[some], 1), whole, strict=True):
             np.testing.assert_array_equal(found, expected[some])
 
 

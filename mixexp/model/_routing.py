@@ -16,11 +16,11 @@ from mixexp.data import Block, cut_rows
 from mixexp.model._model import Model, Parameters
 from mixexp.model._prediction import block_priors, own_memory, piece_rows
 
-# A gate opened for one row costs as much as so many opened for many rows at once, heap included:
-# binary trees of 128 and 1024 leaves, 20 features. A search that has opened this share of all gates
-# gives up, so that at worst it doubles the time of opening them all.
-_SEARCH_COST = 12
-# Gates that a search opens per leaf beyond those of one way down; 5 to 7 in fitted trees.
+# A gate opened for one row costs as much as 16 to 23 opened for many rows at once, heap included: a
+# binary tree of 1024 leaves, 20 features. A search that has opened this share of all gates gives
+# up, so that at worst it doubles the time of opening them all, or little more.
+_SEARCH_COST = 16
+# Gates that a search opens per leaf, beyond those of one way down: 4 to 5.5 in that tree, fitted.
 _GATES_PER_LEAF = 5
 
 
