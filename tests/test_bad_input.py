@@ -264,7 +264,7 @@ def test_estimator_of_another_shape_is_refused_as_start():
 
 # Prediction.
 
-METHODS_OF_X = ["predict", "gate_proba", "predict_expert", "predict_experts"]
+METHODS_OF_X = ["predict", "gate_proba", "predict_expert", "predict_experts", "route"]
 METHODS_OF_X_AND_Y = ["responsibilities", "log_density", "log_likelihood", "aic", "bic", "icl"]
 ESTIMATORS = [MoERegressor, MoEClassifier, HMERegressor, HMEClassifier]
 

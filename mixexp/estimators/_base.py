@@ -36,6 +36,7 @@ from mixexp.estimators._diagnosis import Trouble, find_troubles
 from mixexp.estimators._docs import per_row_docs
 from mixexp.estimators._init import given_start
 from mixexp.estimators._progress import CallbackSupportMixin, FitTask, make_monitor, with_callbacks
+from mixexp.estimators._routing import RoutedPrediction
 from mixexp.estimators._tables import coefficient_table, summarize
 from mixexp.estimators._validation import (
     BOOLEAN,
@@ -60,6 +61,7 @@ from mixexp.model import (
     Penalty,
     Posterior,
     Prediction,
+    piece_rows,
     posterior_of_block,
     predict_block,
     row_stable_product,
@@ -98,7 +100,7 @@ def store_parameters(estimator: Any, arguments: dict[str, Any]) -> None:
 
 
 @per_row_docs
-class MixtureOfExperts(CallbackSupportMixin, Criteria, BaseEstimator):
+class MixtureOfExperts(CallbackSupportMixin, RoutedPrediction, Criteria, BaseEstimator):
     """Base of flat and hierarchical mixtures of experts."""
 
     #: Targets that experts may be for.
@@ -321,7 +323,7 @@ class MixtureOfExperts(CallbackSupportMixin, Criteria, BaseEstimator):
         X = check_features(self, X, reset=False)
         per_row = self._check_per_row(len(X), None, offset, exposure, trials)
         state: FitState = self._state
-        for block in cut_features(X, state.scaling, per_row):
+        for block in cut_features(X, state.scaling, per_row, block_rows=piece_rows(state.model)):
             yield predict_block(state.model, state.params, block)
 
     def _posteriors(

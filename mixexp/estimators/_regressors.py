@@ -8,7 +8,7 @@ from sklearn.metrics import r2_score
 from sklearn.utils import column_or_1d
 
 from mixexp.estimators._base import MixtureOfExperts, store_parameters
-from mixexp.estimators._docs import per_row_docs, shared_docs
+from mixexp.estimators._docs import per_row_docs, routing_docs, shared_docs
 from mixexp.estimators._validation import check_parameters, check_real_target, whole
 from mixexp.tree import GatingTree
 
@@ -25,8 +25,15 @@ class _Regressor(RegressorMixin, MixtureOfExperts):
     def _dispersion_spec(self) -> Any:
         return [] if self.dispersion_features is None else self.dispersion_features
 
+    @routing_docs
     def predict(
-        self, X: Any, *, offset: Any = None, exposure: Any = None, trials: Any = None
+        self,
+        X: Any,
+        *,
+        offset: Any = None,
+        exposure: Any = None,
+        trials: Any = None,
+        routing: str | int = "soft",
     ) -> np.ndarray:
         """Return the mean of y given x: experts' means weighted by the gate.
 
@@ -34,14 +41,14 @@ class _Regressor(RegressorMixin, MixtureOfExperts):
         ----------
         X : array-like of shape (n, n_features)
         <PER_ROW>
+        <ROUTING>
 
         Returns
         -------
         ndarray of shape (n,)
             In the unit of y.
         """
-        found = self._predictions(X, offset, exposure, trials)
-        return np.concatenate([block.mixture_mean() for block in found])
+        return self._mixture_mean(X, routing, offset, exposure, trials)
 
     def score(
         self,

@@ -11,7 +11,21 @@ from mixexp.model._information import (
 )
 from mixexp.model._model import ExpertGroup, Model, Parameters, Penalty
 from mixexp.model._penalty import PenaltyTerms, penalty_terms
-from mixexp.model._prediction import Prediction, predict_block, row_stable_product
+from mixexp.model._prediction import (
+    Prediction,
+    mean_of_block,
+    piece_rows,
+    predict_block,
+    row_stable_product,
+)
+from mixexp.model._routing import (
+    Route,
+    Rows,
+    greedy_leaf,
+    greedy_route,
+    routed_mean,
+    top_route,
+)
 from mixexp.model._statistics import (
     GroupStatistics,
     Posterior,
@@ -34,18 +48,26 @@ __all__ = [
     "PenaltyTerms",
     "Posterior",
     "Prediction",
+    "Route",
+    "Rows",
     "Statistics",
     "add_statistics",
     "assemble_information",
     "complete_scores",
     "em_statistics",
     "flat_gradient",
+    "greedy_leaf",
+    "greedy_route",
     "group_heads",
     "linear_predictors",
     "map_statistics",
+    "mean_of_block",
     "observed_statistics",
     "penalty_terms",
+    "piece_rows",
     "posterior_of_block",
     "predict_block",
+    "routed_mean",
     "row_stable_product",
+    "top_route",
 ]
