@@ -17,6 +17,7 @@ from mixexp.kernels._routing import (
     select_top,
 )
 from mixexp.kernels._rows import scale_rows, turn_rows
+from mixexp.kernels._solve import SMALLEST_DIAGONAL as SMALLEST_DIAGONAL
 from mixexp.kernels._solve import solve_definite_each
 from mixexp.kernels._tree import CHUNK as CHUNK
 from mixexp.kernels._tree import (
