@@ -172,9 +172,14 @@ def fit_from_truth(X, y, truth, **penalty):
 @pytest.mark.parametrize("name", sorted({*FAMILIES} - {"point_mass", "uniform"}))
 @pytest.mark.parametrize("tree", [(2,), [[1, 1], 1]], ids=["flat", "tree"])
 @pytest.mark.filterwarnings("ignore::mixexp.exceptions.SeparationWarning")
+@pytest.mark.filterwarnings("ignore::mixexp.exceptions.RankDeficientWarning")
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_nothing_is_likelier_than_the_maximum_not_even_the_truth(name, tree, seed):
     X, y, truth = make_hme(600, 1, tree, expert=name, sharpness=4.0, random_state=seed)
-    model = fit_from_truth(X, y, truth, alpha=0.0, gate_alpha=0.0, dispersion_prior=0.0)
+    # Without a ridge experts that separate their classes run off to infinity, however slowly:
+    # what is asked is not where that ends, but that it is above the truth.
+    unpenalized = {"alpha": 0.0, "gate_alpha": 0.0, "dispersion_prior": 0.0}
+    model = fit_from_truth(X, y, truth, max_iter=100, **unpenalized)
     assert model.log_likelihood_ >= truth.log_density.sum()
     assert model.coef_.shape == truth.coef.shape
     assert model.gate_coef_.shape == truth.gate_coef.shape

@@ -3,6 +3,9 @@
 matplotlib is imported when something is drawn, not before.
 """
 
+from mixexp.displays._convergence import ConvergenceDisplay
+from mixexp.displays._expert_fit import ExpertFitDisplay
 from mixexp.displays._responsibility_map import ResponsibilityMapDisplay
+from mixexp.displays._rootogram import RootogramDisplay
 
-__all__ = ["ResponsibilityMapDisplay"]
+__all__ = ["ConvergenceDisplay", "ExpertFitDisplay", "ResponsibilityMapDisplay", "RootogramDisplay"]

@@ -95,13 +95,11 @@ def read_points(
     per_row : dict of str to ndarray of shape (n,) or None
         Further keywords of ``responsibilities``; those that are None are not handed on.
     """
-    seen = source.transform(X)
-    known = {name: values for name, values in per_row.items() if values is not None}
     return Points(
         np.column_stack([columns.values[j] for j in plotted]),
         None,
-        source.model.gate_proba(seen),
-        None if y is None else source.model.responsibilities(seen, y, **known),
+        source.gate_proba(X),
+        None if y is None else source.responsibilities(X, y, **per_row),
     )
 
 

@@ -4,7 +4,6 @@ This file holds the display that users call; what it draws with is in `_plane.py
 features), `_bands.py` (one) and `_marks.py` (both).
 """
 
-from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -22,6 +21,7 @@ from mixexp.displays._columns import read_columns
 from mixexp.displays._grid import grid_axis, grid_rows, held_values
 from mixexp.displays._legend import band_entries, draw_legend, held_note, plane_entries
 from mixexp.displays._marks import draw_points, import_matplotlib
+from mixexp.displays._options import check_choice, check_count, check_margin
 from mixexp.displays._parts import (
     Curves,
     Points,
@@ -212,7 +212,9 @@ class ResponsibilityMapDisplay:
         more features than the axes show, a point may lie on another expert's colour and
         still be no surprise. Rings compare with the gates at the row's own features.
         """
-        _check_options(kind, grid_resolution, eps)
+        check_choice("kind", kind, _KINDS)
+        check_count("grid_resolution", grid_resolution, 2)
+        check_margin(eps)
         source = open_source(estimator)
         columns = read_columns(X, estimator)
         use = feature_use(source, columns)
@@ -318,15 +320,3 @@ class ResponsibilityMapDisplay:
             self.scatter_ = draw_points(ax, points.X[:, 0], height, points, styles, scatter_kwargs)
         ax.set_xlim(x[0], x[-1])
         ax.set_ylim(*vertical_range(curves, None if points is None else points.y))
-
-
-def _check_options(kind: Any, grid_resolution: Any, eps: Any) -> None:
-    if kind not in _KINDS:
-        raise ValueError(f"The 'kind' parameter must be one of {list(_KINDS)}. Got {kind!r}.")
-    if not isinstance(grid_resolution, Integral) or int(grid_resolution) < 2:
-        raise ValueError(
-            f"The 'grid_resolution' parameter must be an int of at least 2. "
-            f"Got {grid_resolution!r}."
-        )
-    if not isinstance(eps, Real) or not 0.0 <= float(eps) < np.inf:
-        raise ValueError(f"The 'eps' parameter must be a finite number >= 0. Got {eps!r}.")

@@ -41,6 +41,11 @@ class Source(NamedTuple):
         """Return gate probabilities of raw rows, shape (n, n_experts)."""
         return self.model.gate_proba(self.transform(X))
 
+    def responsibilities(self, X: Any, y: Any, **per_row: Any) -> np.ndarray:
+        """Return posteriors of raw rows, shape (n, n_experts); None stands for no keyword."""
+        known = {name: values for name, values in per_row.items() if values is not None}
+        return self.model.responsibilities(self.transform(X), y, **known)
+
 
 def open_source(estimator: Any) -> Source:
     """Split an estimator into transformers and a fitted mixture of experts.
@@ -150,7 +155,7 @@ def _most_used(columns: Columns, use: np.ndarray) -> tuple[int, ...]:
     if not columns.numeric:
         raise ValueError("X has no numeric column to draw a map over; expected at least one.")
     by_gates, by_experts = use
-    fit = [j for j in columns.numeric if _n_values(columns.values[j]) >= _FEWEST_VALUES]
+    fit = [j for j in columns.numeric if not has_few_values(columns.values[j])]
     fit = fit or columns.numeric
     if by_gates[fit].max() <= _UNUSED:
         # Nothing changes along any axis but the experts' predictions: one axis shows them.
@@ -159,5 +164,6 @@ def _most_used(columns: Columns, use: np.ndarray) -> tuple[int, ...]:
     return (first, *(j for j in others[:1] if by_gates[j] >= _SECOND_AXIS * by_gates[first]))
 
 
-def _n_values(values: np.ndarray) -> int:
-    return len(np.unique(values[~np.isnan(values)]))
+def has_few_values(values: np.ndarray) -> bool:
+    """Return whether a numeric column has too few values to be drawn along unasked."""
+    return len(np.unique(values[~np.isnan(values)])) < _FEWEST_VALUES
