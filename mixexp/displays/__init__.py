@@ -5,7 +5,14 @@ matplotlib is imported when something is drawn, not before.
 
 from mixexp.displays._convergence import ConvergenceDisplay
 from mixexp.displays._expert_fit import ExpertFitDisplay
+from mixexp.displays._gate import GateDisplay
 from mixexp.displays._responsibility_map import ResponsibilityMapDisplay
 from mixexp.displays._rootogram import RootogramDisplay
 
-__all__ = ["ConvergenceDisplay", "ExpertFitDisplay", "ResponsibilityMapDisplay", "RootogramDisplay"]
+__all__ = [
+    "ConvergenceDisplay",
+    "ExpertFitDisplay",
+    "GateDisplay",
+    "ResponsibilityMapDisplay",
+    "RootogramDisplay",
+]

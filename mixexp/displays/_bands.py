@@ -59,12 +59,13 @@ def draw_band_numbers(
     artists = []
     for k, style in enumerate(styles):
         if gate_proba[:, k].max() >= _LEAST_LABELLED:
-            at = _middle_of_widest(gate_proba[:, k])
+            at = middle_of_widest(gate_proba[:, k])
             artists.append(draw_number(ax, x[at], middle[at, k], k, style))
     return artists
 
 
-def _middle_of_widest(proba: np.ndarray) -> int:
+def middle_of_widest(proba: np.ndarray) -> int:
+    """Return the point of a grid in the middle of where a probability is about highest."""
     wide = np.flatnonzero(proba >= 0.9 * proba.max())
     margin = len(proba) // 25
     return int(np.clip(wide[len(wide) // 2], margin, len(proba) - 1 - margin))

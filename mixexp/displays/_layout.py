@@ -1,10 +1,11 @@
-"""Where the panels of a display go: a new figure, the place of one axes, or axes that are given."""
+"""Where panels of a display go: a new figure, the place of one axes, or axes that are given."""
 
 from typing import Any
 
 import numpy as np
 
 from mixexp.displays._marks import import_matplotlib
+from mixexp.tree import GatingTree
 
 
 def make_panels(
@@ -37,15 +38,15 @@ def make_panels(
     n_panels = shape[0] * shape[1] if n_panels is None else n_panels
     given = np.asarray(ax, dtype=object)
     if ax is None or (given.ndim == 0 and n_panels > 1):
-        axes = _new_figure(shape, size) if ax is None else _divide(ax, shape)
+        axes = (
+            _new_figure(shape, size)
+            if ax is None
+            else _vacate(ax).subgridspec(*shape).subplots(squeeze=False)
+        )
         for panel in axes.flat[n_panels:]:
             panel.set_axis_off()
         return axes
-    if given.size != n_panels:
-        raise ValueError(
-            f"The 'ax' parameter holds {given.size} axes, but there are {n_panels} panels; give "
-            "that many, one whose place they take, or None."
-        )
+    _check_number(given, n_panels)
     return given.reshape(shape) if given.size == shape[0] * shape[1] else given.ravel()
 
 
@@ -54,7 +55,16 @@ def _new_figure(shape: tuple[int, int], size: tuple[float, float]) -> np.ndarray
     return figure.subplots(*shape, squeeze=False)
 
 
-def _divide(ax: Any, shape: tuple[int, int]) -> np.ndarray:
+def _check_number(given: np.ndarray, n_panels: int) -> None:
+    if given.size != n_panels:
+        raise ValueError(
+            f"The 'ax' parameter holds {given.size} axes, but there are {n_panels} panels; give "
+            "that many, one whose place they take, or None."
+        )
+
+
+def _vacate(ax: Any) -> Any:
+    """Return the place of axes in their figure's grid, and leave it to others."""
     place = ax.get_subplotspec()
     if place is None:
         raise ValueError(
@@ -62,7 +72,7 @@ def _divide(ax: Any, shape: tuple[int, int]) -> np.ndarray:
             "their place; got axes put down by hand."
         )
     ax.set_axis_off()
-    return place.subgridspec(*shape).subplots(squeeze=False)
+    return place
 
 
 def grid_shape(n_panels: int, most_columns: int) -> tuple[int, int]:
@@ -70,3 +80,37 @@ def grid_shape(n_panels: int, most_columns: int) -> tuple[int, int]:
     n_columns = min(n_panels, most_columns)
     n_rows = -(-n_panels // n_columns)
     return n_rows, -(-n_panels // n_rows)
+
+
+def make_node_panels(ax: Any, tree: GatingTree, size: tuple[float, float]) -> list[Any]:
+    """Return axes for every inner node, each above those of the nodes below it.
+
+    Parameters
+    ----------
+    ax : None, matplotlib Axes, or array-like of Axes
+        As for `make_panels`.
+    tree : GatingTree
+    size : tuple of float
+        Width and height of a new figure, inches.
+
+    Raises
+    ------
+    ValueError
+        If the number of axes is another one, or a single one has no place in a grid.
+    """
+    nodes, given = tree.inner_nodes, np.asarray(ax, dtype=object)
+    if ax is not None and (given.ndim > 0 or len(nodes) == 1):
+        _check_number(given, len(nodes))
+        return list(given.ravel())
+    shape = (max(tree.depth, 1), tree.n_leaves)
+    if ax is None:
+        figure = import_matplotlib().figure(figsize=size, layout="constrained")
+        places = figure.add_gridspec(*shape)
+    else:
+        figure, places = ax.get_figure(), _vacate(ax).subgridspec(*shape)
+    panels: list[Any] = []
+    for node in nodes:
+        below = np.flatnonzero(tree.covers[node])
+        place = places[int(tree.level[node]), int(below[0]) : int(below[-1]) + 1]
+        panels.append(figure.add_subplot(place, sharex=panels[0] if panels else None))
+    return panels

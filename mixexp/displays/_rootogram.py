@@ -8,7 +8,7 @@ from mixexp.displays._layout import grid_shape, make_panels
 from mixexp.displays._legend import Entry, draw_legend
 from mixexp.displays._options import check_count
 from mixexp.displays._source import open_source
-from mixexp.displays._styles import dark, expert_styles, tint
+from mixexp.displays._styles import ExpertStyle, dark, expert_styles, tint
 from mixexp.tree import GatingTree
 
 
@@ -184,12 +184,10 @@ class RootogramDisplay:
         for k, (panel, style) in enumerate(zip(self.axes_.flat, styles, strict=False)):
             # Scaled before bars are drawn, for a bar's foot at 0 has a square root and no log.
             panel.set_yscale("function", functions=(_signed_root, _signed_square))
-            looks = ((self.counts[k], tint(style.color, np.array(0.3)), self.bars_),)
-            looks += ((self.own_counts[k], style.color, self.own_bars_),)
-            for counts, color, artists in looks:
-                look = {"color": tuple(color), "edgecolor": tuple(dark(style.color))}
-                look |= {"linewidth": 0.5, "align": "edge", "width": np.diff(self.edges)}
-                artists.append(panel.bar(self.edges[:-1], counts, **{**look, **(bar_kwargs or {})}))
+            pale = tint(style.color, np.array(0.3))
+            self.bars_.append(self._draw_bars(panel, self.counts[k], pale, style, bar_kwargs))
+            own = self.own_counts[k]
+            self.own_bars_.append(self._draw_bars(panel, own, style.color, style, bar_kwargs))
             panel.set(xlim=(0.0, 1.0), ylim=(0.0, highest))
             panel.set_yticks(_root_ticks(highest))
             panel.set_xticks([0.0, 0.5, 1.0], ["0", "0.5", "1"])
@@ -200,6 +198,13 @@ class RootogramDisplay:
         corner = self.axes_.flat[min(shape[1], n_experts) - 1]
         self.legend_ = draw_legend(corner, _entries(), "", legend_kwargs)
         return self
+
+    def _draw_bars(
+        self, ax: Any, counts: np.ndarray, color: np.ndarray, style: ExpertStyle, kwargs: Any
+    ) -> Any:
+        look: dict[str, Any] = {"color": tuple(color), "edgecolor": tuple(dark(style.color))}
+        look |= {"linewidth": 0.5, "align": "edge", "width": np.diff(self.edges)}
+        return ax.bar(self.edges[:-1], counts, **{**look, **(kwargs or {})})
 
 
 def _count(resp: np.ndarray, edges: np.ndarray, is_counted: np.ndarray) -> np.ndarray:
