@@ -8,6 +8,7 @@ from mixexp.displays._expert_fit import ExpertFitDisplay
 from mixexp.displays._gate import GateDisplay
 from mixexp.displays._responsibility_map import ResponsibilityMapDisplay
 from mixexp.displays._rootogram import RootogramDisplay
+from mixexp.displays._tree import TreeDisplay
 
 __all__ = [
     "ConvergenceDisplay",
@@ -15,4 +16,5 @@ __all__ = [
     "GateDisplay",
     "ResponsibilityMapDisplay",
     "RootogramDisplay",
+    "TreeDisplay",
 ]

@@ -216,8 +216,8 @@ class GateDisplay:
 
         tree = self.tree
         entries: list[Entry] = []
-        listed = tree.leaves if tree.n_leaves <= _MOST_LISTED else []
-        for k, leaf in enumerate(listed):
+        n_listed = tree.n_leaves if tree.n_leaves <= _MOST_LISTED else 0
+        for k, leaf in enumerate(tree.leaves[:n_listed]):
             face = tuple(tint(styles[leaf].color, np.array(0.8)))
             patch = Patch(facecolor=face, edgecolor="0.15", linewidth=0.8, hatch=styles[leaf].hatch)
             entries.append((patch, f"expert {k}"))
