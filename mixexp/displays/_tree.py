@@ -80,7 +80,7 @@ class TreeDisplay:
     edges_ : list of matplotlib PathPatch
     conditions_ : list of matplotlib Text
         One per edge that has a condition.
-    histograms_ : list of matplotlib BarContainer
+    histograms_ : list of matplotlib StepPatch
         One per node but the root.
     caption_ : matplotlib Text
 

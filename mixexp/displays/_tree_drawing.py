@@ -76,18 +76,9 @@ def edge_width(share: float, scale: float) -> float:
 def draw_histogram(ax: Any, at: tuple[float, float], shares: np.ndarray, style: ExpertStyle) -> Any:
     """Draw a small histogram with its lower left corner at a point; heights are square roots."""
     heights = HISTOGRAM_HEIGHT * np.sqrt(shares / max(float(shares.max()), 1e-12))
-    step = HISTOGRAM_WIDTH / len(shares)
-    bars = ax.bar(
-        at[0] + step * np.arange(len(shares)),
-        heights,
-        width=step,
-        bottom=at[1],
-        align="edge",
-        color=tuple(tint(style.color, np.array(0.75))),
-        edgecolor="white",
-        linewidth=0.3,
-        zorder=3,
-    )
+    edges = np.linspace(at[0], at[0] + HISTOGRAM_WIDTH, len(shares) + 1)
+    color = tuple(tint(style.color, np.array(0.75)))
+    bars = ax.stairs(at[1] + heights, edges, baseline=at[1], fill=True, color=color, zorder=3)
     ax.plot([at[0], at[0] + HISTOGRAM_WIDTH], [at[1]] * 2, color="0.3", linewidth=0.6, zorder=3)
     return bars
 

@@ -24,6 +24,8 @@ LEAF_TEXT_AT = 0.95
 _LEAF_ROW, _LONE_LEAF_ROW, _LINE_HEIGHT = 0.58, 0.95, 0.17
 # Characters in a line.
 _EQUATION_LENGTH, _CONDITION_LENGTH = 40, 26
+# Letters fitted to pixels are a little wider than their outlines.
+_HINTING = 1.06
 _PAD, _CAPTION_HEIGHT = 0.12, 0.5
 
 
@@ -73,6 +75,8 @@ class Layout(NamedTuple):
         box = ax.get_window_extent()
         wide, high = box.width / figure.dpi, box.height / figure.dpi
         scale = min(wide / self.width, high / self.height, 1.0)
+        # The smaller letters are, the more does fitting them to pixels widen them.
+        scale *= 1.0 if scale == 1.0 else 0.95
         room = high / scale - self.height
         ax.set(xlim=(0.0, wide / scale), ylim=(-0.5 * room, self.height + 0.5 * room))
         ax.set_axis_off()
@@ -114,11 +118,13 @@ def _heights(tree: GatingTree, n_lines: int) -> np.ndarray:
 def text_width(text: str) -> float:
     """Return the width of a text of the usual size, the longest of its lines, in inches."""
     import_matplotlib()
-    from matplotlib.textpath import TextPath
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.textpath import text_to_path
 
-    lines = [line for line in text.split("\n") if line.strip()]
-    paths = [TextPath((0.0, 0.0), line, size=FONT_SIZE) for line in lines]
-    return max((float(path.get_extents().x1) for path in paths), default=0.0) / 72.0
+    font = FontProperties(size=FONT_SIZE)
+    lines = [line for line in text.split("\n") if line]
+    measured = (text_to_path.get_text_width_height_descent(line, font, False) for line in lines)
+    return _HINTING * max((width for width, _, _ in measured), default=0.0) / 72.0
 
 
 def wrap_terms(equation: str) -> str:
