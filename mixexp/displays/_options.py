@@ -48,7 +48,7 @@ def check_choice(name: str, value: Any, choices: tuple[str, ...]) -> str:
     return value
 
 
-def check_coverage(coverage: Any) -> float:
+def check_coverage(coverage: Any, name: str = "coverage") -> float:
     """Return the probability that an interval is to hold.
 
     Raises
@@ -57,5 +57,5 @@ def check_coverage(coverage: Any) -> float:
         If it is not strictly between 0 and 1.
     """
     if not isinstance(coverage, Real) or not 0.0 < float(coverage) < 1.0:
-        raise ValueError(f"The 'coverage' parameter must be between 0 and 1. Got {coverage!r}.")
+        raise ValueError(f"The {name!r} parameter must be between 0 and 1. Got {coverage!r}.")
     return float(coverage)
