@@ -173,6 +173,7 @@ def fit_from_truth(X, y, truth, **penalty):
 @pytest.mark.parametrize("tree", [(2,), [[1, 1], 1]], ids=["flat", "tree"])
 @pytest.mark.filterwarnings("ignore::mixexp.exceptions.SeparationWarning")
 @pytest.mark.filterwarnings("ignore::mixexp.exceptions.RankDeficientWarning")
+@pytest.mark.filterwarnings("ignore::mixexp.exceptions.DegenerateExpertWarning")
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_nothing_is_likelier_than_the_maximum_not_even_the_truth(name, tree, seed):
     X, y, truth = make_hme(600, 1, tree, expert=name, sharpness=4.0, random_state=seed)

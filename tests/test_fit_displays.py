@@ -23,11 +23,11 @@ from mixexp.displays import (
     RootogramDisplay,
     TreeDisplay,
 )
-from mixexp.displays._equations import expert_equation, read_terms
 from mixexp.displays._predictive import read_predictive
 from mixexp.displays._source import open_source
 from mixexp.displays._tree_layout import lay_out, text_width, wrap_terms
 from mixexp.em import Restart
+from mixexp.estimators._words import expert_equation, read_terms
 from mixexp.exceptions import ConvergenceWarning, DegenerateExpertWarning
 from mixexp.experts import FAMILIES, NumericalExpert
 from mixexp.tree import GatingTree
@@ -424,7 +424,7 @@ def test_tree_fits_into_given_axes(tree_model, frame):
 def test_equation_has_the_coefficients_in_order_of_their_effect(frame):
     X, y = frame
     model = MoERegressor(1).fit(X, y)
-    terms = read_terms(open_source(model), model, X)
+    terms = read_terms(model)
     effect = np.abs(model.coef_[0]) * X.to_numpy().std(axis=0)
     equation = expert_equation(model, 0, terms, 2)
     names = [X.columns[j] for j in np.argsort(-effect)]
@@ -441,7 +441,7 @@ def test_every_family_has_an_equation(name):
     is_fitted = name not in ("point_mass", "uniform")
     experts = truth.experts[0] if is_fitted else ["gaussian", truth.experts[0]]
     model = (MoEClassifier if is_class else MoERegressor)(2, expert=experts, **QUICK).fit(X, y)
-    terms = read_terms(open_source(model), model, X)
+    terms = read_terms(model)
     assert expert_equation(model, 1, terms, 3).count(" = ") == (name != "uniform")
 
 

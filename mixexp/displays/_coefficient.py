@@ -4,17 +4,17 @@ from typing import Any
 
 import numpy as np
 
-from mixexp.displays._equations import feature_names
 from mixexp.displays._layout import grid_shape, make_panels
 from mixexp.displays._legend import Entry, draw_legend
 from mixexp.displays._nodes import node_styles
 from mixexp.displays._options import check_choice
-from mixexp.displays._source import open_source
+from mixexp.displays._source import model_feature_names, open_source
 from mixexp.displays._styles import ExpertStyle, expert_styles, rim
 from mixexp.estimators._tables import feature_labels, node_names
 from mixexp.tree import GatingTree
 
 _PARTS = ("expert", "gate")
+_SCALES = {"deviation": "slope per standard deviation", "unit": "slope"}
 # Between the first and the last mark of a term, as a share of the distance of terms.
 _SPREAD = 0.5
 _MOST_COLUMNS = 4
@@ -24,8 +24,8 @@ class CoefficientDisplay:
     """Slopes of every expert, or of every gate, term by term.
 
     One row per feature, one mark per expert (per child of a gate); where there are intervals
-    they are drawn as lines. With X, slopes are per standard deviation of their feature, so
-    that their lengths can be compared; features that matter most are on top.
+    they are drawn as lines. Slopes are per standard deviation of their feature, so that they
+    can be compared, and features that matter most are on top.
 
     Build it with `from_estimator`.
 
@@ -90,9 +90,9 @@ class CoefficientDisplay:
     def from_estimator(
         cls,
         estimator: Any,
-        X: Any = None,
         *,
         part: str = "expert",
+        scale: str = "deviation",
         table: Any = None,
         ax: Any = None,
         **plot_kwargs: Any,
@@ -104,10 +104,10 @@ class CoefficientDisplay:
         estimator : fitted MoERegressor, MoEClassifier, HMERegressor or HMEClassifier
             Or a `Pipeline` that ends in one: slopes are then of what its transformers make of
             X.
-        X : array-like of shape (n, n_features), default=None
-            Gives the standard deviations that slopes are multiplied by; without it they are per
-            unit of each feature.
         part : {"expert", "gate"}, default="expert"
+        scale : {"deviation", "unit"}, default="deviation"
+            Slopes per standard deviation of each feature in the data of the fit, sorted, or
+            per unit of each feature, in the order of the features.
         table : DataFrame or dict of lists, default=None
             Columns "part", "unit", "term" and "estimate" as in ``coef_table()``, by default
             just that, and "lower" and "upper" where there are intervals.
@@ -129,32 +129,31 @@ class CoefficientDisplay:
         NotFittedError
             If it has not been fitted.
         """
-        part = check_choice("part", part, _PARTS)
+        part, scale = check_choice("part", part, _PARTS), check_choice("scale", scale, [*_SCALES])
         source = open_source(estimator)
         columns = _read_table(source.model.coef_table() if table is None else table)
         features = _features_of(source.model, part)
-        spread = np.ones(len(features))
-        if X is not None:
-            seen = np.asarray(source.transform(X), dtype=float)
-            spread = seen[:, features].std(axis=0)
+        is_scaled = scale == "deviation"
+        deviation = source.model._state.scaling.scale[features]
+        spread = deviation if is_scaled else np.ones(len(features))
         labels = feature_labels(source.model, features)
         grouped = _group(columns, part, labels)
         if not grouped or not labels:
             raise ValueError(f"The model has no slopes of its {part}s to draw.")
         values = [np.stack(list(own.values())) * spread[:, None] for own in grouped.values()]
         order = np.arange(len(labels))
-        if X is not None:
+        if is_scaled:
             largest = np.max([np.abs(value[:, :, 0]).max(axis=0) for value in values], axis=0)
             order = np.argsort(-largest, kind="stable")
-        shown = feature_names(source, estimator, features)
+        names = model_feature_names(source, estimator)
         display = cls(
-            terms=[shown[j] for j in order],
+            terms=[names[features[j]] for j in order],
             panels=list(grouped),
             units=[list(own) for own in grouped.values()],
             estimates=[value[:, order, 0] for value in values],
             intervals=[value[:, order, 1:] for value in values],
             styles=[_styles_of(source.model.tree_, list(own)) for own in grouped.values()],
-            label="slope per standard deviation" if X is not None else "slope",
+            label=_SCALES[scale],
         )
         return display.plot(ax=ax, **plot_kwargs)
 

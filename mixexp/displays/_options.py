@@ -1,5 +1,6 @@
 """What displays check of their options."""
 
+from collections.abc import Sequence
 from numbers import Integral, Real
 from typing import Any
 
@@ -35,7 +36,7 @@ def check_margin(eps: Any) -> float:
     return float(eps)
 
 
-def check_choice(name: str, value: Any, choices: tuple[str, ...]) -> str:
+def check_choice(name: str, value: Any, choices: Sequence[str]) -> str:
     """Return an option that must be one of some words.
 
     Raises

@@ -12,6 +12,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from mixexp.displays._columns import Columns, column_number, repeated, typical_values
+from mixexp.estimators._tables import feature_labels
 
 # Enough rows to tell which features matter, few enough to cost nothing.
 _MOST_PROBED_ROWS = 200
@@ -69,6 +70,17 @@ def open_source(estimator: Any) -> Source:
         )
     check_is_fitted(model)
     return Source(transform, model)
+
+
+def model_feature_names(source: Source, estimator: Any) -> list[str]:
+    """Return names of all features as the model sees them; x0, x1, ... where there are none."""
+    model = source.model
+    if not hasattr(model, "feature_names_in_") and estimator is not model:
+        steps = estimator[:-1]
+        # Transformers that were fitted to a frame know names that the array they made lost.
+        if len(steps) and hasattr(steps, "get_feature_names_out"):
+            return [str(name) for name in steps.get_feature_names_out()]
+    return feature_labels(model, list(range(model.n_features_in_)))
 
 
 def _same(X: Any) -> Any:

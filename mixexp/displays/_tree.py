@@ -5,10 +5,9 @@ from typing import Any
 import numpy as np
 
 from mixexp.displays._cuts import cut_deviances
-from mixexp.displays._equations import edge_words, expert_equation, read_terms
 from mixexp.displays._nodes import node_styles, sum_below
 from mixexp.displays._options import check_count
-from mixexp.displays._source import open_source
+from mixexp.displays._source import model_feature_names, open_source
 from mixexp.displays._styles import ExpertStyle, expert_styles
 from mixexp.displays._tree_drawing import (
     below_node,
@@ -31,6 +30,7 @@ from mixexp.displays._tree_layout import (
     wrap_words,
 )
 from mixexp.estimators._tables import node_names
+from mixexp.estimators._words import edge_words, expert_equation, read_terms
 from mixexp.tree import GatingTree
 
 _N_BINS = 10
@@ -181,7 +181,7 @@ class TreeDisplay:
         given = {name: values for name, values in per_row.items() if values is not None}
         proba = source.gate_proba(X) if y is None else source.responsibilities(X, y, **given)
         by_node = sum_below(tree, proba)
-        terms = read_terms(source, estimator, X)
+        terms = read_terms(model, model_feature_names(source, estimator))
         cuts = None if y is None else cut_deviances(source, X, y, given)
         display = cls(
             tree=tree,

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mixexp.displays._equations import MINUS
 from mixexp.displays._marks import import_matplotlib
+from mixexp.estimators._words import MINUS
 from mixexp.tree import GatingTree
 
 # Points of the text where there is room, and the least that can still be read.

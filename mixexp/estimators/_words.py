@@ -1,10 +1,10 @@
 """Experts and gates in short words: an equation per leaf, what makes each child likely."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from mixexp.displays._source import Source
 from mixexp.estimators._tables import feature_labels
 
 MINUS = "\N{MINUS SIGN}"
@@ -38,7 +38,7 @@ class Terms(NamedTuple):
     ----------
     expert_names, gate_names : list of str
     expert_spread, gate_spread : ndarray of shape (p,) and (q,)
-        Standard deviations in the data.
+        Standard deviations in the data of the fit.
     """
 
     expert_names: list[str]
@@ -47,26 +47,22 @@ class Terms(NamedTuple):
     gate_spread: np.ndarray
 
 
-def read_terms(source: Source, estimator: Any, X: Any) -> Terms:
-    """Return names and spreads of the features, as the model sees them after a pipeline."""
-    model = source.model
-    seen = np.asarray(source.transform(X), dtype=float)
-    names = feature_names(source, estimator, list(range(seen.shape[1])))
-    spread = seen.std(axis=0)
+def read_terms(model: Any, names: Sequence[str] | None = None) -> Terms:
+    """Return names and spreads of the features of a fitted model.
+
+    Parameters
+    ----------
+    model : fitted estimator
+    names : sequence of str of length n_features, default=None
+        By default those of the frame that it was fitted to, else x0, x1, ...
+    """
     experts, gates = list(model.expert_features_), list(model.gate_features_)
+    if names is None:
+        names = feature_labels(model, list(range(model.n_features_in_)))
+    spread = model._state.scaling.scale
     return Terms(
         [names[j] for j in experts], [names[j] for j in gates], spread[experts], spread[gates]
     )
-
-
-def feature_names(source: Source, estimator: Any, columns: list[int]) -> list[str]:
-    """Return names of features as the model sees them; x0, x1, ... where there are none."""
-    if not hasattr(source.model, "feature_names_in_") and estimator is not source.model:
-        steps = estimator[:-1]
-        # Transformers that were fitted to a frame know names that the array they made lost.
-        if len(steps) and hasattr(steps, "get_feature_names_out"):
-            return [str(name) for name in steps.get_feature_names_out()[columns]]
-    return feature_labels(source.model, columns)
 
 
 def expert_equation(model: Any, k: int, terms: Terms, n_terms: int) -> str:
@@ -80,7 +76,7 @@ def expert_equation(model: Any, k: int, terms: Terms, n_terms: int) -> str:
     coef = model.coef_[k]
     if coef.ndim > 1:
         return _leading_class(model, k, terms, n_terms)
-    right = _linear(model.intercept_[k], coef, terms, n_terms)
+    right = _linear(float(model.intercept_[k]), coef, terms, n_terms)
     return f"{_left_side(model, family)} = {right}{_spread(model, k)}"
 
 
@@ -133,6 +129,12 @@ def _spread(model: Any, k: int) -> str:
     if family.is_location_scale:
         return f" \N{PLUS-MINUS SIGN} {_number(float(np.sqrt(model.dispersion_[k])))}"
     return f", dispersion {_number(float(model.dispersion_[k]))}"
+
+
+def gate_equation(model: Any, edge: int, terms: Terms, n_terms: int) -> str:
+    """Return the logit of a gate's child; those of siblings sum to zero."""
+    named = terms._replace(expert_names=terms.gate_names, expert_spread=terms.gate_spread)
+    return _linear(model.gate_intercept_[edge], model.gate_coef_[edge], named, n_terms)
 
 
 def _number(value: float) -> str:
