@@ -8,6 +8,7 @@ from mixexp.displays._convergence import ConvergenceDisplay
 from mixexp.displays._expert_fit import ExpertFitDisplay
 from mixexp.displays._fan import PredictiveDisplay
 from mixexp.displays._gate import GateDisplay
+from mixexp.displays._pairs import ResponsibilityPairsDisplay
 from mixexp.displays._residual import ResidualDisplay
 from mixexp.displays._responsibility_map import ResponsibilityMapDisplay
 from mixexp.displays._rootogram import RootogramDisplay
@@ -21,6 +22,7 @@ __all__ = [
     "PredictiveDisplay",
     "ResidualDisplay",
     "ResponsibilityMapDisplay",
+    "ResponsibilityPairsDisplay",
     "RootogramDisplay",
     "TreeDisplay",
 ]

@@ -189,7 +189,8 @@ class ExpertFitDisplay:
             band = _read_band(source, line, None if curves.is_probability else coverage)
             panels.append(FitPanel(line, source.gate_proba(line.rows), curves, band))
         per_row = {"offset": offset, "exposure": exposure, "trials": trials}
-        points = read_points(source, X, y, columns, plotted, per_row)
+        axes = tuple(panel.line.grid for panel in panels)
+        points = read_points(source, X, y, columns, plotted, axes, per_row)
         points = points._replace(y=drawn_target(quantity, y, exposure, trials))
         display = cls(panels=panels, points=points, tree=source.model.tree_, coverage=coverage)
         return display.plot(ax=ax, **plot_kwargs)

@@ -57,7 +57,7 @@ class PredictiveDisplay:
     >>> from mixexp.datasets import make_motorcycle
     >>> from mixexp.displays import PredictiveDisplay
     >>> X, y = make_motorcycle(random_state=0)
-    >>> model = MoERegressor(n_experts=3, random_state=0).fit(X, y)
+    >>> model = MoERegressor(4, alpha=0.1, gate_alpha=0.1, random_state=0).fit(X, y)
     >>> display = PredictiveDisplay.from_estimator(model, X, y, coverages=[0.5, 0.9])
     >>> display.intervals.shape
     (2, 2, 150)

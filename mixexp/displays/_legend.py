@@ -117,13 +117,16 @@ def draw_legend(ax: Any, entries: list[Entry], title: str, kwargs: dict[str, Any
     return legend
 
 
-def held_note(held: dict[str, Any] | None) -> str:
+def held_note(held: dict[str, Any] | None, n_averaged: int = 0) -> str:
     """Return in words where the columns without an axis are held; "" where none matters."""
+    averaged = f"others averaged\nover {n_averaged} rows" if n_averaged else ""
     if not held:
-        return ""
+        return averaged
     if len(held) > _MOST_LISTED:
-        return f"{len(held)} other features\nheld constant"
-    return "\n".join(["held:", *(f"{name} = {_short(value)}" for name, value in held.items())])
+        words = f"{len(held)} other features\nheld constant"
+    else:
+        words = "\n".join(["held:", *(f"{name} = {_short(value)}" for name, value in held.items())])
+    return f"{words}\n{averaged}" if averaged else words
 
 
 def _short(value: Any) -> str:

@@ -143,7 +143,7 @@ def choose_features(features: Any, columns: Columns, use: np.ndarray) -> tuple[i
     Raises
     ------
     ValueError
-        If there are not one or two different, numeric features.
+        If there are not one or two different features.
     """
     if features is None:
         return _most_used(columns, use)
@@ -152,21 +152,16 @@ def choose_features(features: Any, columns: Columns, use: np.ndarray) -> tuple[i
     numbers = tuple(column_number(feature, "features", columns) for feature in asked)
     if len(numbers) not in (1, 2) or len(set(numbers)) < len(numbers):
         raise ValueError(
-            f"The 'features' parameter must be one feature or two different ones; got {features!r}."
+            f"The 'features' parameter must be one feature or two different ones; got "
+            f"{features!r}. ResponsibilityPairsDisplay draws every pair of several."
         )
-    for column in numbers:
-        if not columns.is_numeric(column):
-            raise ValueError(
-                f"The 'features' parameter names {columns.names[column]!r}, which is not numeric; "
-                f"an axis needs one of {[columns.names[j] for j in columns.numeric]}."
-            )
     return numbers
 
 
 def _most_used(columns: Columns, use: np.ndarray) -> tuple[int, ...]:
-    if not columns.numeric:
-        raise ValueError("X has no numeric column to draw a map over; expected at least one.")
     by_gates, by_experts = use
+    if not columns.numeric:
+        return (int((by_gates + by_experts).argmax()),)
     fit = [j for j in columns.numeric if not has_few_values(columns.values[j])]
     fit = fit or columns.numeric
     if by_gates[fit].max() <= _UNUSED:
