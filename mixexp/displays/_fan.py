@@ -54,10 +54,10 @@ class PredictiveDisplay:
     Examples
     --------
     >>> from mixexp import MoERegressor
-    >>> from mixexp.datasets import make_motorcycle
+    >>> from mixexp.datasets import make_tone
     >>> from mixexp.displays import PredictiveDisplay
-    >>> X, y = make_motorcycle(random_state=0)
-    >>> model = MoERegressor(4, alpha=0.1, gate_alpha=0.1, random_state=0).fit(X, y)
+    >>> X, y = make_tone(random_state=0)
+    >>> model = MoERegressor(2, gate="constant", random_state=0).fit(X, y)
     >>> display = PredictiveDisplay.from_estimator(model, X, y, coverages=[0.5, 0.9])
     >>> display.intervals.shape
     (2, 2, 150)
