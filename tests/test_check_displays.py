@@ -172,6 +172,25 @@ def test_fan_of_counts_has_whole_numbers():
     assert display.scatter_ is None
 
 
+def test_fan_of_trials_and_exposure_stands_at_their_median():
+    X, y, truth = make_moe(200, 1, 1, expert="binomial", trials=9, random_state=0)
+    fitted = MoERegressor(1, expert="binomial").fit(X, y, trials=truth.trials)
+    display = PredictiveDisplay.from_estimator(
+        fitted, X, y, trials=truth.trials, coverages=[0.8], grid_resolution=5
+    )
+    law = stats.binom(9, fitted.predict(display.line.grid[:, None]))
+    np.testing.assert_allclose(display.intervals[0], np.stack([law.ppf(0.1), law.ppf(0.9)]) / 9.0)
+    np.testing.assert_array_equal(display.target, y / 9.0)
+    exposure = np.tile([2.0, 8.0, 50.0], 60)
+    counts = np.random.default_rng(0).poisson(3.0 * exposure)
+    fitted = MoERegressor(1, expert="poisson").fit(X[:180], counts, exposure=exposure)
+    display = PredictiveDisplay.from_estimator(
+        fitted, X[:180], counts, exposure=exposure, coverages=[0.8], grid_resolution=5
+    )
+    law = stats.poisson(8.0 * fitted.predict(display.line.grid[:, None]))
+    np.testing.assert_allclose(display.intervals[0], np.stack([law.ppf(0.1), law.ppf(0.9)]) / 8.0)
+
+
 def test_fan_is_for_regressors(frame):
     X, y = frame
     classifier = MoEClassifier(2, **QUICK).fit(X, y > 0.0)

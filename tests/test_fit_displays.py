@@ -157,7 +157,8 @@ def test_rootogram_counts_responsibilities(tree, fit_tree, frame):
     np.testing.assert_array_equal(display.own_counts.sum(axis=1), owners)
     np.testing.assert_allclose(display.mass.sum(), 1.0)
     assert len(display.bars_) == len(display.own_bars_) == resp.shape[1]
-    assert [bar.get_height() for bar in display.bars_[0]] == display.counts[0].tolist()
+    np.testing.assert_array_equal(display.bars_[0].get_data().values, display.counts[0])
+    np.testing.assert_array_equal(display.own_bars_[0].get_data().values, display.own_counts[0])
 
 
 def test_rootogram_heights_are_square_roots(tree_model, frame):

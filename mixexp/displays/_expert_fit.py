@@ -20,7 +20,7 @@ from mixexp.displays._parts import (
     read_curves,
     read_points,
 )
-from mixexp.displays._predictive import read_predictive
+from mixexp.displays._predictive import typical_quantiles
 from mixexp.displays._source import Source, feature_use, open_source
 from mixexp.displays._styles import ExpertStyle, expert_styles
 from mixexp.tree import GatingTree
@@ -150,7 +150,7 @@ class ExpertFitDisplay:
             The class whose probability classifiers draw; by default the last of ``classes_``.
         offset, exposure, trials : array-like of shape (n,), default=None
             As in ``fit``, for the posterior of the data. Curves stand at offset 0, exposure 1
-            and one trial, and y is drawn per unit of exposure or trials.
+            and one trial, the band at their median, and y is drawn per unit of either.
         ax : matplotlib Axes or array of these, default=None
             Where to draw: see `plot`.
         **plot_kwargs : dict
@@ -186,7 +186,8 @@ class ExpertFitDisplay:
         for column in plotted:
             line = lay_line(column, columns, held, resolution, margin, use.max(axis=0))
             curves = read_curves(source, line.rows, quantity, y)
-            band = _read_band(source, line, None if curves.is_probability else coverage)
+            wanted = None if curves.is_probability else coverage
+            band = _read_band(source, line, wanted, exposure, trials)
             panels.append(FitPanel(line, source.gate_proba(line.rows), curves, band))
         per_row = {"offset": offset, "exposure": exposure, "trials": trials}
         axes = tuple(panel.line.grid for panel in panels)
@@ -277,13 +278,14 @@ class ExpertFitDisplay:
         return entries
 
 
-def _read_band(source: Source, line: Line, coverage: float | None) -> np.ndarray | None:
+def _read_band(
+    source: Source, line: Line, coverage: float | None, exposure: Any, trials: Any
+) -> np.ndarray | None:
     """Return the ends of the central interval, None without coverage or distribution function."""
     if coverage is None:
         return None
-    predictive = read_predictive(source, line.rows)
-    tail = 0.5 * (1.0 - coverage)
+    tails = 0.5 * (1.0 - coverage), 0.5 * (1.0 + coverage)
     try:
-        return np.stack([predictive.quantile(tail), predictive.quantile(1.0 - tail)])
+        return typical_quantiles(source, line.rows, tails, exposure, trials)
     except NotImplementedError:
         return None

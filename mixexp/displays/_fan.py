@@ -12,7 +12,7 @@ from mixexp.displays._layout import make_panels
 from mixexp.displays._legend import Entry, draw_legend, held_note
 from mixexp.displays._options import check_count, check_coverage, check_margin
 from mixexp.displays._parts import choose_quantity, drawn_target
-from mixexp.displays._predictive import read_predictive
+from mixexp.displays._predictive import typical_quantiles
 from mixexp.displays._source import feature_use, open_source
 
 _HUE = np.array([0.0, 0.447, 0.698])
@@ -121,7 +121,7 @@ class PredictiveDisplay:
             Values of other columns. They are held at their (lower) median by default, those
             without numbers at their most frequent value.
         exposure, trials : array-like of shape (n,), default=None
-            y is drawn per unit of these; the fan stands at exposure 1 and one trial.
+            y is drawn per unit of these; the fan stands at their median.
         ax : matplotlib Axes, default=None
             Where to draw; by default in a new figure.
         **plot_kwargs : dict
@@ -156,13 +156,13 @@ class PredictiveDisplay:
         (column,) = choose_lines(asked, columns, use.sum(axis=0))
         held = held_values(fixed, columns, (column,))
         line = lay_line(column, columns, held, resolution, margin, use.max(axis=0))
-        predictive = read_predictive(source, line.rows)
-        ends = [(0.5 - 0.5 * level, 0.5 + 0.5 * level) for level in levels]
+        ends = [q for level in levels for q in (0.5 - 0.5 * level, 0.5 + 0.5 * level)]
+        median, *tails = typical_quantiles(source, line.rows, [0.5, *ends], exposure, trials)
         display = cls(
             line=line,
             coverages=levels,
-            intervals=np.array([[predictive.quantile(q) for q in pair] for pair in ends]),
-            median=predictive.quantile(0.5),
+            intervals=np.reshape(tails, (len(levels), 2, -1)),
+            median=median,
             mean=source.model.predict(source.transform(line.rows)),
             values=columns.values[column],
             target=drawn_target(choose_quantity(source.model, None), y, exposure, trials),

@@ -3,6 +3,7 @@
 F(y | x) = sum over experts k of  gate_k(x) * F_k(y | x)
 """
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -67,6 +68,38 @@ class Predictive(NamedTuple):
         )
         search = least_integer if is_count else invert_cdf
         return search(self.cdf, wanted, float(limits[:, 0].min()), float(limits[:, 1].max()))
+
+
+def typical_quantiles(
+    source: Source, X: Any, probabilities: Sequence[float], exposure: Any, trials: Any
+) -> np.ndarray:
+    """Return quantiles of y per unit of exposure and trials, at the data's median of these.
+
+    At one trial, or a tiny exposure, y is next to nothing or one, and its spread that of no row
+    of the data.
+
+    Parameters
+    ----------
+    source : Source
+    X : array-like of shape (n, n_features)
+        Raw rows, not those of the data.
+    probabilities : sequence of float
+    exposure, trials : array-like or None
+        Of the data.
+
+    Returns
+    -------
+    ndarray of shape (n_probabilities, n)
+    """
+    n, sizes = len(X), {}
+    for name, given in (("exposure", exposure), ("trials", trials)):
+        if given is not None:
+            values = np.asarray(given, dtype=float).ravel()
+            sizes[name] = float(np.quantile(values, 0.5, method="lower"))
+    per_row = {name: np.full(n, size) for name, size in sizes.items()}
+    predictive = read_predictive(source, X, **per_row)
+    size = float(np.prod(list(sizes.values())))
+    return np.stack([predictive.quantile(q) for q in probabilities]) / size
 
 
 def read_predictive(source: Source, X: Any, **per_row: Any) -> Predictive:

@@ -51,6 +51,7 @@ class ResidualDisplay:
     points : Points
         Who is responsible for each row.
     tree : GatingTree
+    label : str, default="fitted mean"
 
     Attributes
     ----------
@@ -90,12 +91,14 @@ class ResidualDisplay:
         fitted: np.ndarray,
         points: Points,
         tree: GatingTree,
+        label: str = "fitted mean",
     ) -> None:
         self.residuals = residuals
         self.expert_residuals = expert_residuals
         self.fitted = fitted
         self.points = points
         self.tree = tree
+        self.label = label
 
     @classmethod
     def from_estimator(
@@ -148,7 +151,8 @@ class ResidualDisplay:
         per_row = {"offset": offset, "exposure": exposure, "trials": trials}
         resp = source.responsibilities(X, y, **per_row)
         gate = source.gate_proba(X)
-        read = _class_steps if hasattr(source.model, "classes_") else _real_steps
+        is_class = hasattr(source.model, "classes_")
+        read = _class_steps if is_class else _real_steps
         below, at, fitted = read(source, X, y, per_row)
         draws = check_random_state(random_state).uniform(size=len(resp))
         by_expert = below + draws[:, None] * (at - below)
@@ -161,6 +165,7 @@ class ResidualDisplay:
             fitted=fitted,
             points=points,
             tree=source.model.tree_,
+            label="mean class number" if is_class else "fitted mean",
         )
         return display.plot(ax=ax, **plot_kwargs)
 
@@ -202,7 +207,7 @@ class ResidualDisplay:
         self.scatter_ = draw_points(
             right, self.fitted, self.residuals, self.points, styles, scatter_kwargs
         )
-        right.set(xlabel="fitted mean", ylabel="quantile residual")
+        right.set(xlabel=self.label, ylabel="quantile residual")
         self.legend_ = draw_legend(right, self._entries(styles), "", legend_kwargs)
         return self
 

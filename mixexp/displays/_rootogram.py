@@ -9,6 +9,7 @@ from mixexp.displays._legend import Entry, draw_legend
 from mixexp.displays._options import check_count
 from mixexp.displays._source import open_source
 from mixexp.displays._styles import ExpertStyle, dark, expert_styles, tint
+from mixexp.estimators._words import percent
 from mixexp.tree import GatingTree
 
 
@@ -39,9 +40,9 @@ class RootogramDisplay:
     axes_ : ndarray of matplotlib Axes
         One per expert, and empty ones to fill the grid.
     figure_ : matplotlib Figure
-    bars_ : list of matplotlib BarContainer
+    bars_ : list of matplotlib StepPatch
         All rows, per expert.
-    own_bars_ : list of matplotlib BarContainer
+    own_bars_ : list of matplotlib StepPatch
         The rows of which it is the most probable expert.
     legend_ : matplotlib Legend
 
@@ -158,7 +159,7 @@ class RootogramDisplay:
             None makes a figure, one axes is divided, an array has one axes per panel.
         xlabel, ylabel : str, default=None
         bar_kwargs : dict, default=None
-            For ``Axes.bar``, over what the display would choose.
+            For ``Axes.stairs``, over what the display would choose.
         legend_kwargs : dict, default=None
             For ``Axes.legend``.
 
@@ -191,7 +192,7 @@ class RootogramDisplay:
             panel.set(xlim=(0.0, 1.0), ylim=(0.0, highest))
             panel.set_yticks(_root_ticks(highest))
             panel.set_xticks([0.0, 0.5, 1.0], ["0", "0.5", "1"])
-            panel.set_title(f"expert {k}: {100.0 * self.mass[k]:.0f} %", fontsize="medium")
+            panel.set_title(f"expert {k}: {percent(self.mass[k])}", fontsize="medium")
             is_lowest, is_first = k + shape[1] >= n_experts, k % shape[1] == 0
             panel.set_xlabel((xlabel or "responsibility") if is_lowest else "")
             panel.set_ylabel((ylabel or "rows") if is_first else "")
@@ -202,9 +203,9 @@ class RootogramDisplay:
     def _draw_bars(
         self, ax: Any, counts: np.ndarray, color: np.ndarray, style: ExpertStyle, kwargs: Any
     ) -> Any:
-        look: dict[str, Any] = {"color": tuple(color), "edgecolor": tuple(dark(style.color))}
-        look |= {"linewidth": 0.5, "align": "edge", "width": np.diff(self.edges)}
-        return ax.bar(self.edges[:-1], counts, **{**look, **(kwargs or {})})
+        look: dict[str, Any] = {"facecolor": tuple(color), "edgecolor": tuple(dark(style.color))}
+        look |= {"linewidth": 0.7, "fill": True}
+        return ax.stairs(counts, self.edges, **{**look, **(kwargs or {})})
 
 
 def _count(resp: np.ndarray, edges: np.ndarray, is_counted: np.ndarray) -> np.ndarray:

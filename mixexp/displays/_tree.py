@@ -30,7 +30,7 @@ from mixexp.displays._tree_layout import (
     wrap_words,
 )
 from mixexp.estimators._tables import node_names
-from mixexp.estimators._words import edge_words, expert_equation, read_terms
+from mixexp.estimators._words import edge_words, expert_equation, percent, read_terms
 from mixexp.tree import GatingTree
 
 _N_BINS = 10
@@ -238,7 +238,7 @@ class TreeDisplay:
 
     def _texts(self) -> Texts:
         """Return all that is written."""
-        shares = [_percent(share) for share in self.mass]
+        shares = [percent(share) for share in self.mass]
         nodes = [f"{name}  {share}" for name, share in zip(self.names, shares, strict=True)]
         leaves = [
             f"{shares[leaf]} of rows\n{wrap_terms(equation)}"
@@ -300,14 +300,11 @@ class TreeDisplay:
     def _worth(self, node: int) -> str:
         if self.cut_deviance is None or self.deviance is None:
             return ""
-        growth = float(self.cut_deviance[node]) - self.deviance
+        # Adding zero makes a negative zero positive.
+        growth = round(float(self.cut_deviance[node]) - self.deviance, 1) + 0.0
         if not np.isfinite(growth):
             return "cut: impossible"
         return f"cut: {growth:+.1f}".replace("-", "\N{MINUS SIGN}")
-
-
-def _percent(share: float) -> str:
-    return "<1 %" if 0.0 < share < 0.005 else f"{100.0 * share:.0f} %"
 
 
 def _histograms(by_node: np.ndarray) -> np.ndarray:

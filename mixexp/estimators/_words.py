@@ -27,8 +27,8 @@ _LINK_SIDES = {
 # Children whose logit has less than this share of the steepest slope are not said to want more
 # or less of a feature.
 _LEAST_SHARE = 0.3
-# A slope times spread below this share of the intercept is nothing but rounding.
-_NO_EFFECT = 1e-9
+# A slope times spread below this share of the intercept does not show in its digits.
+_NO_EFFECT = 1e-6
 
 
 class Terms(NamedTuple):
@@ -135,6 +135,11 @@ def gate_equation(model: Any, edge: int, terms: Terms, n_terms: int) -> str:
     """Return the logit of a gate's child; those of siblings sum to zero."""
     named = terms._replace(expert_names=terms.gate_names, expert_spread=terms.gate_spread)
     return _linear(model.gate_intercept_[edge], model.gate_coef_[edge], named, n_terms)
+
+
+def percent(share: float) -> str:
+    """Return a share in percent, "<1 %" where it would round to none."""
+    return "<1 %" if 0.0 < share < 0.005 else f"{100.0 * share:.0f} %"
 
 
 def _number(value: float) -> str:
