@@ -225,6 +225,8 @@ def test_pairs_draw_below_the_diagonal_and_on_it(model, data):
     assert display.axes_.shape == (3, 3)
     assert sorted(display.images_) == [(1, 0), (2, 0), (2, 1)]
     assert [len(bands) for bands in display.bands_] == [2, 2, 2]
+    names = {label.get_text() for labels in display.labels_.values() for label in labels}
+    assert names == {"0", "1"}
     for artists in display.scatter_.values():
         assert sum(len(artist.get_offsets()) for artist in artists) == 150
     assert [ax.get_xlabel() for ax in display.axes_[2]] == list(display.feature_names)

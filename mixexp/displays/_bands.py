@@ -90,7 +90,7 @@ def draw_band_numbers(
 def middle_of_widest(proba: np.ndarray) -> int:
     """Return the point of a grid in the middle of where a probability is about highest."""
     wide = np.flatnonzero(proba >= 0.9 * proba.max())
-    margin = len(proba) // 25
+    margin = len(proba) // 14
     return int(np.clip(wide[len(wide) // 2], margin, len(proba) - 1 - margin))
 
 

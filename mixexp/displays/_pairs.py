@@ -22,7 +22,13 @@ from mixexp.displays._legend import draw_legend, held_note, plane_entries
 from mixexp.displays._marks import draw_points
 from mixexp.displays._options import check_choice, check_count, check_margin
 from mixexp.displays._parts import Points, evaluate_rows, read_points
-from mixexp.displays._plane import draw_boundaries, draw_fill, draw_hatches, map_colors
+from mixexp.displays._plane import (
+    draw_boundaries,
+    draw_fill,
+    draw_hatches,
+    draw_numbers,
+    map_colors,
+)
 from mixexp.displays._source import feature_use, has_few_values, is_used, open_source
 from mixexp.displays._styles import expert_styles
 from mixexp.tree import GatingTree
@@ -70,6 +76,8 @@ class ResponsibilityPairsDisplay:
     images_ : dict of (int, int) to matplotlib AxesImage
     bands_ : list of list of matplotlib artists
         Stacked bands on the diagonal.
+    labels_ : dict of (int, int) to list of matplotlib Text
+        The experts' numbers.
     scatter_ : dict of (int, int) to list of matplotlib PathCollection
     legend_ : matplotlib Legend
 
@@ -244,6 +252,7 @@ class ResponsibilityPairsDisplay:
         styles = expert_styles(self.tree)
         self.images_: dict[tuple[int, int], Any] = {}
         self.scatter_: dict[tuple[int, int], list[Any]] = {}
+        self.labels_: dict[tuple[int, int], list[Any]] = {}
         self.bands_: list[list[Any]] = []
         for i in range(n):
             panel = self.axes_[i, i]
@@ -276,10 +285,12 @@ class ResponsibilityPairsDisplay:
         for axis, direction in zip(grid, "xy", strict=True):
             draw_separators(ax, axis, direction)
         draw_boundaries(ax, grid, gates)
-        x, y = self.points.X[:, at[1]], self.points.X[:, at[0]]
-        self.scatter_[at] = draw_points(
-            ax, x, y, self.points, styles, {"s": 9.0, "linewidths": 0.4, **(kwargs or {})}
-        )
+        data = self.points.X[:, [at[1], at[0]]]
+        self.labels_[at] = draw_numbers(ax, grid, gates, styles, data)
+        for label in self.labels_[at]:
+            label.set_fontsize("x-small")
+        look = {"s": 9.0, "linewidths": 0.4, **(kwargs or {})}
+        self.scatter_[at] = draw_points(ax, data[:, 0], data[:, 1], self.points, styles, look)
 
     def _label(self, ax: Any, i: int, j: int) -> None:
         """Write names and ticks at the left and lower edge of the whole only."""
