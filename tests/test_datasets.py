@@ -6,8 +6,10 @@ from scipy import stats
 from sklearn.base import clone
 
 from mixexp import HMEClassifier, HMERegressor, MoERegressor
+from mixexp.contrast import contrast
 from mixexp.datasets import make_hme, make_moe, make_motorcycle, make_robot_arm, make_tone
 from mixexp.datasets._robot_arm import FRICTION, accelerations, energy
+from mixexp.estimators._build import standard_params
 from mixexp.experts import FAMILIES, Binomial, Gamma, Gaussian, InverseGaussian, Multinomial
 
 TREES = {"flat": (3,), "balanced": (2, 2), "nested": [[1, [1, 1]], 1], "one": (1,)}
@@ -160,36 +162,70 @@ def test_seeds_are_those_of_scikit_learn():
     assert not np.array_equal(first.y, make_moe(40, random_state=state).y)
 
 
-def fit_from_truth(X, y, truth, **penalty):
-    """Fit the model that the data came from, from where the truth is."""
-    regressor = truth.experts[0].target == "regression"
-    kind = HMERegressor if regressor else HMEClassifier
-    model = kind(truth.tree, expert=truth.experts, init=truth.responsibilities, **penalty)
-    trials = {} if truth.trials is None else {"trials": truth.trials}
-    return model.fit(X, y, **trials)
+UNPENALIZED = {"alpha": 0.0, "gate_alpha": 0.0, "dispersion_prior": 0.0}
+every_fitted_family = pytest.mark.parametrize(
+    "name", sorted({*FAMILIES} - {"point_mass", "uniform"})
+)
 
 
-@pytest.mark.parametrize("name", sorted({*FAMILIES} - {"point_mass", "uniform"}))
+def given_per_row(truth):
+    return {} if truth.trials is None else {"trials": truth.trials}
+
+
+def fit_from(init, X, y, truth, **options):
+    """Fit the model that the data came from."""
+    is_real = truth.experts[0].target == "regression"
+    kind = HMERegressor if is_real else HMEClassifier
+    model = kind(truth.tree, expert=truth.experts, init=init, **options)
+    return model.fit(X, y, **given_per_row(truth))
+
+
+def with_truth(model, truth):
+    """Put the coefficients of the truth, of one family throughout, into a fitted estimator."""
+    family, state = truth.experts[0], model._state
+    location = np.concatenate([truth.intercept[..., None], truth.coef], axis=-1)
+    n_locations = sum(head.kind == "location" for head in family.heads)
+    if location.ndim == 2:
+        heads = [location]
+    else:  # class logits; the family works on their contrasts
+        basis = contrast(location.shape[1])
+        heads = [np.einsum("kcp,c->kp", location, basis[:, a]) for a in range(n_locations)]
+    for head in family.heads[n_locations:]:
+        name = head.name.removeprefix("log_")
+        values = truth.dispersion if head.kind == "dispersion" else [s[name] for s in truth.shape]
+        heads.append(np.log(values)[:, None])
+    gate = np.column_stack([truth.gate_intercept, truth.gate_coef])
+    params = standard_params(state.model, state.scaling, [gate, *heads])
+    model._state = state._replace(params=params)
+    return model
+
+
+@every_fitted_family
 @pytest.mark.parametrize("tree", [(2,), [[1, 1], 1]], ids=["flat", "tree"])
 @pytest.mark.filterwarnings("ignore::mixexp.exceptions.SeparationWarning")
 @pytest.mark.filterwarnings("ignore::mixexp.exceptions.RankDeficientWarning")
 @pytest.mark.filterwarnings("ignore::mixexp.exceptions.DegenerateExpertWarning")
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-def test_nothing_is_likelier_than_the_maximum_not_even_the_truth(name, tree, seed):
-    X, y, truth = make_hme(600, 1, tree, expert=name, sharpness=4.0, random_state=seed)
-    # Without a ridge experts that separate their classes run off to infinity, however slowly:
-    # what is asked is not where that ends, but that it is above the truth.
-    unpenalized = {"alpha": 0.0, "gate_alpha": 0.0, "dispersion_prior": 0.0}
-    model = fit_from_truth(X, y, truth, max_iter=100, **unpenalized)
-    assert model.log_likelihood_ >= truth.log_density.sum()
-    assert model.coef_.shape == truth.coef.shape
-    assert model.gate_coef_.shape == truth.gate_coef.shape
+def test_truth_is_what_an_estimator_with_its_coefficients_says(name, tree, seed):
+    X, y, truth = make_hme(400, 2, tree, expert=name, sharpness=4.0, random_state=seed)
+    known = given_per_row(truth)
+    model = fit_from(truth.responsibilities, X, y, truth, max_iter=1, **UNPENALIZED)
+    told = with_truth(model, truth)
+    np.testing.assert_allclose(told.gate_proba(X), truth.gate_proba, rtol=1e-8, atol=1e-12)
+    np.testing.assert_allclose(told.log_density(X, y, **known), truth.log_density, rtol=1e-8)
+    np.testing.assert_allclose(
+        told.responsibilities(X, y, **known), truth.responsibilities, rtol=1e-6, atol=1e-9
+    )
+    # EM never falls, so what it comes to from the truth is at least as likely.
+    fitted = fit_from(told, X, y, truth, max_iter=20, **UNPENALIZED)
+    assert fitted.log_likelihood_ >= truth.log_density.sum() - 1e-9 * len(y)
+    assert fitted.coef_.shape == truth.coef.shape
 
 
 @pytest.mark.parametrize("expert", ["gaussian", "gamma", "poisson"])
 def test_a_fit_finds_the_coefficients_in_the_same_order(expert, seed):
     X, y, truth = make_moe(4000, 2, 3, expert=expert, random_state=seed)
-    model = fit_from_truth(X, y, truth)
+    model = fit_from(truth.responsibilities, X, y, truth)
     # Some 1300 rows per expert: standard errors of 0.05 and less, and a ridge of three rows.
     np.testing.assert_allclose(model.coef_, truth.coef, atol=0.3)
     np.testing.assert_allclose(model.intercept_, truth.intercept, atol=0.3)
