@@ -107,7 +107,8 @@ def test_convergence_stores_the_history_and_the_other_starts(frame):
     assert len(display.n_iter) == len(display.objective) == len(display.ends) == 5
     everything = {restart.objective for restart in model.restarts_}
     assert {*display.objective, model.penalized_log_likelihood_} == everything
-    assert display.best == model.penalized_log_likelihood_
+    # Starts that found the same optimum differ in its last digits.
+    np.testing.assert_allclose(display.best, model.penalized_log_likelihood_, rtol=1e-8)
     kinds = ["dropped" if r.reason.startswith("dropped") else "kept" for r in model.restarts_]
     assert display.ends.count("dropped") == kinds.count("dropped")
 
