@@ -256,6 +256,15 @@ def test_intervals_of_a_table_are_drawn(model, frame, as_frame):
     assert X.shape[1] == len(display.terms)
 
 
+def test_experts_without_slopes_and_names_of_other_terms_are_told_apart():
+    X, y, _ = make_moe(200, 2, 2, expert=["point_mass", "gamma"], random_state=0)
+    named = pd.DataFrame(X, columns=["dispersion", "age"])
+    fitted = MoERegressor(2, expert=["point_mass", "gamma"], **QUICK).fit(named, y)
+    display = CoefficientDisplay.from_estimator(fitted, scale="unit")
+    assert display.units == [["expert 1"]]
+    np.testing.assert_array_equal(display.estimates[0], fitted.coef_[1:])
+
+
 def test_bad_tables_and_parts_are_named(model, frame):
     with pytest.raises(ValueError, match=r"'table' parameter must have columns.*lacks \['term'\]"):
         CoefficientDisplay.from_estimator(model, table={"part": [], "unit": [], "estimate": []})

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from sklearn import config_context
 from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -104,6 +105,8 @@ def test_bad_options_of_text_are_named(tree, options, message):
 def test_text_needs_a_fit():
     with pytest.raises(NotFittedError):
         export_text(MoERegressor())
+    with pytest.raises(TypeError, match="must be a mixture of experts.*got LinearRegression"):
+        export_text(LinearRegression())
 
 
 # HTML.

@@ -137,7 +137,7 @@ class CoefficientDisplay:
         deviation = source.model._state.scaling.scale[features]
         spread = deviation if is_scaled else np.ones(len(features))
         labels = feature_labels(source.model, features)
-        grouped = _group(columns, part, labels)
+        grouped = _group(columns, part, labels, _without_location(source.model))
         if not grouped or not labels:
             raise ValueError(f"The model has no slopes of its {part}s to draw.")
         values = [np.stack(list(own.values())) * spread[:, None] for own in grouped.values()]
@@ -266,7 +266,7 @@ def _read_table(table: Any) -> dict[str, list[Any]]:
 
 
 def _group(
-    columns: dict[str, list[Any]], part: str, labels: list[str]
+    columns: dict[str, list[Any]], part: str, labels: list[str], left_out: set[str]
 ) -> dict[str, dict[str, np.ndarray]]:
     """Return slopes and their bounds, (n_terms, 3), by panel and unit."""
     out: dict[str, dict[str, np.ndarray]] = {}
@@ -276,9 +276,22 @@ def _group(
         if kind != part or term not in labels:
             continue
         panel, name = _place_of(str(unit), part)
+        if part == "expert" and name in left_out:
+            continue
         own = out.setdefault(panel, {}).setdefault(name, np.full((len(labels), 3), np.nan))
-        own[labels.index(term)] = value
+        # Slopes come first: a dispersion does not take the place of a feature of that name.
+        if np.isnan(own[labels.index(term), 0]):
+            own[labels.index(term)] = value
     return out
+
+
+def _without_location(model: Any) -> set[str]:
+    """Return the names of experts that have no slopes, such as point masses."""
+    return {
+        f"expert {k}"
+        for k, family in enumerate(model.experts_)
+        if not any(head.kind == "location" for head in family.heads)
+    }
 
 
 def _place_of(unit: str, part: str) -> tuple[str, str]:

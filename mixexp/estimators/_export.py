@@ -36,6 +36,8 @@ def export_text(
     ------
     NotFittedError
         If the estimator has not been fitted.
+    TypeError
+        If it is no mixture of experts.
     ValueError
         If an argument is not as described; the message names it.
 
@@ -50,6 +52,11 @@ def export_text(
     |-- node 0: low x0
     """
     model = estimator.steps[-1][1] if hasattr(estimator, "steps") else estimator
+    if not hasattr(model, "gate_proba"):
+        raise TypeError(
+            f"estimator must be a mixture of experts, or a Pipeline that ends in one; got "
+            f"{type(model).__name__}."
+        )
     check_is_fitted(model)
     if not is_whole(n_terms) or n_terms < 1:
         raise ValueError(f"The 'n_terms' parameter must be an int of at least 1. Got {n_terms!r}.")
