@@ -157,6 +157,13 @@ def test_bands_of_categories_are_bars(pipeline, frame):
     assert np.isnan(display.mixture_.get_xdata()).sum() == 3
 
 
+def test_categories_of_pandas_keep_their_order(pipeline, frame):
+    X, y = frame
+    kind = pd.CategoricalDtype(["south", "east", "west", "north"], ordered=True)
+    display = draw(pipeline, X.astype({"site": kind}), y, features=["dose", "site"])
+    assert display.grid[1].tolist() == ["south", "east", "north"]
+
+
 def test_rows_stand_in_their_own_strip():
     axis = np.array(["a", "b"], dtype=object)
     values = np.array(["b", "a"] * 40, dtype=object)

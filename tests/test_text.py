@@ -105,7 +105,7 @@ def test_bad_options_of_text_are_named(tree, options, message):
 def test_text_needs_a_fit():
     with pytest.raises(NotFittedError):
         export_text(MoERegressor())
-    with pytest.raises(TypeError, match="must be a mixture of experts.*got LinearRegression"):
+    with pytest.raises(TypeError, match=r"must be a mixture of experts.*got LinearRegression"):
         export_text(LinearRegression())
 
 

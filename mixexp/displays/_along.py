@@ -92,7 +92,7 @@ def lay_line(
     use : ndarray of shape (n_columns,)
         How much each matters.
     """
-    grid = grid_axis(columns.values[column], resolution, margin)
+    grid = grid_axis(columns, column, resolution, margin)
     rows = grid_rows(columns, (column,), (grid,), held)
     others = [j for j in np.flatnonzero(is_used(use)).tolist() if j != column]
     return Line(

@@ -46,14 +46,6 @@ def place(axis: np.ndarray, values: np.ndarray, number: int) -> np.ndarray:
     return at + _SPREAD * ((_STEPS[number % len(_STEPS)] * np.arange(len(values))) % 1.0 - 0.5)
 
 
-def categories_of(values: np.ndarray) -> np.ndarray:
-    """Return the distinct values of a column that is not numeric, sorted by their names."""
-    found = sorted(dict.fromkeys(values.tolist()), key=str)
-    out = np.empty(len(found), dtype=object)
-    out[:] = found
-    return out
-
-
 def write_categories(
     ax: Any, axis: np.ndarray, direction: str, most_letters: int = _MOST_LETTERS
 ) -> None:

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from mixexp.displays._axes import categories_of
 from mixexp.displays._columns import Columns, column_number, repeated, typical_values
 
 # Rows that a grid is averaged over: the standard error of a probability is then below 0.07, and
@@ -47,19 +46,21 @@ def _is_finite(value: Any) -> bool:
     return isinstance(value, Real) and bool(np.isfinite(float(value)))
 
 
-def grid_axis(values: np.ndarray, resolution: int, margin: float) -> np.ndarray:
+def grid_axis(columns: Columns, column: int, resolution: int, margin: float) -> np.ndarray:
     """Return evenly spaced values over the range of a column and a margin on both sides.
 
     Parameters
     ----------
-    values : ndarray of shape (n,)
+    columns : Columns
+    column : int
         NaN is passed over. Of a column that is not numeric, its categories are returned.
     resolution : int
     margin : float
         As a share of the range.
     """
-    if values.dtype != np.float64:
-        return categories_of(values)
+    if not columns.is_numeric(column):
+        return columns.categories(column)
+    values = columns.values[column]
     low, high = float(np.nanmin(values)), float(np.nanmax(values))
     reach = margin * (high - low) if high > low else max(abs(low), 1.0) * 0.5
     return np.linspace(low - reach, high + reach, resolution)

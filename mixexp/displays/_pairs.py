@@ -188,7 +188,7 @@ class ResponsibilityPairsDisplay:
         use = feature_use(source, columns)[0]
         plotted = _choose(features, columns, use)
         held = held_values(fixed, columns, plotted)
-        axes = tuple(grid_axis(columns.values[j], resolution, margin) for j in plotted)
+        axes = tuple(grid_axis(columns, j, resolution, margin) for j in plotted)
         gates = partial(evaluate_rows, source, None)
         known = fixed_columns(fixed, columns)
 

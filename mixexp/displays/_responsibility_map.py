@@ -241,7 +241,7 @@ class ResponsibilityMapDisplay:
         use = feature_use(source, columns)
         plotted = choose_features(features, columns, use)
         held = held_values(fixed, columns, plotted)
-        axes = tuple(grid_axis(columns.values[j], int(grid_resolution), eps) for j in plotted)
+        axes = tuple(grid_axis(columns, j, int(grid_resolution), eps) for j in plotted)
         quantity = choose_quantity(source.model, class_of_interest) if len(axes) == 1 else None
         known = fixed_columns(fixed, columns)
         evaluate = partial(evaluate_rows, source, quantity)
