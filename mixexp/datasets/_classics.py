@@ -51,7 +51,7 @@ def make_motorcycle(
     References
     ----------
     Silverman (1985), Some aspects of the spline smoothing approach to non-parametric
-    regression curve fitting, J. R. Statist. Soc. B 47, section 7.
+    regression curve fitting, J. R. Statist. Soc. B 47.
 
     Examples
     --------
@@ -100,7 +100,7 @@ def make_tone(
     References
     ----------
     Cohen (1980), The influence of inharmonic components on musical pitch; de Veaux (1989),
-    Mixtures of linear regressions, Computational Statistics & Data Analysis 8, section 4.
+    Mixtures of linear regressions, Computational Statistics & Data Analysis 8.
 
     Examples
     --------

@@ -42,7 +42,7 @@ def make_robot_arm(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Simulate the forward dynamics of a robot arm with four joints.
 
-    The problem that Jordan & Jacobs (1994, section 4.2) tried hierarchical mixtures of experts on:
+    The problem that Jordan & Jacobs (1994) tried hierarchical mixtures of experts on:
     predict four joint accelerations from twelve inputs. Theirs moves in space and its data
     are not public; this one moves in a plane. With theta the links' angles to the horizontal
     (cumulative sums of the joint angles q), Lagrange's equations are
@@ -81,7 +81,7 @@ def make_robot_arm(
     References
     ----------
     Jordan & Jacobs (1994), Hierarchical mixtures of experts and the EM algorithm, Neural
-    Computation 6, section 4.2.
+    Computation 6.
 
     Examples
     --------

@@ -68,7 +68,7 @@ class ResidualDisplay:
     References
     ----------
     Dunn & Smyth (1996), Randomized quantile residuals, Journal of Computational and Graphical
-    Statistics 5, section 3.
+    Statistics 5.
 
     Examples
     --------

@@ -49,7 +49,7 @@ class RootogramDisplay:
     References
     ----------
     Leisch (2004), FlexMix: a general framework for finite mixture models and latent class
-    regression in R, Journal of Statistical Software 11, section 4.
+    regression in R, Journal of Statistical Software 11.
 
     Examples
     --------

@@ -46,8 +46,9 @@ class TreeDisplay:
     belongs to it. Experts show their location as an equation in its most important features.
 
     With y, each gate also says by how much the deviance would grow if the tree were cut there,
-    with one expert in place of all that is below: what the split is worth. Histograms and
-    deviances at every node are those of Jordan & Jacobs (1994, section 4.2).
+    with one expert in place of all that is below: what the split is worth. Both are after the
+    histogram and deviance trees of Jordan & Jacobs (1994); see Notes of `from_estimator` for how
+    a cut is measured here.
 
     Build it with `from_estimator`.
 
@@ -87,7 +88,7 @@ class TreeDisplay:
     References
     ----------
     Jordan & Jacobs (1994), Hierarchical mixtures of experts and the EM algorithm, Neural
-    Computation 6, section 4.2.
+    Computation 6.
 
     Examples
     --------
@@ -171,8 +172,10 @@ class TreeDisplay:
 
         Notes
         -----
-        With y, one single expert is fitted per gate. An expert in place of a subtree has the
-        family of the expert there with the most rows that could have drawn every y.
+        With y, one single expert is fitted per gate, to the rows in proportion to the posterior
+        of its node, with the options of the estimator. All gates and experts outside of the
+        subtree stay as they are. The single expert has the family of the expert there with
+        the most rows that could have drawn every y.
         """
         n_terms = check_count("n_terms", n_terms)
         source = open_source(estimator)
