@@ -34,6 +34,7 @@ from mixexp.estimators._build import (
 from mixexp.estimators._criteria import Criteria
 from mixexp.estimators._diagnosis import Trouble, find_troubles
 from mixexp.estimators._docs import per_row_docs
+from mixexp.estimators._html import FittedHTML
 from mixexp.estimators._init import given_start
 from mixexp.estimators._progress import CallbackSupportMixin, FitTask, make_monitor, with_callbacks
 from mixexp.estimators._routing import RoutedPrediction
@@ -100,7 +101,7 @@ def store_parameters(estimator: Any, arguments: dict[str, Any]) -> None:
 
 
 @per_row_docs
-class MixtureOfExperts(CallbackSupportMixin, RoutedPrediction, Criteria, BaseEstimator):
+class MixtureOfExperts(CallbackSupportMixin, RoutedPrediction, Criteria, FittedHTML, BaseEstimator):
     """Base of flat and hierarchical mixtures of experts."""
 
     #: Targets that experts may be for.
