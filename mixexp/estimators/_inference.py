@@ -150,7 +150,7 @@ class Inferential:
 
     def _names(self) -> Names:
         features = feature_labels(self, list(range(self.n_features_in_)))
-        return Names(features, node_names(self.tree_), getattr(self, "classes_", None))
+        return Names(features, node_names(self.tree_), tuple(getattr(self, "classes_", ())))
 
     def _per_row_checker(self, *given: Any) -> Any:
         return lambda n: (self._check_per_row(n, *given), given[1:])

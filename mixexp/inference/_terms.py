@@ -43,13 +43,13 @@ class Names(NamedTuple):
         All columns of X.
     nodes : sequence of str
         All nodes of the tree.
-    classes : sequence or None
-        Labels of the classes, for classifiers.
+    classes : sequence
+        Labels of the classes; none where y is a number.
     """
 
     features: Sequence[str]
     nodes: Sequence[str]
-    classes: Sequence[object] | None = None
+    classes: Sequence[object] = ()
 
 
 class Terms(NamedTuple):
@@ -200,7 +200,7 @@ def _locations(
     block = group.scale * _raw_map(model, scaling, group.designs[heads[0]])
     where = [model.flat_index(model.slot_of[g, h], row) for h in heads]
     share = _class_shares(group, len(heads))
-    units = [unit] if len(share) == 1 else [f"{unit}, class {c}" for c in names.classes or ()]
+    units = [unit] if len(share) == 1 else [f"{unit}, class {c}" for c in names.classes]
     return [
         _Row(
             [Label("expert", name, term) for term in terms],
