@@ -9,7 +9,7 @@ import numpy as np
 from joblib import effective_n_jobs
 from sklearn.utils.validation import check_is_fitted
 
-from mixexp.data import PerRow, cut_features, cut_rows, single_threaded_blas
+from mixexp.data import PerRow, RowBlocks, cut_features, cut_rows, single_threaded_blas
 from mixexp.em import Problem
 from mixexp.estimators._build import FitState, check_per_row_use, check_support, with_target
 from mixexp.estimators._docs import per_row_docs
@@ -140,6 +140,7 @@ class Inferential:
                 kind,
                 None if codes is None else int(codes.max()) + 1,
                 describe_fit(self, problem, current),
+                self._read_rows,
             )
         for message in found.troubles:
             warnings.warn(f"{type(self).__name__}: {message}", InferenceWarning, stacklevel=2)
@@ -172,6 +173,15 @@ class Inferential:
         parts = (target[rows] for rows in cut_rows(len(target)))
         known = blocks.refine(partial(with_target, model), parts)
         return Problem(model, known, effective_n_jobs(self.n_jobs)), is_used
+
+    def _read_rows(
+        self, X: Any, offset: Any = None, exposure: Any = None, trials: Any = None
+    ) -> RowBlocks:
+        """Return blocks of rows whose y is not known."""
+        X = check_features(self, X, reset=False)
+        check_per_row_use(self.experts_, exposure, offset, trials)
+        per_row = self._check_per_row(len(X), None, offset, exposure, trials)
+        return cut_features(X, self._state.scaling, per_row)
 
     def coef_table(
         self, X: Any = None, y: Any = None, sample_weight: Any = None, **options: Any

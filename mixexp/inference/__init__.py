@@ -2,6 +2,7 @@
 
 from mixexp.inference._covariance import KINDS, Covariance, estimate_covariance
 from mixexp.inference._criteria import (
+    Separation,
     aic,
     aicc,
     bic,
@@ -27,6 +28,7 @@ __all__ = [
     "Inference",
     "Label",
     "Names",
+    "Separation",
     "Summary",
     "Table",
     "Terms",

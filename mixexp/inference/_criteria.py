@@ -54,7 +54,7 @@ def problem_separation(problem: Problem, params: Parameters) -> Separation:
 def relative_entropy(entropy: float, n: float, n_experts: int) -> float:
     """Return ``1 - entropy / (n log K)``: 1 if rows are told apart perfectly, also for K = 1.
 
-    Ramaswamy, DeSarbo, Reibstein & Robinson (1993), Marketing Science 12, eq. 11.
+    Ramaswamy, DeSarbo, Reibstein & Robinson (1993), Marketing Science 12.
     """
     return 1.0 if n_experts == 1 else 1.0 - entropy / (n * math.log(n_experts))
 
