@@ -22,6 +22,7 @@ from mixexp.em import (
     search,
 )
 from mixexp.estimators._attributes import set_fitted_attributes
+from mixexp.estimators._bootstrap import Resampled
 from mixexp.estimators._build import (
     Columns,
     FitState,
@@ -97,7 +98,7 @@ def store_parameters(estimator: Any, arguments: dict[str, Any]) -> None:
 
 
 @per_row_docs
-class MixtureOfExperts(CallbackSupportMixin, Criteria, Inferential, BaseEstimator):
+class MixtureOfExperts(CallbackSupportMixin, Criteria, Inferential, Resampled, BaseEstimator):
     """Base of flat and hierarchical mixtures of experts."""
 
     #: Targets that experts may be for.

@@ -20,7 +20,7 @@ from mixexp.estimators._tables import (
     node_names,
     summarize,
 )
-from mixexp.estimators._validation import check_features, check_same_length, refuse_nonlabels
+from mixexp.estimators._validation import check_features, check_same_length, number_clusters
 from mixexp.exceptions import ConvergenceWarning, InferenceWarning
 from mixexp.inference import (
     KINDS,
@@ -127,7 +127,7 @@ class Inferential:
             problem, is_used = self._restore_problem(
                 X, y, self._per_row_checker(sample_weight, offset, exposure, trials)
             )
-            codes = None if cluster is None else _check_clusters(cluster, is_used)
+            codes = None if cluster is None else number_clusters(cluster, is_used)
             state = self._state
             current = problem.evaluate(state.params)
             found = Inference(
@@ -244,22 +244,6 @@ def _check_kind(kind: Any, cluster: Any) -> str:
     if cluster is not None and kind != "robust":
         raise ValueError(f"cluster is for kind='robust'; got kind={kind!r}. Leave one of them out.")
     return str(kind)
-
-
-def _check_clusters(cluster: Any, is_used: np.ndarray) -> np.ndarray:
-    """Return numbers of the clusters of the rows that are used."""
-    refuse_nonlabels(cluster, "cluster")
-    labels = np.asarray(cluster)
-    if labels.shape != is_used.shape:
-        raise ValueError(
-            f"cluster has shape {labels.shape}; expected {is_used.shape}, one label per row."
-        )
-    if labels.dtype.kind == "f" and not np.isfinite(labels).all():
-        raise ValueError("cluster holds NaN or infinity; give every row the label of a cluster.")
-    found, codes = np.unique(labels[is_used], return_inverse=True)
-    if len(found) < 2:
-        raise ValueError(f"cluster has the one label {found[0]!r}; expected at least two.")
-    return codes
 
 
 def _refuse_without_data(y: Any, sample_weight: Any, options: Mapping[str, Any]) -> None:

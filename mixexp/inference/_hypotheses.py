@@ -77,7 +77,12 @@ def wald(distance: np.ndarray, covariance: np.ndarray) -> ChiSquared:
         )
     scaled = distance / deviation
     statistic = float(scaled @ cho_solve(cho_factor(correlation), scaled))
-    return ChiSquared(statistic, len(distance), float(chi2.sf(statistic, len(distance))))
+    return chi_squared(statistic, len(distance))
+
+
+def chi_squared(statistic: float, df: int) -> ChiSquared:
+    """Return the test by a statistic with so many degrees of freedom."""
+    return ChiSquared(statistic, df, float(chi2.sf(statistic, df)))
 
 
 def two_sided(z: np.ndarray) -> np.ndarray:
