@@ -252,6 +252,8 @@ def test_bad_input_is_refused_by_name(rng):
     one = MoERegressor(1, **UNPENALIZED).fit(*rows)
     with pytest.raises(ValueError, match="bootstrap_ratio_test"):
         model.likelihood_ratio_test(one, *rows)
+    with pytest.raises(ValueError, match="not the rows"):
+        model.bootstrap_ratio_test(one, data.X, data.y + 1.0)
     with pytest.raises(ValueError, match="penalised"):
         model.likelihood_ratio_test(MoERegressor(2, random_state=0).fit(*rows), *rows)
     worse = MoERegressor(2, gate_features=[0], n_init=1, random_state=0, **UNPENALIZED)

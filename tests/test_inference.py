@@ -245,7 +245,31 @@ def test_one_multinomial_expert_equals_statsmodels(kind, rng):
             np.testing.assert_allclose(contrast.std_error, expected.bse[j, c - 1], rtol=1e-6)
 
 
-# Mixtures, against flexmix.
+# Mixtures, against statsmodels and flexmix.
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_zero_inflation_equals_statsmodels(kind, rng):
+    X, eta = design(rng)
+    is_zero = rng.logistic(size=N_ROWS) + 0.5 + X[:, 0] < 0.0
+    y = np.where(is_zero, 0, rng.poisson(np.exp(eta + 0.5))).astype(float)
+    options = {"expert": ["point_mass", "poisson"], "n_init": 3, "random_state": 0, "tol": 1e-14}
+    model = MoERegressor(2, max_iter=500, gate_features=[0], **options, **UNPENALIZED).fit(X, y)
+    table = model.coef_table(X, y, **KINDS[kind][0])
+    # Theirs has the inflation first, and its log-odds are those of the point mass. Their Hessian
+    # leaves out the block between inflation and counts, so their score is differentiated.
+    order = [3, 4, 0, 1, 2]
+    at = table["estimate"].to_numpy()[order]
+    other = sm.ZeroInflatedPoisson(y, sm.add_constant(X), sm.add_constant(X[:, :1]))
+    assert np.abs(other.score(at)).max() < 1e-6
+    bread = np.linalg.inv(-central_difference(other.score, at, step=1e-5))
+    scores = other.score_obs(at)
+    if kind == "cluster":
+        groups = KINDS[kind][0]["cluster"]
+        scores = np.stack([scores[groups == c].sum(axis=0) for c in np.unique(groups)])
+    covariance = bread if kind == "model" else bread @ scores.T @ scores @ bread.T
+    expected = np.sqrt(np.diagonal(covariance))
+    np.testing.assert_allclose(table["std_error"][order], expected, rtol=1e-6)
 
 
 @pytest.mark.parametrize(("name", "family"), [("G1", "gaussian"), ("P1", "poisson")])

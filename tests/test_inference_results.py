@@ -119,6 +119,8 @@ def test_results_survive_pickling(rng):
     data = regimes(rng)
     found = MoERegressor(2, n_init=1, random_state=0).fit(data.X, data.y).inference(*data[:2])
     again = pickle.loads(pickle.dumps(found))
+    text = pickle.loads(pickle.dumps(found.summary()))
+    assert (text, text._repr_html_()) == (found.summary(), found.summary()._repr_html_())
     np.testing.assert_array_equal(again.covariance, found.covariance)
     pd.testing.assert_frame_equal(again.predict_mean(data.X[:3]), found.predict_mean(data.X[:3]))
 

@@ -218,7 +218,8 @@ class Resampled:
         Raises
         ------
         ValueError
-            If the restricted model has not fewer parameters, or an argument is not as described.
+            If the restricted model has not fewer parameters, the rows are others than those of
+            the fits, or were weighted there, or an argument is not as described.
 
         Warns
         -----
@@ -235,6 +236,8 @@ class Resampled:
         _check_nested(self, restricted)
         _check_resampling("parametric", None, n_resamples)
         known = {"offset": offset, "exposure": exposure, "trials": trials}
+        for model in (self, restricted):
+            _check_rows_of_fit(model, X, y, known)
         statistic = _gain(self, restricted)
         draw = _resampling(restricted, X, y, np.ones(len(y)), "parametric", None, known)
         refit = partial(_gain_of_refits, self, restricted, draw, X, known)
@@ -252,6 +255,15 @@ def _check_resampling(kind: Any, cluster: Any, n_resamples: Any) -> None:
         raise ValueError("cluster is for kind='nonparametric': clusters are drawn as a whole.")
     if not is_whole(n_resamples) or n_resamples < 2:
         raise ValueError(f"n_resamples must be an int of at least 2. Got {n_resamples!r} instead.")
+
+
+def _check_rows_of_fit(model: Any, X: Any, y: Any, known: dict[str, Any]) -> None:
+    found, expected = model.log_likelihood(X, y, **known), model.log_likelihood_
+    if abs(found - expected) > _NOISE * (1.0 + abs(expected)):
+        raise ValueError(
+            f"X and y are not the rows that {model!r} was fitted to, each with weight 1: its "
+            f"log-likelihood is {found:.6g} there, and was {expected:.6g} in fit."
+        )
 
 
 def _check_nested(full: Any, restricted: Any) -> None:

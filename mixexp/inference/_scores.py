@@ -80,19 +80,34 @@ def cluster_products(problem: Problem, params: Parameters, clusters: np.ndarray)
     params : Parameters
     clusters : ndarray of shape (n_rows,), int
         Numbers 0, 1, ... of the clusters.
+
+    Notes
+    -----
+    Holds a vector of length n_flat for every cluster of more than one row.
     """
-    n_clusters = int(clusters.max()) + 1
-    partition = list(cut_rows(problem.n_rows))
-    totals = np.zeros((n_clusters, problem.model.n_flat))
-    for block, rows in zip(problem.blocks, partition, strict=True):
+    size = np.bincount(clusters)
+    # Clusters of one row are done with at once: there may be as many as rows.
+    place = np.where(size > 1, np.cumsum(size > 1) - 1, -1)
+    totals = np.zeros((int((size > 1).sum()), problem.model.n_flat))
+    products = np.zeros((problem.model.n_flat, problem.model.n_flat))
+    for block, rows in zip(problem.blocks, cut_rows(problem.n_rows), strict=True):
         start = rows.start
         for piece, scores in _pieces(problem, params, block):
-            n = len(piece.weight)
-            found, own = np.unique(clusters[start : start + n], return_inverse=True)
-            members = sparse.csr_array((piece.weight, (own, np.arange(n))), (len(found), n))
-            totals[found] += members @ scores.T
-            start += n
-    return totals.T @ totals
+            scores *= piece.weight
+            at = place[clusters[start : start + len(piece.weight)]]
+            alone = scores[:, at < 0]
+            products += alone @ alone.T
+            _add_to_clusters(totals, scores[:, at >= 0], at[at >= 0])
+            start += len(piece.weight)
+    return products + totals.T @ totals
+
+
+def _add_to_clusters(totals: np.ndarray, scores: np.ndarray, at: np.ndarray) -> None:
+    """Add scores (n_flat, rows) to the totals of their clusters, in place."""
+    found, own = np.unique(at, return_inverse=True)
+    n = len(at)
+    members = sparse.csr_array((np.ones(n), (own, np.arange(n))), shape=(len(found), n))
+    totals[found] += members @ scores.T
 
 
 def _pieces(

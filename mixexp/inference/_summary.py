@@ -22,6 +22,9 @@ class Summary(str):
         made._html = html
         return made
 
+    def __reduce__(self) -> tuple[type["Summary"], tuple[str, str]]:
+        return Summary, (str(self), self._html)
+
     def _repr_html_(self) -> str:
         return self._html
 
