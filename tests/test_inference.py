@@ -182,6 +182,18 @@ def test_one_expert_without_dispersion_equals_statsmodels(name, kind, rng):
     np.testing.assert_allclose(table[["lower", "upper"]], expected.conf_int(), rtol=1e-5)
 
 
+def test_exposure_and_weights_are_those_of_statsmodels(rng):
+    X, eta = design(rng)
+    exposure, weight = rng.uniform(0.5, 5.0, N_ROWS), rng.integers(1, 4, N_ROWS)
+    y = rng.poisson(exposure * np.exp(eta)).astype(float)
+    model = MoERegressor(1, expert="poisson", tol=1e-14, max_iter=500, **UNPENALIZED)
+    model.fit(X, y, weight, exposure=exposure)
+    table = model.coef_table(X, y, weight, exposure=exposure)
+    rows = {"exposure": exposure, "freq_weights": weight, "family": sm.families.Poisson()}
+    expected = sm.GLM(y, sm.add_constant(X), **rows).fit(tol=1e-14)
+    np.testing.assert_allclose(table["std_error"], expected.bse, rtol=1e-6)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_one_gaussian_expert_equals_least_squares(kind, rng):
     X, mean = design(rng)

@@ -31,6 +31,7 @@ from mixexp.inference._effects import (
     mean_effect,
     moving_slots,
 )
+from mixexp.metrics import NegativeBICScorer, NegativeCriterionScorer
 
 every_estimator = pytest.mark.parametrize(
     "model", [pytest.param(model, id=name) for name, model in ESTIMATORS.items()]
@@ -386,6 +387,8 @@ def test_what_is_not_estimated_is_named(rng):
     table = model.coef_table(X, data.y)
     assert (table.loc[table["term"] == "x2", "note"] == "constant column").all()
     assert (table.loc[table["term"] == "dispersion", "note"] == "given").all()
+    with pytest.raises(ValueError, match="'x2' did not vary"):
+        model.inference(X, data.y).marginal_effects(features=["x2"])
     rest = table[~table["term"].isin(["x2", "dispersion"])]
     assert np.isfinite(numbers(rest)).all()
     without = clone(model).fit(data.X, data.y).coef_table(data.X, data.y)
@@ -601,6 +604,18 @@ def test_criteria_follow_their_formulas(rng):
     assert model.icl_bic(*given) >= model.icl(*given)
     few = (data.X[:d], data.y[:d])
     assert model.aicc(*few) == np.inf
+
+
+def test_scorers_are_minus_the_criteria(rng):
+    data = regimes(rng, 100)
+    model = MoERegressor(2, n_init=1, random_state=0).fit(data.X, data.y)
+    for criterion in ("aic", "aicc", "bic", "caic", "icl", "icl_bic", "sabic"):
+        scorer = clone(NegativeCriterionScorer(criterion))
+        expected = -getattr(model, criterion)(data.X, data.y)
+        assert scorer(model, data.X, data.y) == expected
+    assert clone(NegativeBICScorer())(model, data.X, data.y) == -model.bic(data.X, data.y)
+    with pytest.raises(ValueError, match="criterion"):
+        NegativeCriterionScorer("entropy")(model, data.X, data.y)
 
 
 def test_entropy_of_certain_rows_is_zero():

@@ -333,6 +333,10 @@ class Inference:
                     f"There is no feature {feature!r}; expected names among {names}, or their "
                     "numbers."
                 )
+            if self.scaling.is_constant[feature]:
+                raise ValueError(
+                    f"Feature {names[feature]!r} did not vary in fit: it has no effect to know."
+                )
         return [int(column) for column in columns]
 
     def _gradient_errors(self, gradient: np.ndarray) -> np.ndarray:
