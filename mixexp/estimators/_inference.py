@@ -124,9 +124,7 @@ class Inferential:
         names = self._names()
         places = choose_reference(self.tree_, names, reference)
         with single_threaded_blas():
-            problem, is_used = self._restore_problem(
-                X, y, self._per_row_checker(sample_weight, offset, exposure, trials)
-            )
+            problem, is_used = self._restore_problem(X, y, sample_weight, offset, exposure, trials)
             codes = None if cluster is None else number_clusters(cluster, is_used)
             state = self._state
             current = problem.evaluate(state.params)
@@ -153,15 +151,14 @@ class Inferential:
         features = feature_labels(self, list(range(self.n_features_in_)))
         return Names(features, node_names(self.tree_), tuple(getattr(self, "classes_", ())))
 
-    def _per_row_checker(self, *given: Any) -> Any:
-        return lambda n: (self._check_per_row(n, *given), given[1:])
-
-    def _restore_problem(self, X: Any, y: Any, per_row_of: Any) -> tuple[Problem, np.ndarray]:
+    def _restore_problem(
+        self, X: Any, y: Any, sample_weight: Any, offset: Any, exposure: Any, trials: Any
+    ) -> tuple[Problem, np.ndarray]:
         """Return the fitted model on rows as `fit` would see them, and which rows those are."""
         X = check_features(self, X, reset=False)
         target = self._encode_target(self._check_target(y))
         check_same_length(len(X), target)
-        per_row, (offset, exposure, trials) = per_row_of(len(X))
+        per_row = self._check_per_row(len(X), sample_weight, offset, exposure, trials)
         is_used = per_row.weight > 0.0
         chosen = None if is_used.all() else np.flatnonzero(is_used)
         if chosen is not None:
