@@ -88,9 +88,7 @@ def test_draws_follow_the_distribution_of_the_model(family, rng):
     # The mixture's own cdf makes them uniform, if jumps are spread evenly. Alarm: one in 1e5.
     problem, flat = problem_near_pooled(family, rng)
     model, params = problem.model, problem.model.unflatten(flat)
-    means = predict_block(model, params, problem.blocks[0]).mean
-    rows = np.flatnonzero(np.abs(means).max(axis=0) < 1e6)  # not at the pole of an inverse link
-    block = problem.blocks[0].take(rows[np.arange(1500) % len(rows)])
+    block = problem.blocks[0].take(np.arange(1500) % 60)
     y = draw_target(model, params, block, rng)
     (group,), prior = model.groups, predict_block(model, params, block).prior
     (heads,) = group_heads(model, linear_predictors(model, params, block))

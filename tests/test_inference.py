@@ -44,8 +44,10 @@ def problem_near_pooled(family, rng, n=60, spec=UNBALANCED):
         n_threads=1,
     )
     model = problem.model
+    slots = [slot.copy() for slot in model.slots(pooled)]
+    slots[1][:, 1:] *= 0.5  # so that inverse links stay off their pole
     moved = 0.05 * rng.standard_normal(model.n_parameters)
-    return problem, model.flatten(pooled) + model.free_basis @ moved
+    return problem, model.flatten(model.from_slots(slots)) + model.free_basis @ moved
 
 
 def central_difference(function, at, step=1e-3):
@@ -273,8 +275,9 @@ def test_zero_inflation_equals_statsmodels(kind, rng):
     order = [3, 4, 0, 1, 2]
     at = table["estimate"].to_numpy()[order]
     other = sm.ZeroInflatedPoisson(y, sm.add_constant(X), sm.add_constant(X[:, :1]))
-    assert np.abs(other.score(at)).max() < 1e-6
     bread = np.linalg.inv(-central_difference(other.score, at, step=1e-5))
+    newton_step = bread @ other.score(at)
+    assert np.all(np.abs(newton_step) < 1e-6 * np.sqrt(np.diagonal(bread)))
     scores = other.score_obs(at)
     if kind == "cluster":
         groups = KINDS[kind][0]["cluster"]
