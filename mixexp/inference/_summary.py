@@ -72,15 +72,9 @@ def _sections(table: Table) -> Iterator[_Section]:
 
 def _cells(row: Sequence[Any]) -> list[str]:
     term, estimate, deviation, z, p_value, lower, upper = row
-    numbers = [f"{estimate:.5g}", _number(deviation, ".4g"), _number(z, ".3f")]
-    p_text = "" if np.isnan(p_value) else format_p(p_value)
-    return [term, *numbers, p_text, _number(lower, ".5g"), _number(upper, ".5g")]
-
-
-def _number(value: float, form: str) -> str:
-    return (
-        "nan" if np.isnan(value) and form != ".3f" else "" if np.isnan(value) else f"{value:{form}}"
-    )
+    # Without a test there is nothing to show; without a standard error that is to be seen.
+    tests = ["", ""] if np.isnan(z) else [f"{z:.3f}", format_p(p_value)]
+    return [term, f"{estimate:.5g}", f"{deviation:.4g}", *tests, f"{lower:.5g}", f"{upper:.5g}"]
 
 
 def _as_text(
