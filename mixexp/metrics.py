@@ -1,6 +1,6 @@
-"""Scorers for model selection: held-out log density, and BIC.
+"""Scorers for model selection: held-out log density, and information criteria.
 
-Both are called as ``scorer(estimator, X, y)``, as `GridSearchCV` and `cross_val_score` do, and
+All are called as ``scorer(estimator, X, y)``, as `GridSearchCV` and `cross_val_score` do, and
 greater is better. With metadata routing enabled, per-row arguments reach them on request:
 ``LogDensityScorer().set_score_request(exposure=True)``.
 """
@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator
+
+_CRITERIA = ("aic", "aicc", "bic", "caic", "icl", "icl_bic", "sabic")
 
 
 class LogDensityScorer(BaseEstimator):
@@ -51,11 +53,19 @@ class LogDensityScorer(BaseEstimator):
     __call__ = score
 
 
-class NegativeBICScorer(BaseEstimator):
-    """Minus the BIC of a fitted estimator on the rows it is given; see `MoERegressor.bic`.
+class NegativeCriterionScorer(BaseEstimator):
+    """Minus an information criterion of a fitted estimator on the rows it is given.
 
     Meant for the rows that the estimator was fitted to.
+
+    Parameters
+    ----------
+    criterion : {"aic", "aicc", "bic", "caic", "icl", "icl_bic", "sabic"}, default="bic"
+        Method of the estimator, see `MoERegressor`.
     """
+
+    def __init__(self, criterion: str = "bic") -> None:
+        self.criterion = criterion
 
     def score(
         self,
@@ -67,12 +77,33 @@ class NegativeBICScorer(BaseEstimator):
         exposure: Any = None,
         trials: Any = None,
     ) -> float:
-        """Return ``-estimator.bic(X, y)``."""
+        """Return minus the criterion, so that greater is better.
+
+        Raises
+        ------
+        ValueError
+            If there is no such criterion.
+        """
+        if self.criterion not in _CRITERIA:
+            raise ValueError(
+                f"The 'criterion' parameter must be one of {_CRITERIA}. Got {self.criterion!r}."
+            )
         steps, model = _split_pipeline(estimator)
         per_row = {"offset": offset, "exposure": exposure, "trials": trials}
-        return -float(model.bic(_transform(steps, X), y, sample_weight, **per_row))
+        measure = getattr(model, self.criterion)
+        return -float(measure(_transform(steps, X), y, sample_weight, **per_row))
 
     __call__ = score
+
+
+class NegativeBICScorer(NegativeCriterionScorer):
+    """Minus the BIC of a fitted estimator on the rows it is given; see `MoERegressor.bic`.
+
+    Meant for the rows that the estimator was fitted to.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("bic")
 
 
 log_density_scorer = LogDensityScorer()

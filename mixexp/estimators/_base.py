@@ -22,6 +22,7 @@ from mixexp.em import (
     search,
 )
 from mixexp.estimators._attributes import set_fitted_attributes
+from mixexp.estimators._bootstrap import Resampled
 from mixexp.estimators._build import (
     Columns,
     FitState,
@@ -35,10 +36,10 @@ from mixexp.estimators._criteria import Criteria
 from mixexp.estimators._diagnosis import Trouble, find_troubles
 from mixexp.estimators._docs import per_row_docs
 from mixexp.estimators._html import FittedHTML
+from mixexp.estimators._inference import Inferential
 from mixexp.estimators._init import given_start
 from mixexp.estimators._progress import CallbackSupportMixin, FitTask, make_monitor, with_callbacks
 from mixexp.estimators._routing import RoutedPrediction
-from mixexp.estimators._tables import coefficient_table, summarize
 from mixexp.estimators._validation import (
     BOOLEAN,
     N_JOBS,
@@ -101,7 +102,15 @@ def store_parameters(estimator: Any, arguments: dict[str, Any]) -> None:
 
 
 @per_row_docs
-class MixtureOfExperts(CallbackSupportMixin, RoutedPrediction, Criteria, FittedHTML, BaseEstimator):
+class MixtureOfExperts(
+    CallbackSupportMixin,
+    RoutedPrediction,
+    Criteria,
+    Inferential,
+    Resampled,
+    FittedHTML,
+    BaseEstimator,
+):
     """Base of flat and hierarchical mixtures of experts."""
 
     #: Targets that experts may be for.
@@ -437,24 +446,6 @@ class MixtureOfExperts(CallbackSupportMixin, RoutedPrediction, Criteria, FittedH
         """
         found = self._posteriors(X, y, offset, exposure, trials)
         return np.concatenate([block.log_density for block in found])
-
-    # Reading a fit.
-
-    def coef_table(self) -> Any:
-        """Return all coefficients, one per row, for features and y in their own units.
-
-        Returns
-        -------
-        pandas.DataFrame, or Table without pandas
-            Columns "part" ("expert" or "gate"), "unit" (which), "term" and "estimate".
-        """
-        check_is_fitted(self)
-        return coefficient_table(self).to_frame()
-
-    def summary(self) -> str:
-        """Return the fit in words and tables: criteria, experts, gates."""
-        check_is_fitted(self)
-        return summarize(self)
 
 
 def _check_enough_rows(n_weighted: int, n: int, n_experts: int) -> None:

@@ -99,6 +99,8 @@ class Expert(BaseEstimator):
     is_discrete: ClassVar[bool] = False
     #: Whether y may be counts of several trials: an array (2, rows) of successes and trials.
     uses_trials: ClassVar[bool] = False
+    #: Whether the log density has a curvature to tell standard errors by; not if it has a kink.
+    is_smooth: ClassVar[bool] = True
 
     @property
     def support_limits(self) -> tuple[float, float]:

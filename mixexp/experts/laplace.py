@@ -40,8 +40,8 @@ class Laplace(Expert):
     quantile are Laplace's. EM's curvature of the location, ``1 / max(|t|, 1e-4)`` over the
     dispersion, belongs to a parabola that lies above the function and touches it at t, so
     that steps cannot overshoot (Hunter & Lange 2004, A tutorial on MM algorithms, section 3).
-    The observed curvature is zero but for rows in the parabola: do not base standard errors
-    on it.
+    The observed curvature is zero but for rows in the parabola: standard errors are refused
+    but for those by outer products of scores.
 
     Examples
     --------
@@ -53,6 +53,7 @@ class Laplace(Expert):
 
     name = "laplace"
     links = ("identity",)
+    is_smooth = False
 
     def __init__(self, link: str = "identity", dispersion: str | float = "own") -> None:
         self.dispersion = dispersion
