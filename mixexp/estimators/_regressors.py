@@ -9,12 +9,13 @@ from sklearn.utils import column_or_1d
 
 from mixexp.estimators._base import MixtureOfExperts, store_parameters
 from mixexp.estimators._docs import per_row_docs, shared_docs
+from mixexp.estimators._predictive import Predictive
 from mixexp.estimators._validation import check_parameters, check_real_target, whole
 from mixexp.tree import GatingTree
 
 
 @per_row_docs
-class _Regressor(RegressorMixin, MixtureOfExperts):
+class _Regressor(RegressorMixin, MixtureOfExperts, Predictive):
     """What the two regressors share."""
 
     _targets = ("regression",)

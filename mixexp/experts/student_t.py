@@ -145,6 +145,16 @@ class StudentT(Expert):
     def cdf(self, y: np.ndarray, heads: Heads) -> np.ndarray:
         return stdtr(self._df(heads), (y - heads[0]) * safe_exp(-0.5 * heads[1]))
 
+    def survival(self, y: np.ndarray, heads: Heads) -> np.ndarray:
+        return stdtr(self._df(heads), (heads[0] - y) * safe_exp(-0.5 * heads[1]))
+
+    def expected_excess(self, y: np.ndarray, heads: Heads) -> np.ndarray:
+        df, z, distance, rate = self._terms(y, heads)
+        density = np.exp(self.log_kernel(y, heads)) / rate
+        beyond = (df + distance) / np.maximum(df - 1.0, 1e-300) * density
+        excess = np.maximum(beyond - z * stdtr(df, -z), 0.0) / rate
+        return np.where(df > 1.0, excess, np.inf)
+
     def quantile(self, q: np.ndarray, heads: Heads) -> np.ndarray:
         inside = stdtrit(self._df(heads), np.clip(q, 1e-300, 1.0 - 1e-16))
         z = np.where(q <= 0.0, -np.inf, np.where(q >= 1.0, np.inf, inside))

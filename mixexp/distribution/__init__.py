@@ -1,0 +1,16 @@
+"""What a fitted model says of y at some rows: the whole conditional distribution.
+
+Needs the model, its families and arrays; no scikit-learn, no fitting.
+"""
+
+from mixexp.distribution._block import BlockMixture, mixture_of_block
+from mixexp.distribution._classes import ClassDistribution
+from mixexp.distribution._mixture import MixtureDistribution, Variance
+
+__all__ = [
+    "BlockMixture",
+    "ClassDistribution",
+    "MixtureDistribution",
+    "Variance",
+    "mixture_of_block",
+]
