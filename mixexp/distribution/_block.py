@@ -24,6 +24,9 @@ from mixexp.model import (
 
 Array = np.ndarray
 
+# Columns of fewer rows are joined: Python's calls would take longer than what they compute.
+_ROWS_TOGETHER = 4096
+
 
 class Bracket(NamedTuple):
     """Where to look for quantiles.
@@ -205,6 +208,36 @@ class BlockMixture(NamedTuple):
         for family in self.families:
             out[family.group.leaves] = function(family)
         return out
+
+
+def over_columns(
+    function: Callable[[BlockMixture, Array], Array], block: BlockMixture, values: Array
+) -> Array:
+    """Apply a function of a block and of one value per row to every column of a matrix.
+
+    Several columns of a few rows are taken at once, as more rows.
+
+    Parameters
+    ----------
+    function : callable
+    block : BlockMixture
+    values : ndarray of shape (rows, m)
+
+    Returns
+    -------
+    ndarray of shape (rows, m)
+    """
+    out = np.empty(values.shape)
+    n_rows, m = values.shape
+    n_together = min(max(_ROWS_TOGETHER // n_rows, 1), m)
+    wide = block if n_together == 1 else block.take(np.repeat(np.arange(n_rows), n_together))
+    for start in range(0, m, n_together):
+        part = values[:, start : start + n_together]
+        if part.shape[1] < n_together:
+            wide = block.take(np.repeat(np.arange(n_rows), part.shape[1]))
+        found = function(wide, np.ascontiguousarray(part).ravel())
+        out[:, start : start + n_together] = found.reshape(part.shape)
+    return out
 
 
 def _ordered_sum(values: Array) -> Array:

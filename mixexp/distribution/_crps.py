@@ -8,7 +8,7 @@ from itertools import combinations
 
 import numpy as np
 
-from mixexp.distribution._block import BlockMixture
+from mixexp.distribution._block import BlockMixture, over_columns
 from mixexp.distribution._family import FamilyBlock
 from mixexp.distribution._nodes import expert_nodes, row_chunks
 from mixexp.distribution._quantile import mixture_quantile
@@ -125,14 +125,20 @@ def _integrate(block: BlockMixture, y: Array) -> Array:
     at, weight = np.polynomial.legendre.leggauss(_N_NODES)
     total = np.zeros(block.n_rows)
     for lower, upper in zip(ends[:-1], ends[1:], strict=True):
-        half = 0.5 * (upper - lower)
+        half = 0.5 * (upper - lower)[:, None]
         if not half.any():
             continue
-        for node, share in zip(at, weight, strict=True):
-            s = lower + half * (1.0 + node)
-            t = middle + spread * np.sinh(s)
-            tail = np.where(t < y, block.cdf(t), block.survival(t))
-            total += half * share * spread * np.cosh(s) * tail**2
+        s = lower[:, None] + half * (1.0 + at)
+        t = middle[:, None] + spread[:, None] * np.sinh(s)
+        # y is an edge, so that no cell has it inside.
+        tail = np.where(
+            t < y[:, None],
+            over_columns(BlockMixture.cdf, block, t),
+            over_columns(BlockMixture.survival, block, t),
+        )
+        for node, share in enumerate(weight):
+            inside = np.cosh(s[:, node]) * tail[:, node] ** 2
+            total += share * half[:, 0] * spread * inside
     return total
 
 

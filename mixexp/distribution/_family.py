@@ -52,9 +52,7 @@ class FamilyBlock(NamedTuple):
     def take(self, rows: Array | slice) -> "FamilyBlock":
         """Return some of the rows."""
         heads = tuple(head if head.shape[-1] == 1 else head[:, rows] for head in self.heads)
-        return self._replace(
-            heads=heads, trials=None if self.trials is None else self.trials[rows]
-        )
+        return self._replace(heads=heads, trials=None if self.trials is None else self.trials[rows])
 
     def expert(self, at: int) -> "FamilyBlock":
         """Return one of the experts."""

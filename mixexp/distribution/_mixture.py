@@ -1,6 +1,7 @@
 """The distribution of y at some rows, as users see it: rows first, arrays checked."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,7 +15,7 @@ from mixexp.distribution._arguments import (
     check_n_samples,
     seed_sequence,
 )
-from mixexp.distribution._block import BlockMixture
+from mixexp.distribution._block import BlockMixture, over_columns
 from mixexp.distribution._crps import mixture_crps
 from mixexp.distribution._quantile import mixture_quantile
 from mixexp.distribution._regions import densest_regions, mixture_modes
@@ -265,7 +266,7 @@ class MixtureDistribution:
             Levels in [0, 1].
         """
         levels, is_single = as_levels(q, len(self))
-        found = self._over_blocks(_tail_expectations, levels)
+        found = self._over_blocks(partial(over_columns, _tail_expectation), levels)
         return found[:, 0] if is_single else found
 
     def expected_excess(self, threshold: Any) -> Array:
@@ -324,11 +325,7 @@ class MixtureDistribution:
         self, function: Callable[[BlockMixture, Array], Array], y: Any, name: str
     ) -> Array:
         values, is_single = as_values(y, name, len(self))
-
-        def by_column(block: BlockMixture, values: Array) -> Array:
-            return np.column_stack([function(block, column) for column in _columns(values)])
-
-        found = self._over_blocks(by_column, values)
+        found = self._over_blocks(partial(over_columns, function), values)
         return found[:, 0] if is_single else found
 
     def _padded(self, function: Callable[[BlockMixture], Array]) -> Array:
@@ -341,21 +338,13 @@ class MixtureDistribution:
         return out
 
 
-def _columns(values: Array) -> list[Array]:
-    return [np.ascontiguousarray(values[:, at]) for at in range(values.shape[1])]
-
-
 def _ordered_quantiles(block: BlockMixture, levels: Array) -> Array:
     """Return quantiles, shape (rows, m), whose last digits do not upset their order."""
-    found = np.column_stack([mixture_quantile(block, q) for q in _columns(levels)])
+    found = over_columns(mixture_quantile, block, levels)
     order = np.argsort(levels, axis=1, kind="stable")
     ordered = np.maximum.accumulate(np.take_along_axis(found, order, axis=1), axis=1)
     np.put_along_axis(found, order, ordered, axis=1)
     return found
-
-
-def _tail_expectations(block: BlockMixture, levels: Array) -> Array:
-    return np.column_stack([_tail_expectation(block, q) for q in _columns(levels)])
 
 
 def _tail_expectation(block: BlockMixture, q: Array) -> Array:
@@ -372,5 +361,13 @@ def _limited_expected_value(block: BlockMixture, limit: Array) -> Array:
 
 def _draw(block: BlockMixture, n_samples: int, seed: np.random.SeedSequence) -> tuple[Array, Array]:
     rng = np.random.default_rng(seed)
-    y, expert = zip(*(block.sample(rng) for _ in range(n_samples)), strict=True)
-    return np.column_stack(y), np.column_stack(expert)
+    expert = np.empty((block.n_rows, n_samples), dtype=np.intp)
+    numbers = np.broadcast_to(np.arange(float(n_samples)), expert.shape)
+
+    def draw(part: BlockMixture, number: Array) -> Array:
+        y, own = part.sample(rng)
+        at = number.astype(np.intp).reshape(block.n_rows, -1)
+        expert[:, at[0]] = own.reshape(at.shape)
+        return y
+
+    return over_columns(draw, block, numbers), expert

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from mixexp.distribution._block import BlockMixture
+from mixexp.distribution._block import BlockMixture, over_columns
 from mixexp.distribution._quantile import mixture_quantile
 
 Array = np.ndarray
@@ -21,13 +21,12 @@ def expert_nodes(block: BlockMixture, levels: tuple[float, ...]) -> Array:
 
     Levels 0 and 1 stand for the limits of y, where these are finite.
     """
-    found = []
-    for expert in block.experts():
-        for level in levels:
-            y = mixture_quantile(expert, np.full(block.n_rows, level))
-            if np.isfinite(y).all():
-                found.append(y)
-    return np.sort(np.stack(found), axis=0)
+    at = np.broadcast_to(np.array(levels), (block.n_rows, len(levels)))
+    found = np.concatenate(
+        [over_columns(mixture_quantile, expert, at) for expert in block.experts()], axis=1
+    )
+    is_finite = np.isfinite(found).all(axis=0)
+    return np.sort(found[:, is_finite], axis=1).T.copy()
 
 
 def row_chunks(block: BlockMixture, n_nodes: int) -> Iterator[BlockMixture]:

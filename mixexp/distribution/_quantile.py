@@ -105,9 +105,7 @@ def tail_quantile(tail: Tail, level: Array, bracket: Bracket) -> Array:
     return out
 
 
-def _between_atoms(
-    tail: Tail, level: Array, bracket: Bracket
-) -> tuple[Array, Array, Array]:
+def _between_atoms(tail: Tail, level: Array, bracket: Bracket) -> tuple[Array, Array, Array]:
     """Move the ends to atoms; say where one of them is the quantile, which is then ``upper``."""
     lower, upper = bracket.lower, bracket.upper
     is_found = np.zeros(len(level), dtype=bool)
@@ -129,12 +127,14 @@ def _between_integers(
     """Move the ends to integers; say where one is the quantile, which is then ``upper``."""
     sign = -1.0 if tail.is_upper else 1.0
     least = tail.block.least_integer
-    integer = least_integer(
-        lambda y: sign * tail.probability(y), sign * level, least, np.inf
-    )
+    integer = least_integer(lambda y: sign * tail.probability(y), sign * level, least, np.inf)
     if not tail.block.is_smooth:
         # An atom that is no integer may come first.
-        return lower, np.where(is_found, np.minimum(upper, integer), integer), np.ones_like(is_found)
+        return (
+            lower,
+            np.where(is_found, np.minimum(upper, integer), integer),
+            np.ones_like(is_found),
+        )
     is_above = tail.reaches(tail.before(integer), level)
     is_here = ~is_above & ~is_found
     one_less = np.where(integer > least, integer - 1.0, -np.inf)
@@ -228,7 +228,7 @@ def _advance(tail: Tail, at: _Search, out: Array) -> tuple[_Search, Array]:
     is_newton = (target > lower) & (target < upper) & (size <= 0.5 * at.previous)
     error = np.abs(probability - at.level)
     is_solved = (error <= _TOLERANCE * at.level) & (density > 0.0)
-    is_solved |= (size <= 2.0 * _EPSILON * np.abs(at.y))
+    is_solved |= size <= 2.0 * _EPSILON * np.abs(at.y)
     # What is left of the error is rounding of the tail itself where steps no longer shrink.
     is_solved |= (error <= _ROUNDING * at.level) & (density > 0.0) & ~is_newton
     middle = middle_of(lower, upper)

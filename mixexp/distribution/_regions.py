@@ -11,15 +11,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mixexp.distribution._block import BlockMixture
-from mixexp.distribution._nodes import MOST_NUMBERS, expert_nodes, row_chunks
+from mixexp.distribution._block import BlockMixture, over_columns
+from mixexp.distribution._nodes import expert_nodes, row_chunks
 from mixexp.distribution._roots import Brackets, find_roots
-from mixexp.distribution._values import Cells, cell_masses, integer_cells
+from mixexp.distribution._values import cell_masses, integer_cells
 
 Array = np.ndarray
 
 _HALF = (1e-12, 1e-8, 1e-5, 1e-3, 0.01, 0.03, 0.08, 0.15, 0.25, 0.35, 0.45)
-_LEVELS = (0.0, *_HALF, *(1.0 - level for level in _HALF), 1.0)
+_LEVELS = (0.0, *_HALF, 0.5, *(1.0 - level for level in _HALF), 1.0)
 # Counts are looked at one by one up to so many, and in so many cells if there are more.
 _MOST_CELLS = 4096
 # Coverage is met to here: far below what any y could tell.
@@ -145,7 +145,7 @@ def profile(block: BlockMixture) -> Profile:
     smooth = block.smooth_part()
     y = expert_nodes(smooth, _LEVELS)
     with np.errstate(divide="ignore"):
-        return Profile(smooth, y, np.stack([np.log(smooth.density(at)) for at in y]))
+        return Profile(smooth, y, np.log(over_columns(BlockMixture.density, smooth, y.T)).T.copy())
 
 
 def _level_of(part: Profile, coverage: Array) -> Array:
@@ -327,7 +327,9 @@ def _refine(block: BlockMixture, lower: Array, middle: Array, upper: Array) -> A
     for _ in range(_N_GOLDEN):
         is_left = at_inner > at_outer
         upper, lower = np.where(is_left, outer, upper), np.where(is_left, lower, inner)
-        new = np.where(is_left, upper - _GOLDEN * (upper - lower), lower + _GOLDEN * (upper - lower))
+        new = np.where(
+            is_left, upper - _GOLDEN * (upper - lower), lower + _GOLDEN * (upper - lower)
+        )
         at_new = block.density(new)
         inner, outer = np.where(is_left, new, outer), np.where(is_left, inner, new)
         at_inner, at_outer = (

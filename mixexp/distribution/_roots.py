@@ -71,7 +71,14 @@ def find_roots(functions: Functions, brackets: Brackets, tol: float) -> tuple[Ar
     m = len(at_lower)
     half = np.full(m, 0.5)
     state = _State(
-        np.arange(m), brackets.lower, brackets.upper, brackets.lower, at_lower, at_upper, at_lower, half
+        np.arange(m),
+        brackets.lower,
+        brackets.upper,
+        brackets.lower,
+        at_lower,
+        at_upper,
+        at_lower,
+        half,
     )
     not_above, not_below = np.empty(m), np.empty(m)
     for step in range(_MOST_STEPS):

@@ -40,9 +40,7 @@ class Predictive:
     ) -> PerRow:
         raise NotImplementedError
 
-    def _distribution(
-        self, X: Any, offset: Any, exposure: Any, trials: Any
-    ) -> MixtureDistribution:
+    def _distribution(self, X: Any, offset: Any, exposure: Any, trials: Any) -> MixtureDistribution:
         """Return the distribution at X, whose blocks are evaluated whenever they are used."""
         check_is_fitted(self)
         X = check_features(self, X, reset=False)
