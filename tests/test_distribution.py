@@ -7,10 +7,20 @@ import pickle
 
 import numpy as np
 import pytest
-from mixtures import MIXTURES, N_ROWS, Mixture
+from mixtures import MIXTURES, N_ROWS, SLOW, Mixture
 from scipy import stats
 
+
+def _params(chosen: dict[str, Mixture]):
+    return [
+        pytest.param(mixture, id=name, marks=[pytest.mark.slow] if name in SLOW else [])
+        for name, mixture in chosen.items()
+    ]
+
+
 every_mixture = pytest.mark.parametrize("mixture", MIXTURES.values(), ids=MIXTURES)
+# With Tweedie's only among the slow tests, for what takes thousands of nodes.
+by_nodes = pytest.mark.parametrize("mixture", _params(MIXTURES))
 LEVELS = np.array([1e-6, 0.01, 0.1, 0.3, 0.5, 0.7, 0.9, 0.99, 1.0 - 1e-6])
 _TAILS = np.array([1e-13, 1e-10, 1e-7, 1e-5, 1e-3, 0.02, 0.1, 0.25])
 _INSIDE = np.r_[_TAILS, 0.5, 1.0 - _TAILS[::-1]]
@@ -23,7 +33,7 @@ def of(**chosen: bool):
         for name, mixture in MIXTURES.items()
         if all(bool(getattr(mixture.block, key)) == value for key, value in chosen.items())
     }
-    return pytest.mark.parametrize("mixture", some.values(), ids=some)
+    return pytest.mark.parametrize("mixture", _params(some))
 
 
 def edges_of(mixture: Mixture, row: int) -> np.ndarray:
@@ -83,13 +93,13 @@ def mass_of(mixture: Mixture, row: int) -> tuple[np.ndarray, np.ndarray]:
 # Densities and moments.
 
 
-@every_mixture
+@by_nodes
 def test_density_and_probabilities_add_up_to_one(mixture):
     for row in range(N_ROWS):
         assert mass_of(mixture, row)[1].sum() == pytest.approx(1.0, abs=1e-8)
 
 
-@every_mixture
+@by_nodes
 def test_moments_are_those_of_the_density(mixture):
     within, between = mixture.dist.variance()[1:]
     np.testing.assert_allclose(mixture.dist.var(), within + between)
@@ -103,7 +113,7 @@ def test_moments_are_those_of_the_density(mixture):
         assert mixture.dist.var()[row] == pytest.approx(variance, rel=1e-5)
 
 
-@every_mixture
+@by_nodes
 def test_cdf_and_sf_are_sums_of_the_density(mixture):
     at = mixture.dist.ppf(LEVELS)
     cdf, sf = mixture.dist.cdf(at), mixture.dist.sf(at)
@@ -198,7 +208,7 @@ def crps_by_definition(mixture: Mixture, row: int, y: float) -> float:
     return total
 
 
-@every_mixture
+@by_nodes
 def test_crps_is_the_integral_of_its_definition(mixture):
     for row in (0, N_ROWS - 1):
         for level in (0.001, 0.4, 0.95):
@@ -211,7 +221,7 @@ def test_crps_is_the_integral_of_its_definition(mixture):
 # Tails.
 
 
-@every_mixture
+@by_nodes
 def test_tail_expectation_and_limited_values_are_integrals(mixture):
     q = np.array([0.0, 0.25, 0.9, 0.995])
     at = mixture.dist.ppf(q[1:])

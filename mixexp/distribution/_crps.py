@@ -4,7 +4,7 @@
 ``(cdf(t) - (t >= y))**2``. Gneiting & Raftery (2007), eqs. 20 and 21.
 """
 
-from itertools import combinations
+from itertools import combinations, pairwise
 
 import numpy as np
 
@@ -124,7 +124,7 @@ def _integrate(block: BlockMixture, y: Array) -> Array:
     ends = np.arcsinh((edges - middle) / spread)
     at, weight = np.polynomial.legendre.leggauss(_N_NODES)
     total = np.zeros(block.n_rows)
-    for lower, upper in zip(ends[:-1], ends[1:], strict=True):
+    for lower, upper in pairwise(ends):
         half = 0.5 * (upper - lower)[:, None]
         if not half.any():
             continue

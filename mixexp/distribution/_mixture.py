@@ -58,9 +58,9 @@ class MixtureDistribution:
 
     Notes
     -----
-    Where an expert gives single values a probability (counts, a point mass, Tweedie's zero), ``pdf``
-    adds that probability, so that for counts it is the probability of y, as ``log_density`` of
-    the estimator. Blocks of some thousand rows are worked on at a time, whatever n is.
+    Where an expert gives single values a probability (counts, a point mass, Tweedie's zero),
+    ``pdf`` adds that probability, so that for counts it is the probability of y, as
+    ``log_density`` of the estimator. Blocks of some thousand rows are worked on at a time, whatever n is.
 
     References
     ----------

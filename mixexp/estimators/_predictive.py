@@ -1,6 +1,6 @@
-"""The whole conditional distribution: quantiles, intervals, variance and draws of regressors."""
+"""The whole conditional distribution: quantiles, intervals, variance and draws."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -8,10 +8,17 @@ from joblib import effective_n_jobs
 from sklearn.utils.validation import check_is_fitted
 
 from mixexp.data import PerRow, RowBlocks, cut_features
-from mixexp.distribution import BlockMixture, MixtureDistribution, Variance, mixture_of_block
+from mixexp.distribution import (
+    BlockMixture,
+    ClassDistribution,
+    MixtureDistribution,
+    Variance,
+    mixture_of_block,
+)
 from mixexp.estimators._build import FitState
 from mixexp.estimators._docs import per_row_docs
 from mixexp.estimators._validation import check_features
+from mixexp.model import Prediction
 
 
 class _MixtureBlocks(Sequence[BlockMixture]):
@@ -26,6 +33,54 @@ class _MixtureBlocks(Sequence[BlockMixture]):
 
     def __getitem__(self, at: int) -> BlockMixture:  # type: ignore[override]  # one block
         return mixture_of_block(self._state.model, self._state.params, self._blocks[at])
+
+
+class ClassPredictive:
+    """What a classifier says of classes beyond their probabilities."""
+
+    classes_: np.ndarray
+
+    def _predictions(self, X: Any, offset: Any = None) -> Iterator[Prediction]:
+        raise NotImplementedError
+
+    def predict_dist(self, X: Any, *, offset: Any = None) -> ClassDistribution:
+        """Return the distribution of the class given x, with entropies and draws.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, n_features)
+        offset : array-like of shape (n,), default=None
+            As for `predict_proba`.
+
+        Returns
+        -------
+        ClassDistribution
+        """
+        found = list(self._predictions(X, offset))
+        gate = np.concatenate([block.prior.T for block in found])
+        by_expert = np.concatenate([np.moveaxis(block.mean, -1, 0) for block in found])
+        return ClassDistribution(self.classes_, gate, by_expert)
+
+    def sample(
+        self, X: Any, n_samples: int = 1, random_state: Any = None, *, offset: Any = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Draw classes given x, and say which expert each came from.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, n_features)
+        n_samples : int, default=1
+            Per row.
+        random_state : int, Generator, RandomState or None, default=None
+        offset : array-like of shape (n,), default=None
+            As for `predict_proba`.
+
+        Returns
+        -------
+        y : ndarray of shape (n, n_samples)
+        expert : ndarray of shape (n, n_samples), int
+        """
+        return self.predict_dist(X, offset=offset).sample(n_samples, random_state)
 
 
 @per_row_docs

@@ -27,13 +27,21 @@ class _Regressor(RegressorMixin, MixtureOfExperts, Predictive):
         return [] if self.dispersion_features is None else self.dispersion_features
 
     def predict(
-        self, X: Any, *, offset: Any = None, exposure: Any = None, trials: Any = None
-    ) -> np.ndarray:
+        self,
+        X: Any,
+        *,
+        return_std: bool = False,
+        offset: Any = None,
+        exposure: Any = None,
+        trials: Any = None,
+    ) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
         """Return the mean of y given x: experts' means weighted by the gate.
 
         Parameters
         ----------
         X : array-like of shape (n, n_features)
+        return_std : bool, default=False
+            Whether to return the standard deviation of y given x as well, of shape (n,).
         <PER_ROW>
 
         Returns
@@ -41,6 +49,9 @@ class _Regressor(RegressorMixin, MixtureOfExperts, Predictive):
         ndarray of shape (n,)
             In the unit of y.
         """
+        if return_std:
+            dist = self._distribution(X, offset, exposure, trials)
+            return dist.mean(), dist.std()
         found = self._predictions(X, offset, exposure, trials)
         return np.concatenate([block.mixture_mean() for block in found])
 
