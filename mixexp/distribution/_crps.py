@@ -19,8 +19,6 @@ Array = np.ndarray
 _HALF = (1e-12, 1e-9, 1e-7, 1e-5, 1e-4, 1e-3, 0.01, 0.05, 0.15, 0.3)
 _LEVELS = (0.0, *_HALF, 0.5, *(1.0 - level for level in _HALF), 1.0)
 _N_NODES = 10
-# Counts are added one by one up to so many, and in so many runs if there are more.
-_MOST_CELLS = 4096
 
 
 def mixture_crps(block: BlockMixture, y: Array) -> Array:
@@ -76,7 +74,7 @@ def _distance_between(first: FamilyBlock, second: FamilyBlock) -> Array | float:
 def _summed(block: BlockMixture, y: Array) -> Array:
     found, start = [], 0
     # Row by row in chunks, because a row may have many values.
-    cells = integer_cells(block, _MOST_CELLS)
+    cells = integer_cells(block)
     for part in row_chunks(block, 64):
         rows = slice(start, start + part.n_rows)
         own = Cells(cells.first[rows], cells.width[rows], cells.n_cells)
@@ -148,7 +146,7 @@ def _edges(block: BlockMixture, y: Array) -> Array:
     if block.is_smooth:
         edges.append(expert_nodes(block.smooth_part(), _LEVELS))
     if block.has_integers:
-        cells = integer_cells(block.integer_part(), _MOST_CELLS)
+        cells = integer_cells(block.integer_part())
         edges.append(cells.lower(np.arange(cells.n_cells)[:, None]))
     return np.sort(np.concatenate(edges), axis=0)
 

@@ -16,6 +16,12 @@ from mixexp.distribution._arguments import (
     seed_sequence,
 )
 from mixexp.distribution._block import BlockMixture, over_columns
+from mixexp.distribution._conformal import (
+    central_region,
+    central_score,
+    densest_region,
+    densest_score,
+)
 from mixexp.distribution._crps import mixture_crps
 from mixexp.distribution._quantile import mixture_quantile
 from mixexp.distribution._regions import densest_regions, mixture_modes
@@ -60,7 +66,8 @@ class MixtureDistribution:
     -----
     Where an expert gives single values a probability (counts, a point mass, Tweedie's zero),
     ``pdf`` adds that probability, so that for counts it is the probability of y, as
-    ``log_density`` of the estimator. Blocks of some thousand rows are worked on at a time, whatever n is.
+    ``log_density`` of the estimator. Blocks of some thousand rows are worked on at a time,
+    whatever n is.
 
     References
     ----------
@@ -74,8 +81,8 @@ class MixtureDistribution:
     >>> y = np.abs(x[:, 0]) + 0.02 * np.sin(50.0 * x[:, 0])
     >>> dist = MoERegressor(n_experts=2, random_state=0).fit(x, y).predict_dist([[0.5], [-1.0]])
     >>> dist.ppf([0.1, 0.5, 0.9]).round(1)
-    array([[0.5, 0.5, 0.5],
-           [1. , 1. , 1. ]])
+    array([[0.4, 0.5, 0.6],
+           [0.9, 1. , 1.1]])
     >>> np.abs(dist.cdf(dist.ppf(0.9)) - 0.9).max() < 1e-10
     np.True_
     """
@@ -281,6 +288,32 @@ class MixtureDistribution:
     def limited_expected_value(self, limit: Any) -> Array:
         """Return the mean of ``min(y, limit)``."""
         return self._of_values(_limited_expected_value, limit, "limit")
+
+    # Conformal prediction.
+
+    def conformal_score(self, y: Any, method: str = "central") -> Array:
+        """Return how far out y lies, for split-conformal intervals; see `ConformalRegressor`.
+
+        Parameters
+        ----------
+        y : array-like
+        method : {"central", "hdr"}, default="central"
+            Natural log of one over the smaller tail at y, or the probability of what is denser.
+        """
+        score = densest_score if check_kind(method) == "hdr" else central_score
+        return self._of_values(score, y, "y")
+
+    def conformal_interval(self, score: float, method: str = "central") -> Array:
+        """Return where scores are at most that; shapes are those of `interval`.
+
+        Parameters
+        ----------
+        score : float
+        method : {"central", "hdr"}, default="central"
+        """
+        if check_kind(method) == "hdr":
+            return self._padded(lambda block: densest_region(block, score))
+        return self._over_blocks(lambda block: central_region(block, score))
 
     # Draws.
 

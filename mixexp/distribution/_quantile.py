@@ -23,6 +23,7 @@ _TOLERANCE = 2e-14
 # ends differ in magnitude: 64 for the digits, 11 for the exponent, and as many Newton steps.
 _ROUNDING = 1e-12
 _SLACK = 1e-10
+_WORTH_A_COPY = 0.8
 _MOST_STEPS = 200
 _N_DOUBLINGS = 1100
 
@@ -204,37 +205,46 @@ def _solve(tail: Tail, level: Array, lower: Array, upper: Array, start: Array) -
     y = np.where(is_inside, start, middle_of(lower, upper))
     out = upper.copy()
     at = _Search(np.arange(len(level)), level, lower, upper, y, upper - lower)
+    is_open = np.ones(len(level), dtype=bool)
     for _ in range(_MOST_STEPS):
-        at, is_done = _advance(tail, at, out)
-        if is_done.all():
+        at, found, is_done = _advance(tail, at)
+        is_new = np.flatnonzero(is_open & is_done)
+        out[at.rows[is_new]] = found[is_new]
+        is_open[is_new] = False
+        n_open = int(np.count_nonzero(is_open))
+        if n_open == 0:
             break
-        # Rows that are done cost no more evaluations; few of them are not worth a copy.
-        if is_done.any():
-            left = np.flatnonzero(~is_done)
-            at, tail = at.take(left), tail.take(left)
+        # Rows that are done cost no more evaluations; a few of them are not worth a copy.
+        if n_open < _WORTH_A_COPY * len(is_open):
+            left = np.flatnonzero(is_open)
+            at, tail, is_open = at.take(left), tail.take(left), is_open[left]
     return out
 
 
-def _advance(tail: Tail, at: _Search, out: Array) -> tuple[_Search, Array]:
-    """Take one step, write down what is found, and say where that is."""
+def _advance(tail: Tail, at: _Search) -> tuple[_Search, Array, Array]:
+    """Take one step; return also what would be the result, and where it is."""
     probability, density = tail.probability(at.y), tail.block.density(at.y)
     reaches = tail.reaches(probability, at.level)
     lower = np.where(reaches, at.lower, at.y)
     upper = np.where(reaches, at.y, at.upper)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         step = np.log(at.level / probability) * (probability / density)
-        target = at.y - step if tail.is_upper else at.y + step
+    target = at.y - step if tail.is_upper else at.y + step
     size = np.abs(step)
     is_newton = (target > lower) & (target < upper) & (size <= 0.5 * at.previous)
     error = np.abs(probability - at.level)
-    is_solved = (error <= _TOLERANCE * at.level) & (density > 0.0)
+    # What is left of an error is rounding of the tail itself where steps no longer shrink.
+    allowed = np.where(is_newton, _TOLERANCE, _ROUNDING) * at.level
+    is_solved = (error <= allowed) & (density > 0.0)
     is_solved |= size <= 2.0 * _EPSILON * np.abs(at.y)
-    # What is left of the error is rounding of the tail itself where steps no longer shrink.
-    is_solved |= (error <= _ROUNDING * at.level) & (density > 0.0) & ~is_newton
-    middle = middle_of(lower, upper)
-    is_done = is_solved | ~((middle > lower) & (middle < upper))
+    is_done, y, previous = is_solved, target, size
+    others = np.flatnonzero(~is_newton)
+    if len(others):
+        below, above = lower[others], upper[others]
+        middle = middle_of(below, above)
+        y[others], previous[others] = middle, above - below
+        is_done = is_solved.copy()
+        is_done[others] |= ~((middle > below) & (middle < above))
     found = np.where(is_solved, at.y, upper)
-    out[at.rows[is_done]] = found[is_done]
-    y = np.where(is_newton, target, middle)
-    previous = np.where(is_newton, size, upper - lower)
-    return at._replace(lower=lower, upper=upper, y=y, previous=previous), is_done
+    moved = at._replace(lower=lower, upper=upper, y=y, previous=previous)
+    return moved, found, is_done

@@ -6,7 +6,7 @@ density regions, Am. Statist. 50, section 2. Single values that have a probabili
 length and come first.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -14,14 +14,12 @@ import numpy as np
 from mixexp.distribution._block import BlockMixture, over_columns
 from mixexp.distribution._nodes import expert_nodes, row_chunks
 from mixexp.distribution._roots import Brackets, find_roots
-from mixexp.distribution._values import cell_masses, integer_cells
+from mixexp.distribution._values import MOST_CELLS, cell_masses, integer_cells
 
 Array = np.ndarray
 
 _HALF = (1e-12, 1e-8, 1e-5, 1e-3, 0.01, 0.03, 0.08, 0.15, 0.25, 0.35, 0.45)
 _LEVELS = (0.0, *_HALF, 0.5, *(1.0 - level for level in _HALF), 1.0)
-# Counts are looked at one by one up to so many, and in so many cells if there are more.
-_MOST_CELLS = 4096
 # Coverage is met to here: far below what any y could tell.
 _COVERAGE_TOL = 1e-10
 _LOG_DENSITY_TOL = 1e-13
@@ -75,14 +73,12 @@ def mixture_modes(block: BlockMixture) -> Array:
 
 def _in_chunks(block: BlockMixture, function: Callable[[BlockMixture], Array]) -> Array:
     check_measure(block)
-    found = [function(part) for part in _chunks(block)]
-    return stack_padded(found)
+    return stack_padded([function(part) for part in row_chunks(block, n_region_nodes(block))])
 
 
-def _chunks(block: BlockMixture) -> Iterator[BlockMixture]:
-    if block.is_smooth:
-        return row_chunks(block, len(_LEVELS) * len(block.weight))
-    return row_chunks(block, _MOST_CELLS)
+def n_region_nodes(block: BlockMixture) -> int:
+    """Return how many numbers per row a search for regions holds."""
+    return len(_LEVELS) * len(block.weight) if block.is_smooth else MOST_CELLS
 
 
 def stack_padded(parts: list[Array]) -> Array:
@@ -107,9 +103,7 @@ def _densest(block: BlockMixture, coverage: float) -> Array:
     rows = np.flatnonzero(left > _COVERAGE_TOL)
     if len(rows):
         part = profile(block.take(rows))
-        level = _level_of(part, left[rows])
-        out = np.full((block.n_rows, 1, 2), np.nan)
-        found = intervals_above(part, level)
+        found = intervals_above(part, _level_of(part, left[rows]))
         out = np.full((block.n_rows, *found.shape[1:]), np.nan)
         out[rows] = found
     return _add_atoms(out, block.atoms, is_taken)
@@ -245,7 +239,7 @@ def assemble(starts: tuple[Array, Array], ends: tuple[Array, Array], n_rows: int
 
 
 def _densest_values(block: BlockMixture, coverage: float) -> Array:
-    cells = integer_cells(block, _MOST_CELLS)
+    cells = integer_cells(block)
     mass = _with_fractions(block, cell_masses(block, cells))
     order = np.argsort(-mass, axis=0, kind="stable")
     ordered = np.take_along_axis(mass, order, axis=0)
@@ -348,7 +342,7 @@ def _snap(y: Array, lower: Array, upper: Array, first: Array, last: Array) -> Ar
 
 
 def _modal_values(block: BlockMixture) -> Array:
-    cells = integer_cells(block, _MOST_CELLS)
+    cells = integer_cells(block)
     mass = cell_masses(block, cells)
     with np.errstate(divide="ignore"):
         first, last, row = _summits(np.log(mass))

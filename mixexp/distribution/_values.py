@@ -5,13 +5,14 @@ from typing import NamedTuple
 import numpy as np
 
 from mixexp.distribution._block import BlockMixture
-from mixexp.distribution._nodes import MOST_NUMBERS
 from mixexp.distribution._quantile import mixture_quantile, upper_quantile
 
 Array = np.ndarray
 
 # Values beyond have less than this probability on either side.
 _LEFT_OUT = 1e-14
+# Counts are looked at one by one up to so many, and in so many cells if there are more.
+MOST_CELLS = 4096
 
 
 class Cells(NamedTuple):
@@ -35,12 +36,12 @@ class Cells(NamedTuple):
         return self.first + self.width * at
 
 
-def integer_cells(block: BlockMixture, most: int) -> Cells:
-    """Return cells that cover next to all of the probability, at most so many."""
+def integer_cells(block: BlockMixture) -> Cells:
+    """Return cells that cover next to all of the probability, at most `MOST_CELLS`."""
     tail = np.full(block.n_rows, _LEFT_OUT)
     first = np.floor(mixture_quantile(block, tail))
     last = np.ceil(upper_quantile(block, tail))
-    width = np.maximum(np.ceil((last - first + 1.0) / most), 1.0)
+    width = np.maximum(np.ceil((last - first + 1.0) / MOST_CELLS), 1.0)
     n_cells = int(np.max(np.ceil((last - first + 1.0) / width)))
     return Cells(first, width, n_cells)
 
@@ -57,8 +58,3 @@ def cell_masses(block: BlockMixture, cells: Cells) -> Array:
             reached = block.cdf(cells.lower(at + 1) - 1.0)
             out[at], below = np.maximum(reached - below, 0.0), reached
     return out
-
-
-def rows_per_chunk(n_cells: int) -> int:
-    """Return how many rows of so many cells an array may hold."""
-    return max(MOST_NUMBERS // n_cells, 1)
