@@ -36,6 +36,20 @@ def of(**chosen: bool):
     return pytest.mark.parametrize("mixture", _params(some))
 
 
+def kept(function):
+    """Keep what a function says of the rows of mixtures, which do not change."""
+    found = {}
+
+    def keeping(mixture: Mixture, row: int):
+        key = id(mixture.block), row
+        if key not in found:
+            found[key] = function(mixture, row)
+        return found[key]
+
+    return keeping
+
+
+@kept
 def edges_of(mixture: Mixture, row: int) -> np.ndarray:
     """Return quantiles of the experts that have a density, one after another."""
     block = mixture.block.take(np.array([row]))
@@ -62,6 +76,7 @@ def edges_of(mixture: Mixture, row: int) -> np.ndarray:
     return np.unique(np.concatenate(found)) if found else np.empty(0)
 
 
+@kept
 def nodes(mixture: Mixture, row: int) -> tuple[np.ndarray, np.ndarray]:
     """Return y and weights whose sums with density or probability are integrals over y."""
     block = mixture.block.take(np.array([row]))
@@ -82,6 +97,7 @@ def nodes(mixture: Mixture, row: int) -> tuple[np.ndarray, np.ndarray]:
     return np.r_[y, singles], np.r_[weight, np.ones_like(singles)]
 
 
+@kept
 def mass_of(mixture: Mixture, row: int) -> tuple[np.ndarray, np.ndarray]:
     """Return y and the probability that each stands for."""
     y, weight = nodes(mixture, row)
@@ -210,12 +226,12 @@ def crps_by_definition(mixture: Mixture, row: int, y: float) -> float:
 
 @by_nodes
 def test_crps_is_the_integral_of_its_definition(mixture):
+    at = mixture.dist.ppf([0.001, 0.4, 0.95])
+    found, scale = mixture.dist.crps(at), mixture.dist.std()
     for row in (0, N_ROWS - 1):
-        for level in (0.001, 0.4, 0.95):
-            at = mixture.dist.ppf(level)
-            expected = crps_by_definition(mixture, row, at[row])
-            scale = mixture.dist.std()[row]
-            assert mixture.dist.crps(at)[row] == pytest.approx(expected, abs=1e-8 * scale)
+        for j in range(at.shape[1]):
+            expected = crps_by_definition(mixture, row, at[row, j])
+            assert found[row, j] == pytest.approx(expected, abs=1e-8 * scale[row])
 
 
 # Tails.
@@ -266,7 +282,7 @@ def test_draws_follow_the_cdf(mixture, seed):
 
 
 @of(has_integers=False, is_smooth=True)
-@pytest.mark.parametrize("coverage", [0.5, 0.9, 0.999])
+@pytest.mark.parametrize("coverage", [0.5, 0.99])
 def test_densest_region_has_its_coverage_and_no_denser_point_outside(mixture, coverage):
     found = mixture.dist.interval(coverage, kind="hdr")
     atoms = mixture.block.atoms

@@ -174,7 +174,7 @@ def test_bad_conformal_questions_are_refused(rng):
     with pytest.raises(NotFittedError):
         ConformalRegressor(SMALL).predict_interval(data.X)
     model = ConformalRegressor(SMALL, random_state=0).fit(data.X, data.y)
-    with pytest.raises(ValueError, match="coverage=0.99 needs at least 99 rows .* there are 20"):
+    with pytest.raises(ValueError, match=r"coverage=0.99 needs at least 99 rows .* there are 20"):
         model.predict_interval(data.X, 0.99)
     with pytest.raises(ValueError, match="coverage must be a number between"):
         model.predict_interval(data.X, 2.0)

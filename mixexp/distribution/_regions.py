@@ -135,11 +135,45 @@ def _add_atoms(intervals: Array, atoms: tuple[float, ...], is_taken: Array) -> A
 
 
 def profile(block: BlockMixture) -> Profile:
-    """Evaluate the continuous part of a mixture at nodes."""
+    """Evaluate the continuous part of a mixture at nodes, and where its density turns.
+
+    Between these nodes the density rises or falls, so that a level is crossed once or never.
+    """
     smooth = block.smooth_part()
-    y = expert_nodes(smooth, _LEVELS)
+    coarse = _evaluated(smooth, expert_nodes(smooth, _LEVELS))
+    turns = [_turning_points(coarse, sign) for sign in (1.0, -1.0)]
+    fine = _evaluated(smooth, np.concatenate(turns))
+    y = np.concatenate([coarse.y, fine.y])
+    order = np.argsort(y, axis=0, kind="stable")
+    log_density = np.concatenate([coarse.log_density, fine.log_density])
+    return Profile(
+        smooth,
+        np.take_along_axis(y, order, axis=0),
+        np.take_along_axis(log_density, order, axis=0),
+    )
+
+
+def _evaluated(block: BlockMixture, y: Array) -> Profile:
     with np.errstate(divide="ignore"):
-        return Profile(smooth, y, np.log(over_columns(BlockMixture.density, smooth, y.T)).T.copy())
+        return Profile(block, y, np.log(over_columns(BlockMixture.density, block, y.T)).T.copy())
+
+
+def _turning_points(part: Profile, sign: float) -> Array:
+    """Return maxima, or minima if the sign is -1, shape (n_turns, rows), filled up with nodes."""
+    height = sign * np.maximum(part.log_density, -1e300)
+    first, last, row = _summits(height)
+    is_sharp = (first == last) & (first > 0) & (last < len(height) - 1)
+    cell, row = first[is_sharp], row[is_sharp]
+    if len(row) == 0:
+        return part.y[:1]
+    ends = part.y[cell - 1, row], part.y[cell, row], part.y[cell + 1, row]
+    y = _refine(part.block.take(row), *ends, sign)
+    order = np.lexsort((y, row))
+    row, y = row[order], y[order]
+    rank = np.arange(len(row)) - np.searchsorted(row, row)
+    out = np.repeat(part.y[:1], int(rank.max()) + 1, axis=0)
+    out[rank, row] = y
+    return out
 
 
 def _level_of(part: Profile, coverage: Array) -> Array:
@@ -287,15 +321,10 @@ def _modes(block: BlockMixture) -> Array:
 def _peaks(part: Profile) -> tuple[Array, Array, Array]:
     """Return row, y and height of every local maximum of the density."""
     first, last, row = _summits(part.log_density)
-    is_flat = last > first
     y = 0.5 * (part.y[first, row] + part.y[last, row])
-    sharp = np.flatnonzero(~is_flat)
-    if len(sharp):
-        cell, own = first[sharp], row[sharp]
-        lower = part.y[np.maximum(cell - 1, 0), own]
-        upper = part.y[np.minimum(cell + 1, len(part.y) - 1), own]
-        y[sharp] = _refine(part.block.take(own), lower, y[sharp], upper)
-        y[sharp] = _snap(y[sharp], lower, upper, part.y[0, own], part.y[-1, own])
+    lower = part.y[np.maximum(first - 1, 0), row]
+    upper = part.y[np.minimum(last + 1, len(part.y) - 1), row]
+    y = _snap(y, lower, upper, part.y[0, row], part.y[-1, row])
     return row, y, np.exp(part.log_density[first, row])
 
 
@@ -314,24 +343,22 @@ def _summits(height: Array) -> tuple[Array, Array, Array]:
     return first, following[first + 1, row] - 1, row
 
 
-def _refine(block: BlockMixture, lower: Array, middle: Array, upper: Array) -> Array:
-    """Return the maximum of the density between ends, by golden section."""
+def _refine(block: BlockMixture, lower: Array, middle: Array, upper: Array, sign: float) -> Array:
+    """Return the maximum of sign times the density between ends, by golden section."""
     inner, outer = upper - _GOLDEN * (upper - lower), lower + _GOLDEN * (upper - lower)
-    at_inner, at_outer = block.density(inner), block.density(outer)
+    at_inner, at_outer = sign * block.density(inner), sign * block.density(outer)
     for _ in range(_N_GOLDEN):
         is_left = at_inner > at_outer
         upper, lower = np.where(is_left, outer, upper), np.where(is_left, lower, inner)
-        new = np.where(
-            is_left, upper - _GOLDEN * (upper - lower), lower + _GOLDEN * (upper - lower)
-        )
-        at_new = block.density(new)
+        width = _GOLDEN * (upper - lower)
+        new = np.where(is_left, upper - width, lower + width)
+        at_new = sign * block.density(new)
         inner, outer = np.where(is_left, new, outer), np.where(is_left, inner, new)
-        at_inner, at_outer = (
-            np.where(is_left, at_new, at_outer),
-            np.where(is_left, at_inner, at_new),
-        )
+        kept = np.where(is_left, at_inner, at_outer)
+        at_inner, at_outer = np.where(is_left, at_new, kept), np.where(is_left, kept, at_new)
     found = 0.5 * (lower + upper)
-    return np.where(block.density(found) >= block.density(middle), found, middle)
+    is_better = sign * block.density(found) >= sign * block.density(middle)
+    return np.where(is_better, found, middle)
 
 
 def _snap(y: Array, lower: Array, upper: Array, first: Array, last: Array) -> Array:
