@@ -259,6 +259,22 @@ def test_tail_expectation_and_limited_values_are_integrals(mixture):
             assert mean_excess[row, j] * beyond == pytest.approx(excess[row, j], rel=1e-12)
 
 
+@every_mixture
+def test_conformal_regions_reach_as_far_as_the_tails_can_be_told(mixture):
+    lower, upper = mixture.dist.conformal_interval(60.0, "central").T
+    level = np.exp(-60.0)
+    # Both tails, y included, hold that much at the ends, and less beyond them.
+    after, before = mixture.dist.cdf(lower), mixture.dist.sf(upper) + mixture.block.mass(upper)
+    limits = (mixture.block.bracket(np.full(N_ROWS, q)) for q in (0.0, 1.0))
+    least, largest = next(limits).lower, next(limits).upper
+    # Next to a limit of y its digits end before so small a tail does.
+    is_least = lower - least <= 4e-16 * np.abs(least)
+    is_largest = largest - upper <= 4e-16 * np.abs(largest)
+    assert np.all((after >= level * (1.0 - 1e-6)) | is_least)
+    assert np.all((before >= level * (1.0 - 1e-6)) | is_largest)
+    assert np.all(mixture.dist.sf(upper) <= level)
+
+
 # Draws.
 
 

@@ -24,6 +24,8 @@ _TOLERANCE = 2e-14
 _ROUNDING = 1e-12
 _SLACK = 1e-10
 _WORTH_A_COPY = 0.8
+# Levels next to 1 that are told from it.
+_LEAST_TAIL = 1e-15
 _MOST_STEPS = 200
 _N_DOUBLINGS = 1100
 
@@ -80,7 +82,11 @@ def mixture_quantile(block: BlockMixture, q: Array) -> Array:
 
 def upper_quantile(block: BlockMixture, level: Array) -> Array:
     """Return the least y whose survival function is at most a level in (0, 1), however small."""
-    return tail_quantile(Tail(block, is_upper=True), level, block.bracket(1.0 - level))
+    # One less the level is rounded: look on either side of it.
+    below = block.bracket(1.0 - np.maximum(2.0 * level, _LEAST_TAIL))
+    above = block.bracket(1.0 - 0.5 * level)
+    bracket = Bracket(below.lower, above.upper, below.start)
+    return tail_quantile(Tail(block, is_upper=True), level, bracket)
 
 
 def tail_quantile(tail: Tail, level: Array, bracket: Bracket) -> Array:
