@@ -20,7 +20,6 @@ pytestmark = [
         MoEClassifier(),
         HMEClassifier(),
         ConformalRegressor(MoERegressor(random_state=0)),
-        ConformalRegressor(MoERegressor(random_state=0), method="hdr"),
     ],
 )
 def test_estimator_passes_scikit_learns_checks(estimator, check):

@@ -6,7 +6,12 @@ from test_families import CASES, NUMBERS, density, nodes, of
 
 from mixexp.experts import FAMILIES, Gaussian, NumericalExpert, Poisson
 
-REGRESSION = [case for case in NUMBERS if case.family.target == "regression"]
+REGRESSION = [
+    case
+    for case in NUMBERS
+    # One power of Tweedie's, whose sums over jumps take long.
+    if case.family.target == "regression" and getattr(case.family, "power", 1.5) == 1.5
+]
 LEVELS = np.array([0.01, 0.3, 0.5, 0.9, 0.999])
 
 
