@@ -20,6 +20,7 @@ from mixexp.estimators._validation import (
     Rule,
     check_features,
     check_parameters,
+    check_per_row,
     check_real_target,
     check_same_length,
     is_real,
@@ -147,12 +148,21 @@ class ConformalRegressor(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
             )
         target = column_or_1d(check_real_target(y), warn=True)
         check_same_length(len(checked), target)
-        fitted_to, held_out = self._split(len(checked))
         given = {"offset": offset, "exposure": exposure, "trials": trials}
+        per_row = {
+            name: check_per_row(values, name, len(checked))
+            for name, values in given.items()
+            if values is not None
+        }
+        # Frames keep the names of their columns.
+        source = X if hasattr(X, "columns") else checked
+        fitted_to, held_out = self._split(len(checked))
         self.estimator_ = clone(self.estimator).fit(
-            _take(X, fitted_to), target[fitted_to], **_take_each(given, fitted_to)
+            _safe_indexing(source, fitted_to), target[fitted_to], **_take_rows(per_row, fitted_to)
         )
-        dist = self.estimator_.predict_dist(_take(X, held_out), **_take_each(given, held_out))
+        dist = self.estimator_.predict_dist(
+            _safe_indexing(source, held_out), **_take_rows(per_row, held_out)
+        )
         self.scores_ = np.sort(dist.conformal_score(target[held_out], self.method))
         self._fitted_method = self.method
         return self
@@ -235,13 +245,5 @@ class ConformalRegressor(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
         return float(self.scores_[rank - 1])
 
 
-def _take(X: Any, rows: np.ndarray) -> Any:
-    """Return rows of X as the container that it came in, so that names are kept."""
-    return _safe_indexing(X, rows)
-
-
-def _take_each(given: dict[str, Any], rows: np.ndarray) -> dict[str, Any]:
-    return {
-        name: None if values is None else _safe_indexing(values, rows)
-        for name, values in given.items()
-    }
+def _take_rows(per_row: dict[str, np.ndarray], rows: np.ndarray) -> dict[str, np.ndarray]:
+    return {name: values[rows] for name, values in per_row.items()}
