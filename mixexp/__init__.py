@@ -2,6 +2,7 @@
 
 from mixexp._version import __version__
 from mixexp.estimators import (
+    ConformalRegressor,
     HMEClassifier,
     HMERegressor,
     MoEClassifier,
@@ -10,6 +11,7 @@ from mixexp.estimators import (
 )
 
 __all__ = [
+    "ConformalRegressor",
     "HMEClassifier",
     "HMERegressor",
     "MoEClassifier",

@@ -16,7 +16,13 @@ from mixexp.em import reorder
 from mixexp.exceptions import ConvergenceWarning, InferenceWarning
 from mixexp.experts import Binomial, Gaussian, Poisson
 from mixexp.inference import draw_target, match_nodes
-from mixexp.model import group_heads, linear_predictors, posterior_of_block, predict_block
+from mixexp.model import (
+    group_heads,
+    linear_predictors,
+    mean_of_block,
+    posterior_of_block,
+    predict_block,
+)
 
 
 def kinked(rng, n=300):
@@ -107,7 +113,7 @@ def test_drawn_classes_have_their_probabilities(family, rng):
     model, params = problem.model, problem.model.unflatten(flat)
     block = problem.blocks[0].take(np.arange(3000) % 60)
     y = draw_target(model, params, block, rng).astype(int)
-    probability = predict_block(model, params, block).mixture_mean()
+    probability = mean_of_block(model, params, block)
     for label, expected in enumerate(probability):
         spread = np.sqrt((expected * (1.0 - expected)).sum())
         assert abs((y == label).sum() - expected.sum()) < 4.5 * spread  # alarm: one in 1e5

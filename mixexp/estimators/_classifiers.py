@@ -10,6 +10,7 @@ from sklearn.utils.multiclass import check_classification_targets
 
 from mixexp.estimators._base import MixtureOfExperts, store_parameters
 from mixexp.estimators._docs import routing_docs, shared_docs
+from mixexp.estimators._predictive import ClassPredictive
 from mixexp.estimators._validation import check_parameters, refuse_nonlabels, whole
 from mixexp.experts import FAMILIES
 from mixexp.tree import GatingTree
@@ -31,7 +32,7 @@ def _expert_for_classes(entry: Any, n_classes: int) -> Any:
     return entry
 
 
-class _Classifier(ClassifierMixin, MixtureOfExperts):
+class _Classifier(ClassifierMixin, MixtureOfExperts, ClassPredictive):
     """What the two classifiers share."""
 
     _targets = ("binary", "classes")

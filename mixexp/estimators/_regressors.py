@@ -9,12 +9,13 @@ from sklearn.utils import column_or_1d
 
 from mixexp.estimators._base import MixtureOfExperts, store_parameters
 from mixexp.estimators._docs import per_row_docs, routing_docs, shared_docs
+from mixexp.estimators._predictive import Predictive
 from mixexp.estimators._validation import check_parameters, check_real_target, whole
 from mixexp.tree import GatingTree
 
 
 @per_row_docs
-class _Regressor(RegressorMixin, MixtureOfExperts):
+class _Regressor(RegressorMixin, MixtureOfExperts, Predictive):
     """What the two regressors share."""
 
     _targets = ("regression",)
@@ -30,16 +31,19 @@ class _Regressor(RegressorMixin, MixtureOfExperts):
         self,
         X: Any,
         *,
+        return_std: bool = False,
         offset: Any = None,
         exposure: Any = None,
         trials: Any = None,
         routing: str | int = "soft",
-    ) -> np.ndarray:
+    ) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
         """Return the mean of y given x: experts' means weighted by the gate.
 
         Parameters
         ----------
         X : array-like of shape (n, n_features)
+        return_std : bool, default=False
+            Whether to return the standard deviation of y given x as well, of shape (n,).
         <PER_ROW>
         <ROUTING>
 
@@ -48,7 +52,15 @@ class _Regressor(RegressorMixin, MixtureOfExperts):
         ndarray of shape (n,)
             In the unit of y.
         """
-        return self._mixture_mean(X, routing, offset, exposure, trials)
+        if not return_std:
+            return self._mixture_mean(X, routing, offset, exposure, trials)
+        if routing != "soft":
+            raise ValueError(
+                "The 'routing' argument must be 'soft' where return_std=True, for the deviation "
+                f"is that of all experts. Got {routing!r} instead."
+            )
+        dist = self._distribution(X, offset, exposure, trials)
+        return dist.mean(), dist.std()
 
     def score(
         self,

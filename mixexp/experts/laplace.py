@@ -114,6 +114,15 @@ class Laplace(Expert):
         tail = 0.5 * np.exp(-np.abs(t))
         return np.where(t < 0.0, tail, 1.0 - tail)
 
+    def survival(self, y: np.ndarray, heads: Heads) -> np.ndarray:
+        t, _ = self._standardize(y, heads)
+        tail = 0.5 * np.exp(-np.abs(t))
+        return np.where(t < 0.0, 1.0 - tail, tail)
+
+    def expected_excess(self, y: np.ndarray, heads: Heads) -> np.ndarray:
+        t, rate = self._standardize(y, heads)
+        return (0.5 * np.exp(-np.abs(t)) + np.maximum(-t, 0.0)) / rate
+
     def quantile(self, q: np.ndarray, heads: Heads) -> np.ndarray:
         with np.errstate(divide="ignore"):
             size = np.log(2.0 * np.minimum(q, 1.0 - q))

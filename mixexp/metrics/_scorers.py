@@ -1,4 +1,4 @@
-"""Scorers for model selection: held-out log density, and information criteria.
+"""Scorers for model selection: held-out log density, CRPS, pinball loss, and criteria.
 
 All are called as ``scorer(estimator, X, y)``, as `GridSearchCV` and `cross_val_score` do, and
 greater is better. With metadata routing enabled, per-row arguments reach them on request:
@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator
+
+from mixexp.metrics._scores import crps_score, pinball_loss
 
 _CRITERIA = ("aic", "aicc", "bic", "caic", "icl", "icl_bic", "sabic")
 
@@ -106,8 +108,65 @@ class NegativeBICScorer(NegativeCriterionScorer):
         super().__init__("bic")
 
 
+class CRPSScorer(BaseEstimator):
+    """Minus the mean continuous ranked probability score of y, in its unit.
+
+    Proper, as the log density, but forgiving to outliers: it grows as their distance.
+    """
+
+    def score(
+        self,
+        estimator: Any,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        offset: Any = None,
+        exposure: Any = None,
+        trials: Any = None,
+    ) -> float:
+        """Return minus the weighted mean of ``estimator.predict_dist(X).crps(y)``."""
+        steps, model = _split_pipeline(estimator)
+        per_row = {"offset": offset, "exposure": exposure, "trials": trials}
+        dist = model.predict_dist(_transform(steps, X), **per_row)
+        return -crps_score(y, dist, sample_weight=sample_weight)
+
+    __call__ = score
+
+
+class PinballScorer(BaseEstimator):
+    """Minus the mean pinball loss of predicted quantiles, in the unit of y.
+
+    Parameters
+    ----------
+    q : float or array-like of shape (m,), default=0.5
+        Levels in [0, 1]; of several the mean is taken.
+    """
+
+    def __init__(self, q: Any = 0.5) -> None:
+        self.q = q
+
+    def score(
+        self,
+        estimator: Any,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        offset: Any = None,
+        exposure: Any = None,
+        trials: Any = None,
+    ) -> float:
+        """Return minus the weighted mean loss of ``estimator.predict_quantile(X, q)``."""
+        steps, model = _split_pipeline(estimator)
+        per_row = {"offset": offset, "exposure": exposure, "trials": trials}
+        found = model.predict_quantile(_transform(steps, X), self.q, **per_row)
+        return -pinball_loss(y, found, self.q, sample_weight=sample_weight)
+
+    __call__ = score
+
+
 log_density_scorer = LogDensityScorer()
 negative_bic_scorer = NegativeBICScorer()
+negative_crps_scorer = CRPSScorer()
 
 
 def _split_pipeline(estimator: Any) -> tuple[list[Any], Any]:
