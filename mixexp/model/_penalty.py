@@ -54,11 +54,11 @@ def penalty_terms(model: Model, params: Parameters) -> PenaltyTerms:
     if model.tree.n_leaves == 1:
         value = -0.5 * np.einsum("...i,...i->...", strength, away**2)
         return PenaltyTerms(value, -strength * away, strength, strength)
-    root = np.sqrt(1.0 + away**2)
+    root = np.hypot(1.0, away)
     # sqrt(1 + u**2) - 1 loses the digits of a small u.
-    value = -np.einsum("...i,...i->...", strength, away**2 / (root + 1.0))
+    value = -np.einsum("...i,...i->...", strength, away * (away / (root + 1.0)))
     bound = strength / root
-    return PenaltyTerms(value, -bound * away, bound / root**2, bound)
+    return PenaltyTerms(value, -bound * away, bound / root / root, bound)
 
 
 def _pseudo_rows(model: Model, slot: int) -> float:
