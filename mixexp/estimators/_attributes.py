@@ -5,7 +5,14 @@ from typing import Any
 import numpy as np
 
 from mixexp.data import Scaling
-from mixexp.em import Search, canonical_order, reorder
+from mixexp.em import (
+    Outcome,
+    Search,
+    canonical_order,
+    experts_at_floor,
+    experts_without_rows,
+    reorder,
+)
 from mixexp.estimators._build import Columns, FitState, raw_slots
 from mixexp.model import Model
 
@@ -48,9 +55,21 @@ def set_fitted_attributes(
     estimator.converged_ = best.is_converged
     estimator.convergence_reason_ = best.reason
     estimator.restarts_ = found.restarts
+    estimator.optima_ = found.optima()
+    estimator.degenerate_ = _degenerate(model, best, order)
     estimator.expert_features_, estimator.gate_features_ = columns.expert, columns.gate
     estimator.dispersion_features_ = list(columns.dispersion)
     return order
+
+
+def _degenerate(model: Model, best: Outcome, order: np.ndarray) -> np.ndarray:
+    """Return which experts are at their floor, or without rows."""
+    current, tree = best.evaluation, model.tree
+    leaves = experts_at_floor(model, current.params)
+    leaves |= experts_without_rows(model, current.stats.node_mass)
+    is_degenerate = np.zeros(tree.n_nodes, dtype=bool)
+    is_degenerate[tree.leaves[sorted(leaves)]] = True
+    return is_degenerate[order][tree.leaves]
 
 
 def _families(state: FitState) -> list[Any]:

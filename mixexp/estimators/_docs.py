@@ -79,7 +79,13 @@ _ATTRIBUTES = """gate_coef_ : ndarray of shape (n_nodes - 1, n_gate_features)
     convergence_reason_ : str
         Which, or why not.
     restarts_ : list of Restart
-        Start, log_likelihood, objective, n_iter, converged and reason of every start.
+        Start, log_likelihood, objective, n_iter, converged, reason and degenerate of every
+        start, and of the moves that led higher.
+    optima_ : list of Optimum
+        The distinct optima of the starts that were followed to the end, the highest first:
+        log_likelihood, objective, n_starts (how many ended there) and degenerate.
+    degenerate_ : ndarray of shape (n_experts,), bool
+        Experts at the floor of their dispersion, or without rows.
     n_parameters_ : int
         Free parameters, for information criteria.
     tree_ : GatingTree
