@@ -423,15 +423,22 @@ def print_versions() -> None:
     print(", ".join(f"{name} {known[name]}" for name in packages if name in known))
 
 
+def choose(methods: dict[str, Method], names: list[str] | None) -> dict[str, Method]:
+    """Return the first method, which others are compared with, and those named; all for None."""
+    base = next(iter(methods))
+    return {name: make for name, make in methods.items() if not names or name in (base, *names)}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--quick", action="store_true", help=f"only {', '.join(QUICK_SETS)}")
     parser.add_argument("--sets", nargs="*", help="names of data sets; all by default")
+    parser.add_argument("--methods", nargs="*", help="names of methods; all by default")
     arguments = parser.parse_args()
     wanted = QUICK_SETS if arguments.quick else arguments.sets
     print_versions()
-    regression = Trial(try_regression, regression_methods(), True)
-    classes = Trial(try_classes, class_methods(), False)
+    regression = Trial(try_regression, choose(regression_methods(), arguments.methods), True)
+    classes = Trial(try_classes, choose(class_methods(), arguments.methods), False)
     rivals = [
         name
         for name in ("linear", "CART", "PILOT", "linear-tree", "SMT", "forest")
@@ -439,7 +446,11 @@ def main() -> None:
     ]
     for trial, tables, compared in (
         (regression, load_regressions(), rivals),
-        (classes, load_classes(), ["logistic", "CART", "forest"]),
+        (
+            classes,
+            load_classes(),
+            [m for m in ("logistic", "CART", "forest") if m in classes.methods],
+        ),
     ):
         chosen = {name: table for name, table in tables.items() if not wanted or name in wanted}
         if chosen:

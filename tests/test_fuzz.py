@@ -121,7 +121,7 @@ def fit(model, X, y, weight):
         except (TypeError, ValueError) as error:
             refusal = str(error)
     assert not refusal or re.search(ARGUMENTS, refusal), refusal
-    for warning in caught:
+    for warning in caught if not refusal else ():
         assert issubclass(warning.category, (*NAMED, DataConversionWarning)), str(warning.message)
     return not refusal
 
