@@ -311,9 +311,14 @@ STARTS: dict[str, Callable[[int], Chooser]] = {
 
 
 def _pooled_scores(problem: Problem, pooled: Parameters) -> np.ndarray:
-    """Return the first family's scores at the pooled fit: residuals, for any family."""
+    """Return the first family's scores at the pooled fit: residuals, for any family.
+
+    Zeros where no family has a head, for such experts have nothing that could differ by rows.
+    """
     model, parts = problem.model, []
-    group = next((g for g in range(len(model.groups)) if model.groups[g].designs), 0)
+    group = next((g for g in range(len(model.groups)) if model.groups[g].designs), None)
+    if group is None:
+        return np.zeros((1, sum(len(block.weight) for block in problem.blocks.bare)))
     for block in problem.blocks:
         heads = group_heads(model, linear_predictors(model, pooled, block, row_stable_product))[
             group
