@@ -2,7 +2,9 @@
 
 from mixexp.em._driver import Options, Outcome, run_em
 from mixexp.em._monitor import ASKED_TO_STOP, Monitor
+from mixexp.em._newton import is_small
 from mixexp.em._order import canonical_order, reorder
+from mixexp.em._phases import RESPONSIBILITIES
 from mixexp.em._problem import Evaluation, Problem
 from mixexp.em._search import Restart, Search, compete, search
 from mixexp.em._starts import (
@@ -15,6 +17,7 @@ from mixexp.em._starts import (
 
 __all__ = [
     "ASKED_TO_STOP",
+    "RESPONSIBILITIES",
     "STARTS",
     "Evaluation",
     "Monitor",
@@ -26,6 +29,7 @@ __all__ = [
     "canonical_order",
     "compete",
     "draw_starts",
+    "is_small",
     "params_from_responsibilities",
     "pooled_params",
     "reorder",

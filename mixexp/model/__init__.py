@@ -15,6 +15,7 @@ from mixexp.model._prediction import Prediction, predict_block, row_stable_produ
 from mixexp.model._statistics import (
     GroupStatistics,
     Posterior,
+    Reassign,
     Statistics,
     add_statistics,
     em_statistics,
@@ -24,6 +25,7 @@ from mixexp.model._statistics import (
     map_statistics,
     posterior_of_block,
 )
+from mixexp.model._tempering import assign, draw_labels, temper
 
 __all__ = [
     "ExpertGroup",
@@ -34,10 +36,13 @@ __all__ = [
     "PenaltyTerms",
     "Posterior",
     "Prediction",
+    "Reassign",
     "Statistics",
     "add_statistics",
     "assemble_information",
+    "assign",
     "complete_scores",
+    "draw_labels",
     "em_statistics",
     "flat_gradient",
     "group_heads",
@@ -48,4 +53,5 @@ __all__ = [
     "posterior_of_block",
     "predict_block",
     "row_stable_product",
+    "temper",
 ]

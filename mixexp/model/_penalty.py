@@ -8,7 +8,7 @@ location-scale families y is in units of the pooled standard deviation too. The 
 as curved at the anchor as the log-likelihood of ``dispersion_prior`` rows, and as steep far
 below it: fewer rows than that cannot pull a dispersion to zero. Such rows themselves, a
 conjugate prior, would charge an expert of much less noise in proportion to the ratio, not to
-its logarithm.
+its logarithm. The balance of the gates is a sum over rows, and so is added by the pass.
 """
 
 from typing import NamedTuple

@@ -1,0 +1,124 @@
+"""Phases in front of EM that are to find better starts: drawn labels, and annealing.
+
+Each takes starts and returns as many, from which plain EM goes on. What a start becomes does not
+depend on which others are beside it.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+
+from mixexp.em._driver import Options, advance, begin, in_batches, stack_parameters
+from mixexp.em._problem import Problem
+from mixexp.em._steps import em_step
+from mixexp.model import Parameters, assign, draw_labels
+
+#: Iterations with drawn labels.
+N_DRAWS = 30
+#: Powers of the responsibilities in annealing, and iterations with each; EM goes on with 1.
+POWERS = tuple(0.3 * 1.2**i for i in range(7))
+N_PER_POWER = 5
+
+Phase = Callable[[Problem, Sequence[Parameters], Sequence[int]], list[Parameters]]
+
+
+def keep_starts(
+    problem: Problem, starts: Sequence[Parameters], seeds: Sequence[int]
+) -> list[Parameters]:
+    """Return the starts as they are."""
+    return list(starts)
+
+
+def anneal(
+    problem: Problem, starts: Sequence[Parameters], seeds: Sequence[int]
+) -> list[Parameters]:
+    """Run EM with responsibilities to a power that rises to one.
+
+    Deterministic annealing: Ueda & Nakano (1998), section 3. With a small power all experts
+    share all rows and the objective has few optima; they part as it rises. Every power has
+    `N_PER_POWER` iterations of the usual, monotone kind, on the objective that goes with it.
+
+    Parameters
+    ----------
+    problem : Problem
+    starts : sequence of Parameters
+    seeds : sequence of int
+        Not used: nothing is random here.
+    """
+    options = Options(max_iter=N_PER_POWER, tol=0.0, acceleration="none")
+    for power in POWERS:
+        warm = replace(problem, power=power)
+        runs = begin(warm, starts, [None] * len(starts), options)
+        advance(warm, runs, N_PER_POWER)
+        starts = [run.standing.alone().params for run in runs]
+    return list(starts)
+
+
+def draw_and_climb(
+    problem: Problem, starts: Sequence[Parameters], seeds: Sequence[int]
+) -> list[Parameters]:
+    """Run `N_DRAWS` iterations with labels drawn from responsibilities, and return the best point.
+
+    Stochastic EM: Celeux & Diebolt (1985). Labels are noise that carries EM out of poor optima and
+    saddles; what it visits is judged by the objective itself, the start included.
+
+    Parameters
+    ----------
+    problem : Problem
+    starts : sequence of Parameters
+    seeds : sequence of int
+        One per start.
+    """
+    flatten, out = problem.model.flatten, []
+    for some in in_batches(problem, range(len(starts))):
+        params = stack_parameters(problem, [starts[i] for i in some])
+        best, highest = flatten(params), np.full(len(some), -np.inf)
+        for iteration in range(N_DRAWS + 1):
+            draw = _label_drawer([seeds[i] for i in some], iteration)
+            evaluation = problem.evaluate(params, draw)
+            is_higher = evaluation.objective > highest
+            best[is_higher] = flatten(params)[is_higher]
+            highest = np.where(is_higher, evaluation.objective, highest)
+            params = em_step(problem, evaluation, 0, False).params
+        out += [problem.model.unflatten(flat) for flat in best]
+    return out
+
+
+def _label_drawer(
+    seeds: Sequence[int], iteration: int
+) -> Callable[[slice, np.ndarray], np.ndarray]:
+    """Return what draws labels; the numbers of a block do not depend on when its turn is."""
+
+    def draw(rows: slice, resp: np.ndarray) -> np.ndarray:
+        n_rows = resp.shape[-1]
+        generators = [np.random.default_rng([seed, iteration, rows.start]) for seed in seeds]
+        uniform = np.stack([rng.random(n_rows) for rng in generators])
+        return assign(draw_labels(resp, uniform), len(resp))
+
+    return draw
+
+
+class Variant(NamedTuple):
+    """A variant of EM.
+
+    Parameters
+    ----------
+    prepare : callable
+        What is done with starts in front of it.
+    power : float
+        Of its responsibilities, see `Problem`.
+    """
+
+    prepare: Phase
+    power: float
+
+
+#: Variants of EM by what they do with responsibilities.
+RESPONSIBILITIES = {
+    "soft": Variant(keep_starts, 1.0),
+    "hard": Variant(keep_starts, np.inf),
+    "stochastic": Variant(draw_and_climb, 1.0),
+    "annealed": Variant(anneal, 1.0),
+}
