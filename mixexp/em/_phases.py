@@ -10,15 +10,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mixexp.em._driver import Options, advance, begin, in_batches, stack_parameters
+from mixexp.em._driver import Options, Run, advance, begin, in_batches, stack_parameters
 from mixexp.em._problem import Problem
 from mixexp.em._steps import em_step
 from mixexp.model import Parameters, assign, draw_labels
 
 #: Iterations with drawn labels.
 N_DRAWS = 30
-#: Powers of the responsibilities in annealing, and iterations with each; EM goes on with 1.
-POWERS = tuple(0.3 * 1.2**i for i in range(7))
+#: Powers of the responsibilities in annealing, and iterations with each. From 0.3 on or less all
+#: experts became alike, a saddle that they hardly left again.
+POWERS = (*(0.5 * 1.1**i for i in range(8)), 1.0)
 N_PER_POWER = 5
 
 Phase = Callable[[Problem, Sequence[Parameters], Sequence[int]], list[Parameters]]
@@ -36,9 +37,11 @@ def anneal(
 ) -> list[Parameters]:
     """Run EM with responsibilities to a power that rises to one.
 
-    Deterministic annealing: Ueda & Nakano (1998), section 3. With a small power all experts
-    share all rows and the objective has few optima; they part as it rises. Every power has
+    Deterministic annealing: Ueda & Nakano (1998), section 3. With a small power experts
+    share rows and the objective has fewer optima; they part as it rises. Every power has
     `N_PER_POWER` iterations of the usual, monotone kind, on the objective that goes with it.
+    Forgetting where a start stood can harm: where as many iterations of plain EM lead higher,
+    these are kept, which is not in the paper.
 
     Parameters
     ----------
@@ -47,13 +50,20 @@ def anneal(
     seeds : sequence of int
         Not used: nothing is random here.
     """
-    options = Options(max_iter=N_PER_POWER, tol=0.0, acceleration="none")
+    annealed = list(starts)
     for power in POWERS:
-        warm = replace(problem, power=power)
-        runs = begin(warm, starts, [None] * len(starts), options)
-        advance(warm, runs, N_PER_POWER)
-        starts = [run.standing.alone().params for run in runs]
-    return list(starts)
+        runs = _run(replace(problem, power=power), annealed, N_PER_POWER)
+        annealed = [run.standing.alone().params for run in runs]
+    plain = _run(problem, starts, N_PER_POWER * len(POWERS))
+    pairs = zip(runs, plain, strict=True)
+    return [max(pair, key=lambda run: run.objective).standing.alone().params for pair in pairs]
+
+
+def _run(problem: Problem, starts: Sequence[Parameters], n_iter: int) -> list[Run]:
+    options = Options(max_iter=n_iter, tol=0.0, acceleration="none")
+    runs = begin(problem, starts, [None] * len(starts), options)
+    advance(problem, runs, n_iter)
+    return runs
 
 
 def draw_and_climb(

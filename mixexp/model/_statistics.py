@@ -270,10 +270,11 @@ def em_statistics(
         excess = np.broadcast_to(gain, found.log_density.shape) @ block.weight
     residual, pair_weight = _gate_weights(model.tree, found.gate, node_weight, block.weight)
     if pseudo_weight is not None:
-        _, *logs = gate_probabilities(model.tree, eta[0], eta[0].shape[-1])
-        excess = excess + balance_value(model.tree, *logs, pseudo_weight)
-        weights = pseudo_weight, residual, pair_weight
-        residual, pair_weight = add_balance(model.tree, found.gate, *weights)
+        _, shifted, log_total = gate_probabilities(model.tree, eta[0], eta[0].shape[-1])
+        excess = excess + balance_value(model.tree, shifted, log_total, pseudo_weight)
+        residual, pair_weight = add_balance(
+            model.tree, found.gate, pseudo_weight, residual, pair_weight
+        )
     leaf_weight = node_weight[model.tree.leaf_rows]
     designs = [model.design(block, design) for design in range(len(model.designs))]
     requests: list[GramRequest] = [(model.gate_design, model.gate_design, pair_weight)]
