@@ -1,6 +1,21 @@
 """Mixtures of experts and hierarchical mixtures of experts, fitted by EM."""
 
 from mixexp._version import __version__
-from mixexp.estimators import HMEClassifier, HMERegressor, MoEClassifier, MoERegressor
+from mixexp.estimators import (
+    ConformalRegressor,
+    HMEClassifier,
+    HMERegressor,
+    MoEClassifier,
+    MoERegressor,
+    export_text,
+)
 
-__all__ = ["HMEClassifier", "HMERegressor", "MoEClassifier", "MoERegressor", "__version__"]
+__all__ = [
+    "ConformalRegressor",
+    "HMEClassifier",
+    "HMERegressor",
+    "MoEClassifier",
+    "MoERegressor",
+    "__version__",
+    "export_text",
+]

@@ -5,6 +5,7 @@ from sklearn.exceptions import ConvergenceWarning
 __all__ = [
     "ConvergenceWarning",
     "DegenerateExpertWarning",
+    "InferenceWarning",
     "RankDeficientWarning",
     "SeparationWarning",
 ]
@@ -20,3 +21,7 @@ class DegenerateExpertWarning(UserWarning):
 
 class SeparationWarning(UserWarning):
     """A gate or a logistic expert separates the data; its coefficients have no finite optimum."""
+
+
+class InferenceWarning(UserWarning):
+    """Some standard errors are not to be had, and are NaN; the message says which and why."""

@@ -133,6 +133,15 @@ class GatingTree:
         return place
 
     @cached_property
+    def first_leaf(self) -> np.ndarray:
+        """Place, among the leaves, of the leftmost leaf at or below each node."""
+        place = np.empty(self.n_nodes, dtype=np.int64)
+        place[self.leaves] = np.arange(self.n_leaves)
+        for node in self.inner_nodes[::-1]:
+            place[node] = place[self.first_child[node]]
+        return place
+
+    @cached_property
     def level(self) -> np.ndarray:
         """Edges between each node and the root."""
         level = np.zeros(self.n_nodes, dtype=np.int64)

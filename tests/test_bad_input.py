@@ -264,8 +264,10 @@ def test_estimator_of_another_shape_is_refused_as_start():
 
 # Prediction.
 
-METHODS_OF_X = ["predict", "gate_proba", "predict_expert", "predict_experts"]
-METHODS_OF_X_AND_Y = ["responsibilities", "log_density", "log_likelihood", "aic", "bic", "icl"]
+METHODS_OF_X = ["predict", "gate_proba", "predict_expert", "predict_experts", "route"]
+CRITERIA = ["aic", "aicc", "bic", "sabic", "caic", "icl", "icl_bic", "entropy", "relative_entropy"]
+WEIGHTED_METHODS = ["log_likelihood", *CRITERIA, "inference", "bootstrap"]
+METHODS_OF_X_AND_Y = ["responsibilities", "log_density", *WEIGHTED_METHODS]
 ESTIMATORS = [MoERegressor, MoEClassifier, HMERegressor, HMEClassifier]
 
 
@@ -301,7 +303,7 @@ def test_methods_refuse_bad_targets(name):
     assert_refused(ValueError, ["inconsistent"], method, X, Y[:-1])
 
 
-@pytest.mark.parametrize("name", ["log_likelihood", "aic", "bic", "icl"])
+@pytest.mark.parametrize("name", WEIGHTED_METHODS)
 def test_criteria_refuse_bad_weights(name):
     method = getattr(MoERegressor(1).fit(X, Y), name)
     assert_refused(ValueError, ["sample_weight"], method, X, Y, np.ones(N_ROWS - 1))

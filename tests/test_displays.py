@@ -362,8 +362,9 @@ def test_words_are_held_at_the_most_frequent(frame, data, frame_type):
     assert draw(pipeline, X, data[1], features=["mass", "age"]).held["site"] == "south"
     fixed = {"site": "north"}
     assert draw(pipeline, X, features=["mass", "age"], fixed=fixed).held["site"] == "north"
-    with pytest.raises(ValueError, match=r"'features'.*'site', which is not numeric"):
-        draw(pipeline, X, features=["site", "age"])
+    display = draw(pipeline, X, data[1], features=["site", "mass"], grid_resolution=5)
+    assert display.grid[0].tolist() == ["north", "south"]
+    assert display.gate_proba.shape == (5, 2, 2)
 
 
 def test_polars_frame(frame, data):

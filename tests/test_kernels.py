@@ -289,6 +289,172 @@ def test_score_covariance_is_the_covariance_over_leaves(n_leaves, rows, rng):
     np.testing.assert_allclose(out[:, 0], 0.0, atol=1e-15)
 
 
+# Prediction: standardising, mixing, routing.
+
+
+@every_size
+def test_rows_are_standardised_as_they_lie_and_turned(rows, rng):
+    values, center, inverse_scale = rng.standard_normal((rows, 3)), np.arange(3.0), np.full(3, 0.3)
+    expected = (values - center) * inverse_scale
+    turned, scaled = np.empty((3, rows)), np.empty((rows, 4))
+    kernels.turn_rows(values, center, inverse_scale, turned)
+    kernels.scale_rows(values, center, inverse_scale, scaled)
+    np.testing.assert_array_equal(turned, expected.T)
+    np.testing.assert_array_equal(scaled, np.column_stack([np.ones(rows), expected]))
+
+
+def paths_twin(tree, logits):
+    return np.exp(log_paths_twin(tree, log_gates_twin(tree, logits)))
+
+
+@every_size
+@pytest.mark.parametrize("n_values", [1, 3])
+@every_tree
+def test_average_up_is_the_mean_over_leaves(spec, n_values, rows, rng):
+    tree = GatingTree.from_spec(spec)
+    logits = random_logits(tree, rows, rng)
+    leaf_mean = rng.standard_normal((tree.n_leaves, n_values, rows))
+    expected = np.einsum("kr,ktr->tr", paths_twin(tree, logits)[tree.leaves], leaf_mean)
+    nodes = tree.inner_nodes, tree.first_child, tree.n_children, tree.inner_row, tree.first_leaf
+    chunk = kernels.CHUNK
+    scratch = np.full(chunk, np.nan), np.full((len(tree.inner_nodes), n_values, chunk), np.nan)
+    out = np.full((n_values, rows), np.nan)
+    kernels.average_up(np.exp(logits), leaf_mean, *nodes, *scratch, out)
+    np.testing.assert_allclose(out, expected, atol=1e-13)  # sums of some ten terms near 1
+
+
+# Deep enough for a search to leave most of it alone; the second is lopsided.
+ROUTED = TREES | {"deep": (2,) * 5, "lopsided": [[[[[1, 1], 1], 1], 1], [1, 1, 1]]}
+every_routed_tree = pytest.mark.parametrize("spec", ROUTED.values(), ids=ROUTED)
+
+
+def random_gates(tree, rows, rng):
+    """Return features, coefficients and logits; some siblings, and some rows, are tied."""
+    features = np.round(rng.standard_normal((rows, 3)))
+    coef = np.round(2.0 * rng.standard_normal((tree.n_edges, 3)))
+    features[: rows // 4] = 0.0
+    return features, coef, np.ascontiguousarray((features @ coef.T).T)
+
+
+def greedy_twin(tree, logits):
+    """Walk down row by row; returns nodes and the probabilities of what lies beside the way."""
+    gate, nodes, dropped = np.exp(log_gates_twin(tree, logits)), [], []
+    for r in range(logits.shape[1]):
+        node, share, beside = 0, 1.0, 0.0
+        while tree.n_children[node] > 0:
+            own = list(tree.children(node))
+            best = own[int(np.argmax([logits[child - 1, r] for child in own]))]
+            beside += share * sum(gate[child - 1, r] for child in own if child != best)
+            node, share = best, share * gate[best - 1, r]
+        nodes.append(node)
+        dropped.append(beside)
+    return np.array(nodes), np.array(dropped)
+
+
+@every_size
+@every_routed_tree
+def test_descend_follows_the_most_probable_child(spec, rows, rng):
+    tree = GatingTree.from_spec(spec)
+    features, coef, logits = random_gates(tree, rows, rng)
+    node, dropped = np.full(rows, -1), np.full(rows, np.nan)
+    kernels.descend(features, coef, tree.first_child, tree.n_children, node)
+    nodes = tree.parent, tree.first_child, tree.n_children
+    kernels.dropped_on_way(features, coef, *nodes, node, dropped)
+    expected_node, expected_dropped = greedy_twin(tree, logits)
+    np.testing.assert_array_equal(node, expected_node)
+    # A few roundings per level: relative, for small numbers are no differences of large ones.
+    np.testing.assert_allclose(dropped, expected_dropped, rtol=1e-13)
+
+
+def top_twin(prior, k):
+    order = np.argsort(-prior, axis=1, kind="stable")
+    share = np.take_along_axis(prior, order, axis=1)
+    return order[:, :k], share[:, :k], share[:, k:].sum(axis=1)
+
+
+def run_search(tree, features, coef, k, budget):
+    rows = len(features)
+    heap, prior = np.empty(tree.n_nodes, dtype=np.int64), np.empty(tree.n_nodes)
+    leaf, share, dropped = np.full((rows, k), -7), np.empty((rows, k)), np.empty(rows)
+    nodes = tree.first_child, tree.n_children, tree.first_leaf
+    kernels.find_top_leaves(features, coef, *nodes, budget, heap, prior, leaf, share, dropped)
+    return leaf, share, dropped
+
+
+@every_size
+@every_routed_tree
+def test_search_finds_the_most_probable_leaves(spec, rows, rng):
+    tree = GatingTree.from_spec(spec)
+    features, coef, logits = random_gates(tree, rows, rng)
+    prior = paths_twin(tree, logits)[tree.leaves].T
+    for k in {1, min(2, tree.n_leaves), tree.n_leaves}:
+        leaf, share, dropped = run_search(tree, features, coef, k, tree.n_nodes)
+        # Leaves whose probabilities differ by rounding alone may change places.
+        np.testing.assert_allclose(
+            np.take_along_axis(prior, leaf, axis=1), top_twin(prior, k)[1], rtol=1e-13
+        )
+        assert all(len(set(row)) == k for row in leaf)
+        np.testing.assert_allclose(share, np.take_along_axis(prior, leaf, axis=1), rtol=1e-13)
+        np.testing.assert_allclose(share.sum(axis=1) + dropped, 1.0, atol=1e-13)
+
+
+@every_routed_tree
+def test_search_prefers_leaves_further_left_among_equals(spec):
+    tree = GatingTree.from_spec(spec)
+    # All siblings are equal where the power of two is: probabilities have no rounding.
+    is_exact = np.all(np.isin(tree.n_children[tree.inner_nodes], [1, 2]))
+    prior = paths_twin(tree, np.zeros((tree.n_edges, 1)))[tree.leaves].T.round(12)
+    for k in range(1, tree.n_leaves + 1):
+        leaf, _, _ = run_search(tree, np.ones((1, 1)), np.zeros((tree.n_edges, 1)), k, 99)
+        if is_exact:
+            np.testing.assert_array_equal(leaf, top_twin(prior, k)[0])
+    # Where one leaf has it all, no gate is opened but those on the way to the leftmost others.
+    coef = np.zeros((tree.n_edges, 1))
+    coef[tree.first_child[tree.inner_nodes] - 1] = 2000.0
+    leaf, share, dropped = run_search(tree, np.ones((1, 1)), coef, tree.n_leaves, tree.n_nodes)
+    np.testing.assert_array_equal(leaf[0], np.arange(tree.n_leaves))
+    np.testing.assert_array_equal(share[0], np.eye(tree.n_leaves)[0])
+    assert dropped[0] == 0.0
+
+
+def test_search_gives_up_at_its_budget(rng):
+    tree = GatingTree.from_spec((2,) * 5)
+    features, coef, _ = random_gates(tree, 50, rng)
+    full, _, _ = run_search(tree, features, coef, 2, tree.n_nodes)
+    n_lost = []
+    for budget in (4, 5, 8, len(tree.inner_nodes)):
+        leaf, _, _ = run_search(tree, features, coef, 2, budget)
+        is_lost = leaf[:, 0] < 0
+        np.testing.assert_array_equal(leaf[~is_lost], full[~is_lost])
+        n_lost.append(is_lost.sum())
+    assert n_lost[0] == 50  # four gates do not reach the fifth level
+    assert n_lost == sorted(n_lost, reverse=True)
+    assert n_lost[-1] == 0
+
+
+@every_size
+@pytest.mark.parametrize("n_leaves", [1, 2, 9])
+def test_select_top_sorts_as_a_stable_sort_does(n_leaves, rows, rng):
+    prior = rng.integers(0, 4, (rows, n_leaves)) / 8.0  # many ties, and sums without rounding
+    for k in range(1, n_leaves + 1):
+        leaf, share = np.full((rows, k), -1), np.full((rows, k), np.nan)
+        dropped = np.full(rows, np.nan)
+        kernels.select_top(prior, leaf, share, dropped)
+        for found, expected in zip((leaf, share, dropped), top_twin(prior, k), strict=True):
+            np.testing.assert_array_equal(found, expected)
+
+
+@every_size
+def test_row_predictors_have_the_bits_of_linear_predictors(rows, rng):
+    features, coef = rng.standard_normal((rows, 11)), rng.standard_normal((4, 11))
+    every = np.empty((4, rows))
+    kernels.linear_predictor(coef, np.ascontiguousarray(features.T), every)
+    row, head = np.repeat(np.arange(rows), 2), rng.integers(0, 4, 2 * rows)
+    out = np.empty(2 * rows)
+    kernels.row_predictors(features, coef, row, head, out)
+    np.testing.assert_array_equal(out, every[head, row])
+
+
 def test_every_kernel_has_its_test():
     source = Path(__file__).read_text()
     for name in kernels.__all__:

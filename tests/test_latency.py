@@ -46,17 +46,22 @@ import numpy as np
 import warnings
 from mixexp import MoERegressor, HMERegressor, MoEClassifier, kernels
 warnings.simplefilter("ignore")
-x = np.linspace(-1.0, 1.0, 120)[:, None]
+x = np.linspace(-1.0, 1.0, 300)[:, None]
 def count():
     return sum(len(getattr(kernels, name).signatures) for name in kernels.__all__)
 def use(model, y):
     model.fit(x, y)
     model.predict(x)
     model.log_density(x, y)
+    for routing in ("hard", 1):
+        model.route(x, routing)
+        model.predict(x, routing=routing)
 use(MoERegressor(2, n_init=2, random_state=0), np.abs(x[:, 0]))
+# Deep enough to be searched for the most probable expert.
+use(HMERegressor((2,) * 8, init=np.arange(300) % 256, max_iter=1), np.abs(x[:, 0]))
 print(count())
 use(HMERegressor([[1, 1], 1], n_init=2, random_state=0, gate="constant"), np.abs(x[:, 0]))
-use(MoEClassifier(2, n_init=2, random_state=0), np.arange(120) % 3)
+use(MoEClassifier(2, n_init=2, random_state=0), np.arange(300) % 3)
 use(MoERegressor(3, n_init=2, random_state=0, expert_features=[]), np.abs(x[:, 0]))
 print(count(), len(kernels.__all__))
 """

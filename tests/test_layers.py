@@ -20,7 +20,7 @@ MAX_BODY_LINES = 60
 _EXPERTS = {"kernels", "links", "contrast"}
 _MODEL = {*_EXPERTS, "experts", "gates", "tree", "data"}
 _EM = {*_MODEL, "model"}
-_ESTIMATORS = {*_EM, "em", "inference", "selection", "exceptions", "metrics"}
+_ESTIMATORS = {*_EM, "em", "distribution", "inference", "selection", "exceptions", "metrics"}
 ALLOWED = {
     "kernels": set(),
     "contrast": set(),
@@ -33,6 +33,7 @@ ALLOWED = {
     "gates": _EXPERTS,
     "model": _MODEL,
     "em": _EM,
+    "distribution": _EM,
     "inference": {*_EM, "em", "exceptions"},
     "selection": {*_EM, "em", "inference", "exceptions"},
     "datasets": {"links", "experts", "gates", "tree"},

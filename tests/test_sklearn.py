@@ -3,7 +3,7 @@
 import pytest
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from mixexp import HMEClassifier, HMERegressor, MoEClassifier, MoERegressor
+from mixexp import ConformalRegressor, HMEClassifier, HMERegressor, MoEClassifier, MoERegressor
 from mixexp.exceptions import ConvergenceWarning, DegenerateExpertWarning, RankDeficientWarning
 
 # The checks fit noise, constant columns and a dozen rows: these warnings are then due.
@@ -14,7 +14,13 @@ pytestmark = [
 
 
 @parametrize_with_checks(
-    [MoERegressor(), HMERegressor(), MoEClassifier(), HMEClassifier()],
+    [
+        MoERegressor(),
+        HMERegressor(),
+        MoEClassifier(),
+        HMEClassifier(),
+        ConformalRegressor(MoERegressor(random_state=0)),
+    ],
 )
 def test_estimator_passes_scikit_learns_checks(estimator, check):
     check(estimator)

@@ -131,7 +131,11 @@ class RowBlocks(Sequence[Block]):
 
 
 def cut_features(
-    X: np.ndarray, scaling: Scaling, per_row: PerRow, chosen: np.ndarray | None = None
+    X: np.ndarray,
+    scaling: Scaling,
+    per_row: PerRow,
+    chosen: np.ndarray | None = None,
+    block_rows: int | None = None,
 ) -> RowBlocks:
     """Return blocks of standardised features with no target.
 
@@ -144,8 +148,10 @@ def cut_features(
         Of the rows that are used.
     chosen : ndarray of shape (n_used,), int, optional
         Numbers of the rows that are used; all of them by default.
+    block_rows : int, optional
+        Rows per block, if not those of the fixed partition.
     """
-    partition = list(cut_rows(len(per_row.weight)))
+    partition = list(cut_rows(len(per_row.weight), block_rows))
 
     def read_features(at: int) -> np.ndarray:
         return scaling.standardize(take_rows(X, partition[at], chosen))

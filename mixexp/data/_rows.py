@@ -16,9 +16,10 @@ LARGE_BLOCK_ROWS = 16384
 _MANY_BLOCKS = 8
 
 
-def cut_rows(n: int) -> Iterator[slice]:
-    """Yield the fixed partition of n rows."""
-    rows = LARGE_BLOCK_ROWS if n >= _MANY_BLOCKS * LARGE_BLOCK_ROWS else BLOCK_ROWS
+def cut_rows(n: int, rows: int | None = None) -> Iterator[slice]:
+    """Yield the fixed partition of n rows, or one into pieces of so many."""
+    if rows is None:
+        rows = LARGE_BLOCK_ROWS if n >= _MANY_BLOCKS * LARGE_BLOCK_ROWS else BLOCK_ROWS
     for start in range(0, n, rows):
         yield slice(start, min(start + rows, n))
 

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from mixexp import kernels
 from mixexp.data._rows import cut_rows, take_rows
 
 # A column whose spread is below this share of its magnitude is rounding noise about a constant.
@@ -37,10 +38,27 @@ class Scaling(NamedTuple):
         """
         out = np.empty((X.shape[1] + 1, X.shape[0]))
         out[0] = 1.0
-        np.subtract(X.T, self.center[:, None], out=out[1:])
-        out[1:] /= self.scale[:, None]
-        out[1:][self.is_constant] = 0.0
+        if abs(X.strides[0]) < abs(X.strides[1]):  # features are contiguous already
+            np.subtract(X.T, self.center[:, None], out=out[1:])
+            out[1:] *= self._inverse_scale[:, None]
+        else:
+            kernels.turn_rows(_plain(X), self.center, self._inverse_scale, out[1:])
+        if self.is_constant.any():
+            out[1:][self.is_constant] = 0.0
         return out
+
+    def standardize_rows(self, X: np.ndarray) -> np.ndarray:
+        """Return the numbers of `standardize` with features last, shape (rows, 1 + p)."""
+        out = np.empty((X.shape[0], X.shape[1] + 1))
+        kernels.scale_rows(_plain(X), self.center, self._inverse_scale, out)
+        if self.is_constant.any():
+            out[:, 1:][:, self.is_constant] = 0.0
+        return out
+
+    @property
+    def _inverse_scale(self) -> np.ndarray:
+        # Neither end overflows: the scale of a column that is not constant is at least 1e-290.
+        return 1.0 / self.scale
 
     def unstandardize(self, coef: np.ndarray, columns: np.ndarray) -> np.ndarray:
         """Return intercept and slopes for raw features.
@@ -62,6 +80,12 @@ class Scaling(NamedTuple):
         at = columns[1:] - 1
         intercept = coef[..., :1] + coef[..., 1:] @ self.center[at, None]
         return np.concatenate([intercept, coef[..., 1:] * self.scale[at]], axis=-1)
+
+
+def _plain(X: np.ndarray) -> np.ndarray:
+    """Return rows as kernels were compiled for them: float64, C order, writable."""
+    is_plain = X.flags.carray and X.dtype == np.float64
+    return X if is_plain else np.array(X, dtype=np.float64, order="C")
 
 
 def weighted_scaling(

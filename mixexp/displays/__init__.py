@@ -3,6 +3,26 @@
 matplotlib is imported when something is drawn, not before.
 """
 
+from mixexp.displays._coefficient import CoefficientDisplay
+from mixexp.displays._convergence import ConvergenceDisplay
+from mixexp.displays._expert_fit import ExpertFitDisplay
+from mixexp.displays._fan import PredictiveDisplay
+from mixexp.displays._gate import GateDisplay
+from mixexp.displays._pairs import ResponsibilityPairsDisplay
+from mixexp.displays._residual import ResidualDisplay
 from mixexp.displays._responsibility_map import ResponsibilityMapDisplay
+from mixexp.displays._rootogram import RootogramDisplay
+from mixexp.displays._tree import TreeDisplay
 
-__all__ = ["ResponsibilityMapDisplay"]
+__all__ = [
+    "CoefficientDisplay",
+    "ConvergenceDisplay",
+    "ExpertFitDisplay",
+    "GateDisplay",
+    "PredictiveDisplay",
+    "ResidualDisplay",
+    "ResponsibilityMapDisplay",
+    "ResponsibilityPairsDisplay",
+    "RootogramDisplay",
+    "TreeDisplay",
+]

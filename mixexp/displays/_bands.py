@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from mixexp.displays._axes import is_categorical, positions
 from mixexp.displays._marks import draw_number
 from mixexp.displays._parts import Curves
 from mixexp.displays._styles import ExpertStyle, tint
@@ -17,6 +18,8 @@ _NEAREST, _FARTHEST = 0.03, 0.11
 # The mixture may take up this much more height than the data, as a share of theirs.
 _FARTHEST_CURVE = 0.25
 _GOLDEN = 0.6180339887498949
+# Width of what is drawn for a category; strips are one apart.
+_STRIP = 0.86
 
 
 def add_band_axes(ax: Any) -> Any:
@@ -37,6 +40,8 @@ def draw_bands(
 ) -> list[Any]:
     """Stack the experts' gate probabilities, the first expert at the bottom."""
     edges = np.concatenate([np.zeros((len(x), 1)), gate_proba.cumsum(axis=1)], axis=1)
+    if is_categorical(x):
+        return _draw_bars(ax, x, gate_proba, edges, styles)
     return [
         ax.fill_between(
             x,
@@ -51,6 +56,23 @@ def draw_bands(
     ]
 
 
+def _draw_bars(
+    ax: Any, x: np.ndarray, heights: np.ndarray, edges: np.ndarray, styles: list[ExpertStyle]
+) -> list[Any]:
+    look = {"width": _STRIP, "edgecolor": "0.15", "linewidth": 0.8}
+    return [
+        ax.bar(
+            positions(x),
+            heights[:, k],
+            bottom=edges[:, k],
+            color=tuple(tint(style.color, np.array(0.8))),
+            hatch=style.hatch,
+            **look,
+        )
+        for k, style in enumerate(styles)
+    ]
+
+
 def draw_band_numbers(
     ax: Any, x: np.ndarray, gate_proba: np.ndarray, styles: list[ExpertStyle]
 ) -> list[Any]:
@@ -59,14 +81,16 @@ def draw_band_numbers(
     artists = []
     for k, style in enumerate(styles):
         if gate_proba[:, k].max() >= _LEAST_LABELLED:
-            at = _middle_of_widest(gate_proba[:, k])
-            artists.append(draw_number(ax, x[at], middle[at, k], k, style))
+            widest = int(gate_proba[:, k].argmax())
+            at = widest if is_categorical(x) else middle_of_widest(gate_proba[:, k])
+            artists.append(draw_number(ax, positions(x)[at], middle[at, k], k, style))
     return artists
 
 
-def _middle_of_widest(proba: np.ndarray) -> int:
+def middle_of_widest(proba: np.ndarray) -> int:
+    """Return the point of a grid in the middle of where a probability is about highest."""
     wide = np.flatnonzero(proba >= 0.9 * proba.max())
-    margin = len(proba) // 25
+    margin = len(proba) // 14
     return int(np.clip(wide[len(wide) // 2], margin, len(proba) - 1 - margin))
 
 
@@ -76,6 +100,8 @@ def draw_experts(
     """Draw each expert's prediction, the wider and stronger the more the gates trust it."""
     from matplotlib.collections import LineCollection
 
+    if is_categorical(x):
+        return _draw_levels(ax, x, curves.experts, gate_proba, styles)
     artists = []
     for k, style in enumerate(styles):
         runs = strength_runs(gate_proba[:, k])
@@ -90,6 +116,25 @@ def draw_experts(
         )
         artists.append(ax.add_collection(lines))
     return artists
+
+
+def _draw_levels(
+    ax: Any, x: np.ndarray, height: np.ndarray, proba: np.ndarray, styles: list[ExpertStyle]
+) -> list[Any]:
+    """Draw each expert's prediction for each category as a level line across its strip."""
+    left, right = positions(x) - 0.5 * _STRIP, positions(x) + 0.5 * _STRIP
+    return [
+        ax.hlines(
+            height[:, k],
+            left,
+            right,
+            colors=[(*style.color, 0.35 + 0.65 * share) for share in proba[:, k]],
+            linewidths=0.9 + 3.1 * proba[:, k],
+            linestyles=(0, style.dashes) if style.dashes else "solid",
+            zorder=5,
+        )
+        for k, style in enumerate(styles)
+    ]
 
 
 def strength_runs(proba: np.ndarray) -> list[slice]:
@@ -107,9 +152,16 @@ def draw_mixture(ax: Any, x: np.ndarray, curves: Curves) -> Any:
     """Draw the mixture's prediction, black with a white rim to stand out from data and experts."""
     from matplotlib.patheffects import Normal, Stroke
 
-    (line,) = ax.plot(x, curves.mixture, color="black", linewidth=1.4, zorder=5.5)
+    x, height = _as_levels(x, curves.mixture) if is_categorical(x) else (x, curves.mixture)
+    (line,) = ax.plot(x, height, color="black", linewidth=1.4, zorder=5.5)
     line.set_path_effects([Stroke(linewidth=2.4, foreground="white"), Normal()])
     return line
+
+
+def _as_levels(x: np.ndarray, height: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return a line that is level in each strip and broken between them."""
+    ends = positions(x)[:, None] + [-0.5 * _STRIP, 0.5 * _STRIP, np.nan]
+    return ends.ravel(), np.repeat(height, 3)
 
 
 def spread_classes(target: np.ndarray) -> np.ndarray:

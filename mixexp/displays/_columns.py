@@ -24,15 +24,27 @@ class Columns(NamedTuple):
         float64 where the column is numeric, otherwise as they are.
     build : callable
         Makes rows of the same kind as X from one array per column.
+    orders : tuple of list or None
+        The order of a column's categories, where the frame has one; empty for arrays.
     """
 
     names: tuple[str, ...]
     are_named: bool
     values: tuple[np.ndarray, ...]
     build: Callable[[Sequence[np.ndarray]], Any]
+    orders: tuple[list[Any] | None, ...] = ()
 
     def is_numeric(self, column: int) -> bool:
         return self.values[column].dtype == np.float64
+
+    def categories(self, column: int) -> np.ndarray:
+        """Return the distinct values of a column: in the frame's order, else by their names."""
+        found = dict.fromkeys(self.values[column].tolist())
+        order = self.orders[column] if self.orders else None
+        listed = sorted(found, key=str) if order is None else [c for c in order if c in found]
+        out = np.empty(len(listed), dtype=object)
+        out[:] = listed
+        return out
 
     @property
     def numeric(self) -> list[int]:
@@ -80,7 +92,14 @@ def _columns_of_frame(X: Any) -> Columns:
         True,
         tuple(_numbers(np.asarray(X[label])) for label in labels),
         build,
+        tuple(_order_of(X[label]) for label in labels),
     )
+
+
+def _order_of(column: Any) -> list[Any] | None:
+    """Return the categories of a categorical column of pandas in their order, else None."""
+    known = getattr(getattr(column, "cat", None), "categories", None)
+    return None if known is None else list(known)
 
 
 def _array_builder(dtype: np.dtype) -> Callable[[Sequence[np.ndarray]], np.ndarray]:

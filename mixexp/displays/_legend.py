@@ -19,7 +19,7 @@ _MOST_ROWS_TO_SCALE = 1000
 def plane_entries(styles: list[ExpertStyle], points: Points | None, kind: str) -> list[Entry]:
     """Return the legend entries of a map over two features."""
     shades = _shades(len(styles)) if kind == "gate" else []
-    return [*_experts(styles, [None] * len(styles)), *shades, *_data(points, len(styles))]
+    return [*expert_entries(styles, [None] * len(styles)), *shades, *_data(points, len(styles))]
 
 
 def band_entries(styles: list[ExpertStyle], points: Points | None) -> list[Entry]:
@@ -30,10 +30,10 @@ def band_entries(styles: list[ExpertStyle], points: Points | None) -> list[Entry
     lines = [(0, style.dashes) if style.dashes else "-" for style in styles]
     has_data = points is not None and points.y is not None
     data = _data(points, len(styles)) if has_data else []
-    return [*_experts(styles, lines), (mixture, "mixture"), *data]
+    return [*expert_entries(styles, lines), (mixture, "mixture"), *data]
 
 
-def _experts(styles: list[ExpertStyle], lines: list[Any]) -> list[Entry]:
+def expert_entries(styles: list[ExpertStyle], lines: list[Any]) -> list[Entry]:
     """Return a patch of each expert's colour, its line, if any, and its marker upon it."""
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
@@ -117,13 +117,16 @@ def draw_legend(ax: Any, entries: list[Entry], title: str, kwargs: dict[str, Any
     return legend
 
 
-def held_note(held: dict[str, Any] | None) -> str:
+def held_note(held: dict[str, Any] | None, n_averaged: int = 0) -> str:
     """Return in words where the columns without an axis are held; "" where none matters."""
+    averaged = f"others averaged\nover {n_averaged} rows" if n_averaged else ""
     if not held:
-        return ""
+        return averaged
     if len(held) > _MOST_LISTED:
-        return f"{len(held)} other features\nheld constant"
-    return "\n".join(["held:", *(f"{name} = {_short(value)}" for name, value in held.items())])
+        words = f"{len(held)} other features\nheld constant"
+    else:
+        words = "\n".join(["held:", *(f"{name} = {_short(value)}" for name, value in held.items())])
+    return f"{words}\n{averaged}" if averaged else words
 
 
 def _short(value: Any) -> str:

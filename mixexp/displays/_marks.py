@@ -84,14 +84,20 @@ def draw_points(
 
 def draw_number(ax: Any, x: float, y: float, k: int, style: ExpertStyle) -> Any:
     """Write an expert's number on its region."""
+    return draw_name(ax, x, y, str(k), style)
+
+
+def draw_name(ax: Any, x: float, y: float, name: str, style: ExpertStyle) -> Any:
+    """Write a name, or the number of an expert in a circle."""
+    shape = "circle,pad=0.25" if name.isdigit() else "round,pad=0.25"
     return ax.text(
         x,
         y,
-        str(k),
+        name,
         color=tuple(dark(style.color)),
         fontweight="bold",
         ha="center",
         va="center",
         zorder=6,
-        bbox={"boxstyle": "circle,pad=0.25", "fc": "white", "ec": dark(style.color), "alpha": 0.9},
+        bbox={"boxstyle": shape, "fc": "white", "ec": dark(style.color), "alpha": 0.9},
     )

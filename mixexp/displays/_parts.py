@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from mixexp.displays._axes import place
 from mixexp.displays._columns import Columns
 from mixexp.displays._source import Source
 
@@ -15,7 +16,7 @@ class Points(NamedTuple):
     Parameters
     ----------
     X : ndarray of shape (n, n_features_plotted)
-        In raw units.
+        In raw units; where a category stands, see `_axes.py`.
     y : ndarray of shape (n,) or None
         In the unit of `Curves`: for classifiers 1 where y is the class that is drawn, else 0.
     gate_proba : ndarray of shape (n, n_experts)
@@ -86,22 +87,28 @@ def read_points(
     y: Any,
     columns: Columns,
     plotted: tuple[int, ...],
+    axes: tuple[np.ndarray, ...],
     per_row: dict[str, Any],
 ) -> Points:
     """Return the rows of data without y, with who is responsible for them.
 
     Parameters
     ----------
+    axes : tuple of ndarray
+        Of the plotted columns.
     per_row : dict of str to ndarray of shape (n,) or None
         Further keywords of ``responsibilities``; those that are None are not handed on.
     """
-    seen = source.transform(X)
-    known = {name: values for name, values in per_row.items() if values is not None}
     return Points(
-        np.column_stack([columns.values[j] for j in plotted]),
+        np.column_stack(
+            [
+                place(axis, columns.values[j], number)
+                for number, (j, axis) in enumerate(zip(plotted, axes, strict=True))
+            ]
+        ),
         None,
-        source.model.gate_proba(seen),
-        None if y is None else source.model.responsibilities(seen, y, **known),
+        source.gate_proba(X),
+        None if y is None else source.responsibilities(X, y, **per_row),
     )
 
 
@@ -117,9 +124,23 @@ def drawn_target(quantity: Quantity, y: Any, exposure: Any, trials: Any) -> np.n
 
 def read_curves(source: Source, rows: Any, quantity: Quantity, y: Any) -> Curves:
     """Return the predictions for the rows of a grid."""
+    _, experts, mixture = evaluate_rows(source, quantity, rows)
+    return make_curves(quantity, experts, mixture, y)
+
+
+def evaluate_rows(source: Source, quantity: Quantity | None, rows: Any) -> list[np.ndarray]:
+    """Return gate probabilities of rows and, if wanted, what experts and mixture predict."""
     seen = source.transform(rows)
+    gate_proba = source.model.gate_proba(seen)
+    if quantity is None:
+        return [gate_proba]
+    return [gate_proba, quantity.experts(seen), quantity.mixture(seen)]
+
+
+def make_curves(quantity: Quantity, experts: np.ndarray, mixture: np.ndarray, y: Any) -> Curves:
+    """Return predictions with the name of what is predicted."""
     label = quantity.label(str(getattr(y, "name", None) or "y"))
-    return Curves(quantity.experts(seen), quantity.mixture(seen), label, quantity.is_probability)
+    return Curves(experts, mixture, label, quantity.is_probability)
 
 
 def choose_quantity(model: Any, class_of_interest: Any) -> Quantity:

@@ -4,11 +4,12 @@ This file holds the display that users call; what it draws with is in `_plane.py
 features), `_bands.py` (one) and `_marks.py` (both).
 """
 
-from numbers import Integral, Real
+from functools import partial
 from typing import Any
 
 import numpy as np
 
+from mixexp.displays._axes import draw_separators, ends, write_categories
 from mixexp.displays._bands import (
     add_band_axes,
     draw_band_numbers,
@@ -19,15 +20,24 @@ from mixexp.displays._bands import (
     vertical_range,
 )
 from mixexp.displays._columns import read_columns
-from mixexp.displays._grid import grid_axis, grid_rows, held_values
+from mixexp.displays._grid import (
+    average_over_rows,
+    averaged_rows,
+    fixed_columns,
+    grid_axis,
+    grid_rows,
+    held_values,
+)
 from mixexp.displays._legend import band_entries, draw_legend, held_note, plane_entries
 from mixexp.displays._marks import draw_points, import_matplotlib
+from mixexp.displays._options import check_choice, check_count, check_margin
 from mixexp.displays._parts import (
     Curves,
     Points,
     choose_quantity,
     drawn_target,
-    read_curves,
+    evaluate_rows,
+    make_curves,
     read_points,
 )
 from mixexp.displays._plane import (
@@ -42,6 +52,7 @@ from mixexp.displays._styles import ExpertStyle, expert_styles
 from mixexp.tree import GatingTree
 
 _KINDS = ("gate", "hard")
+_OTHERS = ("held", "averaged")
 
 
 class ResponsibilityMapDisplay:
@@ -63,7 +74,7 @@ class ResponsibilityMapDisplay:
     feature_names : tuple of str
         Their names.
     grid : tuple of ndarray
-        Values along each axis, in raw units.
+        Values along each axis, in raw units; the categories of a column that is not numeric.
     gate_proba : ndarray of shape (n_grid, n_experts) or (n_grid_y, n_grid_x, n_experts)
         Gate probabilities on the grid.
     tree : GatingTree
@@ -76,6 +87,8 @@ class ResponsibilityMapDisplay:
         Values at which those other columns are held that matter to what is drawn.
     kind : {"gate", "hard"}, default="gate"
         See `from_estimator`.
+    n_averaged : int, default=0
+        Rows that the map is averaged over; 0 if all other columns are held.
 
     Attributes
     ----------
@@ -126,6 +139,7 @@ class ResponsibilityMapDisplay:
         curves: Curves | None = None,
         held: dict[str, Any] | None = None,
         kind: str = "gate",
+        n_averaged: int = 0,
     ) -> None:
         self.features = features
         self.feature_names = feature_names
@@ -136,6 +150,7 @@ class ResponsibilityMapDisplay:
         self.curves = curves
         self.held = held
         self.kind = kind
+        self.n_averaged = n_averaged
 
     @classmethod
     def from_estimator(
@@ -146,6 +161,7 @@ class ResponsibilityMapDisplay:
         *,
         features: Any = None,
         kind: str = "gate",
+        others: str = "held",
         grid_resolution: int = 150,
         eps: float = 0.05,
         fixed: Any = None,
@@ -171,17 +187,21 @@ class ResponsibilityMapDisplay:
             Columns of X for the axes, by name or number. By default, of columns with at least five
             different values, the two that move most
             probability between experts when each is set to its median; one, if no second one
-            moves a twentieth as much, or if the gates are constant.
+            moves a twentieth as much, or if the gates are constant. Columns that are not numeric
+            have a strip per category; they get an axis if asked for.
         kind : {"gate", "hard"}, default="gate"
             Whether colours fade with the gate's probability, or only tell the most probable
             expert. Concerns maps over two features.
+        others : {"held", "averaged"}, default="held"
+            What becomes of the columns without an axis: held at one value each, see ``fixed``,
+            or averaged over at most 60 rows of X, as in partial dependence plots.
         grid_resolution : int, default=150
             Points of the grid along each axis.
         eps : float, default=0.05
             Margin around the data, as a share of their range.
         fixed : dict of feature to value, default=None
             Values of columns that have no axis. Others are held at their (lower) median, those
-            without numbers at their most frequent value.
+            without numbers at their most frequent value, unless they are averaged over.
         class_of_interest : label, default=None
             Classifiers over one feature: the class whose probability is drawn; by default
             the last of ``classes_``, with two classes the positive one.
@@ -212,32 +232,42 @@ class ResponsibilityMapDisplay:
         more features than the axes show, a point may lie on another expert's colour and
         still be no surprise. Rings compare with the gates at the row's own features.
         """
-        _check_options(kind, grid_resolution, eps)
+        check_choice("kind", kind, _KINDS)
+        is_averaged = check_choice("others", others, _OTHERS) == "averaged"
+        check_count("grid_resolution", grid_resolution, 2)
+        check_margin(eps)
         source = open_source(estimator)
         columns = read_columns(X, estimator)
         use = feature_use(source, columns)
         plotted = choose_features(features, columns, use)
         held = held_values(fixed, columns, plotted)
-        axes = tuple(grid_axis(columns.values[j], int(grid_resolution), eps) for j in plotted)
-        rows = grid_rows(columns, plotted, axes, held)
+        axes = tuple(grid_axis(columns, j, int(grid_resolution), eps) for j in plotted)
+        quantity = choose_quantity(source.model, class_of_interest) if len(axes) == 1 else None
+        known = fixed_columns(fixed, columns)
+        evaluate = partial(evaluate_rows, source, quantity)
+        parts = (
+            average_over_rows(evaluate, columns, plotted, axes, known)
+            if is_averaged
+            else evaluate(grid_rows(columns, plotted, axes, held))
+        )
         per_row = {"offset": offset, "exposure": exposure, "trials": trials}
-        points, curves = read_points(source, X, y, columns, plotted, per_row), None
+        points, curves = read_points(source, X, y, columns, plotted, axes, per_row), None
         matters = use[0]
-        if len(plotted) == 1:
-            quantity = choose_quantity(source.model, class_of_interest)
-            curves, matters = read_curves(source, rows, quantity, y), use.max(axis=0)
+        if quantity is not None:
+            curves, matters = make_curves(quantity, parts[1], parts[2], y), use.max(axis=0)
             points = points._replace(y=drawn_target(quantity, y, exposure, trials))
-        others = [j for j in np.flatnonzero(is_used(matters)).tolist() if j not in plotted]
+        shown = [*known] if is_averaged else [j for j in range(len(held)) if j not in plotted]
         display = cls(
             features=plotted,
             feature_names=tuple(columns.names[j] for j in plotted),
             grid=axes,
-            gate_proba=source.gate_proba(rows).reshape(*(len(a) for a in reversed(axes)), -1),
+            gate_proba=parts[0].reshape(*(len(a) for a in reversed(axes)), -1),
             tree=source.model.tree_,
             points=points,
             curves=curves,
-            held={columns.names[j]: held[j] for j in others},
+            held={columns.names[j]: held[j] for j in shown if is_used(matters)[j]},
             kind=kind,
+            n_averaged=len(averaged_rows(len(columns.values[0]))) if is_averaged else 0,
         )
         return display.plot(ax=ax, **plot_kwargs)
 
@@ -288,13 +318,19 @@ class ResponsibilityMapDisplay:
             entries = band_entries(styles, self.points)
             vertical = self.curves.label
         ax.set(xlabel=xlabel or self.feature_names[0], ylabel=ylabel or vertical)
-        self.legend_ = draw_legend(ax, entries, held_note(self.held), legend_kwargs)
+        for axis, direction in zip(self.grid, "xy", strict=False):
+            write_categories(ax, axis, direction)
+        self.legend_ = draw_legend(
+            ax, entries, held_note(self.held, self.n_averaged), legend_kwargs
+        )
         return self
 
     def _plot_plane(self, ax: Any, styles: list[ExpertStyle], scatter_kwargs: Any) -> None:
         data = np.empty((0, 2)) if self.points is None else self.points.X
         self.image_ = draw_fill(ax, self.grid, map_colors(self.gate_proba, styles, self.kind))
         self.regions_ = draw_hatches(ax, self.grid, self.gate_proba, styles)
+        for axis, direction in zip(self.grid, "xy", strict=True):
+            draw_separators(ax, axis, direction)
         self.contours_ = draw_boundaries(ax, self.grid, self.gate_proba)
         self.labels_ = draw_numbers(ax, self.grid, self.gate_proba, styles, data)
         self.scatter_ = []
@@ -316,17 +352,5 @@ class ResponsibilityMapDisplay:
         if points is not None and points.y is not None:
             height = spread_classes(points.y) if curves.is_probability else points.y
             self.scatter_ = draw_points(ax, points.X[:, 0], height, points, styles, scatter_kwargs)
-        ax.set_xlim(x[0], x[-1])
+        ax.set_xlim(*ends(x))
         ax.set_ylim(*vertical_range(curves, None if points is None else points.y))
-
-
-def _check_options(kind: Any, grid_resolution: Any, eps: Any) -> None:
-    if kind not in _KINDS:
-        raise ValueError(f"The 'kind' parameter must be one of {list(_KINDS)}. Got {kind!r}.")
-    if not isinstance(grid_resolution, Integral) or int(grid_resolution) < 2:
-        raise ValueError(
-            f"The 'grid_resolution' parameter must be an int of at least 2. "
-            f"Got {grid_resolution!r}."
-        )
-    if not isinstance(eps, Real) or not 0.0 <= float(eps) < np.inf:
-        raise ValueError(f"The 'eps' parameter must be a finite number >= 0. Got {eps!r}.")

@@ -12,6 +12,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from mixexp.displays._columns import Columns, column_number, repeated, typical_values
+from mixexp.estimators._tables import feature_labels
 
 # Enough rows to tell which features matter, few enough to cost nothing.
 _MOST_PROBED_ROWS = 200
@@ -41,6 +42,11 @@ class Source(NamedTuple):
         """Return gate probabilities of raw rows, shape (n, n_experts)."""
         return self.model.gate_proba(self.transform(X))
 
+    def responsibilities(self, X: Any, y: Any, **per_row: Any) -> np.ndarray:
+        """Return posteriors of raw rows, shape (n, n_experts); None stands for no keyword."""
+        known = {name: values for name, values in per_row.items() if values is not None}
+        return self.model.responsibilities(self.transform(X), y, **known)
+
 
 def open_source(estimator: Any) -> Source:
     """Split an estimator into transformers and a fitted mixture of experts.
@@ -64,6 +70,17 @@ def open_source(estimator: Any) -> Source:
         )
     check_is_fitted(model)
     return Source(transform, model)
+
+
+def model_feature_names(source: Source, estimator: Any) -> list[str]:
+    """Return names of all features as the model sees them; x0, x1, ... where there are none."""
+    model = source.model
+    if not hasattr(model, "feature_names_in_") and estimator is not model:
+        steps = estimator[:-1]
+        # Transformers that were fitted to a frame know names that the array they made lost.
+        if len(steps) and hasattr(steps, "get_feature_names_out"):
+            return [str(name) for name in steps.get_feature_names_out()]
+    return feature_labels(model, list(range(model.n_features_in_)))
 
 
 def _same(X: Any) -> Any:
@@ -126,7 +143,7 @@ def choose_features(features: Any, columns: Columns, use: np.ndarray) -> tuple[i
     Raises
     ------
     ValueError
-        If there are not one or two different, numeric features.
+        If there are not one or two different features.
     """
     if features is None:
         return _most_used(columns, use)
@@ -135,22 +152,17 @@ def choose_features(features: Any, columns: Columns, use: np.ndarray) -> tuple[i
     numbers = tuple(column_number(feature, "features", columns) for feature in asked)
     if len(numbers) not in (1, 2) or len(set(numbers)) < len(numbers):
         raise ValueError(
-            f"The 'features' parameter must be one feature or two different ones; got {features!r}."
+            f"The 'features' parameter must be one feature or two different ones; got "
+            f"{features!r}. ResponsibilityPairsDisplay draws every pair of several."
         )
-    for column in numbers:
-        if not columns.is_numeric(column):
-            raise ValueError(
-                f"The 'features' parameter names {columns.names[column]!r}, which is not numeric; "
-                f"an axis needs one of {[columns.names[j] for j in columns.numeric]}."
-            )
     return numbers
 
 
 def _most_used(columns: Columns, use: np.ndarray) -> tuple[int, ...]:
-    if not columns.numeric:
-        raise ValueError("X has no numeric column to draw a map over; expected at least one.")
     by_gates, by_experts = use
-    fit = [j for j in columns.numeric if _n_values(columns.values[j]) >= _FEWEST_VALUES]
+    if not columns.numeric:
+        return (int((by_gates + by_experts).argmax()),)
+    fit = [j for j in columns.numeric if not has_few_values(columns.values[j])]
     fit = fit or columns.numeric
     if by_gates[fit].max() <= _UNUSED:
         # Nothing changes along any axis but the experts' predictions: one axis shows them.
@@ -159,5 +171,6 @@ def _most_used(columns: Columns, use: np.ndarray) -> tuple[int, ...]:
     return (first, *(j for j in others[:1] if by_gates[j] >= _SECOND_AXIS * by_gates[first]))
 
 
-def _n_values(values: np.ndarray) -> int:
-    return len(np.unique(values[~np.isnan(values)]))
+def has_few_values(values: np.ndarray) -> bool:
+    """Return whether a numeric column has too few values to be drawn along unasked."""
+    return len(np.unique(values[~np.isnan(values)])) < _FEWEST_VALUES

@@ -48,7 +48,8 @@ def solve_semidefinite(matrix: np.ndarray, right: np.ndarray) -> Solution:
     if len(right) == 0:
         return Solution(np.zeros(right.shape), False)
     diagonal = np.diagonal(matrix)
-    scale = 1.0 / np.sqrt(np.where(diagonal > 0.0, diagonal, 1.0))
+    is_bent = diagonal > kernels.SMALLEST_DIAGONAL
+    scale = np.where(is_bent, 1.0 / np.sqrt(np.where(is_bent, diagonal, 1.0)), 0.0)
     scaled = matrix * scale * scale[:, None]
     scaled_right = (right.T * scale).T
     factor, x, info = lapack.dposv(scaled, scaled_right)

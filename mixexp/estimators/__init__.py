@@ -1,6 +1,15 @@
 """The scikit-learn surface: estimators, and nothing that could stand without scikit-learn."""
 
 from mixexp.estimators._classifiers import HMEClassifier, MoEClassifier
+from mixexp.estimators._conformal import ConformalRegressor
+from mixexp.estimators._export import export_text
 from mixexp.estimators._regressors import HMERegressor, MoERegressor
 
-__all__ = ["HMEClassifier", "HMERegressor", "MoEClassifier", "MoERegressor"]
+__all__ = [
+    "ConformalRegressor",
+    "HMEClassifier",
+    "HMERegressor",
+    "MoEClassifier",
+    "MoERegressor",
+    "export_text",
+]

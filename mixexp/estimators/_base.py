@@ -24,6 +24,7 @@ from mixexp.em import (
     search,
 )
 from mixexp.estimators._attributes import set_fitted_attributes
+from mixexp.estimators._bootstrap import Resampled
 from mixexp.estimators._build import (
     Columns,
     FitState,
@@ -37,9 +38,11 @@ from mixexp.estimators._criteria import Criteria
 from mixexp.estimators._diagnosis import Trouble, find_troubles
 from mixexp.estimators._docs import per_row_docs
 from mixexp.estimators._fit_diagnostics import diagnose
+from mixexp.estimators._html import FittedHTML
+from mixexp.estimators._inference import Inferential
 from mixexp.estimators._init import given_start
 from mixexp.estimators._progress import CallbackSupportMixin, FitTask, make_monitor, with_callbacks
-from mixexp.estimators._tables import coefficient_table, summarize
+from mixexp.estimators._routing import RoutedPrediction
 from mixexp.estimators._validation import (
     BOOLEAN,
     N_JOBS,
@@ -64,6 +67,7 @@ from mixexp.model import (
     Penalty,
     Posterior,
     Prediction,
+    piece_rows,
     posterior_of_block,
     predict_block,
     row_stable_product,
@@ -104,7 +108,15 @@ def store_parameters(estimator: Any, arguments: dict[str, Any]) -> None:
 
 
 @per_row_docs
-class MixtureOfExperts(CallbackSupportMixin, Criteria, BaseEstimator):
+class MixtureOfExperts(
+    CallbackSupportMixin,
+    RoutedPrediction,
+    Criteria,
+    Inferential,
+    Resampled,
+    FittedHTML,
+    BaseEstimator,
+):
     """Base of flat and hierarchical mixtures of experts."""
 
     #: Targets that experts may be for.
@@ -347,7 +359,7 @@ class MixtureOfExperts(CallbackSupportMixin, Criteria, BaseEstimator):
         X = check_features(self, X, reset=False)
         per_row = self._check_per_row(len(X), None, offset, exposure, trials)
         state: FitState = self._state
-        for block in cut_features(X, state.scaling, per_row):
+        for block in cut_features(X, state.scaling, per_row, block_rows=piece_rows(state.model)):
             yield predict_block(state.model, state.params, block)
 
     def _posteriors(
@@ -460,24 +472,6 @@ class MixtureOfExperts(CallbackSupportMixin, Criteria, BaseEstimator):
         """
         found = self._posteriors(X, y, offset, exposure, trials)
         return np.concatenate([block.log_density for block in found])
-
-    # Reading a fit.
-
-    def coef_table(self) -> Any:
-        """Return all coefficients, one per row, for features and y in their own units.
-
-        Returns
-        -------
-        pandas.DataFrame, or Table without pandas
-            Columns "part" ("expert" or "gate"), "unit" (which), "term" and "estimate".
-        """
-        check_is_fitted(self)
-        return coefficient_table(self).to_frame()
-
-    def summary(self) -> str:
-        """Return the fit in words and tables: criteria, experts, gates."""
-        check_is_fitted(self)
-        return summarize(self)
 
 
 def _check_enough_rows(n_weighted: int, n: int, n_experts: int) -> None:

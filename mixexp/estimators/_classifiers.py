@@ -9,7 +9,8 @@ from sklearn.utils import assert_all_finite, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 
 from mixexp.estimators._base import MixtureOfExperts, store_parameters
-from mixexp.estimators._docs import shared_docs
+from mixexp.estimators._docs import routing_docs, shared_docs
+from mixexp.estimators._predictive import ClassPredictive
 from mixexp.estimators._validation import check_parameters, refuse_nonlabels, whole
 from mixexp.experts import FAMILIES
 from mixexp.tree import GatingTree
@@ -31,7 +32,7 @@ def _expert_for_classes(entry: Any, n_classes: int) -> Any:
     return entry
 
 
-class _Classifier(ClassifierMixin, MixtureOfExperts):
+class _Classifier(ClassifierMixin, MixtureOfExperts, ClassPredictive):
     """What the two classifiers share."""
 
     _targets = ("binary", "classes")
@@ -67,7 +68,10 @@ class _Classifier(ClassifierMixin, MixtureOfExperts):
             return [_expert_for_classes(entry, n_classes) for entry in self.expert]
         return _expert_for_classes(self.expert, n_classes)
 
-    def predict_proba(self, X: Any, *, offset: Any = None) -> np.ndarray:
+    @routing_docs
+    def predict_proba(
+        self, X: Any, *, offset: Any = None, routing: str | int = "soft"
+    ) -> np.ndarray:
         """Return class probabilities: experts' probabilities weighted by the gate.
 
         Parameters
@@ -75,16 +79,16 @@ class _Classifier(ClassifierMixin, MixtureOfExperts):
         X : array-like of shape (n, n_features)
         offset : array-like of shape (n,), default=None
             Added to the linear predictor of every expert; for experts that have one.
+        <ROUTING>
 
         Returns
         -------
         ndarray of shape (n, n_classes)
             In the order of ``classes_``; rows sum to one.
         """
-        found = self._predictions(X, offset)
-        return np.concatenate([block.mixture_mean().T for block in found])
+        return np.ascontiguousarray(self._mixture_mean(X, routing, offset).T)
 
-    def predict(self, X: Any, *, offset: Any = None) -> np.ndarray:
+    def predict(self, X: Any, *, offset: Any = None, routing: str | int = "soft") -> np.ndarray:
         """Return the most probable class of each row.
 
         Parameters
@@ -92,12 +96,14 @@ class _Classifier(ClassifierMixin, MixtureOfExperts):
         X : array-like of shape (n, n_features)
         offset : array-like of shape (n,), default=None
             As for `predict_proba`.
+        routing : {"soft", "hard"} or int, default="soft"
+            As for `predict_proba`.
 
         Returns
         -------
         ndarray of shape (n,)
         """
-        best = self.predict_proba(X, offset=offset).argmax(axis=1)
+        best = self.predict_proba(X, offset=offset, routing=routing).argmax(axis=1)
         return self.classes_[best]
 
     def score(self, X: Any, y: Any, sample_weight: Any = None, *, offset: Any = None) -> float:

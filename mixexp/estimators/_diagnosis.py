@@ -12,13 +12,12 @@ from mixexp.exceptions import (
     SeparationWarning,
 )
 from mixexp.experts import Expert
+from mixexp.inference import experts_at_floor, experts_without_rows
 from mixexp.model import Parameters, group_heads, linear_predictors, posterior_of_block
 
 # Where nearly every row is given to one child with more than this certainty, the gate separates.
 _CERTAIN = 1.0 - 1e-6
 _NEARLY_ALL = 0.99
-# Distance of a log dispersion from its floor that counts as being there.
-_AT_FLOOR = 1e-6
 
 
 class Trouble(NamedTuple):
@@ -91,10 +90,10 @@ def _degenerate_experts(
     tree, place = problem.model.tree, np.argsort(order)
     causes = {
         "fit their rows exactly; raise dispersion_prior or alpha, or ask for fewer experts": (
-            _experts_at_floor(problem, best)
+            experts_at_floor(problem.model, best.evaluation.params)
         ),
         "are not used, with one row or less; the rest fit as well without them": (
-            _experts_without_rows(problem, best)
+            experts_without_rows(problem.model, best.evaluation.stats.node_mass)
         ),
     }
     found = []
@@ -103,26 +102,6 @@ def _degenerate_experts(
         if numbers:
             found.append(Trouble(f"{name}: experts {numbers} {cause}.", DegenerateExpertWarning))
     return found
-
-
-def _experts_at_floor(problem: Problem, best: Outcome) -> set[int]:
-    model, params = problem.model, best.evaluation.params
-    found: set[int] = set()
-    for g, h in model.slot_heads:
-        group, intercept = model.groups[g], params.experts[g][h][:, 0]
-        head = group.family.heads[h]
-        if head.kind == "dispersion" and not head.at_lower:
-            found |= set(group.leaves[intercept <= head.lower + _AT_FLOOR].tolist())
-    return found
-
-
-def _experts_without_rows(problem: Problem, best: Outcome) -> set[int]:
-    """One row or less leaves an expert nothing but that row, or its prior."""
-    tree = problem.model.tree
-    if tree.n_leaves == 1:
-        return set()
-    mass = best.evaluation.stats.node_mass[tree.leaves]
-    return set(np.flatnonzero(mass <= 1.0 + _AT_FLOOR).tolist())
 
 
 def _separation(name: str, problem: Problem, params: Parameters) -> list[Trouble]:

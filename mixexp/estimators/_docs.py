@@ -1,9 +1,11 @@
 """The parts of the estimators' docstrings that are the same for all four."""
 
-import inspect
-from typing import TypeVar
+from collections.abc import Callable
+from inspect import signature
+from typing import Any, TypeVar
 
 Class = TypeVar("Class", bound=type)
+Method = TypeVar("Method", bound=Callable[..., Any])
 
 _PARAMETERS = """gate : {"softmax", "constant"}, default="softmax"
         How rows are handed to experts: by a multinomial logit of the gate's features, or in
@@ -53,8 +55,8 @@ _PARAMETERS = """gate : {"softmax", "constant"}, default="softmax"
     random_state : int, RandomState instance or None, default=None
         Seed of the random starts.
     n_jobs : int, default=None
-        Threads over blocks of rows, used where there are rows and experts enough for them to
-        gain. Results have the same bits for any number.
+        Threads over blocks of rows, of fits and predictions; a fit uses them where there are
+        rows and experts enough to gain. Results have the same bits for any number.
     verbose : int, default=0
         1 prints a line per start when it ends; 2 or more prints also, about once a second, how
         far the search is. For progress bars, scores per iteration and early stopping see
@@ -117,10 +119,19 @@ _PER_ROW = """offset : array-like of shape (n,), default=None
             Number of trials of which y counts the successes; for binomial experts, 1 if absent."""
 
 
+_ROUTING = """routing : {"soft", "hard"} or int, default=DEFAULT
+            Which experts count. "soft": all, weighted by the gate. An int k: each row's k most
+            probable experts, of equals those with lower numbers, with renormalised weights; as
+            many as there are is "soft". "hard": one expert, where the most probable child at
+            every gate leads. In a flat model that is the most probable expert, as with 1; in a
+            tree it need not be, but a row opens one gate per level, however sure gates are.
+            Only the experts that count are computed."""
+
+
 def shared_docs(cls: Class) -> Class:
     """Fill the placeholders of an estimator's docstring."""
     doc = cls.__doc__ or ""
-    alpha = str(inspect.signature(cls).parameters["alpha"].default)
+    alpha = str(signature(cls).parameters["alpha"].default)
     for name, text in (("PARAMETERS", _PARAMETERS), ("ATTRIBUTES", _ATTRIBUTES), ("NOTES", _NOTES)):
         doc = doc.replace(f"<{name}>", text.replace("<ALPHA>", alpha))
     cls.__doc__ = doc
@@ -133,3 +144,11 @@ def per_row_docs(cls: Class) -> Class:
         if callable(method) and method.__doc__:
             method.__doc__ = method.__doc__.replace("<PER_ROW>", _PER_ROW)
     return cls
+
+
+def routing_docs(method: Method) -> Method:
+    """Fill the placeholder of a method's docstring with what routing means."""
+    default = signature(method).parameters["routing"].default
+    text = _ROUTING.replace("DEFAULT", f'"{default}"')
+    method.__doc__ = (method.__doc__ or "").replace("<ROUTING>", text)
+    return method

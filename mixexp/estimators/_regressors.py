@@ -8,13 +8,14 @@ from sklearn.metrics import r2_score
 from sklearn.utils import column_or_1d
 
 from mixexp.estimators._base import MixtureOfExperts, store_parameters
-from mixexp.estimators._docs import per_row_docs, shared_docs
+from mixexp.estimators._docs import per_row_docs, routing_docs, shared_docs
+from mixexp.estimators._predictive import Predictive
 from mixexp.estimators._validation import check_parameters, check_real_target, whole
 from mixexp.tree import GatingTree
 
 
 @per_row_docs
-class _Regressor(RegressorMixin, MixtureOfExperts):
+class _Regressor(RegressorMixin, MixtureOfExperts, Predictive):
     """What the two regressors share."""
 
     _targets = ("regression",)
@@ -25,23 +26,41 @@ class _Regressor(RegressorMixin, MixtureOfExperts):
     def _dispersion_spec(self) -> Any:
         return [] if self.dispersion_features is None else self.dispersion_features
 
+    @routing_docs
     def predict(
-        self, X: Any, *, offset: Any = None, exposure: Any = None, trials: Any = None
-    ) -> np.ndarray:
+        self,
+        X: Any,
+        *,
+        return_std: bool = False,
+        offset: Any = None,
+        exposure: Any = None,
+        trials: Any = None,
+        routing: str | int = "soft",
+    ) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
         """Return the mean of y given x: experts' means weighted by the gate.
 
         Parameters
         ----------
         X : array-like of shape (n, n_features)
+        return_std : bool, default=False
+            Whether to return the standard deviation of y given x as well, of shape (n,).
         <PER_ROW>
+        <ROUTING>
 
         Returns
         -------
         ndarray of shape (n,)
             In the unit of y.
         """
-        found = self._predictions(X, offset, exposure, trials)
-        return np.concatenate([block.mixture_mean() for block in found])
+        if not return_std:
+            return self._mixture_mean(X, routing, offset, exposure, trials)
+        if routing != "soft":
+            raise ValueError(
+                "The 'routing' argument must be 'soft' where return_std=True, for the deviation "
+                f"is that of all experts. Got {routing!r} instead."
+            )
+        dist = self._distribution(X, offset, exposure, trials)
+        return dist.mean(), dist.std()
 
     def score(
         self,

@@ -1,54 +1,19 @@
 """Fits as tables and text."""
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
+from mixexp.em import Evaluation, Problem
+from mixexp.inference import (
+    Table,
+    aic,
+    bic,
+    problem_separation,
+    relative_entropy,
+    render,
+)
 from mixexp.tree import GatingTree
-
-
-class Table(NamedTuple):
-    """A plain table, for where pandas is not installed.
-
-    Parameters
-    ----------
-    columns : dict of str to list
-        Columns of equal length by name.
-    """
-
-    columns: dict[str, list[Any]]
-
-    def __str__(self) -> str:
-        return render(
-            list(self.columns), [list(row) for row in zip(*self.columns.values(), strict=True)]
-        )
-
-    def to_frame(self) -> Any:
-        """Return a pandas.DataFrame, or the table itself where there is no pandas."""
-        try:
-            import pandas as pd
-        except ImportError:
-            return self
-        return pd.DataFrame(self.columns)
-
-
-def render(header: list[str], rows: list[list[Any]]) -> str:
-    """Return rows as text: words to the left, numbers to the right."""
-    cells = [header, *([_cell(value) for value in row] for row in rows)]
-    widths = [max(len(row[j]) for row in cells) for j in range(len(header))]
-    is_number = [bool(rows) and not isinstance(rows[0][j], str) for j in range(len(header))]
-    lines = [
-        "  ".join(
-            cell.rjust(width) if right else cell.ljust(width)
-            for cell, width, right in zip(row, widths, is_number, strict=True)
-        ).rstrip()
-        for row in cells
-    ]
-    return "\n".join([lines[0], "-" * (sum(widths) + 2 * len(widths) - 2), *lines[1:]])
-
-
-def _cell(value: Any) -> str:
-    return value if isinstance(value, str) else f"{value:.4g}"
 
 
 def node_names(tree: GatingTree) -> list[str]:
@@ -122,16 +87,51 @@ def summarize(estimator: Any) -> str:
     )
 
 
-def _header(estimator: Any) -> str:
+def _how_often_found(estimator: Any) -> str:
+    """Return in words how many starts came to the optimum that was kept."""
     best = max(restart.objective for restart in estimator.restarts_)
     found = sum(r.objective >= best - 1e-6 * (1.0 + abs(best)) for r in estimator.restarts_)
     n_dropped = sum(r.reason.startswith("dropped") for r in estimator.restarts_)
     dropped = f", {n_dropped} of them dropped early" if n_dropped else ""
+    return f"found by {found} of {len(estimator.restarts_)} starts{dropped}"
+
+
+def _families_in_words(estimator: Any) -> str:
     names = [
         f"{family.name} (in effect {limit})" if limit else family.name
         for family, limit in zip(estimator.experts_, estimator.limits_, strict=True)
     ]
-    families = ", ".join(dict.fromkeys(names))
+    return ", ".join(dict.fromkeys(names))
+
+
+def describe_fit(estimator: Any, problem: Problem, current: Evaluation) -> list[tuple[str, str]]:
+    """Return what a summary says of a fit on some rows; the first is its title."""
+    log_likelihood = float(current.stats.log_likelihood)
+    d, n, n_experts = estimator.n_parameters_, problem.total_weight, estimator.tree_.n_leaves
+    separation = problem_separation(problem, current.params)
+    bic_here = bic(log_likelihood, d, n)
+    is_penalized = any(problem.model.penalty)
+    penalized = [("  with penalty", f"{float(current.objective):.4f}")] if is_penalized else []
+    weighted = "" if n == problem.n_rows else f" (total weight {n:.6g})"
+    return [
+        ("", type(estimator).__name__),
+        ("Rows", f"{problem.n_rows}{weighted}"),
+        ("Experts", f"{n_experts} ({_families_in_words(estimator)})"),
+        ("Tree", f"{estimator.tree_.to_nested()}"),
+        ("Converged", f"{'yes' if estimator.converged_ else 'NO'}, {estimator.n_iter_} iterations"),
+        ("Best optimum", _how_often_found(estimator)),
+        ("Parameters", f"{d}"),
+        ("Log-likelihood", f"{log_likelihood:.4f}"),
+        *penalized,
+        ("AIC", f"{aic(log_likelihood, d):.4f}"),
+        ("BIC", f"{bic_here:.4f}"),
+        ("ICL", f"{bic_here - 2.0 * separation.log_largest:.4f}"),
+        ("Relative entropy", f"{relative_entropy(separation.entropy, n, n_experts):.4f}"),
+    ]
+
+
+def _header(estimator: Any) -> str:
+    families = _families_in_words(estimator)
     facts = {
         "Experts": f"{estimator.tree_.n_leaves} ({families}), tree {estimator.tree_.to_nested()}",
         "Log-likelihood": f"{estimator.log_likelihood_:.6f}",
@@ -139,7 +139,7 @@ def _header(estimator: Any) -> str:
         "Parameters": f"{estimator.n_parameters_}",
         "Converged": f"{'yes' if estimator.converged_ else 'NO'}: {estimator.convergence_reason_}",
         "Iterations": f"{estimator.n_iter_}",
-        "Best optimum": f"found by {found} of {len(estimator.restarts_)} starts{dropped}",
+        "Best optimum": _how_often_found(estimator),
     }
     width = max(len(name) for name in facts)
     lines = [f"{name.ljust(width)}  {value}" for name, value in facts.items()]

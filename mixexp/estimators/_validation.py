@@ -224,6 +224,28 @@ def check_per_row(values: Any, name: str, n: int) -> np.ndarray:
     return np.ascontiguousarray(array)
 
 
+def number_clusters(cluster: Any, is_used: np.ndarray) -> np.ndarray:
+    """Return the numbers 0, 1, ... of the clusters of the rows that are used.
+
+    Raises
+    ------
+    ValueError
+        Naming ``cluster``.
+    """
+    refuse_nonlabels(cluster, "cluster")
+    labels = np.asarray(cluster)
+    if labels.shape != is_used.shape:
+        raise ValueError(
+            f"cluster has shape {labels.shape}; expected {is_used.shape}, one label per row."
+        )
+    if labels.dtype.kind == "f" and not np.isfinite(labels).all():
+        raise ValueError("cluster holds NaN or infinity; give every row the label of a cluster.")
+    found, codes = np.unique(labels[is_used], return_inverse=True)
+    if len(found) < 2:
+        raise ValueError(f"cluster has the one label {found[0]!r}; expected at least two.")
+    return codes
+
+
 def check_exposure(values: Any, n: int) -> np.ndarray:
     """Return positive exposures, one per row."""
     exposure = check_per_row(values, "exposure", n)

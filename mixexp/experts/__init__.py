@@ -3,6 +3,7 @@
 from mixexp.experts._base import Derivatives, Expert, Head, Registry
 from mixexp.experts._glm import GLM, DispersionModel
 from mixexp.experts._numerical import NumericalExpert, check_derivatives
+from mixexp.experts._quantile import least_integer, middle_of
 from mixexp.experts.beta import Beta
 from mixexp.experts.binomial import Binomial
 from mixexp.experts.gamma import Gamma
@@ -70,4 +71,6 @@ __all__ = [
     "Weibull",
     "ZeroTruncatedPoisson",
     "check_derivatives",
+    "least_integer",
+    "middle_of",
 ]

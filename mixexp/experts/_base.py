@@ -18,6 +18,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 
 from mixexp.experts._quantile import invert_cdf, least_integer
+from mixexp.experts._tail import integrate_survival
 
 Heads = tuple[np.ndarray, ...]
 # Second derivatives of the log density by pair of heads (a, b), a <= b; absent means zero.
@@ -99,6 +100,11 @@ class Expert(BaseEstimator):
     is_discrete: ClassVar[bool] = False
     #: Whether y may be counts of several trials: an array (2, rows) of successes and trials.
     uses_trials: ClassVar[bool] = False
+    #: Whether the log density has a curvature to tell standard errors by; not if it has a kink.
+    is_smooth: ClassVar[bool] = True
+
+    #: Whether `mean_distance` is there.
+    has_mean_distance: ClassVar[bool] = False
 
     @property
     def support_limits(self) -> tuple[float, float]:
@@ -223,10 +229,40 @@ class Expert(BaseEstimator):
 
     def variance(self, heads: Heads) -> np.ndarray:
         """Return the variance of y."""
-        raise NotImplementedError
+        raise NotImplementedError(
+            f"The {self.name} expert has no variance; write its method 'variance'."
+        )
 
     def cdf(self, y: np.ndarray, heads: Heads) -> np.ndarray:
         """Return the probability of a value of at most y."""
+        raise NotImplementedError(
+            f"The {self.name} expert has no distribution function; write its method 'cdf' for "
+            "quantiles, intervals and scores of them."
+        )
+
+    def survival(self, y: np.ndarray, heads: Heads) -> np.ndarray:
+        """Return the probability of a value above y, with its digits where it is small.
+
+        The default, one less the cdf, has none beyond 1e-16.
+        """
+        return 1.0 - self.cdf(y, heads)
+
+    @property
+    def atoms(self) -> tuple[float, ...]:
+        """Values that have a probability of their own, beside integers where y is discrete."""
+        return ()
+
+    def bracket(self, q: np.ndarray, heads: Heads) -> tuple[np.ndarray, np.ndarray]:
+        """Return values that the quantile lies between, which a mixture's search starts from."""
+        quantile = self.quantile(q, heads)
+        return quantile, quantile
+
+    def expected_excess(self, y: np.ndarray, heads: Heads) -> np.ndarray:
+        """Return the mean of ``max(Y - y, 0)``; the default integrates the survival function."""
+        return integrate_survival(self, y, heads)
+
+    def mean_distance(self, heads: Heads, others: Heads) -> np.ndarray:
+        """Return the mean distance of y from an independent y at other heads."""
         raise NotImplementedError
 
     def quantile(self, q: np.ndarray, heads: Heads) -> np.ndarray:
@@ -237,7 +273,9 @@ class Expert(BaseEstimator):
 
     def sample(self, heads: Heads, rng: np.random.Generator) -> np.ndarray:
         """Draw one y per element of the location."""
-        raise NotImplementedError
+        raise NotImplementedError(
+            f"The {self.name} expert cannot draw y; write its method 'sample'."
+        )
 
     def sample_rows(self, heads: Heads, rng: np.random.Generator, n_rows: int) -> np.ndarray:
         """Draw y for n_rows rows, shape (..., n_rows), also where heads do not vary."""

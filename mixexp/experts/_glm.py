@@ -42,7 +42,10 @@ class GLM(Expert):
 
     def location_mean(self, eta: np.ndarray) -> np.ndarray:
         """Return the mean, cut to the domain of the family."""
-        return np.clip(self.link_function.mean(eta), *self.mean_limits)
+        mean = self.link_function.mean(eta)
+        if self.mean_limits == (-np.inf, np.inf):
+            return mean  # np.clip would copy
+        return np.clip(mean, *self.mean_limits)
 
     def location_derivatives(
         self, y: np.ndarray, eta: np.ndarray, dispersion: np.ndarray | float = 1.0

@@ -67,7 +67,7 @@ def invert_cdf(cdf: Cdf, q: np.ndarray, lower: float, upper: float) -> np.ndarra
     """
     below, above = _bracket(cdf, q, lower, upper)
     for _ in range(_N_HALVINGS):
-        middle = _middle(below, above)
+        middle = middle_of(below, above)
         if not np.any((middle > below) & (middle < above)):
             break
         reaches = cdf(middle) >= q
@@ -75,6 +75,21 @@ def invert_cdf(cdf: Cdf, q: np.ndarray, lower: float, upper: float) -> np.ndarra
         below = np.where(reaches, below, middle)
     is_lowest = (q <= 0.0) | (np.isfinite(lower) & (cdf(np.full(q.shape, lower)) >= q))
     return np.where(is_lowest, lower, np.where(q >= 1.0, upper, above))
+
+
+def cantelli_bracket(
+    q: np.ndarray, mean: np.ndarray, variance: np.ndarray, lower: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return values that a quantile of y >= lower lies between, whatever the distribution.
+
+    ``mean - sd * sqrt((1 - q) / q)`` and ``mean + sd * sqrt(q / (1 - q))``, by Cantelli's
+    inequality; the latter is infinite where q is 1.
+    """
+    deviation = np.sqrt(variance)
+    odds = q / np.maximum(1.0 - q, np.finfo(float).tiny)
+    below = mean - deviation / np.sqrt(np.maximum(odds, np.finfo(float).tiny))
+    above = np.where(q < 1.0, mean + deviation * np.sqrt(odds), np.inf)
+    return np.where(q > 0.0, np.maximum(below, lower), lower), above
 
 
 def _bracket(cdf: Cdf, q: np.ndarray, lower: float, upper: float) -> tuple[np.ndarray, np.ndarray]:
@@ -91,7 +106,7 @@ def _bracket(cdf: Cdf, q: np.ndarray, lower: float, upper: float) -> tuple[np.nd
     return below, above
 
 
-def _middle(below: np.ndarray, above: np.ndarray) -> np.ndarray:
+def middle_of(below: np.ndarray, above: np.ndarray) -> np.ndarray:
     """Halve by the geometric mean where both ends have one sign and differ in magnitude."""
     same_sign = (below > 0.0) | (above < 0.0)
     size = np.sqrt(np.abs(below)) * np.sqrt(np.abs(above))

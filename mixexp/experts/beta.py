@@ -9,7 +9,7 @@ Ferrari & Cribari-Neto (2004), Beta regression, J. Appl. Statist. 31, eqs. 3 and
 import math
 
 import numpy as np
-from scipy.special import betainc, betaincinv
+from scipy.special import betainc, betaincc, betaincinv
 
 from mixexp.experts._base import Curvature, Derivatives, Heads
 from mixexp.experts._glm import DispersionModel
@@ -117,6 +117,15 @@ class Beta(DispersionModel):
 
     def cdf(self, y: np.ndarray, heads: Heads) -> np.ndarray:
         return betainc(*self._parameters(heads), np.clip(y, 0.0, 1.0))
+
+    def survival(self, y: np.ndarray, heads: Heads) -> np.ndarray:
+        return betaincc(*self._parameters(heads), np.clip(y, 0.0, 1.0))
+
+    def expected_excess(self, y: np.ndarray, heads: Heads) -> np.ndarray:
+        first, second = self._parameters(heads)
+        inside = np.clip(y, 0.0, 1.0)
+        beyond = self.mean(heads) * betaincc(first + 1.0, second, inside)
+        return np.maximum(beyond - y * betaincc(first, second, inside), 0.0)
 
     def quantile(self, q: np.ndarray, heads: Heads) -> np.ndarray:
         return betaincinv(*self._parameters(heads), q)

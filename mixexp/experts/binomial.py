@@ -5,7 +5,7 @@
 """
 
 import numpy as np
-from scipy.special import bdtr, gammaln
+from scipy.special import bdtr, bdtrc, gammaln
 
 from mixexp.experts._base import Curvature, Derivatives, Heads
 from mixexp.experts._glm import GLM
@@ -84,6 +84,17 @@ class Binomial(GLM):
         inside = np.clip(np.floor(successes), 0.0, trials)
         return np.where(successes < 0.0, 0.0, bdtr(inside, trials.astype(int), self.mean(heads)))
 
+    def survival(self, y: np.ndarray, heads: Heads) -> np.ndarray:
+        successes, trials = _split_trials(y)
+        return _beyond(np.floor(successes), trials, self.mean(heads))
+
+    def expected_excess(self, y: np.ndarray, heads: Heads) -> np.ndarray:
+        # Counts weighted by their size are such counts plus one, of one trial less.
+        successes, trials = _split_trials(y)
+        mean, count = self.mean(heads), np.floor(successes)
+        beyond = trials * mean * _beyond(count - 1.0, trials - 1.0, mean)
+        return np.maximum(beyond - successes * _beyond(count, trials, mean), 0.0)
+
     def quantile(self, q: np.ndarray, heads: Heads, trials: Trials = 1.0) -> np.ndarray:
         shape = np.broadcast_shapes(np.shape(q), np.shape(trials), heads[0].shape)
         below, above = np.full(shape, -1.0), np.broadcast_to(trials, shape).astype(float)
@@ -108,3 +119,10 @@ class Binomial(GLM):
 def _split_trials(y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return successes and trials; one row of y means single trials."""
     return (y, np.ones_like(y)) if np.ndim(y) < 2 else (y[0], y[1])
+
+
+def _beyond(count: np.ndarray, trials: np.ndarray, mean: np.ndarray) -> np.ndarray:
+    """Return the probability of more successes than a count."""
+    trials = np.maximum(trials, 0.0)
+    inside = bdtrc(np.clip(count, 0.0, trials), trials.astype(int), mean)
+    return np.where(count < 0.0, 1.0, np.where(count >= trials, 0.0, inside))

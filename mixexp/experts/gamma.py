@@ -8,7 +8,7 @@ so that variance = dispersion * mean**2.
 import math
 
 import numpy as np
-from scipy.special import gammainc, gammaincinv
+from scipy.special import gammainc, gammaincc, gammaincinv
 
 from mixexp.experts._base import Heads
 from mixexp.experts._positive import PositiveModel
@@ -63,6 +63,15 @@ class Gamma(PositiveModel):
     def cdf(self, y: np.ndarray, heads: Heads) -> np.ndarray:
         shape = safe_exp(-heads[1])
         return gammainc(shape, np.maximum(y, 0.0) * shape / self.mean(heads))
+
+    def survival(self, y: np.ndarray, heads: Heads) -> np.ndarray:
+        shape = safe_exp(-heads[1])
+        return gammaincc(shape, np.maximum(y, 0.0) * shape / self.mean(heads))
+
+    def expected_excess(self, y: np.ndarray, heads: Heads) -> np.ndarray:
+        shape, mean = safe_exp(-heads[1]), self.mean(heads)
+        reach = np.maximum(y, 0.0) * shape / mean
+        return np.maximum(mean * gammaincc(shape + 1.0, reach) - y * gammaincc(shape, reach), 0.0)
 
     def quantile(self, q: np.ndarray, heads: Heads) -> np.ndarray:
         shape = safe_exp(-heads[1])

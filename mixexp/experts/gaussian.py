@@ -37,6 +37,7 @@ class Gaussian(DispersionModel):
     """
 
     name = "gaussian"
+    has_mean_distance = True
     links: ClassVar[tuple[str, ...]] = ("identity", "log")
 
     def __init__(self, link: str = "identity", dispersion: str | float = "own") -> None:
@@ -102,6 +103,19 @@ class Gaussian(DispersionModel):
 
     def cdf(self, y: np.ndarray, heads: Heads) -> np.ndarray:
         return ndtr((y - self.link_function.mean(heads[0])) * safe_exp(-0.5 * heads[1]))
+
+    def survival(self, y: np.ndarray, heads: Heads) -> np.ndarray:
+        return ndtr((self.link_function.mean(heads[0]) - y) * safe_exp(-0.5 * heads[1]))
+
+    def expected_excess(self, y: np.ndarray, heads: Heads) -> np.ndarray:
+        scale = safe_exp(0.5 * heads[1])
+        z = (y - self.link_function.mean(heads[0])) / scale
+        return scale * np.maximum(np.exp(-0.5 * z * z - _HALF_LOG_2PI) - z * ndtr(-z), 0.0)
+
+    def mean_distance(self, heads: Heads, others: Heads) -> np.ndarray:
+        scale = np.sqrt(safe_exp(heads[1]) + safe_exp(others[1]))
+        z = (self.link_function.mean(heads[0]) - self.link_function.mean(others[0])) / scale
+        return scale * (2.0 * np.exp(-0.5 * z * z - _HALF_LOG_2PI) + z * (2.0 * ndtr(z) - 1.0))
 
     def quantile(self, q: np.ndarray, heads: Heads) -> np.ndarray:
         return self.link_function.mean(heads[0]) + safe_exp(0.5 * heads[1]) * ndtri(q)

@@ -12,6 +12,7 @@ from scipy.special import erfcx, ndtr
 
 from mixexp.experts._base import Heads
 from mixexp.experts._positive import PositiveModel
+from mixexp.experts._quantile import cantelli_bracket
 from mixexp.links import safe_exp
 
 _HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)
@@ -64,13 +65,32 @@ class InverseGaussian(PositiveModel):
         half_deviance = 0.5 * ((y - mean) / mean) ** 2 / y / dispersion
         return half_deviance - 0.5, np.full_like(dispersion, 0.5), half_deviance
 
-    def cdf(self, y: np.ndarray, heads: Heads) -> np.ndarray:
+    def _terms(self, y: np.ndarray, heads: Heads) -> tuple[np.ndarray, np.ndarray]:
+        """Return ``below``, and ``exp(2 / (dispersion * mean)) * Phi(-above)``.
+
+        The cdf is the sum of ``Phi(below)`` and the latter, whose factors may over- and underflow.
+        """
         mean, positive = self.mean(heads), np.maximum(y, 1e-300)
         scale = safe_exp(-0.5 * heads[1]) / np.sqrt(positive)
         below, above = scale * (positive / mean - 1.0), scale * (positive / mean + 1.0)
-        # exp(2 / (dispersion * mean)) * Phi(-above), of which the factors may over- and underflow.
-        tail = 0.5 * erfcx(above / math.sqrt(2.0)) * np.exp(-0.5 * below**2)
+        return below, 0.5 * erfcx(above / math.sqrt(2.0)) * np.exp(-0.5 * below**2)
+
+    def cdf(self, y: np.ndarray, heads: Heads) -> np.ndarray:
+        below, tail = self._terms(y, heads)
         return np.where(y <= 0.0, 0.0, np.minimum(ndtr(below) + tail, 1.0))
+
+    def survival(self, y: np.ndarray, heads: Heads) -> np.ndarray:
+        below, tail = self._terms(y, heads)
+        return np.where(y <= 0.0, 1.0, np.maximum(ndtr(-below) - tail, 0.0))
+
+    def bracket(self, q: np.ndarray, heads: Heads) -> tuple[np.ndarray, np.ndarray]:
+        return cantelli_bracket(q, self.mean(heads), self.variance(heads), 0.0)
+
+    def expected_excess(self, y: np.ndarray, heads: Heads) -> np.ndarray:
+        mean = self.mean(heads)
+        below, tail = self._terms(y, heads)
+        inside = mean * (ndtr(-below) + tail) - y * (ndtr(-below) - tail)
+        return np.where(y <= 0.0, mean - y, np.maximum(inside, 0.0))
 
     def sample(self, heads: Heads, rng: np.random.Generator) -> np.ndarray:
         mean = self.mean(heads)

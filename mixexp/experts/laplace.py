@@ -40,8 +40,8 @@ class Laplace(Expert):
     quantile are Laplace's. EM's curvature of the location, ``1 / max(|t|, 1e-4)`` over the
     dispersion, belongs to a parabola that lies above the function and touches it at t, so
     that steps cannot overshoot (Hunter & Lange 2004, A tutorial on MM algorithms, section 3).
-    The observed curvature is zero but for rows in the parabola: do not base standard errors
-    on it.
+    The observed curvature is zero but for rows in the parabola: standard errors are refused
+    but for those by outer products of scores.
 
     Examples
     --------
@@ -53,6 +53,7 @@ class Laplace(Expert):
 
     name = "laplace"
     links = ("identity",)
+    is_smooth = False
 
     def __init__(self, link: str = "identity", dispersion: str | float = "own") -> None:
         self.dispersion = dispersion
@@ -112,6 +113,15 @@ class Laplace(Expert):
         t, _ = self._standardize(y, heads)
         tail = 0.5 * np.exp(-np.abs(t))
         return np.where(t < 0.0, tail, 1.0 - tail)
+
+    def survival(self, y: np.ndarray, heads: Heads) -> np.ndarray:
+        t, _ = self._standardize(y, heads)
+        tail = 0.5 * np.exp(-np.abs(t))
+        return np.where(t < 0.0, 1.0 - tail, tail)
+
+    def expected_excess(self, y: np.ndarray, heads: Heads) -> np.ndarray:
+        t, rate = self._standardize(y, heads)
+        return (0.5 * np.exp(-np.abs(t)) + np.maximum(-t, 0.0)) / rate
 
     def quantile(self, q: np.ndarray, heads: Heads) -> np.ndarray:
         with np.errstate(divide="ignore"):

@@ -5,6 +5,7 @@ dispersion = variance of log y = ``exp(log_dispersion)``.
 """
 
 import numpy as np
+from scipy.special import ndtr
 
 from mixexp.experts._base import Curvature, Derivatives, Heads
 from mixexp.experts.gaussian import Gaussian
@@ -65,6 +66,23 @@ class Lognormal(Gaussian):
     def cdf(self, y: np.ndarray, heads: Heads) -> np.ndarray:
         log_y = np.log(np.maximum(y, 1e-300))
         return np.where(y <= 0.0, 0.0, super().cdf(log_y, heads))
+
+    def survival(self, y: np.ndarray, heads: Heads) -> np.ndarray:
+        log_y = np.log(np.maximum(y, 1e-300))
+        return np.where(y <= 0.0, 1.0, super().survival(log_y, heads))
+
+    def expected_excess(self, y: np.ndarray, heads: Heads) -> np.ndarray:
+        scale = safe_exp(0.5 * heads[1])
+        z = (np.log(np.maximum(y, 1e-300)) - heads[0]) / scale
+        mean = self.mean(heads)
+        inside = mean * ndtr(scale - z) - y * ndtr(-z)
+        return np.where(y <= 0.0, mean - y, np.maximum(inside, 0.0))
+
+    def mean_distance(self, heads: Heads, others: Heads) -> np.ndarray:
+        own, other = safe_exp(heads[1]), safe_exp(others[1])
+        scale, gap = np.sqrt(own + other), heads[0] - others[0]
+        first = self.mean(heads) * (2.0 * ndtr((gap + own) / scale) - 1.0)
+        return first + self.mean(others) * (2.0 * ndtr((other - gap) / scale) - 1.0)
 
     def quantile(self, q: np.ndarray, heads: Heads) -> np.ndarray:
         with np.errstate(over="ignore"):

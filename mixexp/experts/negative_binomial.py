@@ -8,7 +8,7 @@ Lawless (1987), Negative binomial and mixed Poisson regression, Can. J. Statist.
 """
 
 import numpy as np
-from scipy.special import betaincc, gammaln
+from scipy.special import betainc, betaincc, gammaln
 
 from mixexp.experts._base import LOG_DISPERSION_FLOOR, Curvature, Derivatives, Head, Heads
 from mixexp.experts._counts import CountGLM
@@ -105,6 +105,21 @@ class NegativeBinomial(CountGLM):
         odds, size = safe_exp(heads[1]) * self.mean(heads), safe_exp(-heads[1])
         count = np.maximum(np.floor(y), 0.0) + 1.0
         return np.where(y < 0.0, 0.0, betaincc(count, size, odds / (1.0 + odds)))
+
+    def survival(self, y: np.ndarray, heads: Heads) -> np.ndarray:
+        return self._beyond(np.floor(y), heads, safe_exp(-heads[1]))
+
+    def expected_excess(self, y: np.ndarray, heads: Heads) -> np.ndarray:
+        # Counts weighted by their size are such counts plus one, of a size larger by one.
+        size, count = safe_exp(-heads[1]), np.floor(y)
+        beyond = self.mean(heads) * self._beyond(count - 1.0, heads, size + 1.0)
+        return np.maximum(beyond - y * self._beyond(count, heads, size), 0.0)
+
+    def _beyond(self, count: np.ndarray, heads: Heads, size: np.ndarray) -> np.ndarray:
+        """Return the probability of more than a count, with another size but the same odds."""
+        odds = safe_exp(heads[1]) * self.mean(heads)
+        inside = betainc(np.maximum(count, 0.0) + 1.0, size, odds / (1.0 + odds))
+        return np.where(count < 0.0, 1.0, inside)
 
     def sample(self, heads: Heads, rng: np.random.Generator) -> np.ndarray:
         dispersion = safe_exp(heads[1])

@@ -49,6 +49,16 @@ class PointMass(Expert):
     def cdf(self, y: np.ndarray, heads: Heads) -> np.ndarray:
         return np.atleast_2d(y >= self.at).astype(float)
 
+    def survival(self, y: np.ndarray, heads: Heads) -> np.ndarray:
+        return np.atleast_2d(y < self.at).astype(float)
+
+    @property
+    def atoms(self) -> tuple[float, ...]:
+        return (float(self.at),)
+
+    def expected_excess(self, y: np.ndarray, heads: Heads) -> np.ndarray:
+        return np.atleast_2d(np.maximum(self.at - y, 0.0))
+
     def quantile(self, q: np.ndarray, heads: Heads) -> np.ndarray:
         return np.full_like(np.atleast_2d(q), float(self.at))
 

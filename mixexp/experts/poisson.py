@@ -4,7 +4,7 @@
 """
 
 import numpy as np
-from scipy.special import gammaln, pdtr
+from scipy.special import gammaln, pdtr, pdtrc
 
 from mixexp.experts._base import Derivatives, Heads
 from mixexp.experts._counts import CountGLM
@@ -45,6 +45,14 @@ class Poisson(CountGLM):
 
     def cdf(self, y: np.ndarray, heads: Heads) -> np.ndarray:
         return np.where(y < 0.0, 0.0, pdtr(np.maximum(np.floor(y), 0.0), self.mean(heads)))
+
+    def survival(self, y: np.ndarray, heads: Heads) -> np.ndarray:
+        return np.where(y < 0.0, 1.0, pdtrc(np.maximum(np.floor(y), 0.0), self.mean(heads)))
+
+    def expected_excess(self, y: np.ndarray, heads: Heads) -> np.ndarray:
+        mean, count = self.mean(heads), np.maximum(np.floor(y), 0.0)
+        beyond = (mean - y) * pdtrc(count, mean) + mean * np.exp(self.log_density(count, heads))
+        return np.where(y < 0.0, mean - y, np.maximum(beyond, 0.0))
 
     def sample(self, heads: Heads, rng: np.random.Generator) -> np.ndarray:
         return rng.poisson(self.mean(heads)).astype(float)

@@ -9,7 +9,7 @@ Lange, Little & Taylor (1989), J. Am. Statist. Assoc. 84, section 3 and appendix
 import math
 
 import numpy as np
-from scipy.special import digamma, gammaln, polygamma, stdtr, stdtrit
+from scipy.special import betaincinv, digamma, gammaln, polygamma, stdtr, stdtrit
 
 from mixexp.experts._base import LOG_DISPERSION_FLOOR, Curvature, Derivatives, Expert, Head, Heads
 from mixexp.experts._weighted import log_or_zero, weighted_median
@@ -145,8 +145,20 @@ class StudentT(Expert):
     def cdf(self, y: np.ndarray, heads: Heads) -> np.ndarray:
         return stdtr(self._df(heads), (y - heads[0]) * safe_exp(-0.5 * heads[1]))
 
+    def survival(self, y: np.ndarray, heads: Heads) -> np.ndarray:
+        return stdtr(self._df(heads), (heads[0] - y) * safe_exp(-0.5 * heads[1]))
+
+    def expected_excess(self, y: np.ndarray, heads: Heads) -> np.ndarray:
+        df, z, distance, rate = self._terms(y, heads)
+        density = np.exp(self.log_kernel(y, heads)) / rate
+        beyond = (df + distance) / np.maximum(df - 1.0, 1e-300) * density
+        excess = np.maximum(beyond - z * stdtr(df, -z), 0.0) / rate
+        return np.where(df > 1.0, excess, np.inf)
+
     def quantile(self, q: np.ndarray, heads: Heads) -> np.ndarray:
-        inside = stdtrit(self._df(heads), np.clip(q, 1e-300, 1.0 - 1e-16))
+        tail = np.clip(np.minimum(q, 1.0 - q), 1e-300, 0.5)
+        lower = _lower_quantile(self._df(heads), tail)
+        inside = np.where(q < 0.5, lower, -lower)
         z = np.where(q <= 0.0, -np.inf, np.where(q >= 1.0, np.inf, inside))
         return heads[0] + safe_exp(0.5 * heads[1]) * z
 
@@ -160,3 +172,17 @@ class StudentT(Expert):
         scale = weighted_median(np.abs(y - center), weight) / 0.727
         start = (center, log_or_zero(scale**2))
         return start if self.df is not None else (*start, math.log(_START_DF))
+
+
+def _lower_quantile(df: np.ndarray, tail: np.ndarray) -> np.ndarray:
+    """Return the quantile of a standard t at a level in (0, 1/2].
+
+    SciPy's is infinite for some levels below 1e-280: there by the incomplete beta function,
+    Abramowitz & Stegun (1964), eq. 26.7.1.
+    """
+    found = stdtrit(df, tail)
+    is_lost = ~((found <= 0.0) & np.isfinite(found))
+    if not is_lost.any():
+        return found
+    share = np.maximum(betaincinv(0.5 * df, 0.5, 2.0 * tail), 1e-300)
+    return np.where(is_lost, -np.sqrt(df * (1.0 - share) / share), found)

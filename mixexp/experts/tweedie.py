@@ -13,13 +13,15 @@ power of y at its largest term moved to the deviance, so that nothing large canc
 """
 
 import math
+from collections.abc import Callable
 
 import numpy as np
-from scipy.special import gammainc
+from scipy.special import gammainc, gammaincc
 
 from mixexp.experts._base import Heads
 from mixexp.experts._jumps import jump_moments, jump_nodes
 from mixexp.experts._positive import PositiveModel
+from mixexp.experts._quantile import cantelli_bracket
 from mixexp.experts._special import stirling_error
 from mixexp.experts._weighted import log_or_zero, weighted_moments
 from mixexp.links import safe_exp
@@ -112,18 +114,48 @@ class Tweedie(PositiveModel):
         below = self.power - 1.0
         return safe_exp(heads[1]) * below * self.mean(heads) ** below
 
-    def cdf(self, y: np.ndarray, heads: Heads) -> np.ndarray:
+    def _over_jumps(self, heads: Heads, function: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+        """Return the mean over the number of jumps, at least one, of a function of it."""
         jumps = self._expected_jumps(self.mean(heads), safe_exp(heads[1]))
-        reach = np.maximum(y, 0.0) / self._jump_size(heads)
-        jumps, reach = np.broadcast_arrays(jumps, reach)
-        total = np.exp(-jumps)
-        widest = np.sqrt(jumps)
-        for j, step in jump_nodes(jumps, widest, np.sqrt(jumps / self._index)):
+        total = np.zeros_like(jumps)
+        for j, step in jump_nodes(jumps, np.sqrt(jumps), np.sqrt(jumps / self._index)):
             # Poisson's probability, by Stirling: exact for many jumps too.
             fall = j - jumps - j * np.log1p((j - jumps) / jumps)
             weight = np.exp(fall - stirling_error(j)) / np.sqrt(2.0 * np.pi * j)
-            total = total + step * weight * gammainc(self._index * j, reach)
-        return np.where(y < 0.0, 0.0, np.minimum(total, 1.0))
+            total = total + step * weight * function(j)
+        return total
+
+    def _log_no_jump(self, heads: Heads) -> np.ndarray:
+        return -self._expected_jumps(self.mean(heads), safe_exp(heads[1]))
+
+    def cdf(self, y: np.ndarray, heads: Heads) -> np.ndarray:
+        reach = np.maximum(y, 0.0) / self._jump_size(heads)
+        total = self._over_jumps(heads, lambda j: gammainc(self._index * j, reach))
+        return np.where(y < 0.0, 0.0, np.minimum(total + np.exp(self._log_no_jump(heads)), 1.0))
+
+    def survival(self, y: np.ndarray, heads: Heads) -> np.ndarray:
+        reach = np.maximum(y, 0.0) / self._jump_size(heads)
+        total = self._over_jumps(heads, lambda j: gammaincc(self._index * j, reach))
+        at_zero = -np.expm1(self._log_no_jump(heads))
+        return np.where(y < 0.0, 1.0, np.where(y == 0.0, at_zero, np.minimum(total, 1.0)))
+
+    @property
+    def atoms(self) -> tuple[float, ...]:
+        return (0.0,)
+
+    def bracket(self, q: np.ndarray, heads: Heads) -> tuple[np.ndarray, np.ndarray]:
+        return cantelli_bracket(q, self.mean(heads), self.variance(heads), 0.0)
+
+    def expected_excess(self, y: np.ndarray, heads: Heads) -> np.ndarray:
+        index, size = self._index, self._jump_size(heads)
+        reach = np.maximum(y, 0.0) / size
+
+        def excess(j: np.ndarray) -> np.ndarray:
+            shape = index * j
+            return shape * size * gammaincc(shape + 1.0, reach) - y * gammaincc(shape, reach)
+
+        inside = np.maximum(self._over_jumps(heads, excess), 0.0)
+        return np.where(y <= 0.0, self.mean(heads) - y, inside)
 
     def sample(self, heads: Heads, rng: np.random.Generator) -> np.ndarray:
         n_jumps = rng.poisson(self._expected_jumps(self.mean(heads), safe_exp(heads[1])))

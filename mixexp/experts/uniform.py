@@ -88,6 +88,15 @@ class Uniform(Expert):
         low, high = self._limits()
         return np.atleast_2d(np.clip((y - low) / (high - low), 0.0, 1.0))
 
+    def survival(self, y: np.ndarray, heads: Heads) -> np.ndarray:
+        low, high = self._limits()
+        return np.atleast_2d(np.clip((high - y) / (high - low), 0.0, 1.0))
+
+    def expected_excess(self, y: np.ndarray, heads: Heads) -> np.ndarray:
+        low, high = self._limits()
+        inside = 0.5 * (high - np.clip(y, low, high)) ** 2 / (high - low)
+        return np.atleast_2d(inside + np.maximum(low - y, 0.0))
+
     def quantile(self, q: np.ndarray, heads: Heads) -> np.ndarray:
         low, high = self._limits()
         return np.atleast_2d(low + q * (high - low))

@@ -7,11 +7,11 @@ Kalbfleisch & Prentice (2002), The statistical analysis of failure time data, se
 """
 
 import numpy as np
-from scipy.special import gammaln
+from scipy.special import gammaincc, gammaln
 
 from mixexp.experts._base import LOG_DISPERSION_FLOOR, Curvature, Derivatives, Expert, Head, Heads
 from mixexp.experts._weighted import log_or_zero, weighted_moments
-from mixexp.links import safe_exp
+from mixexp.links import LARGEST_LOG, safe_exp
 
 # Variance of z * (exp(z) - 1), where exp(z) is a standard exponential.
 _DISPERSION_INFORMATION = (1.0 - np.euler_gamma) ** 2 + np.pi**2 / 6.0
@@ -90,7 +90,17 @@ class Weibull(Expert):
 
     def cdf(self, y: np.ndarray, heads: Heads) -> np.ndarray:
         z = self._standardize(np.maximum(y, 1e-300), heads)
-        return np.where(y <= 0.0, 0.0, -np.expm1(-safe_exp(z)))
+        return np.where(y <= 0.0, 0.0, -np.expm1(-np.exp(np.minimum(z, LARGEST_LOG))))
+
+    def survival(self, y: np.ndarray, heads: Heads) -> np.ndarray:
+        z = self._standardize(np.maximum(y, 1e-300), heads)
+        return np.where(y <= 0.0, 1.0, np.exp(-safe_exp(z)))
+
+    def expected_excess(self, y: np.ndarray, heads: Heads) -> np.ndarray:
+        reach = safe_exp(self._standardize(np.maximum(y, 1e-300), heads))
+        mean = self.mean(heads)
+        inside = mean * gammaincc(1.0 + safe_exp(heads[1]), reach) - y * np.exp(-reach)
+        return np.where(y <= 0.0, mean - y, np.maximum(inside, 0.0))
 
     def quantile(self, q: np.ndarray, heads: Heads) -> np.ndarray:
         with np.errstate(divide="ignore", over="ignore"):

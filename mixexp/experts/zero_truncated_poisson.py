@@ -72,6 +72,17 @@ class ZeroTruncatedPoisson(CountGLM):
         beyond = pdtrc(np.maximum(np.floor(y), 0.0), rate) / -np.expm1(-rate)
         return np.where(y < 1.0, 0.0, 1.0 - beyond)
 
+    def survival(self, y: np.ndarray, heads: Heads) -> np.ndarray:
+        rate = safe_exp(heads[0])
+        beyond = pdtrc(np.maximum(np.floor(y), 0.0), rate) / -np.expm1(-rate)
+        return np.where(y < 1.0, 1.0, beyond)
+
+    def expected_excess(self, y: np.ndarray, heads: Heads) -> np.ndarray:
+        rate, count = safe_exp(heads[0]), np.maximum(np.floor(y), 1.0)
+        beyond = (rate - y) * self.survival(count, heads)
+        beyond = beyond + rate * np.exp(self.log_density(count, heads))
+        return np.where(y < 1.0, self.mean(heads) - y, np.maximum(beyond, 0.0))
+
     def sample(self, heads: Heads, rng: np.random.Generator) -> np.ndarray:
         # One event comes first, at a time known to lie before 1; the rest are Poisson.
         rate = safe_exp(heads[0])

@@ -8,6 +8,16 @@ Transcendental functions are left to NumPy's vectorised ufuncs between kernel ca
 from mixexp.kernels._gram import packed_grams
 from mixexp.kernels._linear import linear_predictor
 from mixexp.kernels._louis import score_covariance
+from mixexp.kernels._mixing import average_up
+from mixexp.kernels._routing import (
+    descend,
+    dropped_on_way,
+    find_top_leaves,
+    row_predictors,
+    select_top,
+)
+from mixexp.kernels._rows import scale_rows, turn_rows
+from mixexp.kernels._solve import SMALLEST_DIAGONAL as SMALLEST_DIAGONAL
 from mixexp.kernels._solve import solve_definite_each
 from mixexp.kernels._tree import CHUNK as CHUNK
 from mixexp.kernels._tree import (
@@ -20,14 +30,22 @@ from mixexp.kernels._tree import (
 )
 
 __all__ = [
+    "average_up",
+    "descend",
+    "dropped_on_way",
+    "find_top_leaves",
     "gate_weights",
     "join_paths",
     "leaf_prior",
     "linear_predictor",
     "normalize_siblings",
     "packed_grams",
+    "row_predictors",
+    "scale_rows",
     "score_covariance",
+    "select_top",
     "share_nodes",
     "shift_siblings",
     "solve_definite_each",
+    "turn_rows",
 ]

@@ -8,6 +8,10 @@ import math
 
 from mixexp.kernels._jit import kernel
 
+#: Curvature below this is none: of an expert to which nothing is left but rounding. Its inverse,
+#: times what that rounding leaves of the gradient, would overflow.
+SMALLEST_DIAGONAL = 1e-200
+
 
 @kernel
 def solve_definite_each(matrices, right, scale, pivot):  # type: ignore[no-untyped-def]
@@ -29,7 +33,8 @@ def solve_definite_each(matrices, right, scale, pivot):  # type: ignore[no-untyp
     for s in range(n_systems):
         smallest = 1.0
         for i in range(p):
-            scale[i] = 1.0 / math.sqrt(matrices[s, i, i]) if matrices[s, i, i] > 0.0 else 0.0
+            diagonal = matrices[s, i, i]
+            scale[i] = 1.0 / math.sqrt(diagonal) if diagonal > SMALLEST_DIAGONAL else 0.0
         for i in range(p):
             for j in range(i + 1):
                 matrices[s, i, j] *= scale[i] * scale[j]

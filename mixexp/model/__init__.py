@@ -11,7 +11,21 @@ from mixexp.model._information import (
 )
 from mixexp.model._model import ExpertGroup, Model, Parameters, Penalty
 from mixexp.model._penalty import PenaltyTerms, penalty_terms
-from mixexp.model._prediction import Prediction, predict_block, row_stable_product
+from mixexp.model._prediction import (
+    Prediction,
+    mean_of_block,
+    piece_rows,
+    predict_block,
+    row_stable_product,
+)
+from mixexp.model._routing import (
+    Route,
+    Rows,
+    greedy_leaf,
+    greedy_route,
+    routed_mean,
+    top_route,
+)
 from mixexp.model._statistics import (
     GroupStatistics,
     Posterior,
@@ -20,6 +34,7 @@ from mixexp.model._statistics import (
     add_statistics,
     em_statistics,
     flat_gradient,
+    gate_probabilities,
     group_heads,
     linear_predictors,
     map_statistics,
@@ -37,6 +52,8 @@ __all__ = [
     "Posterior",
     "Prediction",
     "Reassign",
+    "Route",
+    "Rows",
     "Statistics",
     "add_statistics",
     "assemble_information",
@@ -45,13 +62,20 @@ __all__ = [
     "draw_labels",
     "em_statistics",
     "flat_gradient",
+    "gate_probabilities",
+    "greedy_leaf",
+    "greedy_route",
     "group_heads",
     "linear_predictors",
     "map_statistics",
+    "mean_of_block",
     "observed_statistics",
     "penalty_terms",
+    "piece_rows",
     "posterior_of_block",
     "predict_block",
+    "routed_mean",
     "row_stable_product",
     "temper",
+    "top_route",
 ]

@@ -71,6 +71,34 @@ class ExpertGroup(NamedTuple):
     stand_in: np.ndarray | None = None
     center: tuple[np.ndarray, ...] = ()
 
+    def predict(self, heads: Sequence[np.ndarray], offset: np.ndarray | None) -> np.ndarray:
+        """Return what the family predicts, in its own unit.
+
+        Parameters
+        ----------
+        heads : sequence of ndarray of shape (experts, rows) or (experts, 1)
+            Linear predictors without the offset.
+        offset : ndarray of shape (rows,) or None
+
+        Returns
+        -------
+        ndarray of shape (experts, rows) or (n_classes, experts, rows)
+            Or with one row, or one expert, where there is no difference.
+        """
+        if offset is not None:
+            heads = [
+                eta + offset / self.scale if head.kind == "location" else eta
+                for head, eta in zip(self.family.heads, heads, strict=True)
+            ]
+        return self.family.predict(tuple(heads))
+
+    def in_unit(self, mean: np.ndarray, trials: np.ndarray | None) -> np.ndarray:
+        """Return means, or a mean of means, of the family's unit in the unit of y."""
+        if self.family.is_location_scale:
+            mean = mean * self.scale
+            mean += self.shift
+        return mean * trials if self.family.uses_trials and trials is not None else mean
+
     def target(self, y: np.ndarray, trials: np.ndarray | None) -> np.ndarray:
         """Return y as the family sees it, shape (rows,), or (2, rows) with its trials."""
         seen = (y - self.shift) / self.scale

@@ -7,7 +7,11 @@ import numpy as np
 from mixexp import kernels
 from mixexp.data import Block
 from mixexp.model._model import Model, Parameters
-from mixexp.model._statistics import gate_probabilities, group_heads, linear_predictors
+
+# Numbers of linear predictors, of the rows that are predicted at once, that stay in a core's cache
+# with all that is made of them; and limits of the number of rows, lest calls cost more than work.
+_CACHED_PREDICTORS = 2**16
+_PIECE_LIMITS = 64, 4096
 
 
 class Prediction(NamedTuple):
@@ -27,36 +31,113 @@ class Prediction(NamedTuple):
     prior: np.ndarray
     mean: np.ndarray
 
-    def mixture_mean(self) -> np.ndarray:
-        """Return the mean over experts, added in order so that batches do not matter."""
-        prior = self.prior if self.mean.ndim == 2 else self.prior[:, None, :]
-        total = prior[0] * self.mean[0]
-        for k in range(1, len(prior)):
-            total += prior[k] * self.mean[k]
-        return total
+
+def piece_rows(model: Model) -> int:
+    """Return how many rows to predict at once."""
+    n_heads = sum(size for size, _ in model.slot_shapes)
+    return int(np.clip(_CACHED_PREDICTORS // n_heads, *_PIECE_LIMITS))
 
 
 def row_stable_product(coef: np.ndarray, features: np.ndarray) -> np.ndarray:
     """Return ``coef @ features`` with bits that do not depend on the number of rows."""
     out = np.empty((len(coef), features.shape[1]))
-    kernels.linear_predictor(coef, features, out)
+    kernels.linear_predictor(own_memory(coef), features, out)
     return out
+
+
+def own_memory(coef: np.ndarray) -> np.ndarray:
+    """Return coefficients as kernels were compiled for them: what joblib maps is read-only."""
+    return coef if coef.flags.carray else np.array(coef, order="C")
 
 
 def predict_block(model: Model, params: Parameters, block: Block) -> Prediction:
     """Evaluate gates and experts at the features of a block."""
-    tree, n_rows = model.tree, block.features.shape[1]
-    eta = linear_predictors(model, params, block, row_stable_product)
-    gate = gate_probabilities(tree, eta[0], n_rows)[0]
+    gate, prior = block_priors(model, params, block)
+    return Prediction(gate, prior, _leaf_means(model, params, block))
+
+
+def block_priors(model: Model, params: Parameters, block: Block) -> tuple[np.ndarray, np.ndarray]:
+    """Return conditional gate probabilities and the prior of every leaf."""
+    tree, gate = model.tree, _gate_odds(model, params, block)
+    n_rows = gate.shape[1]
+    total = np.empty((len(tree.inner_nodes), n_rows))
+    nodes = tree.inner_nodes, tree.first_child, tree.n_children
+    kernels.normalize_siblings(gate, *nodes, total)
     path, prior = np.empty((tree.n_nodes, n_rows)), np.empty((tree.n_leaves, n_rows))
     kernels.leaf_prior(gate, tree.parent, tree.leaves, path, prior)
-    means: list[np.ndarray] = [np.empty(0)] * tree.n_leaves
-    for group, heads in zip(model.groups, group_heads(model, eta), strict=True):
-        mean = group.shift + group.scale * group.family.predict(heads)
-        if group.family.uses_trials and block.trials is not None:
-            mean = mean * block.trials
-        by_expert = mean if mean.ndim == 2 else np.moveaxis(mean, 1, 0)
-        shape = (len(group.leaves), *by_expert.shape[1:-1], n_rows)
-        for leaf, values in zip(group.leaves, np.broadcast_to(by_expert, shape), strict=True):
-            means[leaf] = values
-    return Prediction(gate, prior, np.stack(means))
+    return gate, prior
+
+
+def mean_of_block(model: Model, params: Parameters, block: Block) -> np.ndarray:
+    """Return the mean over experts, weighted by the gates.
+
+    Returns
+    -------
+    ndarray of shape (rows,) or (n_classes, rows)
+        In the unit of y; class probabilities for classifiers.
+    """
+    odds = _gate_odds(model, params, block)
+    if len(model.groups) > 1:
+        return _average_up(model, odds, _leaf_means(model, params, block))
+    # One family has one unit, which can wait until there is one mean per row.
+    mean = _average_up(model, odds, _group_means(model, params, 0, block))
+    return model.groups[0].in_unit(mean, block.trials)
+
+
+def _average_up(model: Model, odds: np.ndarray, means: np.ndarray) -> np.ndarray:
+    """Return the mean of the leaves' means, of shape (n_leaves, ..., rows)."""
+    tree, by_value = model.tree, means.reshape(model.tree.n_leaves, -1, odds.shape[1])
+    scratch = np.empty((len(tree.inner_nodes), by_value.shape[1], kernels.CHUNK))
+    out = np.empty(by_value.shape[1:])
+    nodes = tree.inner_nodes, tree.first_child, tree.n_children, tree.inner_row, tree.first_leaf
+    kernels.average_up(odds, by_value, *nodes, np.empty(kernels.CHUNK), scratch, out)
+    return out.reshape(means.shape[1:])
+
+
+def _gate_odds(model: Model, params: Parameters, block: Block) -> np.ndarray:
+    """Return the odds of every edge against the largest of its siblings, (n_edges, rows)."""
+    tree, n_rows = model.tree, block.features.shape[1]
+    logits = _predictors(model, params.gate, model.gate_design, block)
+    if logits.shape[1] != n_rows:
+        logits = np.ascontiguousarray(np.broadcast_to(logits, (tree.n_edges, n_rows)))
+    nodes = tree.inner_nodes, tree.first_child, tree.n_children
+    odds = np.empty_like(logits)
+    kernels.shift_siblings(logits, *nodes, np.empty(n_rows), odds)
+    return np.exp(odds, out=odds)
+
+
+def _predictors(model: Model, coef: np.ndarray, design: int, block: Block) -> np.ndarray:
+    """Return linear predictors (heads, rows), or (heads, 1) where these see no feature."""
+    if model.sees_intercept_only(design):
+        return coef
+    return row_stable_product(coef, model.design(block, design))
+
+
+def _leaf_means(model: Model, params: Parameters, block: Block) -> np.ndarray:
+    """Return what every expert predicts, (n_leaves, rows) or (n_leaves, n_classes, rows)."""
+    means = [
+        group.in_unit(_group_means(model, params, g, block), block.trials)
+        for g, group in enumerate(model.groups)
+    ]
+    if len(means) == 1:
+        return means[0]
+    out = np.empty((model.tree.n_leaves, *means[0].shape[1:]))
+    for rows, values in zip(model.group_rows, means, strict=True):
+        out[rows] = values
+    return out
+
+
+def _group_means(model: Model, params: Parameters, g: int, block: Block) -> np.ndarray:
+    """Return the same for the experts of one family, in its own unit."""
+    group, n_rows = model.groups[g], block.features.shape[1]
+    heads = [
+        _predictors(model, coef, design, block)
+        for coef, design in zip(params.experts[g], group.designs, strict=True)
+    ]
+    mean = group.predict(heads, block.offset)
+    mean = mean if mean.ndim == 2 else np.moveaxis(mean, 1, 0)
+    if mean.shape[-1] != n_rows:
+        mean = np.broadcast_to(mean, (*mean.shape[:-1], n_rows))
+    if len(mean) != len(group.leaves):
+        mean = np.broadcast_to(mean, (len(group.leaves), *mean.shape[1:]))
+    return np.ascontiguousarray(mean)

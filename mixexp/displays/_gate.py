@@ -1,0 +1,261 @@
+"""Gate probabilities along one feature, one panel per node of the tree."""
+
+from typing import Any
+
+import numpy as np
+
+from mixexp.displays._along import Line, choose_lines, lay_line
+from mixexp.displays._bands import draw_bands, middle_of_widest
+from mixexp.displays._columns import read_columns
+from mixexp.displays._grid import held_values
+from mixexp.displays._layout import make_node_panels
+from mixexp.displays._legend import Entry, draw_legend, held_note
+from mixexp.displays._marks import draw_name
+from mixexp.displays._nodes import conditional_gates, node_label, node_styles, sum_below
+from mixexp.displays._options import check_count, check_margin
+from mixexp.displays._source import feature_use, open_source
+from mixexp.displays._styles import ExpertStyle, expert_styles, tint
+from mixexp.estimators._tables import node_names
+from mixexp.tree import GatingTree
+
+# A child that nowhere is this probable has no room for its name.
+_LEAST_LABELLED = 0.22
+_DOTS = (0, (1.0, 1.2))
+# Rows whose values are marked below the root's panel.
+_MOST_TICKS = 500
+# A panel that takes up this share of the width has no room for a long title and many ticks.
+_NARROW = 0.2
+# More experts than this would make the legend higher than the panel; bands have their numbers.
+_MOST_LISTED = 6
+
+
+class GateDisplay:
+    """Gate probabilities along one feature, at every node of a tree.
+
+    Each panel stacks the probabilities of a node's children, given that the node is reached. The
+    dotted line is the probability of reaching it: where that is next to zero, what the node
+    would do does not matter. Marks at the bottom are rows of the data.
+
+    Build it with `from_estimator`.
+
+    Parameters
+    ----------
+    line : Line
+        Feature, grid and held values.
+    gates : ndarray of shape (n_grid, n_nodes - 1)
+        Probability of each edge, given that its node is reached.
+    reach : ndarray of shape (n_grid, n_nodes)
+        Probability of reaching each node.
+    values : ndarray of shape (n,)
+        The feature in the data.
+    tree : GatingTree
+
+    Attributes
+    ----------
+    axes_ : ndarray of matplotlib Axes
+        One per inner node, level by level.
+    figure_ : matplotlib Figure
+    bands_ : list of list of matplotlib PolyCollection
+        Children of each node, the first at the bottom.
+    labels_ : list of list of matplotlib Text
+        Their names, where there is room.
+    reach_ : list of matplotlib Line2D
+        One per node but the root.
+    legend_ : matplotlib Legend
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mixexp import HMERegressor
+    >>> from mixexp.displays import GateDisplay
+    >>> x = np.linspace(-1.0, 1.0, 200)[:, None]
+    >>> y = np.abs(np.abs(x[:, 0]) - 0.5) + 0.02 * np.sin(50.0 * x[:, 0])
+    >>> model = HMERegressor(tree=(2, 2), random_state=0).fit(x, y)
+    >>> display = GateDisplay.from_estimator(model, x)
+    >>> display.gates.shape, len(display.axes_)
+    ((150, 6), 3)
+    """
+
+    def __init__(
+        self,
+        *,
+        line: Line,
+        gates: np.ndarray,
+        reach: np.ndarray,
+        values: np.ndarray,
+        tree: GatingTree,
+    ) -> None:
+        self.line = line
+        self.gates = gates
+        self.reach = reach
+        self.values = values
+        self.tree = tree
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator: Any,
+        X: Any,
+        *,
+        feature: Any = None,
+        grid_resolution: int = 150,
+        eps: float = 0.05,
+        fixed: Any = None,
+        ax: Any = None,
+        **plot_kwargs: Any,
+    ) -> "GateDisplay":
+        """Follow the gates of a fitted estimator along a feature, and draw them.
+
+        Parameters
+        ----------
+        estimator : fitted MoERegressor, MoEClassifier, HMERegressor or HMEClassifier
+            Or a `Pipeline` that ends in one.
+        X : array-like of shape (n, n_features)
+        feature : str or int, default=None
+            Column of X; by default the one that the gates use most.
+        grid_resolution : int, default=150
+        eps : float, default=0.05
+            Margin around the data, as a share of their range.
+        fixed : dict of feature to value, default=None
+            Values of other columns. They are held at their (lower) median by default, those
+            without numbers at their most frequent value.
+        ax : matplotlib Axes or array of these, default=None
+            Where to draw: see `plot`.
+        **plot_kwargs : dict
+            Passed to `plot`.
+
+        Returns
+        -------
+        GateDisplay
+
+        Raises
+        ------
+        ValueError
+            If an argument is not as described; the message names it.
+        TypeError
+            If the estimator is no mixture of experts.
+        NotFittedError
+            If it has not been fitted.
+        """
+        resolution, margin = check_count("grid_resolution", grid_resolution, 2), check_margin(eps)
+        source = open_source(estimator)
+        columns = read_columns(X, estimator)
+        use = feature_use(source, columns)[0]
+        (column,) = choose_lines(None if feature is None else [feature], columns, use)
+        held = held_values(fixed, columns, (column,))
+        line = lay_line(column, columns, held, resolution, margin, use)
+        tree = source.model.tree_
+        display = cls(
+            line=line,
+            gates=conditional_gates(source, line.rows),
+            reach=sum_below(tree, source.gate_proba(line.rows)),
+            values=columns.values[column],
+            tree=tree,
+        )
+        return display.plot(ax=ax, **plot_kwargs)
+
+    def plot(
+        self,
+        ax: Any = None,
+        *,
+        xlabel: str | None = None,
+        ylabel: str | None = None,
+        legend_kwargs: dict[str, Any] | None = None,
+    ) -> "GateDisplay":
+        """Draw one panel per inner node.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes or array of these, default=None
+            None makes a figure, in which panels stand as nodes do in the tree; one axes is
+            used for one panel and divided for several; an array has one axes per inner node.
+        xlabel, ylabel : str, default=None
+            By default the feature's name, and "gate".
+        legend_kwargs : dict, default=None
+            For ``Axes.legend``.
+
+        Returns
+        -------
+        GateDisplay
+            Itself, with the artists as attributes.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        """
+        tree = self.tree
+        size = (max(7.0, 0.9 * tree.n_leaves + 1.4), 1.9 * max(tree.depth, 1) + 0.9)
+        self.axes_ = np.array(make_node_panels(ax, tree, size), dtype=object)
+        self.figure_ = self.axes_[0].get_figure()
+        self.bands_: list[list[Any]] = []
+        self.labels_: list[list[Any]] = []
+        self.reach_: list[Any] = []
+        styles, names = node_styles(tree, expert_styles(tree)), node_names(tree)
+        lowest = max(int(level) for level in tree.level[tree.inner_nodes])
+        for panel, node in zip(self.axes_, tree.inner_nodes.tolist(), strict=True):
+            self._plot_node(panel, node, styles, names)
+            share = tree.covers[node].sum() / tree.n_leaves
+            label = node_label(tree, names, node) if share > _NARROW else names[node]
+            panel.set_title(label, fontsize="medium" if share > _NARROW else "small")
+            panel.locator_params(axis="x", nbins=2 if share <= _NARROW else 6)
+            is_lowest = tree.level[node] == lowest or not self._has_gates_below(node)
+            panel.set_xlabel((xlabel or self.line.name) if is_lowest else "")
+            panel.tick_params(axis="x", labelbottom=is_lowest)
+            is_first = tree.covers[node][0]
+            panel.set_ylabel((ylabel or "gate") if is_first else "")
+            panel.set_yticks([0.0, 0.5, 1.0], ["0", "0.5", "1"] if is_first else ["", "", ""])
+        self.legend_ = draw_legend(
+            self.axes_[0], self._entries(styles), held_note(self.line.held), legend_kwargs
+        )
+        return self
+
+    def _entries(self, styles: list[ExpertStyle]) -> list[Entry]:
+        from matplotlib.lines import Line2D
+        from matplotlib.patches import Patch
+
+        tree = self.tree
+        entries: list[Entry] = []
+        n_listed = tree.n_leaves if tree.n_leaves <= _MOST_LISTED else 0
+        for k, leaf in enumerate(tree.leaves[:n_listed]):
+            face = tuple(tint(styles[leaf].color, np.array(0.8)))
+            patch = Patch(facecolor=face, edgecolor="0.15", linewidth=0.8, hatch=styles[leaf].hatch)
+            entries.append((patch, f"expert {k}"))
+        if self.reach_:
+            dotted = Line2D([], [], color="black", linewidth=1.6, linestyle=_DOTS)
+            entries.append((dotted, "node is reached"))
+        mark = Line2D([], [], color="black", linestyle="none", marker="|", markersize=7.0)
+        return [*entries, (mark, "rows")]
+
+    def _has_gates_below(self, node: int) -> bool:
+        return any(self.tree.n_children[child] > 0 for child in self.tree.children(node))
+
+    def _plot_node(self, ax: Any, node: int, styles: list[ExpertStyle], names: list[str]) -> None:
+        x, edges, children = self.line.grid, self.tree.edges(node), list(self.tree.children(node))
+        gates = self.gates[:, edges]
+        self.bands_.append(draw_bands(ax, x, gates, [styles[child] for child in children]))
+        middle = gates.cumsum(axis=1) - 0.5 * gates
+        labels = []
+        for at, child in enumerate(children):
+            if gates[:, at].max() >= _LEAST_LABELLED:
+                point = middle_of_widest(gates[:, at])
+                name = names[child].removeprefix("expert ")
+                artist = draw_name(ax, x[point], middle[point, at], name, styles[child])
+                labels.append(_keep_inside(artist, point / (len(x) - 1), x))
+        self.labels_.append(labels)
+        if node > 0:
+            look = {"color": "black", "linewidth": 1.6, "linestyle": _DOTS, "zorder": 5}
+            self.reach_.extend(ax.plot(x, self.reach[:, node], **look))
+        known = self.values[~np.isnan(self.values)]
+        shown = known[np.unique(np.linspace(0, len(known) - 1, _MOST_TICKS).astype(int))]
+        ax.plot(shown, np.zeros(len(shown)), "|", color="black", markersize=7.0, alpha=0.5)
+        ax.set(xlim=(x[0], x[-1]), ylim=(0.0, 1.0))
+
+
+def _keep_inside(label: Any, share: float, x: np.ndarray) -> Any:
+    """Align a label that is near an end of the axis so that it does not stick out."""
+    if share < 0.3:
+        label.set(ha="left", x=max(label.get_position()[0], x[0] + 0.06 * (x[-1] - x[0])))
+    elif share > 0.7:
+        label.set(ha="right", x=min(label.get_position()[0], x[-1] - 0.06 * (x[-1] - x[0])))
+    return label

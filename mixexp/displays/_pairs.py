@@ -1,0 +1,335 @@
+"""Who is responsible where, over every pair of several features."""
+
+from collections.abc import Iterable
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from mixexp.displays._axes import draw_separators, ends, write_categories
+from mixexp.displays._bands import draw_band_numbers, draw_bands
+from mixexp.displays._columns import Columns, column_number, read_columns
+from mixexp.displays._grid import (
+    average_over_rows,
+    averaged_rows,
+    fixed_columns,
+    grid_axis,
+    grid_rows,
+    held_values,
+)
+from mixexp.displays._layout import make_panels
+from mixexp.displays._legend import draw_legend, held_note, plane_entries
+from mixexp.displays._marks import draw_points
+from mixexp.displays._options import check_choice, check_count, check_margin
+from mixexp.displays._parts import Points, evaluate_rows, read_points
+from mixexp.displays._plane import (
+    draw_boundaries,
+    draw_fill,
+    draw_hatches,
+    draw_numbers,
+    map_colors,
+)
+from mixexp.displays._source import feature_use, has_few_values, is_used, open_source
+from mixexp.displays._styles import expert_styles
+from mixexp.tree import GatingTree
+
+_OTHERS = ("held", "averaged")
+_KINDS = ("gate", "hard")
+# Features of which pairs are drawn unasked.
+_MOST_UNASKED = 4
+# Names of categories below a panel, all together.
+_MOST_LETTERS = 18
+
+
+class ResponsibilityPairsDisplay:
+    """Maps of which expert is responsible where, over every pair of several features.
+
+    Below the diagonal are maps as in `ResponsibilityMapDisplay`, on it the gates' probabilities
+    along one feature, from 0 to 1.
+
+    Build it with `from_estimator`.
+
+    Parameters
+    ----------
+    features : tuple of int
+        Columns of X.
+    feature_names : tuple of str
+    grid : tuple of ndarray
+        Values along each feature, in raw units; the categories of one that is not numeric.
+    bands : list of ndarray of shape (n_grid, n_experts)
+        Gate probabilities along each feature.
+    maps : dict of (int, int) to ndarray of shape (n_grid_y, n_grid_x, n_experts)
+        Gate probabilities by row and column of the panels.
+    points : Points
+        The data, a column per feature.
+    tree : GatingTree
+    held : dict of str to value
+        Where those columns without a panel are held that matter.
+    kind : {"gate", "hard"}, default="gate"
+    n_averaged : int, default=0
+        Rows that maps are averaged over; 0 if other columns are held.
+
+    Attributes
+    ----------
+    axes_ : ndarray of matplotlib Axes
+    figure_ : matplotlib Figure
+    images_ : dict of (int, int) to matplotlib AxesImage
+    bands_ : list of list of matplotlib artists
+        Stacked bands on the diagonal.
+    labels_ : dict of (int, int) to list of matplotlib Text
+        The experts' numbers.
+    scatter_ : dict of (int, int) to list of matplotlib PathCollection
+    legend_ : matplotlib Legend
+
+    Examples
+    --------
+    >>> from mixexp import MoERegressor
+    >>> from mixexp.datasets import make_moe
+    >>> from mixexp.displays import ResponsibilityPairsDisplay
+    >>> X, y, _ = make_moe(n_features=3, n_experts=2, random_state=0)
+    >>> model = MoERegressor(n_experts=2, random_state=0).fit(X, y)
+    >>> display = ResponsibilityPairsDisplay.from_estimator(model, X, y, grid_resolution=9)
+    >>> sorted(display.maps)
+    [(1, 0), (2, 0), (2, 1)]
+    """
+
+    def __init__(
+        self,
+        *,
+        features: tuple[int, ...],
+        feature_names: tuple[str, ...],
+        grid: tuple[np.ndarray, ...],
+        bands: list[np.ndarray],
+        maps: dict[tuple[int, int], np.ndarray],
+        points: Points,
+        tree: GatingTree,
+        held: dict[str, Any],
+        kind: str = "gate",
+        n_averaged: int = 0,
+    ) -> None:
+        self.features = features
+        self.feature_names = feature_names
+        self.grid = grid
+        self.bands = bands
+        self.maps = maps
+        self.points = points
+        self.tree = tree
+        self.held = held
+        self.kind = kind
+        self.n_averaged = n_averaged
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator: Any,
+        X: Any,
+        y: Any = None,
+        *,
+        features: Any = None,
+        kind: str = "gate",
+        others: str = "held",
+        grid_resolution: int = 60,
+        eps: float = 0.05,
+        fixed: Any = None,
+        offset: Any = None,
+        exposure: Any = None,
+        trials: Any = None,
+        ax: Any = None,
+        **plot_kwargs: Any,
+    ) -> "ResponsibilityPairsDisplay":
+        """Map the gates of a fitted estimator over pairs of features, and draw them.
+
+        Parameters
+        ----------
+        estimator : fitted MoERegressor, MoEClassifier, HMERegressor or HMEClassifier
+            Or a `Pipeline` that ends in one.
+        X : array-like of shape (n, n_features)
+        y : array-like of shape (n,), default=None
+            With it, data are marked by the posterior, without by the gates.
+        features : list of str or int, default=None
+            At least two columns of X, by name or number; by default up to four numeric ones
+            that the gates use most.
+        kind : {"gate", "hard"}, default="gate"
+            As in `ResponsibilityMapDisplay`.
+        others : {"held", "averaged"}, default="held"
+            Whether columns that a panel does not show are held at one value each, or averaged
+            over at most 60 rows of X.
+        grid_resolution : int, default=60
+            Points along each feature.
+        eps : float, default=0.05
+            Margin around the data, as a share of their range.
+        fixed : dict of feature to value, default=None
+            Values of columns without a panel.
+        offset, exposure, trials : array-like of shape (n,), default=None
+            As in ``fit``, for the posterior of the data.
+        ax : matplotlib Axes or array of these, default=None
+            Where to draw: see `plot`.
+        **plot_kwargs : dict
+            Passed to `plot`.
+
+        Returns
+        -------
+        ResponsibilityPairsDisplay
+
+        Raises
+        ------
+        ValueError
+            If an argument is not as described; the message names it.
+        TypeError
+            If the estimator is no mixture of experts.
+        NotFittedError
+            If it has not been fitted.
+        """
+        check_choice("kind", kind, _KINDS)
+        is_averaged = check_choice("others", others, _OTHERS) == "averaged"
+        resolution, margin = check_count("grid_resolution", grid_resolution, 2), check_margin(eps)
+        source = open_source(estimator)
+        columns = read_columns(X, estimator)
+        use = feature_use(source, columns)[0]
+        plotted = _choose(features, columns, use)
+        held = held_values(fixed, columns, plotted)
+        axes = tuple(grid_axis(columns, j, resolution, margin) for j in plotted)
+        gates = partial(evaluate_rows, source, None)
+        known = fixed_columns(fixed, columns)
+
+        def read(*at: int) -> np.ndarray:
+            chosen, scales = tuple(plotted[i] for i in at), tuple(axes[i] for i in at)
+            if is_averaged:
+                (proba,) = average_over_rows(gates, columns, chosen, scales, known)
+            else:
+                (proba,) = gates(grid_rows(columns, chosen, scales, held))
+            return proba.reshape(*(len(scale) for scale in reversed(scales)), -1)
+
+        n = len(plotted)
+        per_row = {"offset": offset, "exposure": exposure, "trials": trials}
+        shown = [*known] if is_averaged else [j for j in range(len(held)) if j not in plotted]
+        display = cls(
+            features=plotted,
+            feature_names=tuple(columns.names[j] for j in plotted),
+            grid=axes,
+            bands=[read(i) for i in range(n)],
+            maps={(i, j): read(j, i) for i in range(n) for j in range(i)},
+            points=read_points(source, X, y, columns, plotted, axes, per_row),
+            tree=source.model.tree_,
+            held={columns.names[j]: held[j] for j in shown if is_used(use)[j]},
+            kind=kind,
+            n_averaged=len(averaged_rows(len(columns.values[0]))) if is_averaged else 0,
+        )
+        return display.plot(ax=ax, **plot_kwargs)
+
+    def plot(
+        self,
+        ax: Any = None,
+        *,
+        scatter_kwargs: dict[str, Any] | None = None,
+        legend_kwargs: dict[str, Any] | None = None,
+    ) -> "ResponsibilityPairsDisplay":
+        """Draw the maps.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes or array of these, default=None
+            None makes a figure, one axes is divided, an array has as many as a square of the
+            features.
+        scatter_kwargs : dict, default=None
+            For ``Axes.scatter``, over what the display would choose.
+        legend_kwargs : dict, default=None
+            For ``Axes.legend``; it stands above the diagonal.
+
+        Returns
+        -------
+        ResponsibilityPairsDisplay
+            Itself, with the artists as attributes.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        """
+        n = len(self.features)
+        self.axes_ = make_panels(ax, (n, n), (2.3 * n + 0.8, 2.1 * n + 0.5))
+        self.figure_ = self.axes_[0, 0].get_figure()
+        styles = expert_styles(self.tree)
+        self.images_: dict[tuple[int, int], Any] = {}
+        self.scatter_: dict[tuple[int, int], list[Any]] = {}
+        self.labels_: dict[tuple[int, int], list[Any]] = {}
+        self.bands_: list[list[Any]] = []
+        for i in range(n):
+            panel = self.axes_[i, i]
+            self.bands_.append(draw_bands(panel, self.grid[i], self.bands[i], styles))
+            draw_band_numbers(panel, self.grid[i], self.bands[i], styles)
+            panel.set(xlim=ends(self.grid[i]), ylim=(0.0, 1.0))
+            for j in range(n):
+                if i > j:
+                    self._plot_map(self.axes_[i, j], (i, j), styles, scatter_kwargs)
+                if i < j:
+                    self.axes_[i, j].set_axis_off()
+                else:
+                    self._label(self.axes_[i, j], i, j)
+        note = held_note(self.held, self.n_averaged)
+        # Three panels or more leave room below the corner; of two the first row has it alone.
+        look = {"loc": "upper right", "bbox_to_anchor": (1.0, 1.0), "fontsize": "x-small"}
+        self.legend_ = draw_legend(
+            self.axes_[0, -1],
+            plane_entries(styles, self.points, self.kind),
+            note,
+            {**look, **(legend_kwargs or {})},
+        )
+        self.legend_.set_in_layout(False)
+        return self
+
+    def _plot_map(self, ax: Any, at: tuple[int, int], styles: Any, kwargs: Any) -> None:
+        grid, gates = (self.grid[at[1]], self.grid[at[0]]), self.maps[at]
+        self.images_[at] = draw_fill(ax, grid, map_colors(gates, styles, self.kind))
+        draw_hatches(ax, grid, gates, styles)
+        for axis, direction in zip(grid, "xy", strict=True):
+            draw_separators(ax, axis, direction)
+        draw_boundaries(ax, grid, gates)
+        data = self.points.X[:, [at[1], at[0]]]
+        self.labels_[at] = draw_numbers(ax, grid, gates, styles, data)
+        for label in self.labels_[at]:
+            label.set_fontsize("x-small")
+        look = {"s": 9.0, "linewidths": 0.4, **(kwargs or {})}
+        self.scatter_[at] = draw_points(ax, data[:, 0], data[:, 1], self.points, styles, look)
+
+    def _label(self, ax: Any, i: int, j: int) -> None:
+        """Write names and ticks at the left and lower edge of the whole only."""
+        write_categories(ax, self.grid[j], "x", _MOST_LETTERS)
+        if i > j:
+            write_categories(ax, self.grid[i], "y")
+        is_lowest, is_first = i == len(self.features) - 1, j == 0
+        ax.tick_params(labelbottom=is_lowest, labelleft=is_first or i == j)
+        ax.set_xlabel(self.feature_names[j] if is_lowest else "")
+        if i == j:
+            ax.set_yticks([0.0, 1.0], ["0", "1"])
+            ax.set_ylabel("gate" if i == 0 else "")
+        elif is_first:
+            ax.set_ylabel(self.feature_names[i])
+
+
+def _choose(features: Any, columns: Columns, use: np.ndarray) -> tuple[int, ...]:
+    """Return the columns whose pairs are drawn.
+
+    Raises
+    ------
+    ValueError
+        If there are not at least two different ones.
+    """
+    if features is None:
+        fit = [j for j in columns.numeric if not has_few_values(columns.values[j])]
+        used = [j for j in sorted(fit, key=lambda j: -use[j]) if is_used(use)[j]]
+        numbers = tuple((used if len(used) > 1 else fit)[:_MOST_UNASKED])
+        if len(numbers) < 2:
+            raise ValueError(
+                "X has no two numeric columns of at least five values; name two in 'features'."
+            )
+        return numbers
+    is_list = isinstance(features, Iterable) and not isinstance(features, str)
+    numbers = (
+        tuple(column_number(name, "features", columns) for name in features) if is_list else ()
+    )
+    if len(numbers) < 2 or len(set(numbers)) < len(numbers):
+        raise ValueError(
+            f"The 'features' parameter must be at least two different features; got {features!r}."
+        )
+    return numbers

@@ -1,0 +1,281 @@
+"""Quantile residuals: whether the mixture's distribution of y is the one that y has."""
+
+from typing import Any
+
+import numpy as np
+from scipy.special import betaincinv, ndtri
+from sklearn.utils import check_random_state
+
+from mixexp.displays._layout import make_panels
+from mixexp.displays._legend import Entry, draw_legend, expert_entries
+from mixexp.displays._marks import draw_points
+from mixexp.displays._parts import Points
+from mixexp.displays._predictive import read_predictive
+from mixexp.displays._source import Source, open_source
+from mixexp.displays._styles import ExpertStyle, expert_styles
+from mixexp.tree import GatingTree
+
+# Probabilities are kept this far from 0 and 1: residuals of 37 below and 8.2 above.
+_LEAST, _MOST = 1e-300, 1.0 - 2.0**-53
+# Probability that a point of the normal plot lies in the band, each taken by itself.
+_COVERAGE = 0.95
+# Experts with less responsibility than so many rows have no line in the normal plot.
+_FEWEST_ROWS = 5.0
+_BAND_COLOR = "0.88"
+
+
+class ResidualDisplay:
+    """Randomised quantile residuals: a normal plot, and residuals against the fitted mean.
+
+    A residual is the standard normal quantile of the probability that the model gives to a
+    value of at most y; where y is discrete or has atoms, of a probability drawn evenly from the
+    step there. If the model is right, residuals are standard normal, whatever the
+    families are (Dunn & Smyth 1996).
+
+    On the left, black points are the mixture's residuals; 95 of 100 should lie in the
+    grey band. Each coloured line is one expert's own residuals, with rows weighted by their
+    responsibility: if the expert is right, that is standard normal as well, while the rows of
+    which it is the most probable expert are not. On the right, the mixture's residuals by the
+    most probable expert.
+
+    Build it with `from_estimator`.
+
+    Parameters
+    ----------
+    residuals : ndarray of shape (n,)
+        Of the mixture.
+    expert_residuals : ndarray of shape (n, n_experts)
+        Of each expert, whoever is responsible.
+    fitted : ndarray of shape (n,)
+        The mixture's mean; for classifiers that of the class number.
+    points : Points
+        Who is responsible for each row.
+    tree : GatingTree
+    label : str, default="fitted mean"
+
+    Attributes
+    ----------
+    axes_ : ndarray of shape (1, 2)
+    figure_ : matplotlib Figure
+    quantiles_ : matplotlib Line2D
+        The mixture's residuals in the normal plot.
+    expert_lines_ : dict of int to matplotlib Line2D
+        Those of experts with rows enough.
+    band_ : matplotlib PolyCollection
+    scatter_ : list of matplotlib PathCollection
+    legend_ : matplotlib Legend
+
+    References
+    ----------
+    Dunn & Smyth (1996), Randomized quantile residuals, Journal of Computational and Graphical
+    Statistics 5.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mixexp import MoERegressor
+    >>> from mixexp.datasets import make_moe
+    >>> from mixexp.displays import ResidualDisplay
+    >>> X, y, _ = make_moe(n_experts=2, expert="poisson", random_state=0)
+    >>> model = MoERegressor(n_experts=2, expert="poisson", random_state=0).fit(X, y)
+    >>> display = ResidualDisplay.from_estimator(model, X, y, random_state=0)
+    >>> bool(abs(display.residuals.std() - 1.0) < 0.1)
+    True
+    """
+
+    def __init__(
+        self,
+        *,
+        residuals: np.ndarray,
+        expert_residuals: np.ndarray,
+        fitted: np.ndarray,
+        points: Points,
+        tree: GatingTree,
+        label: str = "fitted mean",
+    ) -> None:
+        self.residuals = residuals
+        self.expert_residuals = expert_residuals
+        self.fitted = fitted
+        self.points = points
+        self.tree = tree
+        self.label = label
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator: Any,
+        X: Any,
+        y: Any,
+        *,
+        offset: Any = None,
+        exposure: Any = None,
+        trials: Any = None,
+        random_state: Any = 0,
+        ax: Any = None,
+        **plot_kwargs: Any,
+    ) -> "ResidualDisplay":
+        """Measure the residuals of a fitted estimator, and draw them.
+
+        Parameters
+        ----------
+        estimator : fitted MoERegressor, MoEClassifier, HMERegressor or HMEClassifier
+            Or a `Pipeline` that ends in one.
+        X : array-like of shape (n, n_features)
+        y : array-like of shape (n,)
+            Classes count in the order of ``classes_``.
+        offset, exposure, trials : array-like of shape (n,), default=None
+            As in ``fit``.
+        random_state : int, RandomState instance or None, default=0
+            Draws probabilities within the steps of discrete y; look at another one, too.
+        ax : matplotlib Axes or array of two, default=None
+            Where to draw: see `plot`.
+        **plot_kwargs : dict
+            Passed to `plot`.
+
+        Returns
+        -------
+        ResidualDisplay
+
+        Raises
+        ------
+        ValueError
+            If an argument is not as described; the message names it.
+        NotImplementedError
+            If a family has no distribution function.
+        TypeError
+            If the estimator is no mixture of experts.
+        NotFittedError
+            If it has not been fitted.
+        """
+        source = open_source(estimator)
+        per_row = {"offset": offset, "exposure": exposure, "trials": trials}
+        resp = source.responsibilities(X, y, **per_row)
+        gate = source.gate_proba(X)
+        is_class = hasattr(source.model, "classes_")
+        read = _class_steps if is_class else _real_steps
+        below, at, fitted = read(source, X, y, per_row)
+        draws = check_random_state(random_state).uniform(size=len(resp))
+        by_expert = below + draws[:, None] * (at - below)
+        mixture = (gate * below).sum(axis=1)
+        mixture += draws * ((gate * at).sum(axis=1) - mixture)
+        points = Points(np.empty((len(resp), 0)), None, gate, resp)
+        display = cls(
+            residuals=ndtri(np.clip(mixture, _LEAST, _MOST)),
+            expert_residuals=ndtri(np.clip(by_expert, _LEAST, _MOST)),
+            fitted=fitted,
+            points=points,
+            tree=source.model.tree_,
+            label="mean class number" if is_class else "fitted mean",
+        )
+        return display.plot(ax=ax, **plot_kwargs)
+
+    def plot(
+        self,
+        ax: Any = None,
+        *,
+        scatter_kwargs: dict[str, Any] | None = None,
+        legend_kwargs: dict[str, Any] | None = None,
+    ) -> "ResidualDisplay":
+        """Draw the normal plot, and the residuals against the fitted mean.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes or array of two, default=None
+            None makes a figure, one axes is divided, an array holds the left and the right.
+        scatter_kwargs : dict, default=None
+            For ``Axes.scatter``, over what the display would choose.
+        legend_kwargs : dict, default=None
+            For ``Axes.legend``.
+
+        Returns
+        -------
+        ResidualDisplay
+            Itself, with the artists as attributes.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        """
+        self.axes_ = make_panels(ax, (1, 2), (10.0, 4.0))
+        left, right = self.axes_.flat
+        self.figure_ = left.get_figure()
+        styles = expert_styles(self.tree)
+        self._plot_quantiles(left, styles)
+        for height in (-2.0, 0.0, 2.0):
+            right.axhline(height, color="0.6", linewidth=0.8, linestyle=(0, (4.0, 3.0)), zorder=1)
+        self.scatter_ = draw_points(
+            right, self.fitted, self.residuals, self.points, styles, scatter_kwargs
+        )
+        right.set(xlabel=self.label, ylabel="quantile residual")
+        self.legend_ = draw_legend(right, self._entries(styles), "", legend_kwargs)
+        return self
+
+    def _plot_quantiles(self, ax: Any, styles: list[ExpertStyle]) -> None:
+        n = len(self.residuals)
+        rank = np.arange(1, n + 1)
+        theory = ndtri((rank - 0.5) / n)
+        tail = 0.5 * (1.0 - _COVERAGE)
+        # The i-th of n uniform values has a beta distribution.
+        ends = [ndtri(betaincinv(rank, n + 1 - rank, q)) for q in (tail, 1.0 - tail)]
+        self.band_ = ax.fill_between(theory, *ends, color=_BAND_COLOR, linewidth=0.0, zorder=0)
+        ax.plot(theory[[0, -1]], theory[[0, -1]], color="0.4", linewidth=0.9, zorder=1)
+        self.expert_lines_ = {}
+        for k, style in enumerate(styles):
+            weight = self.points.proba[:, k]
+            if weight.sum() >= _FEWEST_ROWS and len(styles) > 1:
+                across, up = weighted_quantiles(self.expert_residuals[:, k], weight)
+                dashes = (0, style.dashes) if style.dashes else "-"
+                look = {"color": tuple(style.color), "linewidth": 1.6, "linestyle": dashes}
+                (self.expert_lines_[k],) = ax.plot(across, up, zorder=2, **look)
+        (self.quantiles_,) = ax.plot(
+            theory, np.sort(self.residuals), ".", color="black", markersize=3.5, zorder=3
+        )
+        ax.set(xlabel="standard normal quantile", ylabel="quantile residual")
+
+    def _entries(self, styles: list[ExpertStyle]) -> list[Entry]:
+        from matplotlib.lines import Line2D
+        from matplotlib.patches import Patch
+
+        lines = [(0, style.dashes) if style.dashes else "-" for style in styles]
+        dots = Line2D([], [], color="black", marker=".", linestyle="none", markersize=5.0)
+        band = Patch(facecolor=_BAND_COLOR)
+        return [*expert_entries(styles, lines), (dots, "mixture"), (band, "95 %, by point")]
+
+
+def weighted_quantiles(values: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return normal quantiles and sorted values, each row as often as its weight says.
+
+    Rows whose weight is next to nothing are left out of what is returned, not of the count.
+    """
+    order = np.argsort(values, kind="stable")
+    sorted_weight = weight[order]
+    share = (np.cumsum(sorted_weight) - 0.5 * sorted_weight) / sorted_weight.sum()
+    # Each stands for at least a hundredth of a row, or lines would end in rows of other experts.
+    kept = sorted_weight >= 0.01
+    return ndtri(np.clip(share[kept], _LEAST, _MOST)), values[order][kept]
+
+
+def _real_steps(
+    source: Source, X: Any, y: Any, per_row: dict[str, Any]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return every expert's cdf just below y and at y, (n, n_experts), and the mixture's mean."""
+    predictive = read_predictive(source, X, **per_row)
+    target = np.asarray(y, dtype=float).ravel()
+    known = {name: values for name, values in per_row.items() if values is not None}
+    fitted = source.model.predict(source.transform(X), **known)
+    below = np.nextafter(target, -np.inf)
+    return predictive.expert_cdf(below), predictive.expert_cdf(target), fitted
+
+
+def _class_steps(
+    source: Source, X: Any, y: Any, per_row: dict[str, Any]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the same for classes, which count in the order of ``classes_``."""
+    known = {name: values for name, values in per_row.items() if values is not None}
+    proba = source.model.predict_experts(source.transform(X), **known)
+    number = np.searchsorted(source.model.classes_, np.asarray(y).ravel())
+    up_to = np.concatenate([np.zeros((*proba.shape[:2], 1)), np.cumsum(proba, axis=2)], axis=2)
+    rows = np.arange(len(number))
+    mean = source.gate_proba(X)[:, :, None] * proba * np.arange(proba.shape[2])
+    return up_to[rows, :, number], up_to[rows, :, number + 1], mean.sum(axis=(1, 2))

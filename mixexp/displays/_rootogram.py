@@ -1,0 +1,242 @@
+"""How sure the posterior is: histograms of responsibilities, with heights as square roots."""
+
+from typing import Any
+
+import numpy as np
+
+from mixexp.displays._layout import grid_shape, make_panels
+from mixexp.displays._legend import Entry, draw_legend
+from mixexp.displays._options import check_count
+from mixexp.displays._source import open_source
+from mixexp.displays._styles import ExpertStyle, dark, expert_styles, tint
+from mixexp.estimators._words import percent
+from mixexp.tree import GatingTree
+
+
+class RootogramDisplay:
+    """Histograms of the responsibilities of every expert, heights on a square-root scale.
+
+    An expert that is well told from the others has a bar at 1, one at 0, and little between; a
+    bar in the middle is rows which it shares. Rows with a responsibility of next to nothing
+    are left out, for they would hide all others; square roots make small bars visible
+    (Tukey's rootogram; Leisch 2004).
+
+    Build it with `from_estimator`.
+
+    Parameters
+    ----------
+    edges : ndarray of shape (n_bins + 1,)
+        Of the bins, from 0 to 1.
+    counts : ndarray of shape (n_experts, n_bins)
+        Sum of weights of the rows in each bin.
+    own_counts : ndarray of shape (n_experts, n_bins)
+        The part of them of which the expert is the most probable.
+    mass : ndarray of shape (n_experts,)
+        Share of the rows that each expert is responsible for; sums to one.
+    tree : GatingTree
+
+    Attributes
+    ----------
+    axes_ : ndarray of matplotlib Axes
+        One per expert, and empty ones to fill the grid.
+    figure_ : matplotlib Figure
+    bars_ : list of matplotlib StepPatch
+        All rows, per expert.
+    own_bars_ : list of matplotlib StepPatch
+        The rows of which it is the most probable expert.
+    legend_ : matplotlib Legend
+
+    References
+    ----------
+    Leisch (2004), FlexMix: a general framework for finite mixture models and latent class
+    regression in R, Journal of Statistical Software 11.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mixexp import MoERegressor
+    >>> from mixexp.displays import RootogramDisplay
+    >>> x = np.linspace(-1.0, 1.0, 200)[:, None]
+    >>> y = np.abs(x[:, 0]) + 0.05 * np.sin(50.0 * x[:, 0])
+    >>> model = MoERegressor(n_experts=2, random_state=0).fit(x, y)
+    >>> display = RootogramDisplay.from_estimator(model, x, y, bins=10)
+    >>> display.counts.shape
+    (2, 10)
+    """
+
+    def __init__(
+        self,
+        *,
+        edges: np.ndarray,
+        counts: np.ndarray,
+        own_counts: np.ndarray,
+        mass: np.ndarray,
+        tree: GatingTree,
+    ) -> None:
+        self.edges = edges
+        self.counts = counts
+        self.own_counts = own_counts
+        self.mass = mass
+        self.tree = tree
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator: Any,
+        X: Any,
+        y: Any,
+        *,
+        bins: int = 20,
+        eps: float = 1e-4,
+        offset: Any = None,
+        exposure: Any = None,
+        trials: Any = None,
+        ax: Any = None,
+        **plot_kwargs: Any,
+    ) -> "RootogramDisplay":
+        """Count the responsibilities of a fitted estimator, and draw them.
+
+        Parameters
+        ----------
+        estimator : fitted MoERegressor, MoEClassifier, HMERegressor or HMEClassifier
+            Or a `Pipeline` that ends in one.
+        X : array-like of shape (n, n_features)
+        y : array-like of shape (n,)
+        bins : int, default=20
+            Of equal width between 0 and 1.
+        eps : float, default=1e-4
+            Responsibilities below are left out.
+        offset, exposure, trials : array-like of shape (n,), default=None
+            As in ``fit``.
+        ax : matplotlib Axes or array of these, default=None
+            Where to draw: see `plot`.
+        **plot_kwargs : dict
+            Passed to `plot`.
+
+        Returns
+        -------
+        RootogramDisplay
+
+        Raises
+        ------
+        ValueError
+            If an argument is not as described; the message names it.
+        TypeError
+            If the estimator is no mixture of experts.
+        NotFittedError
+            If it has not been fitted.
+        """
+        n_bins = check_count("bins", bins)
+        if not 0.0 <= eps < 1.0:
+            raise ValueError(f"The 'eps' parameter must be in the range [0, 1). Got {eps!r}.")
+        source = open_source(estimator)
+        resp = source.responsibilities(X, y, offset=offset, exposure=exposure, trials=trials)
+        edges = np.linspace(0.0, 1.0, n_bins + 1)
+        is_own = resp.argmax(axis=1)[:, None] == np.arange(resp.shape[1])
+        display = cls(
+            edges=edges,
+            counts=_count(resp, edges, resp >= eps),
+            own_counts=_count(resp, edges, (resp >= eps) & is_own),
+            mass=resp.mean(axis=0),
+            tree=source.model.tree_,
+        )
+        return display.plot(ax=ax, **plot_kwargs)
+
+    def plot(
+        self,
+        ax: Any = None,
+        *,
+        xlabel: str | None = None,
+        ylabel: str | None = None,
+        bar_kwargs: dict[str, Any] | None = None,
+        legend_kwargs: dict[str, Any] | None = None,
+    ) -> "RootogramDisplay":
+        """Draw one histogram per expert.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes or array of these, default=None
+            None makes a figure, one axes is divided, an array has one axes per panel.
+        xlabel, ylabel : str, default=None
+        bar_kwargs : dict, default=None
+            For ``Axes.stairs``, over what the display would choose.
+        legend_kwargs : dict, default=None
+            For ``Axes.legend``.
+
+        Returns
+        -------
+        RootogramDisplay
+            Itself, with the artists as attributes.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        """
+        n_experts = len(self.counts)
+        shape = grid_shape(n_experts, 4)
+        size = (2.4 * shape[1] + 2.2, 2.1 * shape[0] + 0.4)
+        self.axes_ = make_panels(ax, shape, size, n_experts)
+        self.figure_ = self.axes_.flat[0].get_figure()
+        self.bars_: list[Any] = []
+        self.own_bars_: list[Any] = []
+        highest = 1.08 * max(float(self.counts.max()), 1.0)
+        styles = expert_styles(self.tree)
+        for k, (panel, style) in enumerate(zip(self.axes_.flat, styles, strict=False)):
+            # Scaled before bars are drawn, for a bar's foot at 0 has a square root and no log.
+            panel.set_yscale("function", functions=(_signed_root, _signed_square))
+            pale = tint(style.color, np.array(0.3))
+            self.bars_.append(self._draw_bars(panel, self.counts[k], pale, style, bar_kwargs))
+            own = self.own_counts[k]
+            self.own_bars_.append(self._draw_bars(panel, own, style.color, style, bar_kwargs))
+            panel.set(xlim=(0.0, 1.0), ylim=(0.0, highest))
+            panel.set_yticks(_root_ticks(highest))
+            panel.set_xticks([0.0, 0.5, 1.0], ["0", "0.5", "1"])
+            panel.set_title(f"expert {k}: {percent(self.mass[k])}", fontsize="medium")
+            is_lowest, is_first = k + shape[1] >= n_experts, k % shape[1] == 0
+            panel.set_xlabel((xlabel or "responsibility") if is_lowest else "")
+            panel.set_ylabel((ylabel or "rows") if is_first else "")
+        corner = self.axes_.flat[min(shape[1], n_experts) - 1]
+        self.legend_ = draw_legend(corner, _entries(), "", legend_kwargs)
+        return self
+
+    def _draw_bars(
+        self, ax: Any, counts: np.ndarray, color: np.ndarray, style: ExpertStyle, kwargs: Any
+    ) -> Any:
+        look: dict[str, Any] = {"facecolor": tuple(color), "edgecolor": tuple(dark(style.color))}
+        look |= {"linewidth": 0.7, "fill": True}
+        return ax.stairs(counts, self.edges, **{**look, **(kwargs or {})})
+
+
+def _count(resp: np.ndarray, edges: np.ndarray, is_counted: np.ndarray) -> np.ndarray:
+    return np.array(
+        [
+            np.histogram(column[chosen], edges)[0]
+            for column, chosen in zip(resp.T, is_counted.T, strict=True)
+        ],
+        dtype=float,
+    )
+
+
+def _entries() -> list[Entry]:
+    from matplotlib.patches import Patch
+
+    return [
+        (Patch(facecolor="0.35", edgecolor="0.2"), "most probable expert"),
+        (Patch(facecolor="0.85", edgecolor="0.5"), "another is likelier"),
+    ]
+
+
+def _signed_root(values: np.ndarray) -> np.ndarray:
+    return np.sign(values) * np.sqrt(np.abs(values))
+
+
+def _signed_square(values: np.ndarray) -> np.ndarray:
+    return np.sign(values) * np.square(values)
+
+
+def _root_ticks(highest: float) -> list[float]:
+    """Return a few round numbers whose square roots are spread over the axis."""
+    steps = [m * 10.0**e for e in range(12) for m in (1.0, 2.0, 5.0)]
+    step = next(s for s in steps if s >= highest / 16.0)
+    return [0.0, *(t for t in (step, 4.0 * step, 9.0 * step, 16.0 * step) if t <= highest)]

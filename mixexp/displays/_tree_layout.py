@@ -1,0 +1,143 @@
+"""Where the parts of a drawn tree stand, in inches: from the root to the right, leaves below
+each other in one column.
+
+An edge bends in the first part of the gap behind its node and then runs level to its child, so
+that what is written on it stands clear of its siblings.
+"""
+
+import re
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from mixexp.displays._marks import import_matplotlib
+from mixexp.estimators._words import MINUS
+from mixexp.tree import GatingTree
+
+# Points of the text where there is room, and the least that can still be read.
+FONT_SIZE, LEAST_FONT_SIZE = 9.0, 3.5
+# Inches.
+BEND = 0.55
+NODE_HEIGHT = 0.24
+HISTOGRAM_WIDTH, HISTOGRAM_HEIGHT = 0.55, 0.24
+LEAF_TEXT_AT = 0.95
+_LEAF_ROW, _LONE_LEAF_ROW, _LINE_HEIGHT = 0.58, 0.95, 0.17
+# Characters in a line.
+_EQUATION_LENGTH, _CONDITION_LENGTH = 40, 26
+# Letters fitted to pixels are a little wider than their outlines.
+_HINTING = 1.06
+_PAD, _CAPTION_HEIGHT = 0.12, 0.5
+
+
+class Texts(NamedTuple):
+    """What is written, by node.
+
+    Parameters
+    ----------
+    nodes : list of str
+        Names and shares.
+    edges : list of str
+        Conditions.
+    leaves : list of str
+        Equations, left to right in the nested notation.
+    caption : str
+    """
+
+    nodes: list[str]
+    edges: list[str]
+    leaves: list[str]
+    caption: str
+
+
+class Layout(NamedTuple):
+    """Positions in inches, x to the right and y upwards.
+
+    Parameters
+    ----------
+    left, right, y : ndarray of shape (n_nodes,)
+        Ends of each node's box, and its height above the lower edge; leaves have no width.
+    width, height : float
+        Of it all.
+    """
+
+    left: np.ndarray
+    right: np.ndarray
+    y: np.ndarray
+    width: float
+    height: float
+
+    def prepare(self, ax: Any) -> tuple[Any, float]:
+        """Return axes whose units are inches of the layout, and their scale; None makes them."""
+        if ax is None:
+            figure = import_matplotlib().figure(figsize=(self.width, self.height))
+            ax = figure.add_axes((0.0, 0.0, 1.0, 1.0))
+        figure = ax.get_figure()
+        box = ax.get_window_extent()
+        wide, high = box.width / figure.dpi, box.height / figure.dpi
+        scale = min(wide / self.width, high / self.height, 1.0)
+        # The smaller letters are, the more does fitting them to pixels widen them.
+        scale *= 1.0 if scale == 1.0 else 0.95
+        room = high / scale - self.height
+        ax.set(xlim=(0.0, wide / scale), ylim=(-0.5 * room, self.height + 0.5 * room))
+        ax.set_axis_off()
+        return ax, scale
+
+
+def lay_out(tree: GatingTree, texts: Texts) -> Layout:
+    """Return where nodes stand, so that no text of the usual size meets another."""
+    n_lines = max(text.count("\n") for text in texts.leaves) + 1
+    y = _heights(tree, n_lines)
+    left, right = np.zeros(tree.n_nodes), np.zeros(tree.n_nodes)
+    at = _PAD
+    for level in range(tree.depth):
+        nodes = [v for v in tree.inner_nodes.tolist() if tree.level[v] == level]
+        wide = max(text_width(texts.nodes[v]) for v in nodes) + 0.16
+        left[nodes], right[nodes] = at, at + wide
+        below = [texts.edges[child - 1] for v in nodes for child in tree.children(v)]
+        at += wide + BEND + max(0.3, max(text_width(text) for text in below) + 0.2)
+    left[tree.leaves] = right[tree.leaves] = at + NODE_HEIGHT
+    widest = max(text_width(text) for text in texts.leaves)
+    width = max(at + NODE_HEIGHT + LEAF_TEXT_AT + widest, text_width(texts.caption)) + 2.0 * _PAD
+    return Layout(left, right, y, width, float(y.max()) + 0.5)
+
+
+def _heights(tree: GatingTree, n_lines: int) -> np.ndarray:
+    """Return the height of each node: leaves in rows, others in the middle of their children."""
+    has_lone = any(tree.covers[v].sum() == 1 for v in tree.inner_nodes)
+    row = max(_LONE_LEAF_ROW if has_lone else _LEAF_ROW, _LINE_HEIGHT * n_lines + 0.08)
+    # What stands below a single row's node needs as much room as two rows have.
+    lowest = _CAPTION_HEIGHT + (0.75 if tree.n_leaves == 1 else 0.3)
+    y = np.zeros(tree.n_nodes)
+    y[tree.leaves] = lowest + row * np.arange(tree.n_leaves)[::-1]
+    for node in tree.inner_nodes[::-1]:
+        children = y[list(tree.children(node))]
+        y[node] = 0.5 * (children[0] + children[-1])
+    return y
+
+
+def text_width(text: str) -> float:
+    """Return the width of a text of the usual size, the longest of its lines, in inches."""
+    import_matplotlib()
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.textpath import text_to_path
+
+    font = FontProperties(size=FONT_SIZE)
+    lines = [line for line in text.split("\n") if line]
+    measured = (text_to_path.get_text_width_height_descent(line, font, False) for line in lines)
+    return _HINTING * max((width for width, _, _ in measured), default=0.0) / 72.0
+
+
+def wrap_terms(equation: str) -> str:
+    """Break an equation into lines before the signs of its terms."""
+    lines = [""]
+    for term in re.split(f" (?=[+{MINUS}\N{PLUS-MINUS SIGN}] )", equation):
+        if lines[-1] and len(lines[-1]) + 1 + len(term) > _EQUATION_LENGTH:
+            lines.append("   " + term)
+        else:
+            lines[-1] = f"{lines[-1]} {term}" if lines[-1] else term
+    return "\n".join(lines)
+
+
+def wrap_words(condition: str) -> str:
+    """Break a condition after its commas if it is long."""
+    return condition.replace(", ", ",\n") if len(condition) > _CONDITION_LENGTH else condition

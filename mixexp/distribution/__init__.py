@@ -1,0 +1,18 @@
+"""What a fitted model says of y at some rows: the whole conditional distribution.
+
+Needs the model, its families and arrays; no scikit-learn, no fitting.
+"""
+
+from mixexp.distribution._arguments import check_coverage
+from mixexp.distribution._block import BlockMixture, mixture_of_block
+from mixexp.distribution._classes import ClassDistribution
+from mixexp.distribution._mixture import MixtureDistribution, Variance
+
+__all__ = [
+    "BlockMixture",
+    "ClassDistribution",
+    "MixtureDistribution",
+    "Variance",
+    "check_coverage",
+    "mixture_of_block",
+]

@@ -1,0 +1,432 @@
+"""Refits to resampled and simulated data: the bootstrap, and tests of one fit against another."""
+
+import warnings
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+from joblib import Parallel, delayed
+from sklearn.base import clone
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
+
+from mixexp.data import RowBlocks
+from mixexp.em import reorder
+from mixexp.estimators._build import FitState
+from mixexp.estimators._docs import per_row_docs
+from mixexp.estimators._validation import check_weights, is_whole, number_clusters
+from mixexp.exceptions import InferenceWarning
+from mixexp.inference import (
+    BootstrapRatioTest,
+    BootstrapResult,
+    ChiSquared,
+    Names,
+    chi_squared,
+    choose_reference,
+    draw_target,
+    list_terms,
+    match_nodes,
+)
+
+# A log-likelihood ratio may be below zero by so much, relative, where both fits are one.
+_NOISE = 1e-6
+
+
+class _Refit(NamedTuple):
+    """What one resample came to: a result, or why there is none; and the warnings' names."""
+
+    result: Any
+    failure: str
+    warned: frozenset[str]
+
+
+@per_row_docs
+class Resampled:
+    """What a fitted model says of itself by being fitted again."""
+
+    tree_: Any
+    n_parameters_: int
+    log_likelihood: Callable[..., float]
+    responsibilities: Callable[..., np.ndarray]
+    _state: FitState
+    _names: Callable[[], Names]
+    _read_rows: Callable[..., RowBlocks]
+
+    def bootstrap(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        kind: str = "nonparametric",
+        cluster: Any = None,
+        n_resamples: int = 200,
+        reference: int | Mapping[str, int] = -1,
+        random_state: Any = None,
+        n_jobs: int | None = None,
+        offset: Any = None,
+        exposure: Any = None,
+        trials: Any = None,
+    ) -> BootstrapResult:
+        """Return the coefficients of refits to resampled data.
+
+        Refits start from the coefficients of this fit, and their experts are matched to its
+        experts by the rows that both are responsible for.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, n_features)
+        y : array-like of shape (n,)
+        sample_weight : array-like of shape (n,), default=None
+            Numbers of like rows, as in `fit`.
+        kind : {"nonparametric", "parametric"}, default="nonparametric"
+            Rows drawn with replacement, or y drawn from the fitted model at the given rows.
+        cluster : array-like of shape (n,), default=None
+            Labels of groups of rows that are drawn as a whole.
+        n_resamples : int, default=200
+        reference : int or mapping of str to int, default=-1
+            As for `inference`.
+        random_state : int, RandomState instance or None, default=None
+        n_jobs : int, default=None
+            Processes, as in scikit-learn; results do not depend on it.
+        <PER_ROW>
+
+        Returns
+        -------
+        BootstrapResult
+
+        Raises
+        ------
+        ValueError
+            If an argument is not as described; the message names it.
+
+        Warns
+        -----
+        InferenceWarning
+            If some resamples could not be fitted.
+
+        References
+        ----------
+        Efron & Tibshirani (1993), An Introduction to the Bootstrap.
+        """
+        check_is_fitted(self)
+        _check_resampling(kind, cluster, n_resamples)
+        known = {"offset": offset, "exposure": exposure, "trials": trials}
+        weight = check_weights(sample_weight, len(y))
+        places = choose_reference(self.tree_, self._names(), reference)
+        resp = self.responsibilities(X, y, **known)
+        draw = _resampling(self, X, y, weight, kind, cluster, known)
+        refit = partial(_matched_terms, self, draw, (X, y), resp, weight, known, places)
+        refits = _run(refit, n_resamples, random_state, n_jobs)
+        state = self._state
+        terms = list_terms(state.model, state.scaling, self._names(), places)
+        return BootstrapResult(
+            terms.labels,
+            terms.values(state.model, state.params),
+            np.array(_successes(refits)),
+            sum(bool(refit.failure) for refit in refits),
+            dict(Counter(name for refit in refits for name in refit.warned)),
+        )
+
+    def likelihood_ratio_test(
+        self, restricted: Any, X: Any, y: Any, sample_weight: Any = None, **per_row: Any
+    ) -> ChiSquared:
+        """Test a restricted model against this one, by twice the gain in log-likelihood.
+
+        Parameters
+        ----------
+        restricted : estimator
+            Fitted to the same rows, with as many experts, and nested: what it can say this
+            model can say too, by fixing coefficients inside of their range.
+        X, y, sample_weight, **per_row
+            The rows of both fits; ``offset``, ``exposure`` and ``trials`` as in `fit`.
+
+        Returns
+        -------
+        ChiSquared
+            With as many degrees of freedom as this model has more parameters. Wilks (1938).
+
+        Raises
+        ------
+        ValueError
+            If the restricted model has another number of experts, for which the statistic is
+            not chi-squared (`bootstrap_ratio_test` is for that), or not fewer parameters, fits
+            better, or one of both is penalised.
+        """
+        for model in (self, restricted):
+            check_is_fitted(model)
+            if any(model._state.model.penalty):
+                raise ValueError(
+                    f"The likelihood-ratio test is for maximum likelihood, but {model!r} is "
+                    "penalised; fit with alpha=0, gate_alpha=0 and dispersion_prior=0."
+                )
+        _check_nested(self, restricted)
+        if restricted.tree_.n_leaves != self.tree_.n_leaves:
+            raise ValueError(
+                f"restricted has {restricted.tree_.n_leaves} experts, this model "
+                f"{self.tree_.n_leaves}: the ratio is not chi-squared then. Use "
+                "bootstrap_ratio_test."
+            )
+        full = self.log_likelihood(X, y, sample_weight, **per_row)
+        gain = full - restricted.log_likelihood(X, y, sample_weight, **per_row)
+        if gain < -_NOISE * (1.0 + abs(full)):
+            raise ValueError(
+                f"restricted has a log-likelihood that is {-gain:.4g} higher: it is not nested, or "
+                "the fuller fit stopped at a poor optimum. Raise n_init, or start it from there."
+            )
+        return chi_squared(max(2.0 * gain, 0.0), self.n_parameters_ - restricted.n_parameters_)
+
+    def bootstrap_ratio_test(
+        self,
+        restricted: Any,
+        X: Any,
+        y: Any,
+        *,
+        n_resamples: int = 99,
+        random_state: Any = None,
+        n_jobs: int | None = None,
+        offset: Any = None,
+        exposure: Any = None,
+        trials: Any = None,
+    ) -> BootstrapRatioTest:
+        """Test fewer experts against this model's, by data drawn from the restricted fit.
+
+        The ratio of K to K + 1 experts is not chi-squared, so its distribution is simulated:
+        both models are fitted to every draw, by their own starts (McLachlan 1987). What is
+        compared is what was maximised, so penalised fits may be tested too.
+
+        Parameters
+        ----------
+        restricted : estimator
+            Fitted to the same rows.
+        X : array-like of shape (n, n_features)
+        y : array-like of shape (n,)
+        n_resamples : int, default=99
+            p-values are multiples of ``1 / (n_resamples + 1)``.
+        random_state : int, RandomState instance or None, default=None
+        n_jobs : int, default=None
+            Processes, as in scikit-learn; results do not depend on it.
+        <PER_ROW>
+
+        Returns
+        -------
+        BootstrapRatioTest
+
+        Raises
+        ------
+        ValueError
+            If the restricted model has not fewer parameters, the rows are others than those of
+            the fits, or were weighted there, or an argument is not as described.
+
+        Warns
+        -----
+        InferenceWarning
+            If some draws could not be fitted.
+
+        References
+        ----------
+        McLachlan (1987), On bootstrapping the likelihood ratio test statistic for the number of
+        components in a normal mixture, Applied Statistics 36.
+        """
+        for model in (self, restricted):
+            check_is_fitted(model)
+        _check_nested(self, restricted)
+        _check_resampling("parametric", None, n_resamples)
+        known = {"offset": offset, "exposure": exposure, "trials": trials}
+        for model in (self, restricted):
+            _check_rows_of_fit(model, X, y, known)
+        statistic = _gain(self, restricted)
+        draw = _resampling(restricted, X, y, np.ones(len(y)), "parametric", None, known)
+        refit = partial(_gain_of_refits, self, restricted, draw, X, known)
+        refits = _run(refit, n_resamples, random_state, n_jobs)
+        replicates = np.array(_successes(refits))
+        reached = int(np.sum(replicates >= statistic))
+        p_value = (1.0 + reached) / (1.0 + len(replicates))
+        return BootstrapRatioTest(statistic, p_value, replicates, n_resamples - len(replicates))
+
+
+def _check_resampling(kind: Any, cluster: Any, n_resamples: Any) -> None:
+    if kind not in ("nonparametric", "parametric"):
+        raise ValueError(f"kind must be 'nonparametric' or 'parametric'. Got {kind!r} instead.")
+    if cluster is not None and kind != "nonparametric":
+        raise ValueError("cluster is for kind='nonparametric': clusters are drawn as a whole.")
+    if not is_whole(n_resamples) or n_resamples < 2:
+        raise ValueError(f"n_resamples must be an int of at least 2. Got {n_resamples!r} instead.")
+
+
+def _check_rows_of_fit(model: Any, X: Any, y: Any, known: dict[str, Any]) -> None:
+    found, expected = model.log_likelihood(X, y, **known), model.log_likelihood_
+    if abs(found - expected) > _NOISE * (1.0 + abs(expected)):
+        raise ValueError(
+            f"X and y are not the rows that {model!r} was fitted to, each with weight 1: its "
+            f"log-likelihood is {found:.6g} there, and was {expected:.6g} in fit."
+        )
+
+
+def _check_nested(full: Any, restricted: Any) -> None:
+    if restricted.n_parameters_ >= full.n_parameters_:
+        raise ValueError(
+            f"restricted has {restricted.n_parameters_} parameters, this model "
+            f"{full.n_parameters_}; expected fewer. Call the method of the fuller model."
+        )
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Draws rows, or clusters of them, with replacement: as weights, so that X is not copied."""
+
+    y: Any
+    weight: np.ndarray
+    codes: np.ndarray | None
+
+    def __call__(self, rng: np.random.Generator) -> tuple[Any, np.ndarray]:
+        if self.codes is None:
+            total = self.weight.sum()
+            return self.y, rng.multinomial(round(total), self.weight / total).astype(float)
+        n_clusters = int(self.codes.max()) + 1
+        times = np.bincount(rng.integers(n_clusters, size=n_clusters), minlength=n_clusters)
+        out = np.zeros(len(self.weight))
+        out[self.weight > 0.0] = times[self.codes]
+        return self.y, out * self.weight
+
+
+@dataclass(frozen=True)
+class _Draws:
+    """Draws y from a fitted model at given rows."""
+
+    model: Any
+    X: Any
+    known: dict[str, Any]
+
+    def __call__(self, rng: np.random.Generator) -> tuple[Any, np.ndarray]:
+        state = self.model._state
+        blocks = self.model._read_rows(self.X, **self.known)
+        parts = [draw_target(state.model, state.params, block, rng) for block in blocks]
+        y = np.concatenate(parts)
+        if hasattr(self.model, "classes_"):
+            y = self.model.classes_[y.astype(np.intp)]
+        return y, np.ones(len(y))
+
+
+def _resampling(
+    model: Any,
+    X: Any,
+    y: Any,
+    weight: np.ndarray,
+    kind: str,
+    cluster: Any,
+    known: dict[str, Any],
+) -> Callable[[np.random.Generator], tuple[Any, np.ndarray]]:
+    """Return what draws a target and weights."""
+    if kind == "nonparametric":
+        codes = None if cluster is None else number_clusters(cluster, weight > 0.0)
+        return _Rows(y, weight, codes)
+    if not np.all(weight == 1.0):
+        raise ValueError(
+            "sample_weight must be 1 for kind='parametric', which draws one y per row; repeat rows "
+            "in place of weights."
+        )
+    return _Draws(model, X, known)
+
+
+def _to_start_here(model: Any) -> Any:
+    """Return an unfitted copy that starts from the coefficients of a fitted one."""
+    return clone(model).set_params(init=model, n_init=1, warm_start=False, n_jobs=1, verbose=0)
+
+
+def _to_start_afresh(model: Any, seed: int) -> Any:
+    """Return an unfitted copy; `clone` alone would also forget the fit of an ``init``."""
+    return clone(model).set_params(
+        init=model.init, warm_start=False, random_state=seed, n_jobs=1, verbose=0
+    )
+
+
+def _run(
+    refit: Callable[[int], _Refit], n_resamples: int, random_state: Any, n_jobs: int | None
+) -> list[_Refit]:
+    """Refit once per seed, in parallel."""
+    seeds = check_random_state(random_state).randint(np.iinfo(np.int32).max, size=n_resamples)
+    return list(Parallel(n_jobs=n_jobs)(delayed(refit)(int(seed)) for seed in seeds))
+
+
+def _successes(refits: list[_Refit]) -> list[Any]:
+    """Return the results, and warn of refits that have none.
+
+    Raises
+    ------
+    ValueError
+        If fewer than two have one.
+    """
+    failures = [refit.failure for refit in refits if refit.failure]
+    found = [refit.result for refit in refits if not refit.failure]
+    if len(found) < 2:
+        raise ValueError(f"{len(failures)} of {len(refits)} resamples failed: {failures[0]}")
+    if failures:
+        message = f"{len(failures)} of {len(refits)} resamples could not be fitted: {failures[0]}"
+        warnings.warn(message, InferenceWarning, stacklevel=3)
+    return found
+
+
+def _attempt(function: Callable[[], Any]) -> _Refit:
+    """Call what fits, keep its warnings, and take a refusal for an answer.
+
+    A resample may be one that no model can be fitted to: without any row of a class, or with
+    fewer rows than experts.
+    """
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            result, failure = function(), ""
+        except ValueError as error:
+            result, failure = None, str(error)
+    return _Refit(result, failure, frozenset(warning.category.__name__ for warning in caught))
+
+
+def _matched_terms(
+    fitted: Any,
+    draw: Callable[[np.random.Generator], tuple[Any, np.ndarray]],
+    rows: tuple[Any, Any],
+    resp: np.ndarray,
+    weight: np.ndarray,
+    known: dict[str, Any],
+    places: np.ndarray,
+    seed: int,
+) -> _Refit:
+    """Refit to a resample and return its coefficients, experts in the order of the fit."""
+
+    def fit() -> np.ndarray:
+        y, counts = draw(np.random.default_rng(seed))
+        other = _to_start_here(fitted).fit(rows[0], y, counts, **known)
+        overlap = (resp.T * weight) @ other.responsibilities(*rows, **known)
+        state = other._state
+        params = reorder(state.model, state.params, match_nodes(state.model, overlap))
+        terms = list_terms(state.model, state.scaling, fitted._names(), places)
+        return terms.values(state.model, params)
+
+    return _attempt(fit)
+
+
+def _gain(full: Any, restricted: Any) -> float:
+    """Return twice the gain in what was maximised."""
+    return 2.0 * float(full.penalized_log_likelihood_ - restricted.penalized_log_likelihood_)
+
+
+def _gain_of_refits(
+    full: Any,
+    restricted: Any,
+    draw: Callable[[np.random.Generator], tuple[Any, np.ndarray]],
+    X: Any,
+    known: dict[str, Any],
+    seed: int,
+) -> _Refit:
+    """Fit both models to a draw, each by its own starts, and return twice the gain."""
+
+    def fit() -> float:
+        y, _ = draw(np.random.default_rng(seed))
+        models = [_to_start_afresh(model, seed).fit(X, y, **known) for model in (full, restricted)]
+        return _gain(*models)
+
+    return _attempt(fit)

@@ -1,0 +1,256 @@
+"""Standard errors, tables and tests of a fitted model on the rows it was fitted to."""
+
+import warnings
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import numpy as np
+from joblib import effective_n_jobs
+from sklearn.utils.validation import check_is_fitted
+
+from mixexp.data import PerRow, RowBlocks, cut_features, cut_rows, single_threaded_blas
+from mixexp.em import Problem
+from mixexp.estimators._build import FitState, check_per_row_use, check_support, with_target
+from mixexp.estimators._docs import per_row_docs
+from mixexp.estimators._tables import (
+    coefficient_table,
+    describe_fit,
+    feature_labels,
+    node_names,
+    summarize,
+)
+from mixexp.estimators._validation import check_features, check_same_length, number_clusters
+from mixexp.exceptions import ConvergenceWarning, InferenceWarning
+from mixexp.inference import (
+    KINDS,
+    Inference,
+    Names,
+    Summary,
+    choose_reference,
+    estimate_covariance,
+    list_terms,
+)
+from mixexp.tree import GatingTree
+
+
+@per_row_docs
+class Inferential:
+    """What a fitted model says of its coefficients."""
+
+    n_jobs: int | None
+    n_features_in_: int
+    tree_: GatingTree
+    experts_: list[Any]
+    _state: FitState
+
+    def _check_target(self, y: Any) -> np.ndarray:
+        raise NotImplementedError
+
+    def _encode_target(self, y: np.ndarray) -> np.ndarray:
+        raise NotImplementedError
+
+    def _check_per_row(
+        self, n: int, sample_weight: Any, offset: Any, exposure: Any, trials: Any
+    ) -> PerRow:
+        raise NotImplementedError
+
+    def inference(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        kind: str | None = None,
+        cluster: Any = None,
+        reference: int | Mapping[str, int] = -1,
+        offset: Any = None,
+        exposure: Any = None,
+        trials: Any = None,
+    ) -> Inference:
+        """Return the coefficients with their covariance, and tables and tests that follow.
+
+        A fitted estimator does not keep its data, so give X, y and all that is known per row
+        as in `fit`.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, n_features)
+        y : array-like of shape (n,)
+        sample_weight : array-like of shape (n,), default=None
+            Numbers of like rows, as in `fit`.
+        kind : {"model", "robust", "opg"}, default=None
+            "model": the inverse of the observed information, which knows that responsibilities
+            are estimates. "robust": the sandwich, also valid where the density is not that of
+            the model. "opg": the inverse of the scores' outer product. None is "model", and
+            "robust" with ``cluster``. After a penalised fit all three have the priors'
+            curvature in the information, and are labelled so.
+        cluster : array-like of shape (n,), default=None
+            Labels of groups of rows that depend on each other; scores are summed within. No
+            correction for few clusters is made.
+        reference : int or mapping of str to int, default=-1
+            Child that the gate logits of a node are contrasted with: its place among the
+            children, the last by default; or a mapping from names of gates ("root", "node 0")
+            to such places.
+        <PER_ROW>
+
+        Returns
+        -------
+        Inference
+
+        Raises
+        ------
+        ValueError
+            If an argument is not as described; the message names it.
+
+        Warns
+        -----
+        InferenceWarning
+            If some or all standard errors are not to be had.
+        ConvergenceWarning
+            If the coefficients are not at an optimum of these rows.
+
+        Notes
+        -----
+        An information matrix of m heads and p features costs about as much as five EM
+        iterations. Coefficients are conditional on X, and on the number of experts.
+
+        References
+        ----------
+        Louis (1982), J. R. Statist. Soc. B 44, eq. 3.2. White (1982), Econometrica 50.
+        """
+        check_is_fitted(self)
+        kind = _check_kind(kind, cluster)
+        names = self._names()
+        places = choose_reference(self.tree_, names, reference)
+        with single_threaded_blas():
+            problem, is_used = self._restore_problem(X, y, sample_weight, offset, exposure, trials)
+            codes = None if cluster is None else number_clusters(cluster, is_used)
+            state = self._state
+            current = problem.evaluate(state.params)
+            found = Inference(
+                problem,
+                current,
+                state.scaling,
+                names,
+                list_terms(state.model, state.scaling, names, places),
+                estimate_covariance(problem, current, state.scaling, kind, codes),
+                kind,
+                None if codes is None else int(codes.max()) + 1,
+                describe_fit(self, problem, current),
+                self._read_rows,
+            )
+        for message in found.troubles:
+            warnings.warn(f"{type(self).__name__}: {message}", InferenceWarning, stacklevel=2)
+        if not found.is_at_optimum:
+            message = "the coefficients are not at an optimum of the rows given to inference."
+            warnings.warn(f"{type(self).__name__}: {message}", ConvergenceWarning, stacklevel=2)
+        return found
+
+    def _names(self) -> Names:
+        features = feature_labels(self, list(range(self.n_features_in_)))
+        return Names(features, node_names(self.tree_), tuple(getattr(self, "classes_", ())))
+
+    def _restore_problem(
+        self, X: Any, y: Any, sample_weight: Any, offset: Any, exposure: Any, trials: Any
+    ) -> tuple[Problem, np.ndarray]:
+        """Return the fitted model on rows as `fit` would see them, and which rows those are."""
+        X = check_features(self, X, reset=False)
+        target = self._encode_target(self._check_target(y))
+        check_same_length(len(X), target)
+        per_row = self._check_per_row(len(X), sample_weight, offset, exposure, trials)
+        is_used = per_row.weight > 0.0
+        chosen = None if is_used.all() else np.flatnonzero(is_used)
+        if chosen is not None:
+            target, per_row = target[is_used], per_row.take(is_used)
+        check_per_row_use(self.experts_, exposure, offset, trials)
+        check_support(self.experts_, target, per_row, np.flatnonzero(is_used))
+        model, scaling = self._state.model, self._state.scaling
+        blocks = cut_features(X, scaling, per_row, chosen).keep_small()
+        parts = (target[rows] for rows in cut_rows(len(target)))
+        known = blocks.refine(partial(with_target, model), parts)
+        return Problem(model, known, effective_n_jobs(self.n_jobs)), is_used
+
+    def _read_rows(
+        self, X: Any, offset: Any = None, exposure: Any = None, trials: Any = None
+    ) -> RowBlocks:
+        """Return blocks of rows whose y is not known."""
+        X = check_features(self, X, reset=False)
+        check_per_row_use(self.experts_, exposure, offset, trials)
+        per_row = self._check_per_row(len(X), None, offset, exposure, trials)
+        return cut_features(X, self._state.scaling, per_row)
+
+    def coef_table(
+        self, X: Any = None, y: Any = None, sample_weight: Any = None, **options: Any
+    ) -> Any:
+        """Return all coefficients, one per row, for features and y in their own units.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, n_features), default=None
+            The rows of the fit, for standard errors; without them there are estimates alone.
+        y : array-like of shape (n,), default=None
+        sample_weight : array-like of shape (n,), default=None
+        **options
+            Those of `inference` (``kind``, ``cluster``, ``reference``, ``offset``,
+            ``exposure``, ``trials``), and ``level``, the coverage of the intervals, 0.95.
+
+        Returns
+        -------
+        pandas.DataFrame, or Table without pandas
+            Columns "part" ("expert" or "gate"), "unit" (which), "term" and "estimate"; with
+            data also "std_error", "z", "p_value", "lower", "upper" and "note". Gate logits are
+            those that sum to zero over siblings; with data, contrasts with a reference child.
+        """
+        check_is_fitted(self)
+        if X is None:
+            _refuse_without_data(y, sample_weight, options)
+            return coefficient_table(self).to_frame()
+        level = options.pop("level", 0.95)
+        return self.inference(X, y, sample_weight, **options).coef_table(level)
+
+    def summary(
+        self, X: Any = None, y: Any = None, sample_weight: Any = None, **options: Any
+    ) -> str:
+        """Return the fit in words and tables: criteria, experts, gates.
+
+        Parameters
+        ----------
+        X, y, sample_weight, **options
+            As for `coef_table`: with data there are criteria and standard errors too.
+
+        Returns
+        -------
+        str
+            With data a `Summary`, which notebooks show as HTML.
+        """
+        check_is_fitted(self)
+        if X is None:
+            _refuse_without_data(y, sample_weight, options)
+            return summarize(self)
+        level = options.pop("level", 0.95)
+        found: Summary = self.inference(X, y, sample_weight, **options).summary(level)
+        return found
+
+
+def _check_kind(kind: Any, cluster: Any) -> str:
+    if kind is None:
+        return "model" if cluster is None else "robust"
+    if kind not in KINDS:
+        raise ValueError(f"kind must be one of {list(KINDS)} or None. Got {kind!r} instead.")
+    if cluster is not None and kind != "robust":
+        raise ValueError(f"cluster is for kind='robust'; got kind={kind!r}. Leave one of them out.")
+    return str(kind)
+
+
+def _refuse_without_data(y: Any, sample_weight: Any, options: Mapping[str, Any]) -> None:
+    given = [
+        name
+        for name, value in {"y": y, "sample_weight": sample_weight}.items()
+        if value is not None
+    ]
+    given += list(options)
+    if given:
+        raise ValueError(
+            f"{given[0]} is for standard errors, which need the rows of the fit: pass X and y."
+        )

@@ -1,0 +1,233 @@
+"""The whole conditional distribution: quantiles, intervals, variance and draws."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from joblib import effective_n_jobs
+from sklearn.utils.validation import check_is_fitted
+
+from mixexp.data import PerRow, RowBlocks, cut_features
+from mixexp.distribution import (
+    BlockMixture,
+    ClassDistribution,
+    MixtureDistribution,
+    Variance,
+    mixture_of_block,
+)
+from mixexp.estimators._build import FitState
+from mixexp.estimators._docs import per_row_docs
+from mixexp.estimators._validation import check_features
+from mixexp.model import Prediction
+
+
+class _MixtureBlocks(Sequence[BlockMixture]):
+    """Gate and experts block by block, evaluated when they are asked for."""
+
+    def __init__(self, state: FitState, blocks: RowBlocks) -> None:
+        self._state = state
+        self._blocks = blocks
+
+    def __len__(self) -> int:
+        return len(self._blocks)
+
+    def __getitem__(self, at: int) -> BlockMixture:  # type: ignore[override]  # one block
+        return mixture_of_block(self._state.model, self._state.params, self._blocks[at])
+
+
+class ClassPredictive:
+    """What a classifier says of classes beyond their probabilities."""
+
+    classes_: np.ndarray
+
+    def _predictions(self, X: Any, offset: Any = None) -> Iterator[Prediction]:
+        raise NotImplementedError
+
+    def predict_dist(self, X: Any, *, offset: Any = None) -> ClassDistribution:
+        """Return the distribution of the class given x, with entropies and draws.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, n_features)
+        offset : array-like of shape (n,), default=None
+            As for `predict_proba`.
+
+        Returns
+        -------
+        ClassDistribution
+        """
+        found = list(self._predictions(X, offset))
+        gate = np.concatenate([block.prior.T for block in found])
+        by_expert = np.concatenate([np.moveaxis(block.mean, -1, 0) for block in found])
+        return ClassDistribution(self.classes_, gate, by_expert)
+
+    def sample(
+        self, X: Any, n_samples: int = 1, random_state: Any = None, *, offset: Any = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Draw classes given x, and say which expert each came from.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, n_features)
+        n_samples : int, default=1
+            Per row.
+        random_state : int, Generator, RandomState or None, default=None
+        offset : array-like of shape (n,), default=None
+            As for `predict_proba`.
+
+        Returns
+        -------
+        y : ndarray of shape (n, n_samples)
+        expert : ndarray of shape (n, n_samples), int
+        """
+        return self.predict_dist(X, offset=offset).sample(n_samples, random_state)
+
+
+@per_row_docs
+class Predictive:
+    """What a regressor says of y beyond its mean."""
+
+    n_jobs: int | None
+    _state: FitState
+
+    def _check_per_row(
+        self, n: int, sample_weight: Any, offset: Any, exposure: Any, trials: Any
+    ) -> PerRow:
+        raise NotImplementedError
+
+    def _distribution(self, X: Any, offset: Any, exposure: Any, trials: Any) -> MixtureDistribution:
+        """Return the distribution at X, whose blocks are evaluated whenever they are used."""
+        check_is_fitted(self)
+        X = check_features(self, X, reset=False)
+        per_row = self._check_per_row(len(X), None, offset, exposure, trials)
+        blocks = cut_features(X, self._state.scaling, per_row)
+        mixtures = _MixtureBlocks(self._state, blocks)
+        return MixtureDistribution(mixtures, len(X), effective_n_jobs(self.n_jobs))
+
+    def predict_dist(
+        self, X: Any, *, offset: Any = None, exposure: Any = None, trials: Any = None
+    ) -> MixtureDistribution:
+        """Return the distribution of y given x, with cdf, quantiles, modes, scores and draws.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, n_features)
+        <PER_ROW>
+
+        Returns
+        -------
+        MixtureDistribution
+            Holds a few numbers per row and expert, and neither X nor the estimator. The other
+            methods here need not hold them: with many rows and one question use those.
+        """
+        return self._distribution(X, offset, exposure, trials).frozen()
+
+    def predict_quantile(
+        self,
+        X: Any,
+        q: Any,
+        *,
+        offset: Any = None,
+        exposure: Any = None,
+        trials: Any = None,
+    ) -> np.ndarray:
+        """Return quantiles of y given x: the least y whose cdf is at least q.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, n_features)
+        q : float or array-like of shape (m,)
+            Levels in [0, 1]; 0 and 1 give the limits of y.
+        <PER_ROW>
+
+        Returns
+        -------
+        ndarray of shape (n,) or (n, m)
+            In the unit of y; never falling in q.
+
+        Raises
+        ------
+        ValueError
+            If a level lies outside of [0, 1].
+        """
+        return self._distribution(X, offset, exposure, trials).ppf(q)
+
+    def predict_interval(
+        self,
+        X: Any,
+        coverage: float = 0.9,
+        *,
+        kind: str = "central",
+        offset: Any = None,
+        exposure: Any = None,
+        trials: Any = None,
+    ) -> np.ndarray:
+        """Return intervals that hold y with some probability, given x.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, n_features)
+        coverage : float, default=0.9
+            Between 0 and 1, both excluded.
+        kind : {"central", "hdr"}, default="central"
+            With equal probability on either side, or the smallest region, which may be several
+            intervals; see `MixtureDistribution.interval`.
+        <PER_ROW>
+
+        Returns
+        -------
+        ndarray of shape (n, 2), or (n, m, 2) for "hdr"
+            Lower and upper ends. Rows with fewer than m intervals have NaN in the last ones.
+
+        Raises
+        ------
+        ValueError
+            If coverage or kind is not as described.
+        """
+        return self._distribution(X, offset, exposure, trials).interval(coverage, kind)
+
+    def predict_variance(
+        self, X: Any, *, offset: Any = None, exposure: Any = None, trials: Any = None
+    ) -> Variance:
+        """Return the variance of y given x in its two parts, by the law of total variance.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, n_features)
+        <PER_ROW>
+
+        Returns
+        -------
+        Variance
+            A named tuple of ndarrays of shape (n,), in squared units of y: ``total``, and its
+            parts ``within`` experts and ``between`` them.
+        """
+        return self._distribution(X, offset, exposure, trials).variance()
+
+    def sample(
+        self,
+        X: Any,
+        n_samples: int = 1,
+        random_state: Any = None,
+        *,
+        offset: Any = None,
+        exposure: Any = None,
+        trials: Any = None,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Draw y given x, and say which expert each came from.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, n_features)
+        n_samples : int, default=1
+            Per row.
+        random_state : int, Generator, RandomState or None, default=None
+            Seed; draws do not depend on ``n_jobs``.
+        <PER_ROW>
+
+        Returns
+        -------
+        y : ndarray of shape (n, n_samples)
+        expert : ndarray of shape (n, n_samples), int
+        """
+        return self._distribution(X, offset, exposure, trials).sample(n_samples, random_state)

@@ -1,0 +1,155 @@
+"""Prediction by some of the experts: which ones, with what weights, and what they say."""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+from joblib import effective_n_jobs
+from sklearn.utils.validation import check_is_fitted
+
+from mixexp.data import PerRow, cut_features, cut_rows, map_blocks
+from mixexp.estimators._build import FitState
+from mixexp.estimators._docs import routing_docs
+from mixexp.estimators._validation import check_features, is_whole
+from mixexp.model import (
+    Route,
+    Rows,
+    greedy_leaf,
+    greedy_route,
+    mean_of_block,
+    piece_rows,
+    routed_mean,
+    top_route,
+)
+from mixexp.tree import GatingTree
+
+Result = TypeVar("Result")
+
+
+class Routing(NamedTuple):
+    """Experts that rows were sent to.
+
+    Parameters
+    ----------
+    experts : ndarray of shape (n, k), int
+        Numbers of the experts, the most probable first.
+    weights : ndarray of shape (n, k)
+        Their gate probabilities, renormalised: rows sum to one.
+    dropped : ndarray of shape (n,)
+        Probability of the experts that were left out; rows of gate probabilities before
+        renormalising are ``weights * (1 - dropped)``.
+    """
+
+    experts: np.ndarray
+    weights: np.ndarray
+    dropped: np.ndarray
+
+
+def check_routing(routing: Any, n_experts: int) -> int | None:
+    """Return how many experts a row is sent to, None for one that is found greedily.
+
+    Raises
+    ------
+    ValueError
+        Naming ``routing``.
+    """
+    if isinstance(routing, str) and routing in ("soft", "hard"):
+        return n_experts if routing == "soft" else None
+    if is_whole(routing) and 1 <= int(routing) <= n_experts:
+        return int(routing)
+    raise ValueError(
+        f"The 'routing' argument must be 'soft', 'hard' or an int in the range [1, {n_experts}], "
+        f"for there are {n_experts} experts. Got {routing!r} instead."
+    )
+
+
+class RoutedPrediction:
+    """What an estimator predicts by all of its experts, or by those that a row is sent to."""
+
+    tree_: GatingTree
+    n_jobs: int | None
+    _state: FitState
+
+    def _check_per_row(
+        self, n: int, sample_weight: Any, offset: Any, exposure: Any, trials: Any
+    ) -> PerRow:
+        raise NotImplementedError
+
+    @routing_docs
+    def route(self, X: Any, routing: str | int = "hard") -> Routing:
+        """Return the experts that each row is sent to, and the probability that is left out.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, n_features)
+        <ROUTING>
+
+        Returns
+        -------
+        Routing
+            Fields ``experts`` of shape (n, k), int, the most probable first; ``weights`` of
+            shape (n, k), their gate probabilities, renormalised; ``dropped`` of shape (n,), the
+            probability of all other experts.
+
+        Raises
+        ------
+        ValueError
+            If ``routing`` is none of these, or more than there are experts.
+        """
+        check_is_fitted(self)
+        k = check_routing(routing, self.tree_.n_leaves)
+        X = check_features(self, X, reset=False)
+        model, params, _ = self._state
+
+        def find(rows: Rows) -> Route:
+            if k is None:
+                return greedy_route(model, params, rows)
+            return top_route(model, params, rows, k)
+
+        found = self._map_rows(find, X, self._check_per_row(len(X), None, None, None, None))
+        return Routing(*map(np.concatenate, zip(*found, strict=True)))
+
+    def _mixture_mean(
+        self,
+        X: Any,
+        routing: Any,
+        offset: Any = None,
+        exposure: Any = None,
+        trials: Any = None,
+    ) -> np.ndarray:
+        """Return means over the experts chosen, shape (n,) or (n_classes, n)."""
+        check_is_fitted(self)
+        k = check_routing(routing, self.tree_.n_leaves)
+        X = check_features(self, X, reset=False)
+        per_row = self._check_per_row(len(X), None, offset, exposure, trials)
+        model, params, scaling = self._state
+
+        def predict(rows: Rows) -> np.ndarray:
+            if k is None:
+                leaf = greedy_leaf(model, params, rows)
+                return routed_mean(model, params, rows, leaf, np.ones(leaf.shape))
+            found = top_route(model, params, rows, k)
+            return routed_mean(model, params, rows, found.leaf, found.weight)
+
+        if k == self.tree_.n_leaves:
+            blocks = cut_features(X, scaling, per_row, block_rows=piece_rows(model))
+            mean = partial(mean_of_block, model, params)
+            means = map_blocks(mean, blocks, effective_n_jobs(self.n_jobs))
+        else:
+            means = self._map_rows(predict, X, per_row)
+        return np.concatenate(list(means), axis=-1)
+
+    def _map_rows(
+        self, function: Callable[[Rows], Result], X: np.ndarray, per_row: PerRow
+    ) -> Iterator[Result]:
+        """Apply a function to all rows, block by block, on as many threads as are of use."""
+        scaling = self._state.scaling
+        partition = list(cut_rows(len(X)))
+
+        def apply(at: int) -> Result:
+            known = per_row.take(partition[at])
+            features = scaling.standardize_rows(X[partition[at]])
+            return function(Rows(features, known.offset, known.trials))
+
+        return map_blocks(apply, range(len(partition)), effective_n_jobs(self.n_jobs))

@@ -1,0 +1,60 @@
+"""Inference on fitted models: covariances, tables, tests, effects and the bootstrap."""
+
+from mixexp.inference._bootstrap import BootstrapRatioTest, BootstrapResult
+from mixexp.inference._covariance import KINDS, Covariance, estimate_covariance
+from mixexp.inference._criteria import (
+    Separation,
+    aic,
+    aicc,
+    bic,
+    caic,
+    measure_separation,
+    problem_separation,
+    relative_entropy,
+    sabic,
+)
+from mixexp.inference._degenerate import experts_at_floor, experts_without_rows
+from mixexp.inference._hypotheses import ChiSquared, Contrast, chi_squared
+from mixexp.inference._matching import match_nodes
+from mixexp.inference._results import Inference
+from mixexp.inference._scores import cluster_products, row_scores, score_products
+from mixexp.inference._simulate import draw_target
+from mixexp.inference._summary import Summary
+from mixexp.inference._tables import Table, render
+from mixexp.inference._terms import Label, Names, Terms, choose_reference, list_terms
+
+__all__ = [
+    "KINDS",
+    "BootstrapRatioTest",
+    "BootstrapResult",
+    "ChiSquared",
+    "Contrast",
+    "Covariance",
+    "Inference",
+    "Label",
+    "Names",
+    "Separation",
+    "Summary",
+    "Table",
+    "Terms",
+    "aic",
+    "aicc",
+    "bic",
+    "caic",
+    "chi_squared",
+    "choose_reference",
+    "cluster_products",
+    "draw_target",
+    "estimate_covariance",
+    "experts_at_floor",
+    "experts_without_rows",
+    "list_terms",
+    "match_nodes",
+    "measure_separation",
+    "problem_separation",
+    "relative_entropy",
+    "render",
+    "row_scores",
+    "sabic",
+    "score_products",
+]

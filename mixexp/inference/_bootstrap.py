@@ -1,0 +1,106 @@
+"""What bootstrap resamples say: standard errors, percentile intervals, ratio tests."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from mixexp.inference._hypotheses import critical_value, format_p
+from mixexp.inference._tables import Table
+from mixexp.inference._terms import Label
+
+
+@dataclass(frozen=True, eq=False)
+class BootstrapResult:
+    """Coefficients of refits to resampled data, experts matched to those of the fit.
+
+    Parameters
+    ----------
+    labels : sequence of Label
+        Part, unit and term of every coefficient, as in `Inference`.
+    estimates : ndarray of shape (n_terms,)
+        Of the fit; logarithms where they are estimated as such.
+    replicates : ndarray of shape (n_resamples - n_failed, n_terms)
+        Of the refits.
+    n_failed : int
+        Resamples that could not be fitted.
+    troubles : dict of str to int
+        How many refits gave each warning.
+    """
+
+    labels: Sequence[Label]
+    estimates: np.ndarray
+    replicates: np.ndarray
+    n_failed: int
+    troubles: Mapping[str, int]
+
+    @cached_property
+    def covariance(self) -> np.ndarray:
+        """Covariance of the replicates, shape (n_terms, n_terms)."""
+        return np.cov(self.replicates, rowvar=False, ddof=1)
+
+    @property
+    def std_errors(self) -> np.ndarray:
+        """Standard deviations of the replicates, shape (n_terms,)."""
+        return self.replicates.std(axis=0, ddof=1)
+
+    def coef_table(self, level: float = 0.95) -> Any:
+        """Return all coefficients with standard errors and percentile intervals.
+
+        Parameters
+        ----------
+        level : float, default=0.95
+            Coverage of the intervals; Efron & Tibshirani (1993), section 13.3.
+
+        Returns
+        -------
+        pandas.DataFrame, or Table without pandas
+            Columns "part", "unit", "term", "estimate", "std_error", "lower" and "upper";
+            dispersions and log shapes are mapped back.
+        """
+        critical_value(level)
+        tail = 0.5 * (1.0 - level)
+        is_log = np.array([label.is_log for label in self.labels])
+        seen = np.where(is_log, np.exp(np.where(is_log, self.replicates, 0.0)), self.replicates)
+        lower, upper = np.quantile(seen, [tail, 1.0 - tail], axis=0)
+        at = np.where(is_log, np.exp(np.where(is_log, self.estimates, 0.0)), self.estimates)
+        return Table(
+            {
+                "part": [label.part for label in self.labels],
+                "unit": [label.unit for label in self.labels],
+                "term": [label.term for label in self.labels],
+                "estimate": at.tolist(),
+                "std_error": seen.std(axis=0, ddof=1).tolist(),
+                "lower": lower.tolist(),
+                "upper": upper.tolist(),
+            }
+        ).to_frame()
+
+
+class BootstrapRatioTest(NamedTuple):
+    """A likelihood-ratio test whose distribution under the hypothesis is simulated.
+
+    Parameters
+    ----------
+    statistic : float
+        Twice the gain of the fuller model in what is maximised.
+    p_value : float
+        ``(1 + number of replicates that reach the statistic) / (1 + number of replicates)``.
+    replicates : ndarray of shape (n_resamples - n_failed,)
+        The statistic in data drawn from the restricted model.
+    n_failed : int
+        Draws that could not be fitted.
+    """
+
+    statistic: float
+    p_value: float
+    replicates: np.ndarray
+    n_failed: int
+
+    def __str__(self) -> str:
+        return (
+            f"bootstrap likelihood ratio = {self.statistic:.4g}, p = {format_p(self.p_value)} "
+            f"({len(self.replicates)} resamples)"
+        )

@@ -1,0 +1,104 @@
+"""Tests of linear hypotheses, and of one fit against another."""
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy.linalg import cho_factor, cho_solve, eigvalsh
+from scipy.stats import chi2, norm
+
+# Hypotheses whose correlation matrix has an eigenvalue below this say the same thing twice.
+_REDUNDANT = 1e-10
+
+
+class ChiSquared(NamedTuple):
+    """A test by a statistic that is chi-squared under the hypothesis, asymptotically.
+
+    Parameters
+    ----------
+    statistic : float
+    df : int
+    p_value : float
+    """
+
+    statistic: float
+    df: int
+    p_value: float
+
+    def __str__(self) -> str:
+        return f"chi2({self.df}) = {self.statistic:.4g}, p = {format_p(self.p_value)}"
+
+
+class Contrast(NamedTuple):
+    """A linear combination of coefficients, with its interval and test against a value.
+
+    Parameters
+    ----------
+    estimate, std_error, z, p_value, lower, upper : float
+    """
+
+    estimate: float
+    std_error: float
+    z: float
+    p_value: float
+    lower: float
+    upper: float
+
+
+def format_p(p_value: float) -> str:
+    """Return a p-value as people print it."""
+    return "<0.001" if p_value < 0.0005 else f"{p_value:.3f}"
+
+
+def wald(distance: np.ndarray, covariance: np.ndarray) -> ChiSquared:
+    """Test whether some estimates are zero, by ``distance' inv(covariance) distance``.
+
+    Parameters
+    ----------
+    distance : ndarray of shape (m,)
+        Estimates less what they are under the hypothesis.
+    covariance : ndarray of shape (m, m)
+
+    Raises
+    ------
+    ValueError
+        If some combination of them has no variance.
+    """
+    deviation = np.sqrt(np.maximum(np.diagonal(covariance), 0.0))
+    if not np.all(deviation > 0.0):
+        raise ValueError(
+            f"R asks in row {int(np.argmin(deviation))} for something without a standard error: "
+            "a coefficient that is given, at its bound or of a constant column. Leave it out."
+        )
+    correlation = covariance / deviation / deviation[:, None]
+    if eigvalsh(correlation)[0] < _REDUNDANT:
+        raise ValueError(
+            f"The {len(distance)} rows of R are redundant: some say what others say already. "
+            "Leave them out."
+        )
+    scaled = distance / deviation
+    statistic = float(scaled @ cho_solve(cho_factor(correlation), scaled))
+    return chi_squared(statistic, len(distance))
+
+
+def chi_squared(statistic: float, df: int) -> ChiSquared:
+    """Return the test by a statistic with so many degrees of freedom."""
+    return ChiSquared(statistic, df, float(chi2.sf(statistic, df)))
+
+
+def two_sided(z: np.ndarray) -> np.ndarray:
+    """Return the p-value of a standard normal deviate."""
+    return 2.0 * norm.sf(np.abs(z))
+
+
+def critical_value(level: float) -> float:
+    """Return how many standard errors a two-sided interval reaches.
+
+    Raises
+    ------
+    ValueError
+        If the level is not strictly between 0 and 1.
+    """
+    is_number = isinstance(level, float | int | np.floating) and not isinstance(level, bool)
+    if not is_number or not 0.0 < level < 1.0:
+        raise ValueError(f"level must be a number strictly between 0 and 1. Got {level!r} instead.")
+    return float(norm.isf(0.5 * (1.0 - level)))

@@ -1,0 +1,467 @@
+"""Inference on a fit: estimates with their covariance, tables, tests and effects."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from mixexp.data import RowBlocks, Scaling
+from mixexp.em import Evaluation, Problem
+from mixexp.inference._covariance import Covariance, of_constant_columns
+from mixexp.inference._effect_tables import average, effect_table, mean_table, row_by_row
+from mixexp.inference._effects import standard_errors
+from mixexp.inference._hypotheses import ChiSquared, Contrast, critical_value, two_sided, wald
+from mixexp.inference._summary import Summary, summarize
+from mixexp.inference._tables import Table
+from mixexp.inference._terms import Label, Names, Terms
+
+# Share of a combination of coefficients that may lie along a direction that is not determined.
+_LOADING = 1e-6
+# Distance from the optimum, in standard errors of the worst combination of coefficients, from
+# which on intervals are about another point than that which they claim.
+_FAR_FROM_OPTIMUM = 0.1
+_KINDS = {
+    "model": "inverse observed information",
+    "robust": "sandwich, robust to misspecification",
+    "opg": "inverse outer product of scores",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Inference:
+    """Estimates of a fitted model with their covariance, and what follows from it.
+
+    Made by an estimator's ``inference(X, y)``; it keeps a reference to X and y. Coefficients are
+    those for features and y in the user's units; dispersions and shapes enter as logarithms
+    where they are estimated as such, and tables undo that.
+
+    Parameters
+    ----------
+    problem : Problem
+    current : Evaluation
+        At the fitted parameters.
+    scaling : Scaling
+    names : Names
+    terms : Terms
+    spread : Covariance
+        Of the coefficients for standardised features.
+    kind : {"model", "robust", "opg"}
+    n_clusters : int or None
+    facts : sequence of (str, str)
+        What the summary says about the fit.
+    read_rows : callable
+        Checks features, offset, exposure and trials of other rows, and cuts them into blocks.
+
+    Notes
+    -----
+    Sample weights are numbers of like rows: weight 2 is the row twice, for standard errors too.
+    Weights that compensate for sampling want ``kind="robust"`` with every row a cluster of its
+    own, ``cluster=np.arange(n)``: their squares then enter.
+    """
+
+    problem: Problem
+    current: Evaluation
+    scaling: Scaling
+    names: Names
+    terms: Terms
+    spread: Covariance
+    kind: str
+    n_clusters: int | None
+    facts: Sequence[tuple[str, str]]
+    read_rows: Callable[..., RowBlocks]
+
+    @property
+    def labels(self) -> list[Label]:
+        """Part, unit and term of every coefficient, in the order of `estimates`."""
+        return self.terms.labels
+
+    @cached_property
+    def estimates(self) -> np.ndarray:
+        """Coefficients, logarithms where they are estimated as such, shape (n_terms,)."""
+        return self.terms.values(self.problem.model, self.current.params)
+
+    @cached_property
+    def covariance(self) -> np.ndarray:
+        """Covariance of `estimates`, shape (n_terms, n_terms); NaN where `reasons` says why."""
+        matrix = self.terms.matrix
+        out = matrix @ self.spread.flat @ matrix.T
+        is_refused = np.array([bool(reason) for reason in self.reasons])
+        out[is_refused] = np.nan
+        out[:, is_refused] = np.nan
+        return out
+
+    @property
+    def std_errors(self) -> np.ndarray:
+        """Standard errors of `estimates`, shape (n_terms,)."""
+        return np.sqrt(np.diagonal(self.covariance))
+
+    @cached_property
+    def reasons(self) -> list[str]:
+        """Why each coefficient has no standard error; empty for those that have one."""
+        return [self._reason(row) for row in self.terms.matrix]
+
+    def _reason(self, row: np.ndarray) -> str:
+        lower, upper = self.problem.model.flat_bounds
+        used = row != 0.0
+        if self.spread.held[used].all():
+            if (lower == upper)[used].all():
+                return "given"
+            if of_constant_columns(self.problem.model, self.scaling)[used].all():
+                return "constant column"
+            return "at its bound"
+        if self.spread.refusal:
+            return "refused"
+        return "not determined" if self._is_undetermined(row) else ""
+
+    def _is_undetermined(self, row: np.ndarray) -> bool:
+        directions = self.spread.flat_directions
+        size = np.linalg.norm(row) * np.linalg.norm(directions, axis=0)
+        return bool(np.any(np.abs(row @ directions) > _LOADING * size))
+
+    @property
+    def is_penalized(self) -> bool:
+        """Whether the fit had a penalty, so that estimates are pulled towards it."""
+        return any(self.problem.model.penalty)
+
+    @property
+    def is_at_optimum(self) -> bool:
+        """Whether the coefficients are, within a tenth of a standard error, at the optimum."""
+        return bool(np.sqrt(2.0 * max(self.spread.remaining_gain, 0.0)) <= _FAR_FROM_OPTIMUM)
+
+    @property
+    def kind_in_words(self) -> str:
+        """How the covariance was estimated."""
+        words = _KINDS[self.kind]
+        if self.n_clusters is not None:
+            words += f", {self.n_clusters} clusters"
+        return words + (", of the penalised fit" if self.is_penalized else "")
+
+    @cached_property
+    def troubles(self) -> list[str]:
+        """What is wrong with the standard errors, in words; empty if nothing is."""
+        found = []
+        if self.spread.refusal:
+            found.append(f"No standard errors: {self.spread.refusal}.")
+        undetermined = [
+            f"{label.unit}: {label.term}"
+            for label, reason in zip(self.labels, self.reasons, strict=True)
+            if reason == "not determined"
+        ]
+        if undetermined:
+            listed = "; ".join(undetermined[:6]) + ("; ..." if len(undetermined) > 6 else "")
+            found.append(
+                "The information is singular (too many experts, separation or collinear "
+                f"columns), so that {len(undetermined)} of the coefficients are not determined "
+                f"and have no standard errors: {listed}."
+            )
+        return found
+
+    @cached_property
+    def notes(self) -> list[str]:
+        """What to know when reading the standard errors, in words."""
+        notes = [f"Standard errors: {self.kind_in_words}."]
+        if self.is_penalized:
+            notes.append(
+                "The fit is penalised: estimates are pulled towards the priors' centres, and "
+                "standard errors are those of the posterior's curvature, without that bias."
+            )
+        if not self.is_at_optimum:
+            notes.append(
+                "The coefficients are not at an optimum of these rows: other rows than those "
+                "of the fit, or a fit that has not converged."
+            )
+        for reason in ("given", "at its bound", "constant column"):
+            if reason in self.reasons:
+                number = self.reasons.count(reason)
+                notes.append(f"{number} coefficients have no standard error: {reason}.")
+        return notes + self.troubles
+
+    # Tables.
+
+    def coef_table(self, level: float = 0.95) -> Any:
+        """Return all coefficients with standard errors, tests of zero and intervals.
+
+        Parameters
+        ----------
+        level : float, default=0.95
+            Coverage of the intervals.
+
+        Returns
+        -------
+        pandas.DataFrame, or Table without pandas
+            Columns "part" ("expert" or "gate"), "unit" (which), "term", "estimate",
+            "std_error", "z", "p_value", "lower", "upper" and "note", which says why a standard
+            error is NaN. Dispersions and log shapes are mapped back, their intervals from the
+            logarithm; they have no z, for zero is not a value that they could take.
+        """
+        return self.table(level).to_frame()
+
+    def table(self, level: float = 0.95) -> Table:
+        """Return `coef_table` as a plain table."""
+        reach = critical_value(level)
+        is_log = np.array([label.is_log for label in self.labels])
+        at, deviation = self.estimates, self.std_errors
+        z = np.where(is_log, np.nan, at / deviation)
+        value, lower, upper = (
+            np.where(is_log, np.exp(np.where(is_log, end, 0.0)), end)
+            for end in (at, at - reach * deviation, at + reach * deviation)
+        )
+        columns = {
+            "estimate": value,
+            "std_error": np.where(is_log, value * deviation, deviation),
+            "z": z,
+            "p_value": two_sided(z),
+            "lower": lower,
+            "upper": upper,
+        }
+        return Table(
+            {
+                "part": [label.part for label in self.labels],
+                "unit": [label.unit for label in self.labels],
+                "term": [label.term for label in self.labels],
+                **{name: column.tolist() for name, column in columns.items()},
+                "note": list(self.reasons),
+            }
+        )
+
+    def summary(self, level: float = 0.95) -> Summary:
+        """Return header, experts and gates as text, and as HTML in notebooks.
+
+        Parameters
+        ----------
+        level : float, default=0.95
+            Coverage of the intervals.
+        """
+        return summarize(self.facts, self.table(level), level, self.notes)
+
+    # Means and effects.
+
+    def predict_mean(self, X: Any = None, *, level: float = 0.95, **per_row: Any) -> Any:
+        """Return the mean of y with its confidence interval: where the average is, not where y is.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, n_features), default=None
+            The rows given to `inference` by default.
+        level : float, default=0.95
+        **per_row
+            ``offset``, ``exposure`` and ``trials`` of these rows, as for ``predict``.
+
+        Returns
+        -------
+        pandas.DataFrame, or Table without pandas
+            Columns "row", "mean", "std_error", "lower" and "upper", by the delta method; for
+            classifiers also "class", with intervals symmetric in log-odds.
+        """
+        blocks = self._rows_to_use(X, per_row)
+        known = self.problem.model, self.current.params, blocks, self._gradient_errors
+        return mean_table(*known, self.names, level).to_frame()
+
+    def marginal_effects(
+        self,
+        at: Any = None,
+        *,
+        features: Sequence[str | int] | None = None,
+        level: float = 0.95,
+        **per_row: Any,
+    ) -> Any:
+        """Return what one more unit of a feature does to the mean of y.
+
+        ``dM / dx = sum_k prior_k dmu_k / dx  +  sum_k mu_k dprior_k / dx``: the first sum is the
+        part within experts, the second that by re-routing rows between them.
+
+        Parameters
+        ----------
+        at : array-like of shape (n, n_features), default=None
+            Rows to give effects in; by default the average over the rows given to `inference`.
+        features : sequence of str or int, default=None
+            All that vary and that experts or gates see by default.
+        level : float, default=0.95
+        **per_row
+            ``offset``, ``exposure`` and ``trials`` of the rows of ``at``.
+
+        Returns
+        -------
+        pandas.DataFrame, or Table without pandas
+            Columns "feature", "part" ("total", "within experts" or "re-routing"), "row" with
+            ``at``, "class" for classifiers, "estimate", "std_error", "z", "p_value", "lower" and
+            "upper", by the delta method, for X as it is given.
+
+        Raises
+        ------
+        ValueError
+            If there is no such feature.
+
+        Notes
+        -----
+        Derivatives: a feature of two values has an effect too, but not its difference. Costs
+        15 to 25 predictions per feature.
+        """
+        blocks = self._rows_to_use(at, per_row)
+        return effect_table(
+            self.problem.model,
+            self.current.params,
+            blocks,
+            self._gradient_errors,
+            self.names,
+            self.scaling,
+            self._feature_columns(features),
+            average if at is None else row_by_row,
+            level,
+        ).to_frame()
+
+    def _rows_to_use(self, X: Any, per_row: Mapping[str, Any]) -> RowBlocks:
+        if X is not None:
+            return self.read_rows(X, **per_row)
+        if per_row:
+            raise ValueError(f"{next(iter(per_row))} is for other rows: give their features too.")
+        return self.problem.blocks
+
+    def _feature_columns(self, features: Sequence[str | int] | None) -> list[int]:
+        model, names = self.problem.model, list(self.names.features)
+        if features is None:
+            seen = {
+                int(column) for design in model.slot_designs for column in model.designs[design]
+            }
+            return [c - 1 for c in sorted(seen) if c and not self.scaling.is_constant[c - 1]]
+        columns = [names.index(f) if f in names else f for f in features]
+        for feature in columns:
+            if isinstance(feature, str | bool) or not 0 <= feature < len(names):
+                raise ValueError(
+                    f"There is no feature {feature!r}; expected names among {names}, or their "
+                    "numbers."
+                )
+            if self.scaling.is_constant[feature]:
+                raise ValueError(
+                    f"Feature {names[feature]!r} did not vary in fit: it has no effect to know."
+                )
+        return [int(column) for column in columns]
+
+    def _gradient_errors(self, gradient: np.ndarray) -> np.ndarray:
+        """Return standard errors from gradients in the flat vector, NaN where there are none."""
+        errors = standard_errors(gradient, self.spread.flat)
+        if self.spread.refusal:
+            return np.full_like(errors, np.nan)
+        if self.spread.flat_directions.shape[1]:
+            rows = gradient.reshape(len(gradient), -1).T
+            is_refused = np.array([self._is_undetermined(row) for row in rows])
+            errors[is_refused.reshape(errors.shape)] = np.nan
+        return errors
+
+    # Tests.
+
+    def wald_test(self, R: Any, q: Any = 0.0) -> ChiSquared:
+        """Test ``R @ estimates == q``.
+
+        Parameters
+        ----------
+        R : array-like of shape (n_terms,) or (m, n_terms)
+            One hypothesis per row; columns in the order of `coef_table`, whose dispersions and
+            log shapes enter as logarithms.
+        q : float or array-like of shape (m,), default=0
+
+        Returns
+        -------
+        ChiSquared
+            Chi-squared with m degrees of freedom.
+
+        Raises
+        ------
+        ValueError
+            If shapes do not fit, rows are redundant, or a row has no standard error.
+        """
+        rows = self._check_rows(R)
+        values = np.asarray(q, dtype=float)
+        if values.ndim > 1 or (values.ndim == 1 and values.shape != (len(rows),)):
+            raise ValueError(f"q has shape {values.shape}; expected a number or ({len(rows)},).")
+        in_flat = rows @ self.terms.matrix
+        return wald(rows @ self.estimates - values, in_flat @ self.spread.flat @ in_flat.T)
+
+    def contrast(
+        self, weights: Mapping[tuple[str, str], float], value: float = 0.0, level: float = 0.95
+    ) -> Contrast:
+        """Return a linear combination of coefficients, tested against a value.
+
+        Parameters
+        ----------
+        weights : mapping of (unit, term) to float
+            ``{("expert 1", "x0"): 1.0, ("expert 0", "x0"): -1.0}`` is the difference of two
+            slopes; units and terms as in `coef_table`.
+        value : float, default=0
+        level : float, default=0.95
+
+        Raises
+        ------
+        ValueError
+            If there is no such coefficient, or it has no standard error.
+        """
+        reach = critical_value(level)
+        row = np.zeros(len(self.labels))
+        for (unit, term), weight in weights.items():
+            row[self._index(unit, term)] += weight
+        in_flat = self._check_rows(row) @ self.terms.matrix
+        estimate = float(row @ self.estimates)
+        deviation = float(np.sqrt((in_flat @ self.spread.flat @ in_flat.T)[0, 0]))
+        if not deviation > 0.0:
+            raise ValueError(f"The contrast {dict(weights)!r} has no variance.")
+        z = (estimate - value) / deviation
+        ends = estimate - reach * deviation, estimate + reach * deviation
+        return Contrast(estimate, deviation, z, float(two_sided(np.array(z))), *ends)
+
+    def equality_test(self, term: str, units: Sequence[str] | None = None) -> ChiSquared:
+        """Test whether a coefficient is the same in several experts.
+
+        Parameters
+        ----------
+        term : str
+            As in `coef_table`.
+        units : sequence of str, default=None
+            Such as ["expert 0", "expert 2"]; all experts that have the term by default.
+
+        Raises
+        ------
+        ValueError
+            If fewer than two experts have it.
+        """
+        having = [
+            label.unit for label in self.labels if label.part == "expert" and label.term == term
+        ]
+        chosen = having if units is None else list(units)
+        if len(chosen) < 2:
+            raise ValueError(
+                f"term {term!r} is to be equal in {chosen}; name at least two experts. There are "
+                f"terms {sorted({label.term for label in self.labels})}."
+            )
+        rows = np.zeros((len(chosen) - 1, len(self.labels)))
+        rows[:, self._index(chosen[0], term)] = -1.0
+        for row, unit in zip(rows, chosen[1:], strict=True):
+            row[self._index(unit, term)] += 1.0
+        return self.wald_test(rows)
+
+    def _index(self, unit: str, term: str) -> int:
+        for at, label in enumerate(self.labels):
+            if (label.unit, label.term) == (unit, term):
+                return at
+        raise ValueError(
+            f"There is no coefficient {(unit, term)!r}; units are "
+            f"{list(dict.fromkeys(label.unit for label in self.labels))}, terms "
+            f"{list(dict.fromkeys(label.term for label in self.labels))}."
+        )
+
+    def _check_rows(self, R: Any) -> np.ndarray:
+        """Return hypotheses as rows, all of which have a standard error."""
+        rows = np.atleast_2d(np.asarray(R, dtype=float))
+        n = len(self.labels)
+        if rows.ndim != 2 or rows.shape[1] != n or not np.all(np.isfinite(rows)):
+            raise ValueError(
+                f"R has shape {np.shape(R)}; expected ({n},) or (m, {n}) finite numbers, one "
+                "column per row of coef_table."
+            )
+        if self.spread.refusal:
+            raise ValueError(f"There is nothing to test by: {self.spread.refusal}.")
+        for number, row in enumerate(rows @ self.terms.matrix):
+            if self._is_undetermined(row):
+                raise ValueError(f"R asks in row {number} for something the data do not determine.")
+        return rows

@@ -1,0 +1,41 @@
+"""Draws of y from a fitted model."""
+
+import numpy as np
+
+from mixexp.data import Block
+from mixexp.model import Model, Parameters, group_heads, linear_predictors, predict_block
+
+
+def draw_target(
+    model: Model, params: Parameters, block: Block, rng: np.random.Generator
+) -> np.ndarray:
+    """Draw an expert by the gates and then y by the expert, for every row of a block.
+
+    Parameters
+    ----------
+    model : Model
+    params : Parameters
+    block : Block
+    rng : Generator
+
+    Returns
+    -------
+    ndarray of shape (rows,)
+        In the unit of y; numbers of classes for classifiers.
+    """
+    n_rows = block.features.shape[1]
+    prior = predict_block(model, params, block).prior
+    chosen = (rng.random(n_rows) > np.cumsum(prior, axis=0)[:-1]).sum(axis=0)
+    drawn = np.empty(n_rows)
+    eta = linear_predictors(model, params, block)
+    for group, heads in zip(model.groups, group_heads(model, eta), strict=True):
+        if group.family.uses_trials and block.trials is not None:
+            spread = tuple(np.broadcast_to(head, (len(head), n_rows)) for head in heads)
+            values = group.family.sample(spread, rng, block.trials)  # type: ignore[call-arg]
+        else:
+            values = group.family.sample_rows(heads, rng, n_rows)
+        every = np.broadcast_to(values, (len(group.leaves), n_rows))
+        for row, leaf in enumerate(group.leaves):
+            is_own = chosen == leaf
+            drawn[is_own] = group.shift + group.scale * every[row, is_own]
+    return drawn

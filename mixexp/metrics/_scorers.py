@@ -1,0 +1,182 @@
+"""Scorers for model selection: held-out log density, CRPS, pinball loss, and criteria.
+
+All are called as ``scorer(estimator, X, y)``, as `GridSearchCV` and `cross_val_score` do, and
+greater is better. With metadata routing enabled, per-row arguments reach them on request:
+``LogDensityScorer().set_score_request(exposure=True)``.
+"""
+
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator
+
+from mixexp.metrics._scores import crps_score, pinball_loss
+
+_CRITERIA = ("aic", "aicc", "bic", "caic", "icl", "icl_bic", "sabic")
+
+
+class LogDensityScorer(BaseEstimator):
+    """Mean log density of y given x: the score to choose a model by.
+
+    Natural log, per row; proper (Good 1952), so that it rewards honest uncertainty. Call it,
+    or its `score`, with a fitted estimator of this package or a pipeline that ends in one.
+
+    Examples
+    --------
+    >>> from sklearn.model_selection import cross_val_score
+    >>> import numpy as np
+    >>> from mixexp import MoERegressor
+    >>> from mixexp.metrics import log_density_scorer
+    >>> x = np.linspace(-1.0, 1.0, 90)[:, None]
+    >>> y = np.abs(x[:, 0]) + 0.05 * np.sin(50.0 * x[:, 0])
+    >>> scores = cross_val_score(
+    ...     MoERegressor(n_experts=2, random_state=0), x, y[::-1], scoring=log_density_scorer, cv=3
+    ... )
+    >>> scores.shape
+    (3,)
+    """
+
+    def score(
+        self,
+        estimator: Any,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        offset: Any = None,
+        exposure: Any = None,
+        trials: Any = None,
+    ) -> float:
+        """Return the weighted mean of ``estimator.log_density(X, y)``."""
+        steps, model = _split_pipeline(estimator)
+        per_row = {"offset": offset, "exposure": exposure, "trials": trials}
+        density = model.log_density(_transform(steps, X), y, **per_row)
+        return float(np.average(density, weights=sample_weight))
+
+    __call__ = score
+
+
+class NegativeCriterionScorer(BaseEstimator):
+    """Minus an information criterion of a fitted estimator on the rows it is given.
+
+    Meant for the rows that the estimator was fitted to.
+
+    Parameters
+    ----------
+    criterion : {"aic", "aicc", "bic", "caic", "icl", "icl_bic", "sabic"}, default="bic"
+        Method of the estimator, see `MoERegressor`.
+    """
+
+    def __init__(self, criterion: str = "bic") -> None:
+        self.criterion = criterion
+
+    def score(
+        self,
+        estimator: Any,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        offset: Any = None,
+        exposure: Any = None,
+        trials: Any = None,
+    ) -> float:
+        """Return minus the criterion, so that greater is better.
+
+        Raises
+        ------
+        ValueError
+            If there is no such criterion.
+        """
+        if self.criterion not in _CRITERIA:
+            raise ValueError(
+                f"The 'criterion' parameter must be one of {_CRITERIA}. Got {self.criterion!r}."
+            )
+        steps, model = _split_pipeline(estimator)
+        per_row = {"offset": offset, "exposure": exposure, "trials": trials}
+        measure = getattr(model, self.criterion)
+        return -float(measure(_transform(steps, X), y, sample_weight, **per_row))
+
+    __call__ = score
+
+
+class NegativeBICScorer(NegativeCriterionScorer):
+    """Minus the BIC of a fitted estimator on the rows it is given; see `MoERegressor.bic`.
+
+    Meant for the rows that the estimator was fitted to.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("bic")
+
+
+class CRPSScorer(BaseEstimator):
+    """Minus the mean continuous ranked probability score of y, in its unit.
+
+    Proper, as the log density, but forgiving to outliers: it grows as their distance.
+    """
+
+    def score(
+        self,
+        estimator: Any,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        offset: Any = None,
+        exposure: Any = None,
+        trials: Any = None,
+    ) -> float:
+        """Return minus the weighted mean of ``estimator.predict_dist(X).crps(y)``."""
+        steps, model = _split_pipeline(estimator)
+        per_row = {"offset": offset, "exposure": exposure, "trials": trials}
+        dist = model.predict_dist(_transform(steps, X), **per_row)
+        return -crps_score(y, dist, sample_weight=sample_weight)
+
+    __call__ = score
+
+
+class PinballScorer(BaseEstimator):
+    """Minus the mean pinball loss of predicted quantiles, in the unit of y.
+
+    Parameters
+    ----------
+    q : float or array-like of shape (m,), default=0.5
+        Levels in [0, 1]; of several the mean is taken.
+    """
+
+    def __init__(self, q: Any = 0.5) -> None:
+        self.q = q
+
+    def score(
+        self,
+        estimator: Any,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        offset: Any = None,
+        exposure: Any = None,
+        trials: Any = None,
+    ) -> float:
+        """Return minus the weighted mean loss of ``estimator.predict_quantile(X, q)``."""
+        steps, model = _split_pipeline(estimator)
+        per_row = {"offset": offset, "exposure": exposure, "trials": trials}
+        found = model.predict_quantile(_transform(steps, X), self.q, **per_row)
+        return -pinball_loss(y, found, self.q, sample_weight=sample_weight)
+
+    __call__ = score
+
+
+log_density_scorer = LogDensityScorer()
+negative_bic_scorer = NegativeBICScorer()
+negative_crps_scorer = CRPSScorer()
+
+
+def _split_pipeline(estimator: Any) -> tuple[list[Any], Any]:
+    if hasattr(estimator, "steps"):
+        return [step for _, step in estimator.steps[:-1]], estimator.steps[-1][1]
+    return [], estimator
+
+
+def _transform(steps: list[Any], X: Any) -> Any:
+    for step in steps:
+        if step is not None and step != "passthrough":
+            X = step.transform(X)
+    return X
