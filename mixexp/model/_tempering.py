@@ -28,12 +28,12 @@ def temper(resp: np.ndarray, power: float) -> tuple[np.ndarray, np.ndarray]:
     excess : ndarray of shape (..., rows)
         ``1/power * log(sum(resp**power))``: the row's objective less its log density.
     """
+    largest = resp.max(axis=0)
     if np.isinf(power):
-        winner = resp.argmax(axis=0)[None]
-        return assign(winner[0], len(resp)), np.log(np.take_along_axis(resp, winner, axis=0)[0])
-    powered = resp**power
+        return assign(resp.argmax(axis=0), len(resp)), np.log(largest)
+    powered = (resp / largest) ** power
     total = powered.sum(axis=0)
-    return powered / total, np.log(total) / power
+    return powered / total, np.log(largest) + np.log(total) / power
 
 
 def assign(labels: np.ndarray, n_leaves: int) -> np.ndarray:
