@@ -223,18 +223,21 @@ def test_seed_decides_what_labels_are_drawn(rng):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("responsibility", ["stochastic", "annealed"])
-@pytest.mark.parametrize("n_experts", [3, 5])
-def test_phases_lead_on_average_no_lower_than_a_plain_start(responsibility, n_experts):
+def test_phases_lead_no_lower_on_average_from_poor_starts(responsibility):
+    # Lines that cross, and labels drawn blindly, where packages without better starts begin. In
+    # single data sets either may end lower, so this says nothing of one fit.
     gains = []
-    for seed in range(24):
-        rng = np.random.default_rng(seed)
-        data = simulate_regimes(rng, 300, n_regimes=n_experts, noise=0.3)
-        init = rng.integers(0, n_experts, 300)  # the poor start that some packages begin at
-        model = MoERegressor(n_experts, init=init, random_state=seed, max_iter=2000)
-        soft = model.fit(data.X, data.y).penalized_log_likelihood_
-        model.set_params(responsibility=responsibility).fit(data.X, data.y)
-        gains.append(model.penalized_log_likelihood_ - soft)
-    assert np.mean(gains) >= 0.0
+    for n_experts in (3, 4):
+        for seed in range(16):
+            rng = np.random.default_rng(seed)
+            data = simulate_regimes(rng, 400, n_regimes=n_experts, p=1, noise=0.3)
+            init = rng.integers(0, n_experts, 400)
+            model = MoERegressor(n_experts, init=init, random_state=seed, max_iter=5000)
+            soft = model.fit(data.X, data.y).penalized_log_likelihood_
+            model.set_params(responsibility=responsibility).fit(data.X, data.y)
+            gains.append(model.penalized_log_likelihood_ - soft)
+    # One optimum may differ by what tol leaves open: 1e-8 of some 500.
+    assert np.mean(gains) >= -1e-5
 
 
 # All of them.
