@@ -32,7 +32,7 @@ pytestmark = [
 
 def estimator_for(family, spec, **options):
     cls = HMERegressor if family.target == "regression" else HMEClassifier
-    return cls(spec, **{"expert": family, "random_state": 0, "n_init": 2} | options)
+    return cls(spec, **{"expert": family, "random_state": 0, "n_init": 2, "n_moves": 0} | options)
 
 
 def problem_with(spec, rng, power=1.0, family=FAMILIES["gaussian"], n=60):
@@ -204,7 +204,7 @@ def test_start_does_not_see_the_others(prepare, rng):
 
 def test_drawn_labels_do_not_depend_on_the_number_of_threads(rng):
     data = simulate_regimes(rng, 2 * 4096 + 100)
-    options = {"n_init": 1, "max_iter": 500, "responsibility": "stochastic", "random_state": 3}
+    options = {"n_init": 1, "n_moves": 0, "responsibility": "stochastic", "random_state": 3}
     models = [MoERegressor(3, n_jobs=n, **options).fit(data.X, data.y) for n in (1, 2)]
     np.testing.assert_array_equal(models[0].coef_, models[1].coef_)
     np.testing.assert_array_equal(models[0].history_, models[1].history_)
@@ -304,7 +304,8 @@ def test_integer_weights_are_repeated_rows(responsibility, rng):
 def test_every_variant_clones_and_pickles(responsibility, cls, rng):
     family = FAMILIES["gaussian" if cls in (MoERegressor, HMERegressor) else "multinomial"]
     data = simulate_for(family, rng, 100)
-    model = clone(cls(responsibility=responsibility, n_init=1, random_state=1, balance=2.0))
+    options = {"n_init": 1, "n_moves": 0, "random_state": 1, "balance": 2.0}
+    model = clone(cls(responsibility=responsibility, **options))
     assert model.get_params()["responsibility"] == responsibility
     model.set_params(max_iter=2000).fit(data.X, data.y)
     copied = pickle.loads(pickle.dumps(model))
