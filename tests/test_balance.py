@@ -142,7 +142,7 @@ def test_penalty_is_that_of_the_documentation(cls, rng):
     per_row = sum(shares.mean(axis=1) for shares in log_shares)
     center = np.average(data.X, axis=0, weights=weight)
     spread = np.sqrt(np.average((data.X - center) ** 2, axis=0, weights=weight))
-    ridge = 0.5 * 2.0 * ((model.gate_coef_ * spread) ** 2).sum()
+    ridge = 2.0 * (np.sqrt(1.0 + (model.gate_coef_ * spread) ** 2) - 1.0).sum()
     expected = model.log_likelihood_ - ridge + BALANCE * np.average(per_row, weights=weight)
     np.testing.assert_allclose(model.penalized_log_likelihood_, expected, rtol=1e-10)
 

@@ -119,12 +119,14 @@ _ATTRIBUTES = """gate_coef_ : ndarray of shape (n_nodes - 1, n_gate_features)
         If X had column names."""
 
 _NOTES = """What is maximised is the penalised log-likelihood
-    ``sum_i w_i log p(y_i | x_i) - 1/2 alpha |b - b0|**2 - 1/2 gate_alpha |g|**2
-    - 1/2 dispersion_prior * sum_k (sqrt(1 + log(d_k)**2) - 1)
+    ``sum_i w_i log p(y_i | x_i) - alpha * sum(excess(b - b0)) - gate_alpha * sum(excess(g))
+    - 1/2 dispersion_prior * sum(excess(log(d)))
     + balance / sum(w) * sum_i w_i sum_v 1/m_v sum_{c of v} log(m_v gate_c(x_i))``
-    with b and g the slopes of experts and gates for standardised features, b0 those of one
-    expert fitted to all rows, d_k an expert's dispersion over the pooled one, and c the m_v
-    children of each gate v. ``alpha=0,
+    with c the m_v children of each gate v, ``excess(u) = sqrt(1 + u**2) - 1``,
+    b and g the slopes of experts and gates for standardised features, b0 and the unit of the
+    dispersions d those of one expert fitted to all rows. Close to the pooled fit that is a
+    ridge of ``alpha`` and ``gate_alpha``; far from it, it grows in proportion, so that clear
+    regimes are left alone. For a single expert it is a ridge toward zero. ``alpha=0,
     gate_alpha=0, dispersion_prior=0`` is plain maximum likelihood, which is unbounded where an
     expert can fit some rows exactly; floors keep it finite.
 

@@ -116,11 +116,14 @@ def _leaf_prior(tree: GatingTree, gate: np.ndarray) -> np.ndarray:
 def _free_gradient(problem: Problem, best: Outcome) -> tuple[np.ndarray, np.ndarray]:
     """Return the gradient of what is free, and which coefficients a bound holds.
 
-    Of gates it is taken as it is: siblings sum to zero, so that orthonormal contrasts have the
-    same norm. A shared dispersion counts once.
+    Of gates its part that sums to zero over siblings, which has the norm of orthonormal
+    contrasts. A shared dispersion counts once.
     """
     model, evaluation = problem.model, best.evaluation
     gradient, is_copy = evaluation.gradient.copy(), np.zeros(model.n_flat, dtype=bool)
+    by_edge = gradient[model.slot_slices[0]].reshape(model.slot_shapes[0])
+    for node in model.tree.inner_nodes:
+        by_edge[model.tree.edges(node)] -= by_edge[model.tree.edges(node)].mean(axis=0)
     for slot, (at, shape) in enumerate(zip(model.slot_slices, model.slot_shapes, strict=True)):
         if model.is_shared(slot):
             gradient[at] = np.tile(gradient[at].reshape(shape).sum(axis=0), shape[0])

@@ -52,15 +52,15 @@ class _Regressor(RegressorMixin, MixtureOfExperts, Predictive):
         ndarray of shape (n,)
             In the unit of y.
         """
+        mean = self._mixture_mean(X, routing, offset, exposure, trials)
         if not return_std:
-            return self._mixture_mean(X, routing, offset, exposure, trials)
+            return mean
         if routing != "soft":
             raise ValueError(
                 "The 'routing' argument must be 'soft' where return_std=True, for the deviation "
                 f"is that of all experts. Got {routing!r} instead."
             )
-        dist = self._distribution(X, offset, exposure, trials)
-        return dist.mean(), dist.std()
+        return mean, self._distribution(X, offset, exposure, trials).std()
 
     def score(
         self,
