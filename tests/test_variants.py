@@ -163,7 +163,8 @@ def test_hard_and_soft_agree_where_experts_are_told_apart_by_every_row(spec, rng
     # Responsibilities are zero and one to rounding, and so are the sums they are weights of.
     np.testing.assert_allclose(models[0].coef_, models[1].coef_, atol=1e-6)
     np.testing.assert_allclose(models[0].gate_coef_, models[1].gate_coef_, atol=1e-6)
-    np.testing.assert_allclose(models[0].log_likelihood_, models[1].log_likelihood_, rtol=1e-9)
+    # Coefficients move it in proportion, and the objective only by their square.
+    np.testing.assert_allclose(models[0].log_likelihood_, models[1].log_likelihood_, rtol=1e-6)
     np.testing.assert_allclose(
         models[1].penalized_log_likelihood_, models[0].penalized_log_likelihood_, rtol=1e-9
     )

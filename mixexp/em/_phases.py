@@ -21,6 +21,9 @@ N_DRAWS = 30
 #: experts became alike, a saddle that they hardly left again.
 POWERS = (*(0.5 * 1.1**i for i in range(8)), 1.0)
 N_PER_POWER = 5
+# Steps with drawn labels are not judged one by one, and may run off where rows come to be
+# separated: so far below the best point, per unit of weight, none comes back by itself.
+_LARGEST_FALL = 1.0
 
 Phase = Callable[[Problem, Sequence[Parameters], Sequence[int]], list[Parameters]]
 
@@ -72,7 +75,8 @@ def draw_and_climb(
     """Run `N_DRAWS` iterations with labels drawn from responsibilities, and return the best point.
 
     Stochastic EM: Celeux & Diebolt (1985). Labels are noise that carries EM out of poor optima and
-    saddles; what it visits is judged by the objective itself, the start included.
+    saddles; what it visits is judged by the objective itself, the start included. From far below
+    the best point it returns there.
 
     Parameters
     ----------
@@ -91,7 +95,9 @@ def draw_and_climb(
             is_higher = evaluation.objective > highest
             best[is_higher] = flatten(params)[is_higher]
             highest = np.where(is_higher, evaluation.objective, highest)
-            params = em_step(problem, evaluation, 0, False).params
+            following = flatten(em_step(problem, evaluation, 0, False).params)
+            is_near = evaluation.objective >= highest - _LARGEST_FALL * problem.total_weight
+            params = problem.model.unflatten(np.where(is_near[:, None], following, best))
         out += [problem.model.unflatten(flat) for flat in best]
     return out
 
