@@ -191,9 +191,11 @@ BAD_PARAMETERS = {
     "alpha": [-1.0, NAN, INF, "1", None, True, [1.0]],
     "gate_alpha": [-1.0, NAN, INF, "1", None, True],
     "dispersion_prior": [-1.0, NAN, INF, "1", None, True],
+    "balance": [-1.0, NAN, INF, "1", None, True],
     "gate": ["probit", "", None, 1, ["softmax"]],
     "expert": ["unknown", "logistic", "", None, 3, 3.5, ["gaussian"], ["gaussian"] * 2 + [1]],
     "acceleration": ["squarem", "", None, True, False],
+    "responsibility": ["random", "", None, True, 0.5],
     "init": [
         "kmeans",
         "",

@@ -144,7 +144,8 @@ class Run:
         self._problem = problem
         self._watch = watch
         self._tol = options.tol
-        acceleration = options.acceleration
+        # What shortens the way is made for the likelihood.
+        acceleration = options.acceleration if problem.power == 1.0 else "none"
         use_newton = acceleration == "newton" or (acceleration == "auto" and is_small(problem))
         use_anderson = acceleration == "anderson" or (acceleration == "auto" and not use_newton)
         self._finish = NewtonFinish(problem, options.basin_gain) if use_newton else None

@@ -49,7 +49,7 @@ def pooled_params(problem: Problem) -> Parameters:
             (group._replace(leaves=np.zeros(1, dtype=np.int64)),),
             model.designs,
             model.gate_design,
-            model.penalty._replace(dispersion_prior=0.0),
+            model.penalty._replace(dispersion_prior=0.0, balance=0.0),
         )
         if not group.designs:
             experts.append(())
@@ -115,7 +115,8 @@ def params_from_responsibilities(
     """
     params = stack_parameters(problem, [pooled] * n_starts)
     for _ in range(_N_STEPS):
-        params = em_step(problem, problem.evaluate(params, resp), 0, False).params
+        evaluation = problem.evaluate(params, lambda rows, _: resp(rows))
+        params = em_step(problem, evaluation, 0, False).params
     return params
 
 

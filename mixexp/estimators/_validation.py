@@ -92,6 +92,21 @@ def check_parameters(estimator: Any, rules: Mapping[str, Rule]) -> None:
             )
 
 
+def check_acceleration(responsibility: str, acceleration: str) -> None:
+    """Check that acceleration is not asked for where there is none.
+
+    Raises
+    ------
+    ValueError
+        Naming both parameters.
+    """
+    if responsibility == "hard" and acceleration not in ("auto", "none"):
+        raise ValueError(
+            f"The 'acceleration' parameter is {acceleration!r}, which needs a smooth objective; "
+            "that of responsibility='hard' has kinks. Leave it at 'auto'."
+        )
+
+
 def refuse_nonnumbers(values: Any, name: str) -> None:
     """Refuse what would be turned into numbers without a word.
 

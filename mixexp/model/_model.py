@@ -32,11 +32,14 @@ class Penalty(NamedTuple):
         Ridge on the gates' slopes for standardised features.
     dispersion_prior : float
         Pseudo-rows, at the anchor, added to every dispersion.
+    balance : float
+        Pseudo-rows, spread as the data are, in equal shares at every gate.
     """
 
     alpha: float = 0.0
     gate_alpha: float = 0.0
     dispersion_prior: float = 0.0
+    balance: float = 0.0
 
 
 class ExpertGroup(NamedTuple):

@@ -11,7 +11,8 @@ as the log-likelihood of ``dispersion_prior`` rows, and as steep far below it: f
 that cannot pull it to zero. Such rows themselves, a conjugate prior, would charge an expert of
 much less noise in proportion to the ratio, not to its logarithm.
 
-A single expert has nothing to be pulled to but zero, and the plain ridge.
+A single expert has nothing to be pulled to but zero, and the plain ridge. The balance of gates
+is a sum over rows, and so is added by the pass.
 """
 
 from typing import NamedTuple
