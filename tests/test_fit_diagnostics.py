@@ -21,7 +21,7 @@ every_estimator = pytest.mark.parametrize("model", ESTIMATORS.values(), ids=ESTI
 
 
 def outcome_of(problem, params, history=(-2.0, -1.0)):
-    return Outcome(problem.evaluate(params), list(history), True, "", False)
+    return Outcome(problem.evaluate(params), list(history), True, "", False, False, False)
 
 
 @every_estimator

@@ -226,8 +226,8 @@ class HMEClassifier(_Classifier):
     >>> import numpy as np
     >>> from mixexp import HMEClassifier
     >>> x = np.linspace(-2.0, 2.0, 400)[:, None]
-    >>> y = np.where(np.abs(x[:, 0]) > 1.0, "outside", "inside")
-    >>> model = HMEClassifier(tree=[[1, 1], 1], random_state=0).fit(x, y)
+    >>> y = np.where(np.abs(x[:, 0]) + np.sin(40.0 * x[:, 0]) > 1.0, "outside", "inside")
+    >>> model = HMEClassifier(tree=(2,), random_state=0).fit(x, y)
     >>> model.predict([[-1.5], [0.0], [1.5]])
     array(['outside', 'inside', 'outside'], dtype='<U7')
     """
