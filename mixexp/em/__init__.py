@@ -2,6 +2,7 @@
 
 from mixexp.em._driver import Options, Outcome, run_em
 from mixexp.em._monitor import ASKED_TO_STOP, Monitor
+from mixexp.em._moves import Split, split_experts
 from mixexp.em._order import canonical_order, reorder
 from mixexp.em._problem import Evaluation, Problem
 from mixexp.em._search import Restart, Search, compete, search
@@ -23,6 +24,7 @@ __all__ = [
     "Problem",
     "Restart",
     "Search",
+    "Split",
     "canonical_order",
     "compete",
     "draw_starts",
@@ -32,4 +34,5 @@ __all__ = [
     "run_em",
     "search",
     "soften",
+    "split_experts",
 ]
