@@ -7,7 +7,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-from problems import UNPENALIZED, simulate_classes, simulate_regimes
+from problems import UNPENALIZED, Data, simulate_classes
 from sklearn.linear_model import LinearRegression
 from sklearn.model_selection import GridSearchCV
 
@@ -43,8 +43,13 @@ def _closed_figures():
 
 @pytest.fixture(scope="module")
 def data(request):
+    """Return three regimes that any criterion tells apart, and a gate that is no step."""
     rng = np.random.default_rng(request.config.getoption("--seed"))
-    return simulate_regimes(rng, N_ROWS)
+    X = rng.standard_normal((N_ROWS, 2))
+    logits = X[:, :1] * [-2.0, 0.0, 2.0] + rng.gumbel(size=(N_ROWS, 3))
+    labels = logits.argmax(axis=1)
+    mean = np.array([-5.0, 0.0, 5.0])[labels] + np.array([1.5, -1.5, 1.5])[labels] * X[:, 1]
+    return Data(X, mean + 0.5 * rng.standard_normal(N_ROWS), labels)
 
 
 @pytest.fixture(scope="module")
