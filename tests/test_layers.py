@@ -20,10 +20,11 @@ MAX_BODY_LINES = 60
 _EXPERTS = {"kernels", "links", "contrast"}
 _MODEL = {*_EXPERTS, "experts", "gates", "tree", "data"}
 _EM = {*_MODEL, "model"}
-_ESTIMATORS = {*_EM, "em", "distribution", "inference", "exceptions", "metrics"}
+_ESTIMATORS = {*_EM, "em", "constraints", "distribution", "inference", "exceptions", "metrics"}
 ALLOWED = {
     "kernels": set(),
     "contrast": set(),
+    "constraints": set(),
     "exceptions": set(),
     "_version": set(),
     "tree": set(),

@@ -39,6 +39,7 @@ from mixexp.model._statistics import (
     map_statistics,
     posterior_of_block,
 )
+from mixexp.model._ties import Ties
 
 __all__ = [
     "ExpertGroup",
@@ -52,6 +53,7 @@ __all__ = [
     "Route",
     "Rows",
     "Statistics",
+    "Ties",
     "add_statistics",
     "assemble_information",
     "complete_scores",
