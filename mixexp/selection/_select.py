@@ -70,7 +70,8 @@ def select_n_experts(
     Every candidate has the estimator's own starts, and starts from each fit with one expert
     less, whose least stable experts are split. So the log-likelihood of a fit without
     penalties never falls from one number of experts to the next, but for rounding: should all
-    starts end lower, an expert of the smaller fit is taken twice.
+    starts end lower, an expert of the smaller fit is taken twice. (Not so under constraints that
+    name experts, which are about others then.)
 
     Parameters
     ----------
@@ -236,7 +237,7 @@ def _make_folds(cv: Any, rows: Rows, model: Any) -> list[tuple[np.ndarray, np.nd
 
 def _take(rows: Rows, chosen: np.ndarray) -> Rows:
     per_row = {
-        name: None if value is None else _safe_indexing(value, chosen)
+        name: value if np.ndim(value) == 0 else _safe_indexing(value, chosen)
         for name, value in rows.per_row.items()
     }
     return Rows(_safe_indexing(rows.X, chosen), _safe_indexing(rows.y, chosen), per_row)
