@@ -9,6 +9,7 @@ from mixexp.estimators import (
     MoERegressor,
     export_text,
 )
+from mixexp.selection import select_n_experts
 
 __all__ = [
     "ConformalRegressor",
@@ -18,4 +19,5 @@ __all__ = [
     "MoERegressor",
     "__version__",
     "export_text",
+    "select_n_experts",
 ]

@@ -299,8 +299,7 @@ def test_hard_classes_give_a_finite_tree(data):
 
 def test_nearly_collinear_columns_keep_six_digits_of_the_fitted_values():
     features, y = nearly_collinear_columns()
-    options = {"init": (features[:, 0] > 0.0).astype(int), "tol": 1e-12, "alpha": 0.0}
-    options["gate_features"] = [0]
+    options = {"init": (features[:, 0] > 0.0).astype(int), "alpha": 0.0, "gate_features": [0]}
     model = MoERegressor(2, **options).fit(features, y)
     reduced = MoERegressor(2, **options).fit(features[:, :1], y)
     np.testing.assert_allclose(model.predict(features), reduced.predict(features[:, :1]), atol=1e-6)

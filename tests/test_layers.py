@@ -20,10 +20,11 @@ MAX_BODY_LINES = 60
 _EXPERTS = {"kernels", "links", "contrast"}
 _MODEL = {*_EXPERTS, "experts", "gates", "tree", "data"}
 _EM = {*_MODEL, "model"}
-_ESTIMATORS = {*_EM, "em", "distribution", "inference", "selection", "exceptions", "metrics"}
+_ESTIMATORS = {*_EM, "em", "constraints", "distribution", "inference", "exceptions", "metrics"}
 ALLOWED = {
     "kernels": set(),
     "contrast": set(),
+    "constraints": set(),
     "exceptions": set(),
     "_version": set(),
     "tree": set(),
@@ -35,12 +36,12 @@ ALLOWED = {
     "em": _EM,
     "distribution": _EM,
     "inference": {*_EM, "em", "exceptions"},
-    "selection": {*_EM, "em", "inference", "exceptions"},
     "datasets": {"links", "experts", "gates", "tree"},
     "metrics": set(),
     "estimators": _ESTIMATORS,
-    "displays": {*_ESTIMATORS, "estimators"},
-    "__init__": {*_ESTIMATORS, "estimators", "displays", "datasets", "_version"},
+    "selection": {*_ESTIMATORS, "estimators"},
+    "displays": {*_ESTIMATORS, "estimators", "selection"},
+    "__init__": {*_ESTIMATORS, "estimators", "selection", "displays", "datasets", "_version"},
 }
 # Where scikit-learn may be imported; below, only the base of experts for get_params.
 SKLEARN = {"estimators", "displays", "exceptions", "metrics", "selection", "datasets"}

@@ -3,6 +3,7 @@
 from mixexp.em._degenerate import experts_at_floor, experts_without_rows
 from mixexp.em._driver import Options, Outcome, run_em
 from mixexp.em._monitor import ASKED_TO_STOP, Monitor
+from mixexp.em._moves import Split, split_experts
 from mixexp.em._newton import is_small
 from mixexp.em._order import canonical_order, reorder
 from mixexp.em._phases import RESPONSIBILITIES
@@ -28,6 +29,7 @@ __all__ = [
     "Problem",
     "Restart",
     "Search",
+    "Split",
     "canonical_order",
     "compete",
     "draw_starts",
@@ -40,4 +42,5 @@ __all__ = [
     "run_em",
     "search",
     "soften",
+    "split_experts",
 ]

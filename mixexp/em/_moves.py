@@ -71,6 +71,40 @@ def draw_moves(
     return [(str(move), start) for move, start in zip(moves, starts, strict=True)]
 
 
+class Split(NamedTuple):
+    """Two halves of one expert's rows.
+
+    Parameters
+    ----------
+    resp : ndarray of shape (2, n)
+        Responsibilities of the halves; their sum is the expert's own.
+    instability : float
+        How much the expert's coefficients differ between them, see `Cut`.
+    """
+
+    resp: np.ndarray
+    instability: float
+
+
+def split_experts(problem: Problem, params: Parameters, rng: np.random.Generator) -> list[Split]:
+    """Split every expert across the cut along which its own coefficients are least stable.
+
+    Parameters
+    ----------
+    problem : Problem
+    params : Parameters
+        Without a leading axis.
+    rng : Generator
+        Draws the directions that cuts are tried along.
+    """
+    resp, scores, features, weight = _collect(problem, params)
+    splits = []
+    for own, score in zip(resp, scores, strict=True):
+        cut = least_stable_cut(features, [score * features], weight * own, 0.5, rng)
+        splits.append(Split(own * soften(cut.is_above.astype(np.int64), 2), cut.instability))
+    return splits
+
+
 def _collect(problem: Problem, params: Parameters) -> tuple[np.ndarray, ...]:
     """Return responsibilities, scores of the locations, features and weights of all rows."""
     model, parts = problem.model, []

@@ -10,7 +10,7 @@ from mixexp.model import Model, Parameters
 def canonical_order(model: Model, params: Parameters) -> np.ndarray:
     """Return which node takes each place when siblings are sorted.
 
-    Siblings below which the tree has the same shape and the same families are
+    Siblings below which the tree has the same shape, families and constraints are
     interchangeable. They are sorted by their location at the centre of the features
     (the mean over the experts below), then by their other coefficients.
 
@@ -67,11 +67,10 @@ def _sorted_siblings(model: Model, keys: list[np.ndarray], present: list[int]) -
 
 
 def _kind(model: Model, node: int) -> Any:
-    """Shape and families below a node; nodes of one kind may change places."""
+    """Shape, families and constraints below a node; nodes of one kind may change places."""
     tree = model.tree
     if tree.n_children[node] == 0:
-        position = tree.leaf_position(node)
-        return next(g for g, group in enumerate(model.groups) if position in group.leaves)
+        return model.kind_of(tree.leaf_position(node))
     return [_kind(model, child) for child in tree.children(node)]
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from mixexp.contrast import contrast
 from mixexp.em._problem import Evaluation, Problem
 from mixexp.em._solve import (
+    Solutions,
     solve_semidefinite_each,
     solve_semidefinite_shared,
     solve_within_each,
@@ -172,14 +173,51 @@ def _location_steps(
     _add_to_diagonals(penalised, _by_expert(model, current.penalty.bound, slots))
     gradient = _by_expert(model, current.gradient, slots)
     flat = np.concatenate([current.params.experts[g][h] for h in location], axis=-1)
-    lower, upper = (_by_expert(model, bound, slots)[0] for bound in model.flat_bounds)
-    steps, deficient = solve_within_each(penalised, gradient, flat, (lower, upper))
+    lower, upper = (_by_expert(model, bound, slots) for bound in model.flat_bounds)
+    if model.ties is None:
+        steps, deficient = solve_within_each(penalised, gradient, flat, (lower[0], upper[0]))
+    else:
+        tied = model.ties.copies(_by_expert(model, np.arange(model.n_flat), slots).ravel())
+        steps, deficient = _solve_tied(tied, penalised, gradient, flat, (lower, upper))
     data_gradient = gradient - _by_expert(model, current.penalty.gradient, slots)
     bent = (curvature @ steps[..., None])[..., 0]
     gains = ((2.0 * data_gradient - bent) * steps).sum(axis=-1)
     p = steps.shape[-1] // len(location)
     by_head = [steps[..., a * p : (a + 1) * p] for a in range(len(location))]
     return by_head, gains, np.logical_or.reduce(deficient, axis=-1)
+
+
+def _solve_tied(
+    tied: tuple[np.ndarray, np.ndarray],
+    matrices: np.ndarray,
+    gradient: np.ndarray,
+    at: np.ndarray,
+    bounds: tuple[np.ndarray, np.ndarray],
+) -> Solutions:
+    """Solve for all experts of a group at once, whose coefficients are tied.
+
+    Costs the square of the number of experts more than to solve for each alone.
+
+    Parameters
+    ----------
+    tied : tuple of ndarray
+        See `Ties.copies`, of the coefficients of all experts.
+    matrices : ndarray of shape (n_starts, n_group, p, p)
+    gradient, at : ndarray of shape (n_starts, n_group, p)
+    bounds : tuple of ndarray of shape (n_group, p)
+    """
+    copies, first = tied
+    n_starts, n_group, p = gradient.shape
+    by_expert = copies.reshape(n_group, p, -1)
+    joint = np.einsum("kia,skij,kjb->sab", by_expert, matrices, by_expert, optimize=True)
+    solutions = solve_within_each(
+        joint,
+        gradient.reshape(n_starts, -1) @ copies,
+        at.reshape(n_starts, -1)[:, first],
+        (bounds[0].ravel()[first], bounds[1].ravel()[first]),
+    )
+    steps = (solutions.x @ copies.T).reshape(gradient.shape)
+    return Solutions(steps, solutions.is_deficient[:, None])
 
 
 def _location_curvature(

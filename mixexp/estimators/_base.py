@@ -12,7 +12,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from mixexp.data import PerRow, cut_features, cut_rows, single_threaded_blas
+from mixexp.data import PerRow, Scaling, cut_features, cut_rows, single_threaded_blas
 from mixexp.em import (
     RESPONSIBILITIES,
     Monitor,
@@ -34,6 +34,7 @@ from mixexp.estimators._build import (
     resolve_families,
     with_target,
 )
+from mixexp.estimators._constraints import make_ties
 from mixexp.estimators._criteria import Criteria
 from mixexp.estimators._diagnosis import Trouble, find_troubles
 from mixexp.estimators._docs import per_row_docs
@@ -63,10 +64,12 @@ from mixexp.estimators._validation import (
 )
 from mixexp.gates import GATES
 from mixexp.model import (
+    Model,
     Parameters,
     Penalty,
     Posterior,
     Prediction,
+    Ties,
     piece_rows,
     posterior_of_block,
     predict_block,
@@ -126,6 +129,7 @@ class MixtureOfExperts(
     gate: str
     expert_features: Any
     gate_features: Any
+    constraints: Any
     alpha: float
     gate_alpha: float
     dispersion_prior: float
@@ -269,6 +273,10 @@ class MixtureOfExperts(
             select_columns(self._dispersion_spec(), "dispersion_features", names, p),
         )
 
+    def _tie(self, model: Model, scaling: Scaling) -> Ties | None:
+        names = getattr(self, "feature_names_in_", None)
+        return make_ties(self.constraints, model, scaling, names)
+
     def _dispersion_spec(self) -> Any:
         """Return which features dispersions look at."""
         return []
@@ -295,6 +303,7 @@ class MixtureOfExperts(
             penalty=Penalty(self.alpha, self.gate_alpha, self.dispersion_prior, self.balance),
             n_threads=effective_n_jobs(self.n_jobs),
             chosen=None if is_used.all() else np.flatnonzero(is_used),
+            tie=self._tie,
         )
         problem = replace(problem, power=RESPONSIBILITIES[self.responsibility].power)
         previous = self if self.warm_start and hasattr(self, "_state") else None

@@ -1,6 +1,7 @@
 """From hyper-parameters and arrays to the problem that EM solves, and back to raw units."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -18,7 +19,7 @@ from mixexp.data import (
 from mixexp.em import Problem, pooled_params
 from mixexp.experts import FAMILIES, Expert
 from mixexp.gates import GATES
-from mixexp.model import ExpertGroup, Model, Parameters, Penalty
+from mixexp.model import ExpertGroup, Model, Parameters, Penalty, Ties
 from mixexp.tree import GatingTree
 
 # The pooled residual variance that anchors the prior is not taken below this share of y's
@@ -164,6 +165,7 @@ def build_problem(
     penalty: Penalty,
     n_threads: int,
     chosen: np.ndarray | None = None,
+    tie: Callable[[Model, Scaling], Ties | None] = lambda model, scaling: None,
 ) -> tuple[Problem, Parameters, Scaling]:
     """Standardise the data, anchor the dispersions and lay out the model.
 
@@ -183,6 +185,8 @@ def build_problem(
     n_threads : int
     chosen : ndarray of shape (n_used,), int, optional
         Numbers of the rows of X that are used; all of them by default.
+    tie : callable, optional
+        Returns the constraints, from the model without them and the scaling.
 
     Returns
     -------
@@ -209,6 +213,8 @@ def build_problem(
     blocks = _with_targets(model, cut_features(X, scaling, per_row, chosen).keep_small(), y)
     pooled = pooled_params(Problem(model, blocks, n_threads))
     model, pooled = _anchor(model, pooled)
+    model = replace(model, ties=tie(model, scaling))
+    pooled = model.obey(pooled)
     problem = Problem(model, _with_targets(model, blocks, y), n_threads)
     return problem, pooled, scaling
 

@@ -14,6 +14,9 @@ _PARAMETERS = """gate : {"softmax", "constant"}, default="softmax"
         Names or numbers of the columns that the experts look at; None for all.
     gate_features : list of str or int, default=None
         The same for the gates. An empty list makes the gate constant.
+    constraints : list of Shared and Fixed, default=None
+        Slopes that experts share, and slopes that are known; see `mixexp.constraints`. Shared
+        ones have the ridge once. Experts that a constraint names keep their places.
     alpha : float, default=<ALPHA>
         Ridge on how far the experts' slopes are from those of one pooled expert, for
         standardised features (and y in units of the pooled residual standard deviation where

@@ -38,7 +38,8 @@ def given_start(
             )
         return None
     if hasattr(init, "get_params"):
-        return "estimator", _params_of_estimator(init, problem.model, scaling)
+        params = _params_of_estimator(init, problem.model, scaling)
+        return "estimator", problem.model.obey(params)
     resp = _given_responsibilities(init, problem.model.tree.n_leaves, is_used)
     name = "labels" if np.ndim(init) == 1 else "responsibilities"
     params = params_from_responsibilities(problem, pooled, resp, 1)

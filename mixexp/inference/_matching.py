@@ -9,8 +9,8 @@ from mixexp.model import Model
 def match_nodes(model: Model, overlap: np.ndarray) -> np.ndarray:
     """Return which node of the other fit belongs at each node of the first.
 
-    Among the permutations of siblings of like shape and families, that of the largest overlap:
-    the Hungarian method (Kuhn 1955) at every node, from the leaves up.
+    Among the permutations of siblings of like shape, families and constraints, that of the
+    largest overlap: the Hungarian method (Kuhn 1955) at every node, from the leaves up.
 
     Parameters
     ----------
@@ -40,8 +40,8 @@ def _overlap_below(model: Model, overlap: np.ndarray, place: int, present: int) 
         return -np.inf
     if tree.n_children[place] == 0:
         first, other = tree.leaf_position(place), tree.leaf_position(present)
-        like = any({first, other} <= set(group.leaves.tolist()) for group in model.groups)
-        return float(overlap[first, other]) if like else -np.inf
+        is_like = model.kind_of(first) == model.kind_of(other)
+        return float(overlap[first, other]) if is_like else -np.inf
     cost = np.array(
         [
             [-_overlap_below(model, overlap, v, u) for u in tree.children(present)]

@@ -41,6 +41,7 @@ from mixexp.model._statistics import (
     posterior_of_block,
 )
 from mixexp.model._tempering import assign, draw_labels, temper
+from mixexp.model._ties import Ties
 
 __all__ = [
     "ExpertGroup",
@@ -55,6 +56,7 @@ __all__ = [
     "Route",
     "Rows",
     "Statistics",
+    "Ties",
     "add_statistics",
     "assemble_information",
     "assign",

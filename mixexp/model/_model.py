@@ -18,6 +18,7 @@ import numpy as np
 from mixexp.contrast import contrast
 from mixexp.data import Block
 from mixexp.experts import Expert
+from mixexp.model._ties import Ties
 from mixexp.tree import GatingTree, as_slice
 
 
@@ -158,6 +159,8 @@ class Model:
     gate_design : int
         Position of the gates' design in ``designs``.
     penalty : Penalty
+    ties : Ties, optional
+        Slopes that are shared or known; None if there are none.
     """
 
     tree: GatingTree
@@ -165,6 +168,7 @@ class Model:
     designs: tuple[np.ndarray, ...]
     gate_design: int
     penalty: Penalty
+    ties: Ties | None = None
 
     @cached_property
     def group_rows(self) -> tuple[slice | np.ndarray, ...]:
@@ -222,11 +226,25 @@ class Model:
         """Number of free parameters."""
         q = len(self.designs[self.gate_design])
         n_gates = (self.tree.n_edges - len(self.tree.inner_nodes)) * q
-        return n_gates + sum(
+        n_bound = 0 if self.ties is None else int(np.sum(~self.ties.is_free))
+        n_experts = sum(
             columns * (1 if self.is_shared(slot) else rows)
             for slot, (rows, columns) in enumerate(self.slot_shapes)
             if slot > 0 and self.known_log_dispersion(slot) is None
         )
+        return n_gates + n_experts - n_bound
+
+    def kind_of(self, leaf: int) -> tuple[int, ...]:
+        """Return the leaf's group and the constraints that name it; like leaves may be swapped."""
+        g = next(g for g, group in enumerate(self.groups) if leaf in group.leaves)
+        named = () if self.ties is None else self.ties.named
+        return (g, *(number for number, leaves in enumerate(named) if leaf in leaves))
+
+    def obey(self, params: "Parameters") -> "Parameters":
+        """Return the parameters with slopes that are shared or known as they are to be."""
+        if self.ties is None:
+            return params
+        return self.unflatten(self.ties.settle(self.flatten(params)))
 
     def is_shared(self, slot: int) -> bool:
         """Whether all experts of the slot have one set of coefficients."""
@@ -274,11 +292,15 @@ class Model:
 
     @cached_property
     def flat_ridge(self) -> np.ndarray:
-        """Ridge of every coefficient in the flat vector, 0 at intercepts."""
+        """Ridge of every coefficient in the flat vector, 0 at intercepts.
+
+        Slopes that are one share it, so that it counts once.
+        """
         ridge = [np.zeros(shape) for shape in self.slot_shapes]
         for slot, strength in enumerate(ridge):
             strength[:, 1:] = self.penalty.gate_alpha if slot == 0 else self.penalty.alpha
-        return np.concatenate([strength.ravel() for strength in ridge])
+        flat = np.concatenate([strength.ravel() for strength in ridge])
+        return flat if self.ties is None else flat / self.ties.n_sharing
 
     @cached_property
     def flat_center(self) -> np.ndarray:
@@ -304,6 +326,9 @@ class Model:
             if known is not None:
                 lower[at], upper[at] = 0.0, 0.0
                 lower[intercepts] = upper[intercepts] = known
+        if self.ties is not None:
+            is_known = ~np.isnan(self.ties.known)
+            lower[is_known] = upper[is_known] = self.ties.known[is_known]
         return lower, upper
 
     @cached_property
@@ -315,10 +340,12 @@ class Model:
     def free_basis(self) -> np.ndarray:
         """Map from free parameters to the flat vector, shape (n_flat, n_parameters).
 
-        Orthonormal contrasts at every gate, copies of shared dispersions, identity elsewhere.
-        Dense: asked for only where a full information matrix is affordable.
+        Orthonormal contrasts at every gate, copies of shared dispersions and slopes, nothing for
+        what is known, identity elsewhere. Dense: asked for only where a full information matrix
+        is affordable.
         """
-        basis = np.zeros((self.n_flat, self.n_parameters))
+        n_bound = 0 if self.ties is None else int(np.sum(~self.ties.is_free))
+        basis = np.zeros((self.n_flat, self.n_parameters + n_bound))
         q = self.slot_shapes[0][1]
         at = 0
         for node in self.tree.inner_nodes:
@@ -334,7 +361,9 @@ class Model:
             block = np.tile(np.eye(columns), (rows, 1)) if shared else np.eye(rows * columns)
             basis[self.slot_slices[slot], at : at + block.shape[1]] = block
             at += block.shape[1]
-        return basis
+        if self.ties is None:
+            return basis
+        return self.ties.fold(basis, np.flatnonzero(~self.ties.is_free))
 
     def design(self, block: Block, design: int) -> np.ndarray:
         """Return the rows of a block's features that a design uses."""

@@ -1,0 +1,232 @@
+"""Criteria against the number of experts, or the tree, and the candidate that was chosen."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from mixexp.displays._layout import make_panels
+from mixexp.displays._legend import draw_legend
+from mixexp.displays._styles import expert_styles
+from mixexp.selection import Selection
+from mixexp.tree import GatingTree
+
+# Drawn beside the criterion that was chosen by.
+_USUAL = ("aic", "bic", "icl")
+
+
+class SelectionDisplay:
+    """Criteria of every candidate, and which is the best by each.
+
+    A curve per criterion; its own best candidate is filled, the others are hollow, and a line
+    stands at the candidate that was chosen. Scores have bars of one standard error.
+
+    Build it with `from_selection`.
+
+    Parameters
+    ----------
+    labels : list of str
+        Candidates in words.
+    values : dict of str to ndarray of shape (n_candidates,)
+        Criteria by name, the one that was chosen by first.
+    best : dict of str to int
+        Place of the best candidate by each.
+    errors : ndarray of shape (n_candidates,) or None
+        Standard errors of the first.
+    xlabel, ylabel : str
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+    figure_ : matplotlib Figure
+    lines_ : dict of str to matplotlib Line2D
+    bests_ : dict of str to matplotlib Line2D
+        The best by each criterion.
+    chosen_ : matplotlib Line2D
+        The line at the candidate that was chosen.
+    bars_ : matplotlib ErrorbarContainer or None
+    legend_ : matplotlib Legend
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mixexp import MoERegressor, select_n_experts
+    >>> from mixexp.displays import SelectionDisplay
+    >>> x = np.linspace(-1.0, 1.0, 200)[:, None]
+    >>> y = np.abs(x[:, 0]) + 0.05 * np.sin(50.0 * x[:, 0])
+    >>> selection = select_n_experts(MoERegressor(random_state=0), x, y, range(1, 4))
+    >>> list(SelectionDisplay.from_selection(selection).values)
+    ['bic', 'aic', 'icl']
+    """
+
+    def __init__(
+        self,
+        *,
+        labels: list[str],
+        values: dict[str, np.ndarray],
+        best: dict[str, int],
+        errors: np.ndarray | None = None,
+        xlabel: str = "number of experts",
+        ylabel: str = "criterion, lower is better",
+    ) -> None:
+        self.labels = labels
+        self.values = values
+        self.best = best
+        self.errors = errors
+        self.xlabel = xlabel
+        self.ylabel = ylabel
+
+    @classmethod
+    def from_selection(
+        cls,
+        selection: Selection,
+        *,
+        criteria: Sequence[str] | None = None,
+        ax: Any = None,
+        **plot_kwargs: Any,
+    ) -> "SelectionDisplay":
+        """Draw what `mixexp.select_n_experts` found.
+
+        Parameters
+        ----------
+        selection : Selection
+        criteria : sequence of str, default=None
+            Criteria to draw beside the one that was chosen by; None for AIC, BIC and ICL, and
+            for none beside a score, which has another scale.
+        ax : matplotlib Axes, default=None
+            Where to draw; by default in a new figure.
+        **plot_kwargs : dict
+            Passed to `plot`.
+
+        Returns
+        -------
+        SelectionDisplay
+
+        Raises
+        ------
+        TypeError
+            If it is no selection.
+        ValueError
+            If a criterion is unknown, or given beside a score.
+        """
+        if not isinstance(selection, Selection):
+            raise TypeError(
+                "selection must be what mixexp.select_n_experts returns. Got "
+                f"{type(selection).__name__} instead."
+            )
+        chosen_by, is_score = selection.criterion, selection.greater_is_better
+        beside = _check_criteria(criteria, is_score)
+        names = [chosen_by, *(name for name in beside if name != chosen_by)]
+        values = {name: np.array(selection.columns[name], dtype=float) for name in names}
+        best = {name: int(np.nanargmin(column)) for name, column in values.items()}
+        best[chosen_by] = selection.best_index_
+        is_tree = selection.parameter == "tree"
+        display = cls(
+            labels=[_in_words(candidate) for candidate in selection.candidates],
+            values=values,
+            best=best,
+            errors=np.array(selection.columns["score_se"]) if is_score else None,
+            xlabel="tree" if is_tree else "number of experts",
+            ylabel="score, higher is better" if is_score else "criterion, lower is better",
+        )
+        return display.plot(ax=ax, **plot_kwargs)
+
+    def plot(
+        self,
+        ax: Any = None,
+        *,
+        xlabel: str | None = None,
+        ylabel: str | None = None,
+        line_kwargs: dict[str, Any] | None = None,
+        legend_kwargs: dict[str, Any] | None = None,
+    ) -> "SelectionDisplay":
+        """Draw the criteria over the candidates.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            By default those of a new figure.
+        xlabel, ylabel : str, default=None
+        line_kwargs : dict, default=None
+            For ``Axes.plot`` of every criterion, over what the display would choose.
+        legend_kwargs : dict, default=None
+            For ``Axes.legend``.
+
+        Returns
+        -------
+        SelectionDisplay
+            Itself, with the artists as attributes.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        """
+        ax = make_panels(ax, (1, 1), (6.4, 4.2))[0, 0]
+        self.ax_, self.figure_ = ax, ax.get_figure()
+        places = np.arange(len(self.labels))
+        first = next(iter(self.values))
+        self.chosen_ = ax.axvline(
+            self.best[first], color="0.6", linewidth=1.0, linestyle=(0, (4.0, 3.0)), zorder=1
+        )
+        self.lines_, self.bests_ = {}, {}
+        styles = expert_styles(GatingTree.flat(len(self.values)))
+        for (name, values), style in zip(self.values.items(), styles, strict=True):
+            look = {"color": tuple(style.color), "marker": style.marker, "linewidth": 1.6}
+            hollow = {"markerfacecolor": "white", "markersize": 6.5, "zorder": 3}
+            # Of what is infinite there is nothing to draw.
+            seen = np.where(np.isfinite(values), values, np.nan)
+            (line,) = ax.plot(places, seen, **{**look, **hollow, **(line_kwargs or {})})
+            at = self.best[name]
+            (best,) = ax.plot([at], [seen[at]], **look, markersize=9.0, zorder=4)
+            self.lines_[name], self.bests_[name] = line, best
+        self.bars_ = self._draw_bars(ax, places, first)
+        self._label_candidates(ax, places)
+        ax.set(xlabel=xlabel or self.xlabel, ylabel=ylabel or self.ylabel)
+        entries = [
+            ((line, self.bests_[name]), self._entry(name)) for name, line in self.lines_.items()
+        ]
+        self.legend_ = draw_legend(ax, [*entries, (self.chosen_, "chosen")], "", legend_kwargs)
+        return self
+
+    def _entry(self, name: str) -> str:
+        words = name if name == "score" else name.upper().replace("_", "-")
+        return f"{words}: best {self.labels[self.best[name]]}"
+
+    def _draw_bars(self, ax: Any, places: np.ndarray, first: str) -> Any:
+        if self.errors is None or not np.isfinite(self.errors).any():
+            return None
+        color = self.lines_[first].get_color()
+        return ax.errorbar(
+            places,
+            self.values[first],
+            yerr=self.errors,
+            fmt="none",
+            ecolor=color,
+            elinewidth=1.0,
+            capsize=3.0,
+            zorder=2,
+        )
+
+    def _label_candidates(self, ax: Any, places: np.ndarray) -> None:
+        ax.set_xlim(-0.4, len(places) - 0.6)
+        is_long = sum(map(len, self.labels)) > 50
+        turned = {"rotation": 30.0, "ha": "right", "rotation_mode": "anchor"} if is_long else {}
+        ax.set_xticks(places, self.labels, **turned)
+
+
+def _check_criteria(criteria: Sequence[str] | None, is_score: bool) -> list[str]:
+    known = ("aic", "aicc", "bic", "sabic", "caic", "icl", "icl_bic")
+    if criteria is None:
+        return [] if is_score else list(_USUAL)
+    if isinstance(criteria, str) or not all(name in known for name in criteria):
+        raise ValueError(f"criteria must be a list of some of {known}. Got {criteria!r} instead.")
+    if is_score and criteria:
+        raise ValueError(
+            "criteria cannot be drawn beside a score, which has another scale. Leave them out."
+        )
+    return list(criteria)
+
+
+def _in_words(candidate: Any) -> str:
+    return str(candidate).replace(" ", "")

@@ -1,0 +1,172 @@
+"""Constraints as users write them, turned into ties between the coefficients of a model."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from mixexp.constraints import Fixed, Shared
+from mixexp.data import Scaling
+from mixexp.estimators._validation import is_real, is_whole, select_columns
+from mixexp.model import Model, Ties
+
+
+def make_ties(
+    constraints: Any, model: Model, scaling: Scaling, names: np.ndarray | None
+) -> Ties | None:
+    """Return which coefficients of a model are one, and which are known.
+
+    Parameters
+    ----------
+    constraints : None, Shared, Fixed, or a list of these
+    model : Model
+        Without ties.
+    scaling : Scaling
+    names : ndarray of str or None
+        Names of the columns of X.
+
+    Raises
+    ------
+    ValueError
+        If they are not as described, or do not fit the model or each other.
+    """
+    listed = _list_constraints(constraints)
+    if not listed:
+        return None
+    owner, known = np.arange(model.n_flat), np.full(model.n_flat, np.nan)
+    is_shared = np.zeros(model.n_flat, dtype=bool)
+    named = []
+    for constraint in listed:
+        columns = _columns(constraint, scaling, names)
+        leaves = _leaves(constraint, model)
+        named.append(frozenset(leaves))
+        for column in columns:
+            for same in _coefficients(constraint, model, column, leaves):
+                if isinstance(constraint, Shared):
+                    is_shared[same] = True
+                    roots = owner[same]
+                    owner[np.isin(owner, roots)] = roots.min()
+                else:
+                    _check_known_once(constraint, known[same])
+                    known[same] = _standard_value(constraint, model, scaling, column, same[0])
+    if np.any(is_shared & ~np.isnan(known)):
+        raise ValueError(
+            "The 'constraints' parameter fixes a slope that it also shares; fix it for all of the "
+            f"experts, or share it. Got {constraints!r}."
+        )
+    return Ties(owner, known, tuple(named))
+
+
+def _list_constraints(constraints: Any) -> list[Shared | Fixed]:
+    if constraints is None:
+        return []
+    listed = [constraints] if isinstance(constraints, Shared | Fixed) else constraints
+    if not isinstance(listed, list | tuple) or not all(
+        isinstance(entry, Shared | Fixed) for entry in listed
+    ):
+        raise ValueError(
+            "The 'constraints' parameter must be None or a list of Shared and Fixed of "
+            f"mixexp.constraints. Got {constraints!r} instead."
+        )
+    return list(listed)
+
+
+def _columns(constraint: Shared | Fixed, scaling: Scaling, names: np.ndarray | None) -> list[int]:
+    features = constraint.features
+    if isinstance(features, str) or is_whole(features):
+        features = [features]
+    if features is None:
+        raise ValueError(f"{constraint!r} in 'constraints' must name features, or column numbers.")
+    return select_columns(features, "constraints", names, len(scaling.scale))
+
+
+def _leaves(constraint: Shared | Fixed, model: Model) -> list[int]:
+    """Return the experts that a constraint is about."""
+    n_leaves, experts = model.tree.n_leaves, constraint.experts
+    if experts is None:
+        return list(range(n_leaves))
+    listed = [experts] if is_whole(experts) else experts
+    if not isinstance(listed, list | tuple | range | np.ndarray) or not all(
+        is_whole(leaf) and 0 <= leaf < n_leaves for leaf in listed
+    ):
+        raise ValueError(
+            f"experts of {constraint!r} in 'constraints' must be numbers in the range "
+            f"[0, {n_leaves}), or None for all."
+        )
+    leaves = sorted({int(leaf) for leaf in listed})
+    if len(leaves) < len(listed) or len(leaves) < (2 if isinstance(constraint, Shared) else 1):
+        raise ValueError(
+            f"experts of {constraint!r} in 'constraints' must be different ones, at least two "
+            "where a slope is shared."
+        )
+    return leaves
+
+
+def _coefficients(
+    constraint: Shared | Fixed, model: Model, column: int, leaves: Sequence[int]
+) -> list[np.ndarray]:
+    """Return, per head of the location, where the slopes of some experts stand in the vector."""
+    per_head: dict[int, list[int]] = {}
+    for leaf in leaves:
+        g = model.kind_of(leaf)[0]
+        group = model.groups[g]
+        row = int(np.flatnonzero(group.leaves == leaf)[0])
+        found = False
+        for h, head in enumerate(group.family.heads):
+            at = np.flatnonzero(model.designs[group.designs[h]] == 1 + column)
+            if head.kind == "location" and len(at):
+                slot = model.slot_of[g, h]
+                index = model.flat_index(slot, row).start + int(at[0])
+                # Experts of several families are fixed together, but share nothing.
+                per_head.setdefault(slot, []).append(index)
+                found = True
+        if not found:
+            raise ValueError(
+                f"{constraint!r} in 'constraints' is about a slope that expert {leaf} "
+                f"({group.family.name}) does not have; see 'expert_features'."
+            )
+    if isinstance(constraint, Shared) and len({model.kind_of(leaf)[0] for leaf in leaves}) > 1:
+        raise ValueError(
+            f"{constraint!r} in 'constraints' is about experts of several families, whose slopes "
+            "are in different units; give the experts of one family."
+        )
+    return [np.array(indices) for indices in per_head.values()]
+
+
+def _check_known_once(constraint: Fixed, known: np.ndarray) -> None:
+    if not is_real(constraint.value) or not np.isfinite(constraint.value):
+        raise ValueError(f"value of {constraint!r} in 'constraints' must be a finite number.")
+    if not np.isnan(known).all():
+        raise ValueError(f"{constraint!r} in 'constraints' fixes a slope that is fixed before.")
+
+
+def _standard_value(
+    constraint: Fixed, model: Model, scaling: Scaling, column: int, at: int
+) -> float:
+    """Return a slope for the standardised feature and y as the family sees it.
+
+    Parameters
+    ----------
+    constraint : Fixed
+    model : Model
+    scaling : Scaling
+    column : int
+        Of X.
+    at : int
+        Where the slope stands in the flat vector; the family is that of its slot.
+    """
+    slot = next(s for s, part in enumerate(model.slot_slices) if part.start <= at < part.stop)
+    group = model.groups[model.slot_heads[slot - 1][0]]
+    if constraint.value == 0.0:
+        return 0.0
+    if scaling.is_constant[column]:
+        raise ValueError(
+            f"{constraint!r} in 'constraints' fixes the slope of a column that is constant, which "
+            "is zero; give a value of 0, or the product as an offset."
+        )
+    if sum(head.kind == "location" for head in group.family.heads) > 1:
+        raise ValueError(
+            f"{constraint!r} in 'constraints' must have a value of 0 where there are more than "
+            "two classes."
+        )
+    return float(constraint.value * scaling.scale[column] / group.scale)

@@ -1,0 +1,137 @@
+"""Starts of a fit with one expert more, made of the fit before: one of its experts is split."""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+from sklearn.base import clone
+
+from mixexp.data import single_threaded_blas
+from mixexp.em import split_experts
+from mixexp.estimators._build import FitState
+from mixexp.model import Model, Parameters
+from mixexp.selection._trees import find_splits
+from mixexp.tree import GatingTree
+
+# The experts whose coefficients are least stable are split, so many of them.
+_N_SPLITS = 3
+
+
+class Rows(NamedTuple):
+    """The rows of a fit.
+
+    Parameters
+    ----------
+    X, y : array-like
+        As the user gave them.
+    per_row : dict
+        Arguments of `fit` by name, ``sample_weight`` among them; None for those not given.
+    """
+
+    X: Any
+    y: Any
+    per_row: dict[str, Any]
+
+    @property
+    def offsets(self) -> dict[str, Any]:
+        """What is known of rows without their weights."""
+        return {name: value for name, value in self.per_row.items() if name != "sample_weight"}
+
+
+def split_starts(
+    fitted: Any, tree: GatingTree, rows: Rows, rng: np.random.Generator
+) -> list[np.ndarray]:
+    """Return responsibilities to start a larger tree from, the most promising split first.
+
+    Parameters
+    ----------
+    fitted : estimator
+    tree : GatingTree
+    rows : Rows
+        Of the fit.
+    rng : Generator
+        Draws the directions that experts are split along.
+
+    Returns
+    -------
+    list of ndarray of shape (n, n_leaves)
+        Empty if the tree is not one split apart from that of the fit.
+
+    Notes
+    -----
+    One pass over the data, and n times (p + 3 n_leaves) numbers of memory.
+    """
+    origins = find_splits(fitted.tree_, tree)
+    if not origins:
+        return []
+    with single_threaded_blas():  # for the same bits whatever runs beside it
+        problem, is_used = fitted._restore_problem(rows.X, rows.y, **rows.per_row)
+        splits = split_experts(problem, fitted._state.params, rng)
+    ranked = sorted(origins, key=lambda leaf: -splits[leaf].instability)[:_N_SPLITS]
+    resp = fitted.responsibilities(rows.X, rows.y, **rows.offsets)
+    starts = []
+    for leaf in ranked:
+        from_leaf = _leaf_origins(fitted.tree_, tree, origins[leaf])
+        start = resp[:, from_leaf]
+        halves = np.flatnonzero(from_leaf == leaf)
+        start[:, halves] *= 0.5  # of rows without weight, for which there is no split
+        start[np.ix_(is_used, halves)] = splits[leaf].resp.T
+        starts.append(start / start.sum(axis=1, keepdims=True))
+    return starts
+
+
+def duplicate_expert(fitted: Any, tree: GatingTree) -> Any:
+    """Return an estimator with a larger tree that says what a fitted one says.
+
+    An expert is there twice, each with half of its probability: the same density, so that no
+    fit that starts from here has a lower log-likelihood.
+
+    Parameters
+    ----------
+    fitted : estimator
+    tree : GatingTree
+        One split apart from that of the fit.
+    """
+    state = fitted._state
+    origin = next(iter(find_splits(fitted.tree_, tree).values()))
+    from_leaf = _leaf_origins(fitted.tree_, tree, origin)
+    # Fits with other numbers of experts have one family, or ``expert`` would not be for both.
+    (group,) = state.model.groups
+    (heads,) = state.params.experts
+    model = Model(
+        tree,
+        (group._replace(leaves=np.arange(tree.n_leaves)),),
+        state.model.designs,
+        state.model.gate_design,
+        state.model.penalty,
+    )
+    gate = _duplicate_gate(state.params.gate, tree, origin)
+    params = Parameters(gate, (tuple(coef[from_leaf] for coef in heads),))
+    duplicated = clone(fitted)
+    duplicated._state = FitState(model, params, state.scaling)
+    return duplicated
+
+
+def _leaf_origins(smaller: GatingTree, tree: GatingTree, origin: np.ndarray) -> np.ndarray:
+    """Return the leaf of the smaller tree that each leaf comes from."""
+    return np.array([smaller.leaf_position(int(node)) for node in origin[tree.leaves]])
+
+
+def _duplicate_gate(gate: np.ndarray, tree: GatingTree, origin: np.ndarray) -> np.ndarray:
+    """Return gates that share the probability of a node among those that come from it."""
+    grown = np.zeros((tree.n_edges, gate.shape[1]))
+    for node, children in _families(tree):
+        for child in children:
+            if origin[child] == origin[node]:
+                continue  # below a new gate: both as probable
+            grown[child - 1] = gate[origin[child] - 1]
+            grown[child - 1, 0] -= np.log(np.sum(origin[children] == origin[child]))
+        edges = tree.edges(node)
+        grown[edges] -= grown[edges].mean(axis=0)
+    return grown
+
+
+def _families(tree: GatingTree) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield every inner node and its children."""
+    for node in tree.inner_nodes.tolist():
+        yield node, np.array(tree.children(node))

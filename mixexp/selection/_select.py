@@ -1,0 +1,359 @@
+"""The number of experts, or the tree, by an information criterion or a cross-validated score.
+
+Candidates are fitted from their own starts first, which needs no order and is done in
+parallel. Then, from the fewest experts to the most, each is fitted again from the fits with
+one expert less, whose experts are split. The highest objective is kept.
+"""
+
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+from joblib import Parallel, delayed
+from sklearn.base import clone, is_classifier
+from sklearn.model_selection import check_cv
+from sklearn.utils import _safe_indexing, check_random_state
+
+from mixexp.em import experts_at_floor, experts_without_rows
+from mixexp.estimators._base import MixtureOfExperts
+from mixexp.estimators._validation import check_weights, is_whole
+from mixexp.inference import (
+    aic,
+    aicc,
+    bic,
+    caic,
+    measure_separation,
+    sabic,
+)
+from mixexp.selection._growth import Rows, duplicate_expert, split_starts
+from mixexp.selection._result import Selection
+from mixexp.selection._trees import find_splits
+
+_CRITERIA = ("aic", "aicc", "bic", "sabic", "caic", "icl", "icl_bic")
+_DEFAULT_CV = 5
+# Objectives closer than this, relative, are one optimum.
+_SAME_OPTIMUM = 1e-6
+
+
+class _Fit(NamedTuple):
+    """A fit of one candidate: the estimator, its warnings, where all starts ended."""
+
+    estimator: Any
+    warned: list[warnings.WarningMessage]
+    objectives: list[float]
+
+    @property
+    def objective(self) -> float:
+        return float(self.estimator.penalized_log_likelihood_)
+
+
+def select_n_experts(
+    estimator: Any,
+    X: Any,
+    y: Any,
+    candidates: Iterable[Any],
+    sample_weight: Any = None,
+    *,
+    criterion: str | Callable[..., float] = "bic",
+    cv: Any = None,
+    n_jobs: int | None = None,
+    verbose: int = 0,
+    offset: Any = None,
+    exposure: Any = None,
+    trials: Any = None,
+) -> Selection:
+    """Fit several numbers of experts, or several trees, and choose one.
+
+    Every candidate has the estimator's own starts, and starts from each fit with one expert
+    less, whose least stable experts are split. So the log-likelihood of a fit without
+    penalties never falls from one number of experts to the next, but for rounding: should all
+    starts end lower, an expert of the smaller fit is taken twice. (Not so under constraints that
+    name experts, which are about others then.)
+
+    Parameters
+    ----------
+    estimator : MoERegressor, MoEClassifier, HMERegressor or HMEClassifier
+        Its ``init`` must be a name. It is not changed.
+    X : array-like of shape (n, n_features)
+    y : array-like of shape (n,)
+    candidates : iterable
+        Numbers of experts such as ``range(1, 7)``; for a hierarchical estimator values of
+        ``tree``, such as ``[(2,), [[1, 1], 1], (2, 2)]``. A tree is started from another if it
+        has one expert more: beside another one, or a gate over two in the place of one.
+    sample_weight : array-like of shape (n,), default=None
+    criterion : str or callable, default="bic"
+        "aic", "aicc", "bic", "sabic", "caic", "icl" or "icl_bic", of which the lowest is best;
+        see the estimator's methods. Or a scorer, called as ``scorer(estimator, X, y)``, such
+        as `mixexp.metrics.log_density_scorer`: the highest mean over folds is best. It is also
+        given what there is per row, such as ``sample_weight``, by name.
+    cv : int, cross-validation generator or iterable, default=None
+        For scorers alone; None for 5 folds.
+    n_jobs : int, default=None
+        Processes, as in scikit-learn; results do not depend on it.
+    verbose : int, default=0
+        1 for a line per candidate; more for joblib's lines too.
+    offset, exposure, trials : array-like of shape (n,), default=None
+        As in `fit`.
+
+    Returns
+    -------
+    Selection
+        With a ``table`` of all candidates and the ``best_estimator_``.
+
+    Raises
+    ------
+    TypeError
+        If the estimator is none of the four.
+    ValueError
+        If candidates, criterion or cv are not as described, or a fit refuses its data.
+
+    Warns
+    -----
+    ConvergenceWarning, DegenerateExpertWarning, ...
+        Those of the chosen fit; those of the others are in the table.
+
+    Notes
+    -----
+    A candidate costs its own fit and up to three fits from one start per tree that it is
+    started from; with a scorer, once more per fold. The starts from smaller fits are made one
+    after another, folds in parallel.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mixexp import MoERegressor, select_n_experts
+    >>> x = np.linspace(-1.0, 1.0, 200)[:, None]
+    >>> y = np.abs(x[:, 0]) + 0.05 * np.sin(50.0 * x[:, 0])
+    >>> selection = select_n_experts(MoERegressor(random_state=0), x, y, range(1, 4))
+    >>> selection.best_candidate_
+    2
+    """
+    parameter = _check_estimator(estimator)
+    listed = _check_candidates(candidates, parameter)
+    _check_criterion(criterion, cv)
+    per_row = {"offset": offset, "exposure": exposure, "trials": trials}
+    rows = Rows(X, y, {"sample_weight": sample_weight, **per_row})
+    models = [_with_candidate(estimator, parameter, candidate) for candidate in listed]
+    splits = _make_folds(cv, rows, models[0]) if callable(criterion) else []
+    samples = [rows, *(_take(rows, train) for train, _ in splits)]
+    run = Parallel(n_jobs=n_jobs, verbose=10 if verbose > 1 else 0)
+    own = run(delayed(_fit_once)(clone(model), sample) for sample in samples for model in models)
+    own = [own[at : at + len(models)] for at in range(0, len(own), len(models))]
+    seed = int(check_random_state(estimator.random_state).randint(np.iinfo(np.int32).max))
+    report = partial(_print_fit, parameter) if verbose else _say_nothing
+    fits = _climb(own[0], rows, seed, report)
+    columns = _tabulate(fits, rows)
+    if callable(criterion):
+        paths = run(
+            delayed(_climb)(starts, sample, seed, _say_nothing)
+            for starts, sample in zip(own[1:], samples[1:], strict=True)
+        )
+        columns = {**_score(criterion, paths, rows, splits), **columns}
+    selection = Selection(
+        parameter,
+        listed,
+        "score" if callable(criterion) else criterion,
+        callable(criterion),
+        columns,
+        [fit.estimator for fit in fits],
+    )
+    _check_values(selection)
+    for caught in fits[selection.best_index_].warned:
+        warnings.warn(caught.message, stacklevel=2)
+    return selection
+
+
+def _check_estimator(estimator: Any) -> str:
+    """Return the name of the parameter that the candidates are values of."""
+    if not isinstance(estimator, MixtureOfExperts):
+        raise TypeError(
+            "estimator must be an MoERegressor, MoEClassifier, HMERegressor or HMEClassifier. Got "
+            f"{type(estimator).__name__} instead; for a pipeline use GridSearchCV."
+        )
+    if not isinstance(estimator.init, str):
+        raise ValueError(
+            "The 'init' parameter of the estimator must be a name, for other starts are for one "
+            f"number of experts. Got {type(estimator.init).__name__} instead."
+        )
+    return "tree" if "tree" in estimator.get_params(deep=False) else "n_experts"
+
+
+def _check_candidates(candidates: Any, parameter: str) -> list[Any]:
+    if isinstance(candidates, str) or not isinstance(candidates, Iterable):
+        raise ValueError(
+            f"candidates must be an iterable of values of {parameter!r}. Got {candidates!r} "
+            "instead."
+        )
+    listed = list(candidates)
+    if not listed:
+        raise ValueError(f"candidates is empty; give at least one value of {parameter!r}.")
+    if parameter == "n_experts":
+        for candidate in listed:
+            if not is_whole(candidate) or candidate < 1:
+                raise ValueError(
+                    "candidates must be numbers of experts, ints of at least 1. Got "
+                    f"{candidate!r} among them."
+                )
+        listed = [int(candidate) for candidate in listed]
+    for place, candidate in enumerate(listed):
+        if candidate in listed[:place]:
+            raise ValueError(f"candidates holds {candidate!r} twice; give every value once.")
+    return listed
+
+
+def _check_criterion(criterion: Any, cv: Any) -> None:
+    if callable(criterion):
+        return
+    if criterion not in _CRITERIA:
+        raise ValueError(f"criterion must be one of {_CRITERIA} or a scorer. Got {criterion!r}.")
+    if cv is not None:
+        raise ValueError(
+            f"cv is for scorers, but criterion is {criterion!r}, which is computed on the rows of "
+            "the fit; give criterion=mixexp.metrics.log_density_scorer, or leave cv out."
+        )
+
+
+def _check_values(selection: Selection) -> None:
+    if not np.isfinite(selection.values).any():
+        raise ValueError(
+            f"{selection.criterion} is finite for no candidate, found {selection.values.tolist()}; "
+            "choose by another criterion, or among fewer experts."
+        )
+
+
+def _with_candidate(estimator: Any, parameter: str, candidate: Any) -> Any:
+    model = clone(estimator).set_params(**{parameter: candidate}, warm_start=False)
+    model._make_tree()  # a tree that is none is refused before anything is fitted
+    return model
+
+
+def _make_folds(cv: Any, rows: Rows, model: Any) -> list[tuple[np.ndarray, np.ndarray]]:
+    folds = check_cv(_DEFAULT_CV if cv is None else cv, rows.y, classifier=is_classifier(model))
+    return list(folds.split(rows.X, rows.y))
+
+
+def _take(rows: Rows, chosen: np.ndarray) -> Rows:
+    per_row = {
+        name: value if np.ndim(value) == 0 else _safe_indexing(value, chosen)
+        for name, value in rows.per_row.items()
+    }
+    return Rows(_safe_indexing(rows.X, chosen), _safe_indexing(rows.y, chosen), per_row)
+
+
+def _fit_once(model: Any, rows: Rows) -> _Fit:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        fitted = model.fit(rows.X, rows.y, **rows.per_row)
+    return _Fit(fitted, caught, [restart.objective for restart in fitted.restarts_])
+
+
+def _climb(
+    own: Sequence[_Fit], rows: Rows, seed: int, report: Callable[[_Fit], None]
+) -> list[_Fit]:
+    """Improve fits, from the fewest experts to the most, by starts from smaller ones."""
+    fits = list(own)
+    order = sorted(range(len(fits)), key=lambda i: fits[i].estimator.tree_.n_leaves)
+    for place, i in enumerate(order):
+        for j in order[:place]:
+            fits[i] = _improve(fits[i], fits[j], rows, np.random.default_rng([seed, i, j]))
+        report(fits[i])
+    return fits
+
+
+def _improve(fit: _Fit, smaller: _Fit, rows: Rows, rng: np.random.Generator) -> _Fit:
+    """Return the best of a fit and those that start from one with an expert less."""
+    tree = fit.estimator.tree_
+    if not find_splits(smaller.estimator.tree_, tree):
+        return fit
+    tried = [fit]
+    for start in split_starts(smaller.estimator, tree, rows, rng):
+        tried.append(_refit(fit.estimator, start, rows))
+    if max(other.objective for other in tried) < smaller.objective:
+        tried.append(_refit(fit.estimator, duplicate_expert(smaller.estimator, tree), rows))
+    best = max(tried, key=lambda other: other.objective)
+    return best._replace(objectives=[end for other in tried for end in other.objectives])
+
+
+def _refit(estimator: Any, init: Any, rows: Rows) -> _Fit:
+    """Fit again from a start, which is forgotten afterwards."""
+    refit = _fit_once(clone(estimator).set_params(init=init), rows)
+    refit.estimator.set_params(init=estimator.init)
+    return refit
+
+
+def _say_nothing(fit: _Fit) -> None:
+    pass
+
+
+def _print_fit(parameter: str, fit: _Fit) -> None:
+    model = fit.estimator
+    print(
+        f"select_n_experts: {parameter}={getattr(model, parameter)}: log-likelihood "
+        f"{model.log_likelihood_:.6g}, {model.n_parameters_} parameters; found by "
+        f"{_n_found(fit)} of {len(fit.objectives)} starts"
+    )
+
+
+def _n_found(fit: _Fit) -> int:
+    slack = _SAME_OPTIMUM * (1.0 + abs(fit.objective))
+    return sum(end >= fit.objective - slack for end in fit.objectives)
+
+
+def _tabulate(fits: Sequence[_Fit], rows: Rows) -> dict[str, list[Any]]:
+    """Return the columns of the table, from all rows."""
+    described = [_describe(fit, rows) for fit in fits]
+    return {name: [row[name] for row in described] for name in described[0]}
+
+
+def _describe(fit: _Fit, rows: Rows) -> dict[str, Any]:
+    model = fit.estimator
+    resp = model.responsibilities(rows.X, rows.y, **rows.offsets)
+    weight = check_weights(rows.per_row["sample_weight"], len(resp))
+    separation, n = measure_separation(resp.T, weight), float(weight.sum())
+    log_likelihood, d = float(model.log_likelihood_), int(model.n_parameters_)
+    schwarz = bic(log_likelihood, d, n)
+    return {
+        "log_likelihood": log_likelihood,
+        "n_parameters": d,
+        "aic": aic(log_likelihood, d),
+        "aicc": aicc(log_likelihood, d, n),
+        "bic": schwarz,
+        "sabic": sabic(log_likelihood, d, n),
+        "caic": caic(log_likelihood, d, n),
+        "icl": schwarz - 2.0 * separation.log_largest,
+        "icl_bic": schwarz + 2.0 * separation.entropy,
+        "converged": bool(model.converged_),
+        "n_degenerate": _n_degenerate(model, weight @ resp),
+        "n_found": _n_found(fit),
+        "n_starts": len(fit.objectives),
+        "warnings": ", ".join(sorted({caught.category.__name__ for caught in fit.warned})),
+    }
+
+
+def _n_degenerate(model: Any, leaf_mass: np.ndarray) -> int:
+    """Return how many experts are at their floor or without rows."""
+    state = model._state
+    node_mass = np.zeros(state.model.tree.n_nodes)
+    node_mass[state.model.tree.leaves] = leaf_mass
+    at_floor = experts_at_floor(state.model, state.params)
+    return len(at_floor | experts_without_rows(state.model, node_mass))
+
+
+def _score(
+    scorer: Callable[..., float],
+    paths: Sequence[Sequence[_Fit]],
+    rows: Rows,
+    splits: Sequence[tuple[np.ndarray, np.ndarray]],
+) -> dict[str, list[float]]:
+    """Return mean and standard error over the folds of the score of every candidate."""
+    scores = np.empty((len(paths), len(paths[0])))
+    for k, (path, (_, test)) in enumerate(zip(paths, splits, strict=True)):
+        held_out = _take(rows, test)
+        given = {name: value for name, value in held_out.per_row.items() if value is not None}
+        for i, fit in enumerate(path):
+            scores[k, i] = scorer(fit.estimator, held_out.X, held_out.y, **given)
+    n_folds = len(scores)
+    error = scores.std(axis=0, ddof=1) / np.sqrt(n_folds) if n_folds > 1 else scores[0] * np.nan
+    return {"score": scores.mean(axis=0).tolist(), "score_se": error.tolist()}

@@ -1,0 +1,316 @@
+"""Choice of the number of experts and of the tree: what is compared, and what is reported."""
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from problems import UNPENALIZED, Data, simulate_classes
+from sklearn.linear_model import LinearRegression
+from sklearn.model_selection import GridSearchCV
+
+from mixexp import HMERegressor, MoEClassifier, MoERegressor, select_n_experts
+from mixexp.displays import SelectionDisplay
+from mixexp.exceptions import ConvergenceWarning, DegenerateExpertWarning, SeparationWarning
+from mixexp.metrics import log_density_scorer, negative_bic_scorer
+from mixexp.selection._growth import duplicate_expert
+from mixexp.selection._trees import find_splits
+from mixexp.tree import GatingTree
+
+N_ROWS = 200
+CRITERIA = ("aic", "aicc", "bic", "sabic", "caic", "icl", "icl_bic")
+QUICK = {"n_init": 2, "n_moves": 0, "random_state": 0}
+TREES = [(1,), (2,), [[1, 1], 1], (3,), (2, 2)]
+# Sums of n log densities are equal but for rounding, some 1e-13 of their size.
+ROUNDING = 1e-10
+
+
+def ignore_troubles(test):
+    """Let a test fit more experts than the data have, or stop fits early."""
+    for category in (ConvergenceWarning, DegenerateExpertWarning, SeparationWarning):
+        name = f"{category.__module__}.{category.__name__}"
+        test = pytest.mark.filterwarnings(f"ignore::{name}")(test)
+    return test
+
+
+@pytest.fixture(autouse=True)
+def _closed_figures():
+    yield
+    plt.close("all")
+
+
+@pytest.fixture(scope="module")
+def data(request):
+    """Return three regimes that any criterion tells apart, and a gate that is no step."""
+    rng = np.random.default_rng(request.config.getoption("--seed"))
+    X = rng.standard_normal((N_ROWS, 2))
+    logits = X[:, :1] * [-2.0, 0.0, 2.0] + rng.gumbel(size=(N_ROWS, 3))
+    labels = logits.argmax(axis=1)
+    mean = np.array([-5.0, 0.0, 5.0])[labels] + np.array([1.5, -1.5, 1.5])[labels] * X[:, 1]
+    return Data(X, mean + 0.5 * rng.standard_normal(N_ROWS), labels)
+
+
+@pytest.fixture(scope="module")
+def selection(data):
+    return select_n_experts(MoERegressor(**QUICK), data.X, data.y, range(1, 5))
+
+
+# Trees that are one split apart.
+
+
+@pytest.mark.parametrize(
+    ("smaller", "larger", "leaves"),
+    [
+        ((1,), (2,), {0}),
+        ((3,), (4,), {0, 1, 2}),
+        ((2,), [[1, 1], 1], {0, 1}),
+        ([1, [1, 1]], (2, 2), {0}),
+        ([[1, 1], 1], [[1, 1, 1], 1], {0, 1}),
+        ((2, 2), [[1, 1], [1, [1, 1]]], {0, 1, 2, 3}),
+        ((2,), (2, 2), set()),
+        ((3,), (2, 2), set()),
+        ((3,), (2,), set()),
+    ],
+)
+def test_splits_that_lead_from_tree_to_tree(smaller, larger, leaves):
+    small, large = GatingTree.from_spec(smaller), GatingTree.from_spec(larger)
+    found = find_splits(small, large)
+    assert set(found) == leaves
+    for leaf, origin in found.items():
+        counts = np.bincount(origin[large.leaves], minlength=small.n_nodes)[small.leaves]
+        assert counts[leaf] == 2
+        assert counts.sum() == large.n_leaves
+        assert (counts >= 1).all()
+
+
+@ignore_troubles
+@pytest.mark.parametrize("gate", ["softmax", "constant"])
+@pytest.mark.parametrize(
+    ("smaller", "larger"),
+    [((1,), (2,)), ((3,), (4,)), ([1, [1, 1]], (2, 2)), ((2, 2), [[1, [1, 1]], [1, 1]])],
+)
+def test_an_expert_taken_twice_says_the_same(data, smaller, larger, gate):
+    model = HMERegressor(smaller, gate=gate, **QUICK).fit(data.X, data.y)
+    grown = duplicate_expert(model, GatingTree.from_spec(larger))
+    again = HMERegressor(larger, gate=gate, init=grown, max_iter=1, **UNPENALIZED)
+    again.fit(data.X, data.y)
+    assert again.history_[0] == pytest.approx(model.log_likelihood_, rel=ROUNDING)
+
+
+# The selection.
+
+
+@ignore_troubles
+@pytest.mark.parametrize(
+    ("model", "candidates"),
+    [
+        (MoERegressor(n_init=1, n_moves=0, random_state=0, **UNPENALIZED), range(1, 5)),
+        (HMERegressor(n_init=1, n_moves=0, random_state=0, **UNPENALIZED), TREES),
+    ],
+    ids=["flat", "trees"],
+)
+def test_log_likelihood_never_falls_where_an_expert_is_split(data, model, candidates):
+    found = select_n_experts(model, data.X, data.y, candidates)
+    reached = found.columns["log_likelihood"]
+    for i, small in enumerate(found.estimators):
+        for j, large in enumerate(found.estimators):
+            if find_splits(small.tree_, large.tree_):
+                assert reached[j] >= reached[i] - ROUNDING * abs(reached[i])
+
+
+@ignore_troubles
+def test_fits_are_at_least_as_good_as_those_from_own_starts(data, selection):
+    for n_experts, fit in zip(selection.candidates, selection.estimators, strict=True):
+        own = MoERegressor(n_experts, **QUICK).fit(data.X, data.y)
+        assert fit.penalized_log_likelihood_ >= own.penalized_log_likelihood_
+
+
+def test_the_true_number_is_found_and_its_estimator_as_if_fitted_alone(data, selection):
+    assert selection.best_candidate_ == 3
+    assert selection.best_value_ == selection.values.min()
+    best = selection.best_estimator_
+    assert best.n_experts == 3
+    assert best.get_params() == MoERegressor(3, **QUICK).get_params()
+    assert best.converged_
+
+
+def test_the_table_holds_what_the_estimators_say(data, selection):
+    table = selection.table
+    assert list(table["n_experts"]) == [1, 2, 3, 4]
+    for row, fit in zip(table.to_dict("records"), selection.estimators, strict=True):
+        assert row["log_likelihood"] == fit.log_likelihood_
+        assert row["n_parameters"] == fit.n_parameters_
+        for name in CRITERIA:
+            expected = getattr(fit, name)(data.X, data.y)
+            assert row[name] == pytest.approx(expected, rel=ROUNDING)
+        assert 1 <= row["n_found"] <= row["n_starts"]
+    assert "n_experts=3 has the best bic" in str(selection)
+
+
+@pytest.mark.parametrize("criterion", CRITERIA)
+def test_every_criterion_chooses_its_least(data, criterion):
+    model = MoERegressor(n_init=1, n_moves=0, random_state=0)
+    found = select_n_experts(model, data.X, data.y, [2, 1], criterion=criterion)
+    values = found.columns[criterion]
+    assert found.best_index_ == int(np.argmin(values))
+
+
+def test_degenerate_experts_are_counted_and_only_the_chosen_fit_warns(data):
+    X = data.X[:, :1]
+    y = 2.0 * X[:, 0]
+    model = MoERegressor(**QUICK, **UNPENALIZED)
+    with pytest.warns(DegenerateExpertWarning, match=r"experts \[0\] fit their rows exactly"):
+        found = select_n_experts(model, X, y, [1])
+    assert found.columns["n_degenerate"] == [1]
+    assert found.columns["warnings"] == ["DegenerateExpertWarning"]
+
+
+def test_weights_count_as_repeated_rows(data):
+    X, y = data.X[:120], data.y[:120]
+    times = np.arange(120) % 3
+    model = MoERegressor(**QUICK)
+    weighted = select_n_experts(model, X, y, [1, 2], times)
+    repeated = select_n_experts(model, np.repeat(X, times, axis=0), np.repeat(y, times), [1, 2])
+    for name in ("log_likelihood", *CRITERIA):
+        # Coefficients agree to the tolerance of the fit, 1e-8 of the objective.
+        np.testing.assert_allclose(weighted.columns[name], repeated.columns[name], rtol=1e-6)
+
+
+def test_results_do_not_depend_on_n_jobs(data):
+    model = MoERegressor(**QUICK)
+    found = [select_n_experts(model, data.X, data.y, [1, 2], n_jobs=jobs) for jobs in (1, 2)]
+    assert found[0].columns == found[1].columns
+
+
+def test_scores_are_means_over_folds_of_held_out_rows(data):
+    seen = []
+
+    def scorer(estimator, X, y, sample_weight):
+        seen.append((len(X), float(sample_weight.sum())))
+        return log_density_scorer(estimator, X, y, sample_weight)
+
+    weight = np.full(N_ROWS, 2.0)
+    found = select_n_experts(
+        MoERegressor(**QUICK), data.X, data.y, [1, 3], weight, criterion=scorer, cv=4
+    )
+    assert seen == [(50, 100.0)] * 8
+    assert found.best_candidate_ == 3
+    assert found.best_value_ == max(found.columns["score"])
+    # One expert is linear regression, the same from whatever start.
+    folds = np.array_split(np.arange(N_ROWS), 4)
+    scores = []
+    for test in folds:
+        train = np.setdiff1d(np.arange(N_ROWS), test)
+        fit = MoERegressor(1, **QUICK).fit(data.X[train], data.y[train], weight[train])
+        scores.append(log_density_scorer(fit, data.X[test], data.y[test]))
+    assert found.columns["score"][0] == pytest.approx(np.mean(scores), rel=1e-12)
+    assert found.columns["score_se"][0] == pytest.approx(np.std(scores, ddof=1) / 2.0, rel=1e-9)
+    # What is said of the fit is said of all rows.
+    alone = MoERegressor(1, **QUICK).fit(data.X, data.y, weight)
+    assert found.columns["log_likelihood"][0] == pytest.approx(alone.log_likelihood_)
+
+
+def test_classifiers_and_exposures_are_chosen_among(rng):
+    data = simulate_classes(rng, N_ROWS, 3)
+    found = select_n_experts(MoEClassifier(**QUICK), data.X, data.y, [1, 2])
+    assert found.best_estimator_.predict(data.X).shape == (N_ROWS,)
+    X = rng.standard_normal((N_ROWS, 1))
+    exposure = rng.uniform(0.5, 2.0, N_ROWS)
+    y = rng.poisson(exposure * np.exp(0.5 * X[:, 0]))
+    model = MoERegressor(expert="poisson", **QUICK)
+    found = select_n_experts(model, X, y, [1, 2], exposure=exposure)
+    assert found.best_candidate_ == 1
+
+
+def test_progress_is_printed_per_candidate(data, capsys):
+    select_n_experts(MoERegressor(**QUICK), data.X, data.y, [1, 2], verbose=1)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2
+    assert lines[1].startswith("select_n_experts: n_experts=2: log-likelihood")
+
+
+@ignore_troubles
+def test_grid_search_chooses_by_bic_of_the_rows_of_the_fit(data, selection):
+    every = np.arange(N_ROWS)
+    search = GridSearchCV(
+        MoERegressor(**QUICK),
+        {"n_experts": [1, 2, 3, 4]},
+        scoring=negative_bic_scorer,
+        cv=[(every, every)],
+    ).fit(data.X, data.y)
+    assert search.best_params_ == {"n_experts": selection.best_candidate_}
+
+
+@pytest.mark.parametrize(
+    ("candidates", "options", "message"),
+    [
+        (3, {}, "candidates must be an iterable of values of 'n_experts'. Got 3"),
+        ("123", {}, "candidates must be an iterable"),
+        ([], {}, "candidates is empty"),
+        (range(0, 3), {}, "ints of at least 1. Got 0 among them"),
+        ([1, 2.5], {}, "Got 2.5 among them"),
+        ([1, True], {}, "Got True among them"),
+        ([2, 1, 2], {}, "candidates holds 2 twice"),
+        ([1], {"criterion": "BIC"}, "criterion must be one of .* Got 'BIC'"),
+        ([1], {"cv": 3}, "cv is for scorers, but criterion is 'bic'"),
+        ([N_ROWS + 1], {}, f"fewer than the n_experts={N_ROWS + 1} experts"),
+    ],
+)
+def test_bad_candidates_and_criteria_are_refused(data, candidates, options, message):
+    with pytest.raises(ValueError, match=message):
+        select_n_experts(MoERegressor(**QUICK), data.X, data.y, candidates, **options)
+
+
+def test_estimators_that_cannot_be_chosen_among_are_refused(data):
+    with pytest.raises(TypeError, match=r"estimator must be an MoERegressor.* LinearRegression"):
+        select_n_experts(LinearRegression(), data.X, data.y, [1])
+    model = MoERegressor(2, init=data.labels % 2)
+    with pytest.raises(ValueError, match="'init' parameter of the estimator must be a name"):
+        select_n_experts(model, data.X, data.y, [1])
+    with pytest.raises(ValueError, match="'tree' parameter must be"):
+        select_n_experts(HMERegressor(), data.X, data.y, [(2,), "deep"])
+
+
+def test_a_criterion_that_is_finite_for_no_candidate_is_refused(data):
+    model = MoERegressor(**QUICK)
+    with pytest.raises(ValueError, match="aicc is finite for no candidate"):
+        select_n_experts(model, data.X[:5], data.y[:5], [1], criterion="aicc")
+
+
+# The display.
+
+
+def test_the_display_shows_the_table_and_the_choice(selection, tmp_path):
+    display = SelectionDisplay.from_selection(selection)
+    assert list(display.lines_) == ["bic", "aic", "icl"]
+    for name, line in display.lines_.items():
+        np.testing.assert_array_equal(line.get_ydata(), selection.columns[name])
+        assert display.bests_[name].get_xdata()[0] == np.argmin(selection.columns[name])
+    assert display.chosen_.get_xdata()[0] == selection.best_index_
+    texts = [text.get_text() for text in display.legend_.get_texts()]
+    assert texts[0] == "BIC: best 3"
+    figure, axes = plt.subplots(1, 2)
+    assert display.plot(ax=axes[1]).figure_ is figure
+    figure.savefig(tmp_path / "figure.png", dpi=30)
+
+
+def test_the_display_of_scores_has_bars(data):
+    found = select_n_experts(
+        MoERegressor(**QUICK), data.X, data.y, [1, 2], criterion=log_density_scorer, cv=2
+    )
+    display = SelectionDisplay.from_selection(found)
+    assert list(display.lines_) == ["score"]
+    _, _, (bars,) = display.bars_
+    half = np.array([np.ptp(bar[:, 1]) / 2.0 for bar in bars.get_segments()])
+    np.testing.assert_allclose(half, found.columns["score_se"], rtol=1e-9)
+    with pytest.raises(ValueError, match="cannot be drawn beside a score"):
+        SelectionDisplay.from_selection(found, criteria=["aic"])
+
+
+def test_the_display_refuses_what_it_cannot_draw(selection):
+    with pytest.raises(TypeError, match="selection must be what"):
+        SelectionDisplay.from_selection(selection.table)
+    with pytest.raises(ValueError, match="criteria must be a list of some of"):
+        SelectionDisplay.from_selection(selection, criteria=["gini"])
