@@ -22,7 +22,7 @@ print(export_text(model, n_terms=3))
 # The same as a picture
 # ---------------------
 # What to see: every box above the leaves is a gate. Its share is the part of the patients that
-# come to it, its terms are what sends them to the right or left, its histogram how sure it is
+# come to it, words on its edges are what sends them there, its histogram how sure it is
 # after the outcome is seen. A leaf shows the strongest terms of its expert. Widths of edges are
 # shares: a thin edge leads to an expert that few patients follow.
 TreeDisplay.from_estimator(model, X, y)

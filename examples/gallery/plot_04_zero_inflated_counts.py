@@ -37,10 +37,10 @@ for name, fit in fits.items():
 # %%
 # Counts seen and counts expected
 # -------------------------------
-# What to see: one Poisson regression expects hardly any of the zeros (black) and none of the
+# What to see: one Poisson regression expects hardly any of the zeros and none of the
 # large counts. The zero-inflated one gets the zeros right and buys them with a hump that is not
-# there. With a negative binomial the whole histogram fits: most zeros come from a long tail of
-# rates, not from people who never go.
+# there. With a negative binomial the whole histogram fits: it leaves the point mass the share of
+# people that is printed below: most zeros are of people who might have gone.
 visits = np.arange(16)
 figure, ax = plt.subplots(figsize=(7.0, 4.2), layout="constrained")
 ax.bar(visits, [(y == count).mean() for count in visits], color="0.75", label="seen")
@@ -52,3 +52,8 @@ for (name, fit), (colour, marker) in zip(fits.items(), styles, strict=True):
     ax.plot(visits, share, color=colour, marker=marker, markersize=5, label=name)
 ax.set(xlabel="visits to a doctor in a year", ylabel="share of the people")
 ax.legend()
+best = fits["zero-inflated negative binomial"]
+never = best.gate_proba(X)[:, [expert.name for expert in best.experts_].index("point_mass")]
+print(
+    f"never go, by that model: {never.mean():.1%} of the people, zeros seen: {(y == 0).mean():.1%}"
+)

@@ -2,9 +2,8 @@
 What do wild measurements do to a line?
 =======================================
 
-Robust regression: a linear expert beside a uniform one that takes what fits no line. Linnerud's
-and Engel's data have outliers of their own; here a fifth of the rows is replaced by nonsense, so
-that the truth is known.
+Robust regression: a linear expert beside a uniform one that takes what fits no line. A
+fifth of Engel's households is given a nonsense expenditure, so that the truth is known.
 """
 
 # %%

@@ -70,18 +70,18 @@ class LeafModel(RegressorMixin, BaseEstimator):
 
 
 def tuned(linear):
-    return GridSearchCV(LeafModel(linear=linear), {"max_leaf_nodes": [1, 2, 4, 8]}, cv=5)
+    return GridSearchCV(LeafModel(linear=linear), {"max_leaf_nodes": [1, 2, 4, 8]}, cv=3)
 
 
 # %%
 # Scores on the same folds
 # ------------------------
-arm_features, arm_target = make_robot_arm(1000, noise=0.1, random_state=0)
+arm_features, arm_target = make_robot_arm(600, noise=0.1, random_state=0)
 problems = {
     "diabetes": load_diabetes(return_X_y=True, scaled=False),
     "robot arm": (arm_features, arm_target[:, 0]),
 }
-folds = KFold(5, shuffle=True, random_state=0)
+folds = KFold(3, shuffle=True, random_state=0)
 names = ["one line", "CART", "linear model tree", "HME (2, 2)", "HME (2, 2, 2)"]
 scores = {}
 for problem, (X, y) in problems.items():
@@ -91,7 +91,7 @@ for problem, (X, y) in problems.items():
         cross_val_score(tuned(linear=True), X, y, cv=folds),
         *(
             cross_val_score(
-                HMERegressor(shape, n_init=3, random_state=0),
+                HMERegressor(shape, n_init=2, max_iter=200, random_state=0),
                 X,
                 y,
                 scoring=log_density_scorer,
@@ -106,9 +106,10 @@ for problem, (X, y) in problems.items():
 # %%
 # Gains over one line
 # -------------------
-# What to see: points are folds, bars their means. Cutting hard costs data: each leaf learns from
-# its own rows alone, so on few patients the trees gain nothing on a line. The soft tree shares
-# rows between experts and gives each region a spread of its own.
+# What to see: points are folds, bars their means. Cutting hard costs data, for each leaf learns
+# from its own rows alone: CART loses to the line, and the model tree, which may choose not to cut,
+# gains next to nothing. The soft tree shares rows between experts and gives each region a spread
+# of its own: a little on 442 patients, much on the arm, where eight experts are better than four.
 figure, axes = plt.subplots(1, 2, figsize=(10.0, 3.8), layout="constrained", sharey=True)
 for ax, (problem, values) in zip(axes, scores.items(), strict=True):
     gains = [found - values[0] for found in values[1:]]
