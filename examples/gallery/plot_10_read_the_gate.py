@@ -37,7 +37,7 @@ table = found.coef_table()
 gate = table[(table["part"] == "gate") & (table["term"] != "intercept")].set_index("term")
 spread = X.std()
 
-figure, (left, right) = plt.subplots(1, 2, figsize=(9.5, 4.0), layout="constrained")
+figure, (left, right) = plt.subplots(1, 2, figsize=(10.5, 4.0), layout="constrained")
 CoefficientDisplay.from_estimator(model, table=table, ax=left)
 left.set_title("experts")
 for place, term in enumerate(reversed(["bmi", "s5", "bp", "sex"])):
