@@ -35,7 +35,7 @@ templates_path = ["_templates"]
 exclude_patterns = ["_build", "sg_execution_times.rst", "auto_examples/*.py.md5"]
 source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
 nitpicky = True
-# Docstrings inherited from scikit-learn point into its own manual, which needs a network to look up.
+# Docstrings inherited from scikit-learn point into its manual, which only a network could tell.
 nitpick_ignore_regex = [(r"py:.*", r"sklearn\..*")]
 
 # Docstrings mark names of parameters, methods and foreign classes alike by single backticks.

@@ -31,11 +31,11 @@ print(effects[["feature", "part", "estimate", "std_error", "p_value"]].to_string
 # Two parts of one effect
 # -----------------------
 # What to see: how many percentage points one more unit of a feature adds to the probability of an
-# affair, averaged over the wives, with 95 % intervals. The total of
-# children is nothing, but it is the sum of two parts: more children go with a little more affairs
-# within the experts, and make the faithful expert a little more probable. The rating of the
-# marriage works mostly by the gate: it says which wife is of which kind. Totals hardly depend on how
-# the model is cut into experts; parts do. And all are associations in a survey.
+# affair, averaged over the wives, with 95 % intervals. The total of children is nothing, but it
+# is the sum of two parts: more children go with a little more affairs within the experts, and make
+# the faithful expert a little more probable. The rating of the marriage works mostly by the gate:
+# it says which wife is of which kind. Totals hardly depend on how the model is cut into experts;
+# parts do. And all of them are associations in a survey.
 parts = {"total": "black", "within experts": "#0072B2", "re-routing": "#D55E00"}
 figure, ax = plt.subplots(figsize=(7.5, 4.4), layout="constrained")
 for shift, (part, colour) in zip([-0.2, 0.0, 0.2], parts.items(), strict=True):
