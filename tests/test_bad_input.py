@@ -3,6 +3,7 @@
 import re
 import warnings
 from datetime import date
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -12,6 +13,7 @@ from sklearn.exceptions import DataConversionWarning, NotFittedError
 
 from mixexp import HMEClassifier, HMERegressor, MoEClassifier, MoERegressor
 from mixexp.exceptions import ConvergenceWarning
+from mixexp.experts import PointMass, Uniform
 
 N_ROWS = 40
 NAN, INF = float("nan"), float("inf")
@@ -78,6 +80,12 @@ BAD_DATA = [
         X=FRAME.assign(count=pd.array([None, *range(N_ROWS - 1)], dtype="Int64")),
     ),
     refused("frame_mixed_names", TypeError, "names", "str", X=FRAME.set_axis(["a", 1], axis=1)),
+    refused(
+        "frame_duplicate_names", ValueError, "X", "'speed'", X=FRAME.set_axis(["speed"] * 2, axis=1)
+    ),
+    refused("frame_sparse", TypeError, "X", "to_dense", X=FRAME.astype("Sparse[float]")),
+    refused("frame_text", ValueError, "X", "'kind'", X=FRAME.assign(kind=["ab"] * N_ROWS)),
+    refused("frame_nan", ValueError, "X", "NaN", X=FRAME.assign(load=NAN)),
     # Target.
     refused("y_nan", ValueError, "y", "NaN", y=with_entry(Y, 3, NAN)),
     refused("y_inf", ValueError, "y", "infinity", y=with_entry(Y, 3, INF)),
@@ -128,6 +136,22 @@ def assert_refused(error, texts, function, *arguments):
         assert re.search(rf"(?<![A-Za-z]){re.escape(text)}", message) or text in message, message
 
 
+FRAMES = {
+    "bool": FRAME > 0.0,
+    "nullable": FRAME.round().astype("Int64"),
+    "mixed": FRAME.assign(speed=FRAME["speed"].astype("float32"), load=FRAME["load"] > 0.0),
+    # Neither names nor numbers: columns without names, as scikit-learn takes them.
+    "two_levels": FRAME.set_axis(pd.MultiIndex.from_tuples([("a", "b"), ("a", "c")]), axis=1),
+}
+
+
+@pytest.mark.parametrize("frame", FRAMES.values(), ids=FRAMES)
+def test_frames_of_any_numbers_are_fitted_as_their_values(frame):
+    model = MoERegressor(2, n_init=1, random_state=0).fit(frame, Y)
+    plain = MoERegressor(2, n_init=1, random_state=0).fit(frame.to_numpy(dtype=float), Y)
+    np.testing.assert_array_equal(model.predict(frame), plain.predict(frame.to_numpy(dtype=float)))
+
+
 def test_column_vector_of_targets_is_flattened_with_a_warning():
     with pytest.warns(DataConversionWarning):
         model = MoERegressor(1).fit(X, Y[:, None])
@@ -167,9 +191,11 @@ BAD_PARAMETERS = {
     "alpha": [-1.0, NAN, INF, "1", None, True, [1.0]],
     "gate_alpha": [-1.0, NAN, INF, "1", None, True],
     "dispersion_prior": [-1.0, NAN, INF, "1", None, True],
+    "balance": [-1.0, NAN, INF, "1", None, True],
     "gate": ["probit", "", None, 1, ["softmax"]],
     "expert": ["unknown", "logistic", "", None, 3, 3.5, ["gaussian"], ["gaussian"] * 2 + [1]],
     "acceleration": ["squarem", "", None, True, False],
+    "responsibility": ["random", "", None, True, 0.5],
     "init": [
         "kmeans",
         "",
@@ -225,6 +251,37 @@ def test_bad_hyper_parameters_are_refused_in_fit_by_name(name, value):
     assert not hasattr(model, "coef_")
 
 
+# One value per rule is enough: the rules are the same for all.
+BAD_EVERYWHERE = {name: values[0] for name, values in BAD_PARAMETERS.items() if name != "n_experts"}
+BAD_EVERYWHERE |= {"n_moves": -1, "n_jobs": 0}
+
+
+@pytest.mark.parametrize("cls", [HMERegressor, MoEClassifier, HMEClassifier])
+@pytest.mark.parametrize("name", BAD_EVERYWHERE)
+def test_every_estimator_refuses_bad_hyper_parameters(cls, name):
+    model = cls(**{"n_init": 1, name: BAD_EVERYWHERE[name]})
+    assert_refused(ValueError, [name], model.fit, X, CLASSES)
+    assert not hasattr(model, "coef_")
+
+
+@pytest.mark.parametrize("features", [["speed"], [2], [0, 0], 1, [True]])
+@pytest.mark.parametrize("cls", [MoERegressor, HMERegressor])
+def test_bad_dispersion_features_are_refused_in_fit(cls, features):
+    model = cls(dispersion_features=features)
+    assert_refused(ValueError, ["dispersion_features"], model.fit, X, Y)
+
+
+@pytest.mark.parametrize("n_moves", [-1, 1.0, True, None])
+def test_bad_numbers_of_moves_are_refused_in_fit(n_moves):
+    assert_refused(ValueError, ["n_moves"], MoERegressor(n_moves=n_moves).fit, X, Y)
+
+
+@pytest.mark.parametrize("cls", [HMERegressor, HMEClassifier])
+def test_fewer_rows_than_leaves_are_refused(cls):
+    texts = ["n_samples=3", "n_experts=4"]
+    assert_refused(ValueError, texts, cls((2, 2)).fit, X[:3], np.array([0, 1, 0]))
+
+
 @pytest.mark.parametrize("tree", [3, (), [], (0,), (2.5,), "22", None, [2], [[]], {2: 2}, (True,)])
 @pytest.mark.parametrize("cls", [HMERegressor, HMEClassifier])
 def test_bad_trees_are_refused_in_fit(cls, tree):
@@ -260,6 +317,13 @@ def test_estimator_of_another_shape_is_refused_as_start():
     other = MoERegressor(2, n_init=1, random_state=0).fit(X, Y)
     assert_refused(ValueError, ["init", "tree"], MoERegressor(3, init=other).fit, X, Y)
     assert_refused(ValueError, ["init"], MoERegressor(2, init=other, gate_features=[0]).fit, X, Y)
+
+
+@pytest.mark.filterwarnings("ignore::mixexp.exceptions.DegenerateExpertWarning")
+@pytest.mark.parametrize("expert", ["point_mass", PointMass(at=1.0), Uniform(low=-0.1, high=0.1)])
+def test_experts_without_coefficients_refuse_what_none_of_them_explains(expert):
+    model = MoERegressor(2, expert=expert)
+    assert_refused(ValueError, ["y", "expert", "row"], model.fit, X, Y)
 
 
 # Prediction.
@@ -301,6 +365,34 @@ def test_methods_refuse_bad_targets(name):
     method = getattr(MoERegressor(1).fit(X, Y), name)
     assert_refused(ValueError, ["y", "NaN"], method, X, with_entry(Y, 3, NAN))
     assert_refused(ValueError, ["inconsistent"], method, X, Y[:-1])
+
+
+@pytest.mark.parametrize("name", METHODS_OF_X + METHODS_OF_X_AND_Y)
+def test_methods_refuse_frames_with_other_columns(name):
+    method = getattr(MoERegressor(1).fit(FRAME, Y), name)
+    y = [Y] if name in METHODS_OF_X_AND_Y else []
+    assert_refused(ValueError, ["order"], method, FRAME[["load", "speed"]], *y)
+    assert_refused(ValueError, ["load"], method, FRAME[["speed"]], *y)
+    assert_refused(ValueError, ["extra"], method, FRAME.assign(extra=1.0), *y)
+
+
+@pytest.mark.parametrize("name", ["predict", "predict_experts"])
+def test_methods_refuse_bad_offsets_and_exposures(name):
+    model = MoERegressor(1, expert="poisson").fit(X, np.arange(N_ROWS) % 5)
+    for wrong, texts in {
+        "offset": ["offset", "(39,)", "(40,)"],
+        "exposure": ["exposure", "(39,)", "(40,)"],
+    }.items():
+        call = partial(getattr(model, name), X, **{wrong: np.ones(N_ROWS - 1)})
+        assert_refused(ValueError, texts, call)
+    call = partial(getattr(model, name), X, exposure=np.zeros(N_ROWS))
+    assert_refused(ValueError, ["exposure", "positive", "row 0"], call)
+
+
+@pytest.mark.parametrize("name", METHODS_OF_X)
+def test_one_row_is_enough_to_predict(name):
+    found = getattr(MoERegressor(2, n_init=1, random_state=0).fit(X, Y), name)(X[:1])
+    assert len(found) == 1
 
 
 @pytest.mark.parametrize("name", WEIGHTED_METHODS)

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 
@@ -59,6 +61,66 @@ def test_interrupt_stops_a_long_fit_soon_and_leaves_it_unfitted(n_jobs):
     # Kernels return within milliseconds; the rest is the machine's noise.
     assert time.perf_counter() - sent[0] < 0.5
     assert set(vars(model)) == set(model.get_params())
+
+
+def test_interrupts_at_random_moments_keep_the_fit_before(data, rng):
+    model = fit(data)
+    model.set_params(max_iter=10_000, tol=0.0, acceleration="none")
+    before = dict(vars(model))
+    for delay in rng.uniform(0.001, 0.3, 20):
+        signal.setitimer(signal.ITIMER_REAL, delay)
+        previous = signal.signal(signal.SIGALRM, signal.default_int_handler)
+        try:
+            with pytest.raises(KeyboardInterrupt):
+                model.fit(data.X, data.y)
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0.0)
+            signal.signal(signal.SIGALRM, previous)
+        assert vars(model) == before
+    np.testing.assert_array_equal(fit(data).coef_, before["coef_"])
+
+
+@pytest.mark.slow
+def test_fit_works_where_the_disk_is_full(tmp_path):
+    code = """
+import resource, signal, warnings
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # writing then fails as on a full disk
+resource.setrlimit(resource.RLIMIT_FSIZE, (64, 64))
+import numpy as np
+from mixexp import MoERegressor
+warnings.simplefilter("ignore")
+x = np.linspace(-1.0, 1.0, 50)[:, None]
+assert np.isfinite(MoERegressor(2, n_init=1).fit(x, np.abs(x[:, 0])).coef_).all()
+"""
+    result = subprocess.run(
+        [sys.executable, "-P", "-c", code],
+        env=os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not os.path.exists("/proc/self/fd"), reason="no /proc here")
+def test_two_thousand_small_fits_leave_nothing_behind(data):
+    def state():
+        with open("/proc/self/statm") as file:
+            resident = int(file.read().split()[1])
+        return resident, len(os.listdir("/proc/self/fd")), threading.active_count()
+
+    def fit_many(times):
+        for _ in range(times):
+            model = MoERegressor(2, n_init=1, n_moves=0, max_iter=3, tol=1.0)
+            model.fit(data.X[:30], data.y[:30])
+
+    fit_many(200)  # pools and caches are filled by then
+    before = state()
+    fit_many(2000)
+    after = state()
+    assert after[0] < 1.05 * before[0]
+    assert after[1:] == before[1:]
 
 
 def test_a_failed_refit_keeps_the_fit_before(data):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from problems import UNPENALIZED
 
-from mixexp import MoEClassifier, MoERegressor
+from mixexp import HMEClassifier, HMERegressor, MoEClassifier, MoERegressor
 from mixexp.exceptions import (
     ConvergenceWarning,
     DegenerateExpertWarning,
@@ -190,6 +190,68 @@ def test_hard_data_give_a_finite_warned_of_fit_without_penalty(data, due, n_expe
         assert found & due, found
 
 
+@every_hard_data
+def test_hard_data_give_a_finite_tree(data, due):
+    features, y = data()
+    model = HMERegressor([[1, 1], 1], n_init=1, n_moves=0, max_iter=50, random_state=0)
+    fit_with_warnings(model, features, y)
+    assert_finite(model, features, y)
+
+
+@every_hard_data
+@pytest.mark.parametrize("expert", ["student_t", "laplace"])
+def test_hard_data_give_a_finite_fit_of_heavy_tails(data, due, expert):
+    features, y = data()
+    model = MoERegressor(2, expert=expert, n_init=1, n_moves=0, max_iter=50, random_state=0)
+    fit_with_warnings(model, features, y)
+    assert_finite(model, features, y)
+
+
+# Targets that are hard for families of positive numbers and of counts.
+
+POSITIVE = {
+    "constant": lambda rng: np.full(60, 3.25),
+    "large": lambda rng: 1e60 * rng.lognormal(size=60),
+    "small": lambda rng: 1e-60 * rng.lognormal(size=60),
+    "spread": lambda rng: np.exp(rng.uniform(-100.0, 100.0, 60)),
+    "outlier": lambda rng: np.r_[1e12, rng.lognormal(size=59)],
+    "far_from_zero": lambda rng: 1e9 + rng.random(60),
+}
+COUNTS = {
+    "all_zero": lambda rng: np.zeros(60),
+    "one_event": lambda rng: np.eye(60)[11],
+    "constant": lambda rng: np.full(60, 7.0),
+    "large": lambda rng: np.floor(1e9 * rng.random(60)),
+    "outlier": lambda rng: np.r_[1e9, rng.poisson(2.0, 59)],
+}
+
+
+@pytest.mark.parametrize("target", POSITIVE.values(), ids=POSITIVE)
+@pytest.mark.parametrize("expert", ["gamma", "lognormal", "inverse_gaussian", "weibull", "tweedie"])
+def test_hard_positive_targets_give_a_finite_fit(expert, target, rng):
+    features, y = two_lines()[0], target(rng)
+    model = MoERegressor(2, expert=expert, n_init=1, n_moves=0, max_iter=50, random_state=0)
+    fit_with_warnings(model, features, y)
+    assert_finite(model, features, y)
+
+
+@pytest.mark.parametrize("unit", [1e-150, 1e150])
+@pytest.mark.parametrize("expert", ["gamma", "inverse_gaussian", "tweedie"])
+def test_means_beyond_the_variance_function_are_refused(expert, unit, rng):
+    features, y = two_lines()[0], unit * rng.lognormal(size=60)
+    with pytest.raises(ValueError, match=f"y has mean .* {expert}"):
+        MoERegressor(2, expert=expert).fit(features, y)
+
+
+@pytest.mark.parametrize("target", COUNTS.values(), ids=COUNTS)
+@pytest.mark.parametrize("expert", ["poisson", "negative_binomial", ["point_mass", "poisson"]])
+def test_hard_counts_give_a_finite_fit(expert, target, rng):
+    features, y = two_lines()[0], target(rng)
+    model = MoERegressor(2, expert=expert, n_init=1, n_moves=0, max_iter=50, random_state=0)
+    fit_with_warnings(model, features, y)
+    assert_finite(model, features, y)
+
+
 def separated_classes():
     x = np.concatenate([np.linspace(-2.0, -1.0, 30), np.linspace(1.0, 2.0, 30)])
     return x[:, None], (x > 0.0).astype(int)
@@ -225,6 +287,43 @@ def test_hard_classes_give_a_finite_fit(data, due, n_experts, penalty):
     np.testing.assert_allclose(model.predict_proba(features).sum(axis=1), 1.0, atol=1e-12)
     if penalty and due:
         assert found & due, found
+
+
+@pytest.mark.parametrize("data", [case[0] for case in HARD_CLASSES])
+def test_hard_classes_give_a_finite_tree(data):
+    features, y = data()
+    model = HMEClassifier([[1, 1], 1], n_init=1, n_moves=0, max_iter=50, random_state=0)
+    fit_with_warnings(model, features, y)
+    assert_finite(model, features, y)
+
+
+def test_nearly_collinear_columns_keep_six_digits_of_the_fitted_values():
+    features, y = nearly_collinear_columns()
+    options = {"init": (features[:, 0] > 0.0).astype(int), "tol": 1e-12}
+    model = MoERegressor(2, **options).fit(features, y)
+    # The ridge shares the slope between equal columns, where twice its weight is on one alone.
+    reduced = MoERegressor(2, **options, alpha=5.0, gate_alpha=1.5).fit(features[:, :1], y)
+    np.testing.assert_allclose(model.predict(features), reduced.predict(features[:, :1]), atol=1e-6)
+
+
+def test_experts_that_are_given_as_identical_are_told_apart_or_reported():
+    features, y = two_lines()
+    model = MoERegressor(2, init=np.full((60, 2), 0.5))
+    fit_with_warnings(model, features, y)
+    assert_finite(model, features, y)
+    # Identical experts are a saddle that EM cannot leave: the model is then that of one expert.
+    single = MoERegressor(1).fit(features, y)
+    assert model.log_likelihood_ >= single.log_likelihood_ - 1e-6
+
+
+@pytest.mark.slow
+def test_many_experts_are_finite():
+    rng = np.random.default_rng(7)
+    features = rng.standard_normal((400, 2))
+    y = rng.standard_normal(400)
+    model = MoERegressor(60, n_init=1, n_moves=0, max_iter=10, random_state=0)
+    fit_with_warnings(model, features, y)
+    assert_finite(model, features, y)
 
 
 def test_separating_gate_is_told_of_without_penalty():

@@ -622,6 +622,6 @@ def test_scorers_are_minus_the_criteria(rng):
 def test_entropy_of_certain_rows_is_zero():
     x = np.concatenate([np.linspace(-2.0, -1.0, 50), np.linspace(1.0, 2.0, 50)])[:, None]
     y = 20.0 * np.abs(x[:, 0]) + 0.1 * np.sin(40.0 * x[:, 0])
-    model = MoERegressor(2, gate_alpha=0.01, n_init=2, random_state=0).fit(x, y)
+    model = MoERegressor(2, alpha=1.0, n_init=2, random_state=0).fit(x, y)
     np.testing.assert_allclose(model.relative_entropy(x, y), 1.0, atol=1e-6)
     assert MoERegressor(1).fit(x, y).relative_entropy(x, y) == 1.0

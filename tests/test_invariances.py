@@ -172,6 +172,38 @@ def test_units_of_the_features_do_not_matter(cls, scale, shift, penalty, rng):
     np.testing.assert_allclose(found, expected, rtol=1e-7, atol=within)
 
 
+@pytest.mark.parametrize("expert", ["student_t", "laplace"])
+def test_units_of_the_target_do_not_matter_to_heavy_tails(expert, rng):
+    data = simulate_regimes(rng, N_ROWS, n_regimes=2)
+    model = MoERegressor(2, expert=expert, init=data.labels, tol=1e-12, max_iter=2000)
+    first = clone(model).fit(data.X, data.y)
+    second = clone(model).fit(data.X, 1e-30 * data.y)
+    # Laplace's density has kinks, along which digits of the optimum, not of its value, are lost.
+    np.testing.assert_allclose(1e30 * second.predict(data.X), first.predict(data.X), atol=1e-3)
+    expected = first.log_likelihood_ + N_ROWS * 30.0 * np.log(10.0)
+    np.testing.assert_allclose(second.log_likelihood_, expected, rtol=1e-8)
+
+
+@pytest.mark.parametrize("expert", ["gamma", "lognormal", "weibull", "inverse_gaussian"])
+def test_units_of_positive_targets_do_not_matter(expert, rng):
+    data = simulate_regimes(rng, N_ROWS, n_regimes=2)
+    y = np.exp(0.3 * data.y)
+    model = MoERegressor(2, expert=expert, init=data.labels, **TIGHT)
+    first, second = clone(model).fit(data.X, y), clone(model).fit(data.X, 1e6 * y)
+    np.testing.assert_allclose(second.predict(data.X), 1e6 * first.predict(data.X), rtol=1e-6)
+    expected = first.log_likelihood_ - N_ROWS * 6.0 * np.log(10.0)
+    np.testing.assert_allclose(second.log_likelihood_, expected, rtol=1e-9)
+
+
+def test_rotation_of_the_features_does_not_matter_without_penalty(rng):
+    data = simulate_regimes(rng, N_ROWS, n_regimes=2, p=3)
+    turned = data.X @ np.linalg.qr(rng.standard_normal((3, 3)))[0]
+    model = MoERegressor(2, init=data.labels, **TIGHT, **UNPENALIZED)
+    first, second = clone(model).fit(data.X, data.y), clone(model).fit(turned, data.y)
+    np.testing.assert_allclose(second.log_likelihood_, first.log_likelihood_, rtol=1e-9)
+    np.testing.assert_allclose(second.predict(turned), first.predict(data.X), atol=1e-6)
+
+
 def test_data_far_from_zero_keep_their_digits(rng):
     x = 1e9 + rng.uniform(-1.0, 1.0, (N_ROWS, 1))
     y = 1e9 + np.abs(x[:, 0] - 1e9) + 0.1 * rng.standard_normal(N_ROWS)

@@ -54,7 +54,7 @@ def test_distribution_agrees_with_what_the_estimator_says(model, rng):
     dist = fitted.predict_dist(data.X)
     mean, std = fitted.predict(data.X, return_std=True)
     np.testing.assert_array_equal(mean, fitted.predict(data.X))
-    np.testing.assert_array_equal(dist.mean(), mean)
+    np.testing.assert_allclose(dist.mean(), mean, rtol=1e-12, atol=1e-12)
     np.testing.assert_array_equal(dist.std(), std)
     np.testing.assert_allclose(
         dist.logpdf(data.y), fitted.log_density(data.X, data.y), rtol=1e-12, atol=1e-12
@@ -111,7 +111,7 @@ def test_offset_exposure_and_trials_reach_the_distribution(rng):
     model = MoERegressor(2, expert="poisson", n_init=1, random_state=0)
     model.fit(X, counts, exposure=exposure)
     dist = model.predict_dist(X, exposure=exposure)
-    np.testing.assert_array_equal(dist.mean(), model.predict(X, exposure=exposure))
+    np.testing.assert_allclose(dist.mean(), model.predict(X, exposure=exposure), rtol=1e-12)
     same = model.predict_dist(X, offset=np.log(exposure))
     np.testing.assert_array_equal(same.ppf(0.9), dist.ppf(0.9))
     trials = rng.integers(1, 20, 200).astype(float)
@@ -166,7 +166,7 @@ def test_class_distribution_agrees_with_the_probabilities(model, rng, seed):
     fitted = clone(model).fit(data.X, data.y)
     dist = fitted.predict_dist(data.X)
     proba = fitted.predict_proba(data.X)
-    np.testing.assert_array_equal(dist.proba(), proba)
+    np.testing.assert_allclose(dist.proba(), proba, rtol=1e-12)
     np.testing.assert_array_equal(dist.mode(), fitted.predict(data.X))
     np.testing.assert_allclose(dist.entropy(), stats.entropy(proba.T), atol=1e-12)
     assert np.all(dist.expected_entropy() <= dist.entropy() + 1e-12)

@@ -1,10 +1,13 @@
 """Expectation-maximization: from a start to an optimum of the penalised log-likelihood."""
 
+from mixexp.em._degenerate import experts_at_floor, experts_without_rows
 from mixexp.em._driver import Options, Outcome, run_em
 from mixexp.em._monitor import ASKED_TO_STOP, Monitor
+from mixexp.em._newton import is_small
 from mixexp.em._order import canonical_order, reorder
+from mixexp.em._phases import RESPONSIBILITIES
 from mixexp.em._problem import Evaluation, Problem
-from mixexp.em._search import Restart, Search, compete, search
+from mixexp.em._search import Optimum, Restart, Search, compete, search
 from mixexp.em._starts import (
     STARTS,
     draw_starts,
@@ -15,9 +18,11 @@ from mixexp.em._starts import (
 
 __all__ = [
     "ASKED_TO_STOP",
+    "RESPONSIBILITIES",
     "STARTS",
     "Evaluation",
     "Monitor",
+    "Optimum",
     "Options",
     "Outcome",
     "Problem",
@@ -26,6 +31,9 @@ __all__ = [
     "canonical_order",
     "compete",
     "draw_starts",
+    "experts_at_floor",
+    "experts_without_rows",
+    "is_small",
     "params_from_responsibilities",
     "pooled_params",
     "reorder",

@@ -13,6 +13,7 @@ import numpy as np
 
 from mixexp.em._anderson import AndersonMemory
 from mixexp.em._convergence import allowed_gain, remaining_gain
+from mixexp.em._degenerate import experts_at_floor, experts_without_rows, is_spurious
 from mixexp.em._monitor import ASKED_TO_STOP
 from mixexp.em._newton import BASIN_GAIN, NEAR_BASIN_GAIN, NewtonFinish, is_small
 from mixexp.em._problem import Evaluation, Problem, map_evaluations
@@ -74,6 +75,10 @@ class Outcome(NamedTuple):
         Which, or why not, in words; empty while there is more to do.
     is_deficient : bool
         Whether the last EM step left some coefficients undetermined.
+    is_degenerate : bool
+        Whether an expert is at its floor, or without rows.
+    is_spurious : bool
+        Whether an expert only passes through a few rows.
     """
 
     evaluation: Evaluation
@@ -81,6 +86,8 @@ class Outcome(NamedTuple):
     is_converged: bool
     reason: str
     is_deficient: bool
+    is_degenerate: bool
+    is_spurious: bool
 
     @property
     def n_iter(self) -> int:
@@ -137,7 +144,8 @@ class Run:
         self._problem = problem
         self._watch = watch
         self._tol = options.tol
-        acceleration = options.acceleration
+        # What shortens the way is made for the likelihood.
+        acceleration = options.acceleration if problem.power == 1.0 else "none"
         use_newton = acceleration == "newton" or (acceleration == "auto" and is_small(problem))
         use_anderson = acceleration == "anderson" or (acceleration == "auto" and not use_newton)
         self._finish = NewtonFinish(problem, options.basin_gain) if use_newton else None
@@ -171,13 +179,23 @@ class Run:
 
     def outcome(self, reason: str) -> Outcome:
         """Return where it stands; the reason is used if it has none of its own."""
+        model, current = self._problem.model, self.standing.alone()
+        unused = experts_without_rows(model, current.stats.node_mass)
         return Outcome(
-            self.standing.alone(),
+            current,
             list(self.history),
             self._is_converged,
             self._reason or reason,
             self._is_deficient,
+            bool(unused or experts_at_floor(model, current.params)),
+            self.is_spurious,
         )
+
+    @property
+    def is_spurious(self) -> bool:
+        """Whether an expert only passes through a few rows, as yet."""
+        current = self.standing.alone()
+        return is_spurious(self._problem.model, current.params, current.stats.node_mass)
 
     def move(self, standing: Standing) -> None:
         """Go on from new parameters."""

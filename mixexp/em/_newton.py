@@ -171,7 +171,7 @@ class NewtonFinish:
     ) -> NewtonStep | None:
         problem, model = self._problem, self._problem.model
         metric = em_information(model, current)
-        metric[np.diag_indices(model.n_flat)] += current.penalty.curvature
+        metric[np.diag_indices(model.n_flat)] += current.penalty.bound
         basis = _movable_basis(problem, current, metric)
         observed = problem.information(current.params)
         observed[np.diag_indices(model.n_flat)] += current.penalty.curvature

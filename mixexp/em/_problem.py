@@ -2,16 +2,17 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property, reduce
+from functools import cached_property, partial, reduce
 from typing import NamedTuple
 
 import numpy as np
 
-from mixexp.data import RowBlocks, cut_rows, map_blocks
+from mixexp.data import Block, RowBlocks, cut_rows, map_blocks
 from mixexp.model import (
     Model,
     Parameters,
     PenaltyTerms,
+    Reassign,
     Statistics,
     add_statistics,
     assemble_information,
@@ -20,11 +21,16 @@ from mixexp.model import (
     map_statistics,
     observed_statistics,
     penalty_terms,
+    temper,
 )
 
 # Responsibilities in a block, nodes times rows, from which on two threads are faster than one:
 # with less they pass the interpreter's lock back and forth between short calls.
 FEWEST_ELEMENTS = 1 << 15
+
+#: From the numbers of some rows and their responsibilities, shape (n_leaves, ..., rows), to those
+#: that are to be used.
+Responsibilities = Callable[[slice, np.ndarray], np.ndarray]
 
 
 class Evaluation(NamedTuple):
@@ -36,7 +42,7 @@ class Evaluation(NamedTuple):
     stats : Statistics
     penalty : PenaltyTerms
     objective : ndarray of shape (...)
-        Log-likelihood plus penalty.
+        Log-likelihood, its excess and penalty.
     gradient : ndarray of shape (..., n_flat)
         Of the objective.
     """
@@ -78,15 +84,17 @@ class Problem:
     model : Model
     blocks : RowBlocks
     n_threads : int
+    power : float
+        Of responsibilities, see `temper`: 1 for EM, less for annealing, ``inf`` for
+        classification EM. The objective is the one that goes with it.
     """
 
     model: Model
     blocks: RowBlocks
     n_threads: int = 1
+    power: float = 1.0
 
-    def evaluate(
-        self, params: Parameters, resp: Callable[[slice], np.ndarray] | None = None
-    ) -> Evaluation:
+    def evaluate(self, params: Parameters, resp: Responsibilities | None = None) -> Evaluation:
         """Pass once over the data, with responsibilities given or from the parameters.
 
         Parameters
@@ -94,30 +102,47 @@ class Problem:
         params : Parameters
             One set of coefficients, or several with a leading axis.
         resp : callable, optional
-            Returns the responsibilities of some rows, shape (n_leaves, ..., rows).
+            Returns the responsibilities of some rows, shape (n_leaves, ..., rows), from these and
+            those of the parameters. The objective has then no part in them.
         """
         partition = list(cut_rows(self.n_rows))
-        parts = map_blocks(
-            lambda at: em_statistics(
-                self.model, params, self.blocks[at], None if resp is None else resp(partition[at])
-            ),
-            range(len(self.blocks)),
-            self._n_useful_threads,
-        )
+
+        def pass_over(at: int) -> Statistics:
+            block, reassign = self.blocks[at], self._reassign(partition[at], resp)
+            weight = self._pseudo_weight(block)
+            return em_statistics(self.model, params, block, reassign, weight)
+
+        parts = map_blocks(pass_over, range(len(self.blocks)), self._n_useful_threads)
         stats = reduce(lambda total, part: add_statistics([total, part]), parts)
         penalty = penalty_terms(self.model, params)
         return Evaluation(
             params,
             stats,
             penalty,
-            stats.log_likelihood + penalty.value,
+            stats.log_likelihood + stats.excess + penalty.value,
             flat_gradient(self.model, stats) + penalty.gradient,
         )
 
+    def _reassign(self, rows: slice, resp: Responsibilities | None) -> Reassign | None:
+        if resp is not None:
+            return lambda found: (resp(rows, found), 0.0)
+        return None if self.power == 1.0 else partial(temper, power=self.power)
+
+    def _pseudo_weight(self, block: Block) -> np.ndarray | None:
+        """Return the weight of the pseudo-rows that balance gates, None if there are none."""
+        balance = self.model.penalty.balance
+        # Weights by their total first, for weights may be tiny.
+        return None if balance == 0.0 else balance * (block.weight / self.total_weight)
+
     def information(self, params: Parameters) -> np.ndarray:
-        """Return the observed information of the log-likelihood, shape (n_flat, n_flat)."""
+        """Return the observed information of log-likelihood and balance, (n_flat, n_flat).
+
+        Of the likelihood itself, whatever the power of responsibilities.
+        """
         parts = map_blocks(
-            lambda block: observed_statistics(self.model, params, block),
+            lambda block: observed_statistics(
+                self.model, params, block, self._pseudo_weight(block)
+            ),
             self.blocks,
             self._n_useful_threads,
         )
@@ -147,4 +172,6 @@ class Problem:
             for block in self.blocks
             for features in (self.model.design(block, self.model.gate_design),)
         ]
-        return np.sum(parts, axis=0)
+        gram = np.sum(parts, axis=0)
+        # Pseudo-rows bend as rows do, and are spread as they are.
+        return gram + self.model.penalty.balance * (gram / self.total_weight)

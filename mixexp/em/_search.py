@@ -16,6 +16,8 @@ from mixexp.model import Parameters
 # Objectives closer than this, relative, are one optimum: then the earliest start wins, so that
 # rounding does not choose.
 _SAME_OPTIMUM = 1e-8
+# As far as the starts that were not the best have been followed, these are one optimum.
+_ALIKE = 1e-6
 # Iterations of the first round; each round doubles them. A start is dropped at the end of a
 # round if so many earlier starts were better by then.
 _FIRST_ROUND = 20
@@ -44,6 +46,8 @@ class Restart(NamedTuple):
     converged : bool
     reason : str
         Why it ended.
+    degenerate : bool
+        Whether an expert is at its floor, or without rows.
     """
 
     start: str
@@ -52,6 +56,40 @@ class Restart(NamedTuple):
     n_iter: int
     converged: bool
     reason: str
+    degenerate: bool
+
+    @classmethod
+    def of(cls, start: str, outcome: Outcome) -> "Restart":
+        """Return what is told of an outcome."""
+        return cls(
+            start,
+            float(outcome.evaluation.stats.log_likelihood),
+            outcome.objective,
+            outcome.n_iter,
+            outcome.is_converged,
+            outcome.reason,
+            outcome.is_degenerate,
+        )
+
+
+class Optimum(NamedTuple):
+    """An optimum that some starts ended in.
+
+    Parameters
+    ----------
+    log_likelihood : float
+    objective : float
+        The same with the penalty.
+    n_starts : int
+        How many starts ended there.
+    degenerate : bool
+        Whether an expert is at its floor there, or without rows.
+    """
+
+    log_likelihood: float
+    objective: float
+    n_starts: int
+    degenerate: bool
 
 
 class Search(NamedTuple):
@@ -74,6 +112,18 @@ class Search(NamedTuple):
     @property
     def best(self) -> Outcome:
         return self.finals[0]
+
+    def optima(self) -> list[Optimum]:
+        """Return the distinct optima of the starts that converged, the highest first."""
+        ended = [restart for restart in self.restarts if restart.converged]
+        found: list[Optimum] = []
+        for restart in sorted(ended, key=lambda restart: -restart.objective):
+            slack = _ALIKE * (1.0 + abs(restart.objective))
+            if found and restart.objective >= found[-1].objective - slack:
+                found[-1] = found[-1]._replace(n_starts=found[-1].n_starts + 1)
+            else:
+                found.append(Optimum(*restart[1:3], n_starts=1, degenerate=restart.degenerate))
+        return found
 
 
 def search(
@@ -112,7 +162,7 @@ def search(
     race = _Race([name for name, _ in starts], monitor)
     judged = list(zip(tried.places, tried.finals, strict=True))[:_N_JUDGED]
     race.begin(problem, {i: final.evaluation.params for i, final in judged}, options.near())
-    best = max(race.runs, key=lambda i: race.runs[i].objective)
+    best = max(race.runs, key=lambda i: (not race.runs[i].is_spurious, race.runs[i].objective))
     note = f"; on a sample of {sample.n_rows} rows"
     for i, restart in enumerate(tried.restarts):
         if i != best:
@@ -170,14 +220,15 @@ def leave_local_optima(
     finals, places, restarts = list(found.finals), list(found.places), list(found.restarts)
     best = -np.inf
     for place, final in sorted(zip(found.places, found.finals, strict=True), key=lambda p: p[0]):
-        if final.objective <= best:
+        if final.objective <= best or final.is_spurious:
             continue
         best, rng = final.objective, np.random.default_rng([seed, place])
         for moved in _climb_by_moves(problem, final, rng, options, n_moves):
             places.append(place)
             finals.append(moved[1])
-            restarts.append(_restart(f"{restarts[place].start}: {moved[0]}", moved[1]))
-    order = sorted(range(len(finals)), key=lambda i: -finals[i].objective)
+            name = f"{restarts[place].start}: {moved[0]}"
+            restarts.append(Restart.of(name, moved[1]))
+    order = sorted(range(len(finals)), key=lambda i: _rank(finals[i]))
     return Search([finals[i] for i in order], [places[i] for i in order], restarts)
 
 
@@ -199,7 +250,9 @@ def _climb_by_moves(
             return
         advance(problem, [runs[winner]], options.max_iter)
         outcome = runs[winner].outcome(f"stopped after max_iter={options.max_iter}")
-        if outcome.objective <= final.objective + _SAME_OPTIMUM * (1.0 + abs(final.objective)):
+        if outcome.is_spurious or outcome.objective <= final.objective + _SAME_OPTIMUM * (
+            1.0 + abs(final.objective)
+        ):
             return
         final = outcome
         yield moves[winner][0], final
@@ -241,7 +294,10 @@ class _Race:
         alive, n_iter = list(self.runs), _FIRST_ROUND
         while len(alive) > _N_RIVALS and n_iter < max_iter:
             self._advance(alive, n_iter)
-            objectives = {i: self.runs[i].objective for i in alive}
+            # A spurious run stands for nothing: it neither beats another nor survives.
+            objectives = {
+                i: -np.inf if self.runs[i].is_spurious else self.runs[i].objective for i in alive
+            }
             for i in alive:
                 if _n_earlier_and_better(objectives, i) >= _N_RIVALS and i not in self._restarts:
                     self._end_run(i, "dropped: earlier starts were better by then")
@@ -265,7 +321,7 @@ class _Race:
 
     def _end_run(self, i: int, reason: str) -> None:
         outcome = self.runs[i].outcome(reason)
-        self.end(i, _restart(self._names[i], outcome))
+        self.end(i, Restart.of(self._names[i], outcome))
 
     def end(self, i: int, restart: Restart) -> None:
         """Note what a start has come to, and tell the monitor."""
@@ -281,27 +337,23 @@ class _Race:
 
 
 def _n_earlier_and_better(objectives: dict[int, float], i: int) -> int:
-    slack = _SAME_OPTIMUM * (1.0 + abs(objectives[i]))
-    return sum(value > objectives[i] + slack for j, value in objectives.items() if j < i)
+    own = objectives[i]
+    least = own + _SAME_OPTIMUM * (1.0 + abs(own)) if np.isfinite(own) else own
+    return sum(value > least for j, value in objectives.items() if j < i)
 
 
-def _restart(name: str, outcome: Outcome) -> Restart:
-    return Restart(
-        name,
-        float(outcome.evaluation.stats.log_likelihood),
-        outcome.objective,
-        outcome.n_iter,
-        outcome.is_converged,
-        outcome.reason,
-    )
+def _rank(outcome: Outcome) -> tuple[bool, float]:
+    """Return what outcomes are sorted by, regular ones and high objectives first."""
+    return outcome.is_spurious, -outcome.objective
 
 
 def _distinct_optima(outcomes: Mapping[int, Outcome]) -> list[int]:
     """Return the earliest start of every optimum that was found, the best optimum first."""
     places: list[int] = []
-    for i in sorted(outcomes, key=lambda i: -outcomes[i].objective):
+    for i in sorted(outcomes, key=lambda i: _rank(outcomes[i])):
         slack = _SAME_OPTIMUM * (1.0 + abs(outcomes[i].objective))
-        if places and outcomes[i].objective >= outcomes[places[-1]].objective - slack:
+        is_same = places and outcomes[i].is_spurious == outcomes[places[-1]].is_spurious
+        if is_same and outcomes[i].objective >= outcomes[places[-1]].objective - slack:
             places[-1] = min(places[-1], i)
         else:
             places.append(i)

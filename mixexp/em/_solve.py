@@ -15,6 +15,9 @@ _SMALLEST_EIGENVALUE = 1e-13
 # as are those whose factor has a squared pivot below the second number: more carefully.
 _MOST_COLUMNS = 64
 _SMALLEST_PIVOT = 1e-10
+# Where an expert is sure of the wrong class, next to no curvature meets a finite slope: a step of
+# this length is as good as one that overflows, and bounds and the objective cut either short.
+_LONGEST_STEP = 1e200
 
 
 class Solution(NamedTuple):
@@ -57,7 +60,7 @@ def solve_semidefinite(matrix: np.ndarray, right: np.ndarray) -> Solution:
         norm = np.abs(scaled).sum(axis=0).max()
         rcond, _ = lapack.dpocon(factor, norm)
         if rcond > _SMALLEST_RCOND:
-            return Solution((x.T * scale).T, False)
+            return Solution(_unscale(x, scale), False)
     return _solve_by_eigenvalues(scaled, scaled_right, scale)
 
 
@@ -66,7 +69,12 @@ def _solve_by_eigenvalues(scaled: np.ndarray, right: np.ndarray, scale: np.ndarr
     is_kept = values > _SMALLEST_EIGENVALUE * max(values[-1], 0.0)
     kept = vectors[:, is_kept]
     x = kept @ ((kept.T @ right).T / values[is_kept]).T
-    return Solution((x.T * scale).T, not is_kept.all())
+    return Solution(_unscale(x, scale), not is_kept.all())
+
+
+def _unscale(x: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    with np.errstate(over="ignore"):
+        return np.clip((x.T * scale).T, -_LONGEST_STEP, _LONGEST_STEP)
 
 
 class Solutions(NamedTuple):
@@ -136,7 +144,8 @@ def solve_within_each(
     lower, upper = bounds
     free = solve_semidefinite_each(matrices, gradient)
     target = at + free.x
-    is_inside = (lower < at) & (at < upper) & (lower <= target) & (target <= upper)
+    # Strictly, so that a step that overflowed is not inside of infinite bounds.
+    is_inside = (lower < at) & (at < upper) & (lower < target) & (target < upper)
     x, deficient = free
     for i in zip(*np.nonzero(~is_inside.all(axis=-1)), strict=True):
         x[i], deficient[i] = solve_within(matrices[i], gradient[i], at[i], bounds)

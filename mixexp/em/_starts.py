@@ -49,7 +49,7 @@ def pooled_params(problem: Problem) -> Parameters:
             (group._replace(leaves=np.zeros(1, dtype=np.int64)),),
             model.designs,
             model.gate_design,
-            model.penalty._replace(dispersion_prior=0.0),
+            model.penalty._replace(dispersion_prior=0.0, balance=0.0),
         )
         if not group.designs:
             experts.append(())
@@ -115,7 +115,8 @@ def params_from_responsibilities(
     """
     params = stack_parameters(problem, [pooled] * n_starts)
     for _ in range(_N_STEPS):
-        params = em_step(problem, problem.evaluate(params, resp), 0, False).params
+        evaluation = problem.evaluate(params, lambda rows, _: resp(rows))
+        params = em_step(problem, evaluation, 0, False).params
     return params
 
 
@@ -311,9 +312,14 @@ STARTS: dict[str, Callable[[int], Chooser]] = {
 
 
 def _pooled_scores(problem: Problem, pooled: Parameters) -> np.ndarray:
-    """Return the first family's scores at the pooled fit: residuals, for any family."""
+    """Return the first family's scores at the pooled fit: residuals, for any family.
+
+    Zeros where no family has a head, for such experts have nothing that could differ by rows.
+    """
     model, parts = problem.model, []
-    group = next((g for g in range(len(model.groups)) if model.groups[g].designs), 0)
+    group = next((g for g in range(len(model.groups)) if model.groups[g].designs), None)
+    if group is None:
+        return np.zeros((1, sum(len(block.weight) for block in problem.blocks.bare)))
     for block in problem.blocks:
         heads = group_heads(model, linear_predictors(model, pooled, block, row_stable_product))[
             group

@@ -73,6 +73,7 @@ def _gate_step(
     model, gate = problem.model, current.params.gate
     gradient = current.gradient[:, model.slot_slices[0]].reshape(gate.shape)
     ridge = model.flat_ridge[: gate.shape[-1]]
+    prior = current.penalty.bound[:, model.slot_slices[0]].reshape(gate.shape)
     out, deficient, first_pair = gate.copy(), np.zeros(len(gate), dtype=bool), 0
     for node in model.tree.inner_nodes:
         edges = model.tree.edges(node)
@@ -85,7 +86,7 @@ def _gate_step(
         if use_bound or (m - 1) * gate.shape[-1] > _MOST_NODE_PARAMETERS:
             step, is_deficient = _bound_step(problem.gate_gram, gradient[:, edges], ridge)
         else:
-            step, is_deficient = _newton_step(pairs, gradient[:, edges], ridge)
+            step, is_deficient = _newton_step(pairs, gradient[:, edges], prior[:, edges])
             step *= length
         out[:, edges] += step
         deficient |= is_deficient
@@ -93,12 +94,13 @@ def _gate_step(
 
 
 def _newton_step(
-    pairs: np.ndarray, gradient: np.ndarray, ridge: np.ndarray
+    pairs: np.ndarray, gradient: np.ndarray, prior: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     n_starts, m, q = gradient.shape
     basis = contrast(m)
     information = node_information(pairs, m)
-    _add_to_diagonals(information, np.tile(ridge, m - 1))
+    by_feature = information.reshape(n_starts, m - 1, q, m - 1, q)
+    np.einsum("sajbj->sjab", by_feature)[...] += np.einsum("ea,sej,eb->sjab", basis, prior, basis)
     right = (basis.T @ gradient).reshape(n_starts, (m - 1) * q)
     solutions = solve_semidefinite_each(information, right)
     return basis @ solutions.x.reshape(n_starts, m - 1, q), solutions.is_deficient
@@ -167,7 +169,7 @@ def _location_steps(
     slots = [model.slot_of[g, h] for h in location]
     curvature = _location_curvature(current.stats.groups[g].curvature, location)
     penalised = curvature.copy()
-    _add_to_diagonals(penalised, _by_expert(model, current.penalty.curvature, slots))
+    _add_to_diagonals(penalised, _by_expert(model, current.penalty.bound, slots))
     gradient = _by_expert(model, current.gradient, slots)
     flat = np.concatenate([current.params.experts[g][h] for h in location], axis=-1)
     lower, upper = (_by_expert(model, bound, slots)[0] for bound in model.flat_bounds)
@@ -268,7 +270,7 @@ def _newton_dispersion(
     coef = current.params.experts[g][h]
     gradient = _by_expert(model, current.gradient, [slot])
     penalised = current.stats.groups[g].curvature[h, h].copy()
-    _add_to_diagonals(penalised, _by_expert(model, current.penalty.curvature, [slot]))
+    _add_to_diagonals(penalised, _by_expert(model, current.penalty.bound, [slot]))
     if model.is_shared(slot):
         gradient = gradient.sum(axis=-2, keepdims=True)
         penalised = penalised.sum(axis=-3, keepdims=True)

@@ -5,7 +5,14 @@ from typing import Any
 import numpy as np
 
 from mixexp.data import Scaling
-from mixexp.em import Search, canonical_order, reorder
+from mixexp.em import (
+    Outcome,
+    Search,
+    canonical_order,
+    experts_at_floor,
+    experts_without_rows,
+    reorder,
+)
 from mixexp.estimators._build import Columns, FitState, raw_slots
 from mixexp.model import Model
 
@@ -31,10 +38,10 @@ def set_fitted_attributes(
     estimator.n_parameters_ = model.n_parameters
     gate = _with_columns(slots[0], model.designs[model.gate_design], columns.gate)
     estimator.gate_intercept_, estimator.gate_coef_ = gate[:, 0], gate[:, 1:]
-    location = _collect(state, slots, "location")
+    location = _collect(state, slots, "location", 1 + len(columns.expert))
     estimator.intercept_, estimator.coef_ = location[..., 0], location[..., 1:]
     if any(group.family.has_dispersion for group in model.groups):
-        dispersion = _collect(state, slots, "dispersion")
+        dispersion = _collect(state, slots, "dispersion", 1 + len(columns.dispersion))
         estimator.dispersion_, estimator.dispersion_coef_ = (
             np.exp(dispersion[:, 0]),
             dispersion[:, 1:],
@@ -48,9 +55,21 @@ def set_fitted_attributes(
     estimator.converged_ = best.is_converged
     estimator.convergence_reason_ = best.reason
     estimator.restarts_ = found.restarts
+    estimator.optima_ = found.optima()
+    estimator.degenerate_ = _degenerate(model, best, order)
     estimator.expert_features_, estimator.gate_features_ = columns.expert, columns.gate
     estimator.dispersion_features_ = list(columns.dispersion)
     return order
+
+
+def _degenerate(model: Model, best: Outcome, order: np.ndarray) -> np.ndarray:
+    """Return which experts are at their floor, or without rows."""
+    current, tree = best.evaluation, model.tree
+    leaves = experts_at_floor(model, current.params)
+    leaves |= experts_without_rows(model, current.stats.node_mass)
+    is_degenerate = np.zeros(tree.n_nodes, dtype=bool)
+    is_degenerate[tree.leaves[sorted(leaves)]] = True
+    return is_degenerate[order][tree.leaves]
 
 
 def _families(state: FitState) -> list[Any]:
@@ -80,7 +99,7 @@ def _with_columns(coef: np.ndarray, design: np.ndarray, columns: list[int]) -> n
     return out
 
 
-def _collect(state: FitState, slots: list[np.ndarray], kind: str) -> np.ndarray:
+def _collect(state: FitState, slots: list[np.ndarray], kind: str, p: int) -> np.ndarray:
     """Return the coefficients of the heads of one kind, in the order of the leaves.
 
     One head per family gives (n_leaves, p); several are class logits, mapped to
@@ -94,7 +113,7 @@ def _collect(state: FitState, slots: list[np.ndarray], kind: str) -> np.ndarray:
             coefs = [slots[model.slot_of[g, h]] for h in of_kind]
             by_expert = group.family.location_coef(coefs) if kind == "location" else coefs[0]
             rows.update(zip(group.leaves.tolist(), by_expert, strict=True))
-    absent = np.zeros_like(next(iter(rows.values()))) if rows else np.zeros(1)
+    absent = np.zeros_like(next(iter(rows.values()))) if rows else np.zeros(p)
     return np.stack([rows.get(leaf, absent) for leaf in range(model.tree.n_leaves)])
 
 

@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, ClassVar
 
@@ -13,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from mixexp.data import PerRow, cut_features, cut_rows, single_threaded_blas
 from mixexp.em import (
+    RESPONSIBILITIES,
     Monitor,
     Options,
     Problem,
@@ -35,6 +37,7 @@ from mixexp.estimators._build import (
 from mixexp.estimators._criteria import Criteria
 from mixexp.estimators._diagnosis import Trouble, find_troubles
 from mixexp.estimators._docs import per_row_docs
+from mixexp.estimators._fit_diagnostics import diagnose
 from mixexp.estimators._html import FittedHTML
 from mixexp.estimators._inference import Inferential
 from mixexp.estimators._init import given_start
@@ -46,6 +49,7 @@ from mixexp.estimators._validation import (
     RANDOM_STATE,
     VERBOSE,
     Rule,
+    check_acceleration,
     check_exposure,
     check_features,
     check_parameters,
@@ -75,11 +79,13 @@ _RULES: dict[str, Rule] = {
     "alpha": real(0.0),
     "gate_alpha": real(0.0),
     "dispersion_prior": real(0.0),
+    "balance": real(0.0),
     "n_init": whole(1),
     "n_moves": whole(0),
     "max_iter": whole(1),
     "tol": real(0.0),
     "acceleration": one_of("auto", "newton", "anderson", "none"),
+    "responsibility": one_of(*RESPONSIBILITIES),
     "warm_start": BOOLEAN,
     "random_state": RANDOM_STATE,
     "n_jobs": N_JOBS,
@@ -123,12 +129,14 @@ class MixtureOfExperts(
     alpha: float
     gate_alpha: float
     dispersion_prior: float
+    balance: float
     n_init: int
     n_moves: int
     init: Any
     max_iter: int
     tol: float
     acceleration: str
+    responsibility: str
     warm_start: bool
     random_state: Any
     n_jobs: int | None
@@ -216,6 +224,7 @@ class MixtureOfExperts(
     ) -> list[Trouble]:
         """Check everything, fit, and return what the user should be warned of."""
         check_parameters(self, _RULES)
+        check_acceleration(self.responsibility, self.acceleration)
         tree = self._make_tree()
         given = {"offset": offset, "exposure": exposure, "trials": trials}
         begin_task = partial(FitTask.begin, self, X, y, {"sample_weight": sample_weight, **given})
@@ -283,10 +292,11 @@ class MixtureOfExperts(
             families=families,
             gate=self.gate,
             columns=columns,
-            penalty=Penalty(self.alpha, self.gate_alpha, self.dispersion_prior),
+            penalty=Penalty(self.alpha, self.gate_alpha, self.dispersion_prior, self.balance),
             n_threads=effective_n_jobs(self.n_jobs),
             chosen=None if is_used.all() else np.flatnonzero(is_used),
         )
+        problem = replace(problem, power=RESPONSIBILITIES[self.responsibility].power)
         previous = self if self.warm_start and hasattr(self, "_state") else None
         init = self.init if previous is None else previous
         given = given_start(init, problem, pooled, scaling, is_used)
@@ -299,8 +309,9 @@ class MixtureOfExperts(
         if given is None:
             found = self._search(problem, pooled, options, monitor)
         else:
-            found = compete(problem, [given], options.near(), monitor)
+            found = compete(problem, self._prepare(problem, [given]), options.near(), monitor)
         order = learn(self, found)
+        self.diagnostics_ = diagnose(problem, found.best, self._state.params)
         task.end()
         return find_troubles(self, problem, found.best, order)
 
@@ -317,12 +328,27 @@ class MixtureOfExperts(
         seed, *seeds = random.randint(np.iinfo(np.int32).max, size=1 + n_starts)
 
         def draw(problem: Problem) -> list[tuple[str, Parameters]]:
-            starts = draw_starts(problem, pooled, self.init, seeds)
-            return [(f"{self.init} {number}", start) for number, start in enumerate(starts)]
+            starts = enumerate(draw_starts(problem, pooled, self.init, seeds))
+            named = [(f"{self.init} {number}", start) for number, start in starts]
+            return self._prepare(problem, named, seeds)
 
         return search(
             problem, draw, np.random.default_rng(seed), options, monitor, int(self.n_moves)
         )
+
+    def _prepare(
+        self,
+        problem: Problem,
+        starts: Sequence[tuple[str, Parameters]],
+        seeds: Sequence[int] | None = None,
+    ) -> list[tuple[str, Parameters]]:
+        """Do with starts what ``responsibility`` wants done in front of EM."""
+        if seeds is None:
+            random = check_random_state(self.random_state)
+            seeds = random.randint(np.iinfo(np.int32).max, size=len(starts)).tolist()
+        prepare = RESPONSIBILITIES[self.responsibility].prepare
+        prepared = prepare(problem, [start for _, start in starts], seeds)
+        return [(name, start) for (name, _), start in zip(starts, prepared, strict=True)]
 
     # What gates and experts say.
 

@@ -135,9 +135,11 @@ def check_support(
     is_outside = np.ones(len(y), dtype=bool)
     for family, leaves in _distinct_families(families):
         fixed = family.fixed_to(y, per_row.weight)
-        is_outside &= fixed.find_unsupported(
-            ExpertGroup(fixed, leaves, ()).target(y, per_row.trials)
-        )
+        seen = ExpertGroup(fixed, leaves, ()).target(y, per_row.trials)
+        is_outside_own = fixed.find_unsupported(seen)
+        if not fixed.heads:  # nothing is fitted: a density that is zero now remains so
+            is_outside_own |= np.isneginf(fixed.log_kernel(seen, ())[0])
+        is_outside &= is_outside_own
     if is_outside.any():
         at = int(np.argmax(is_outside))
         trials = "" if per_row.trials is None else f" of {per_row.trials[at]:g} trials"

@@ -4,7 +4,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mixexp.em import ASKED_TO_STOP, Outcome, Problem
+from mixexp.em import (
+    ASKED_TO_STOP,
+    Outcome,
+    Problem,
+    experts_at_floor,
+    experts_without_rows,
+)
 from mixexp.exceptions import (
     ConvergenceWarning,
     DegenerateExpertWarning,
@@ -12,7 +18,6 @@ from mixexp.exceptions import (
     SeparationWarning,
 )
 from mixexp.experts import Expert
-from mixexp.inference import experts_at_floor, experts_without_rows
 from mixexp.model import Parameters, group_heads, linear_predictors, posterior_of_block
 
 # Where nearly every row is given to one child with more than this certainty, the gate separates.

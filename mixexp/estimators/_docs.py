@@ -26,6 +26,10 @@ _PARAMETERS = """gate : {"softmax", "constant"}, default="softmax"
     dispersion_prior : float, default=30.0
         Prior on the logarithm of the experts' dispersions, about the pooled one and there as
         informative as so many rows. Keeps an expert from collapsing onto fewer rows than that.
+    balance : float, default=0.0
+        Pseudo-rows that belong to all experts in equal shares (at every gate of a tree to all
+        of its children), spread over X as the data are. Keeps experts alive that few rows
+        would choose; large values make gates uniform. Fades as rows are added.
     n_init : int, default=10
         Number of starts; the fit with the highest penalised log-likelihood is kept.
     n_moves : int, default=1
@@ -50,6 +54,22 @@ _PARAMETERS = """gate : {"softmax", "constant"}, default="softmax"
         "newton" finishes with Newton's method on the log-likelihood itself once EM is near an
         optimum; "anderson" extrapolates EM's last ten steps, at no cost per parameter; "none" is
         plain EM. "auto" is "newton" up to 600 parameters, "anderson" beyond.
+    responsibility : {"soft", "hard", "stochastic", "annealed"}, default="soft"
+        How rows count in EM's steps. "soft": for every expert, by posterior probability. "hard":
+        for the most probable expert alone, classification EM (Celeux & Govaert 1992), without
+        acceleration, until labels have settled. It maximises the classification
+        log-likelihood ``sum_i w_i max_k log(gate_k(x_i) f_k(y_i | x_i))`` plus the penalty:
+        that is what ``history_``, ``penalized_log_likelihood_`` and the objectives of
+        ``restarts_`` then hold, while ``log_likelihood_`` stays the mixture's, which is not
+        maximised: where experts overlap coefficients are biased. The other two do something in
+        front of every start, the user's included, which ``history_`` and ``n_iter_`` do not
+        count, and go on as "soft". "stochastic": 30 iterations with labels drawn from the posterior
+        (Celeux & Diebolt 1985), of which the point of highest penalised log-likelihood is
+        kept, the start included; with numbers drawn per row, a row of weight two is no longer
+        exactly the row twice. "annealed": five iterations each with responsibilities to the
+        power 0.5, 0.55, ..., 0.97 and 1, renormalised (Ueda & Nakano 1998), kept where
+        they lead higher than as many plain ones. Both help poor starts more than those that
+        ``init`` draws.
     warm_start : bool, default=False
         Whether ``fit`` goes on from the previous fit's coefficients, if there is one.
     random_state : int, RandomState instance or None, default=None
@@ -69,7 +89,8 @@ _ATTRIBUTES = """gate_coef_ : ndarray of shape (n_nodes - 1, n_gate_features)
     log_likelihood_ : float
         Sum over rows of weight times log density of y given x, natural log, unpenalised.
     penalized_log_likelihood_ : float
-        What was maximised: ``log_likelihood_`` plus the penalty, see Notes.
+        What was maximised: ``log_likelihood_`` plus the penalty, see Notes and, for another
+        objective, ``responsibility="hard"``.
     history_ : ndarray of shape (1 + iterations,)
         Penalised log-likelihood at the start and after every iteration; never falls.
     n_iter_ : int
@@ -79,7 +100,18 @@ _ATTRIBUTES = """gate_coef_ : ndarray of shape (n_nodes - 1, n_gate_features)
     convergence_reason_ : str
         Which, or why not.
     restarts_ : list of Restart
-        Start, log_likelihood, objective, n_iter, converged and reason of every start.
+        Start, log_likelihood, objective, n_iter, converged, reason and degenerate of every
+        start, and of the moves that led higher.
+    optima_ : list of Optimum
+        The distinct optima of the starts that were followed to the end, the highest first:
+        log_likelihood, objective, n_starts (how many ended there) and degenerate.
+    degenerate_ : ndarray of shape (n_experts,), bool
+        Experts at the floor of their dispersion, or without rows.
+    diagnostics_ : Diagnostics
+        How experts are used by the gate (importance, load, entropy), rows that none of them
+        explains, and how good the optimum is (gradient_norm, smallest_eigenvalue of the
+        penalised observed information, None where that matrix is dear or there is none,
+        monotonicity_margin). In the order of the experts.
     n_parameters_ : int
         Free parameters, for information criteria.
     tree_ : GatingTree
@@ -93,10 +125,14 @@ _ATTRIBUTES = """gate_coef_ : ndarray of shape (n_nodes - 1, n_gate_features)
         If X had column names."""
 
 _NOTES = """What is maximised is the penalised log-likelihood
-    ``sum_i w_i log p(y_i | x_i) - 1/2 alpha |b - b0|**2 - 1/2 gate_alpha |g|**2
-    - 1/2 dispersion_prior * sum_k (sqrt(1 + log(d_k)**2) - 1)``
-    with b and g the slopes of experts and gates for standardised features, b0 those of one
-    expert fitted to all rows, and d_k an expert's dispersion over the pooled one. ``alpha=0,
+    ``sum_i w_i log p(y_i | x_i) - alpha * sum(excess(b - b0)) - gate_alpha * sum(excess(g))
+    - 1/2 dispersion_prior * sum(excess(log(d)))
+    + balance / sum(w) * sum_i w_i sum_v 1/m_v sum_{c of v} log(m_v gate_c(x_i))``
+    with c the m_v children of each gate v, ``excess(u) = sqrt(1 + u**2) - 1``,
+    b and g the slopes of experts and gates for standardised features, b0 and the unit of the
+    dispersions d those of one expert fitted to all rows. Close to the pooled fit that is a
+    ridge of ``alpha`` and ``gate_alpha``; far from it, it grows in proportion, so that clear
+    regimes are left alone. For a single expert it is a ridge toward zero. ``alpha=0,
     gate_alpha=0, dispersion_prior=0`` is plain maximum likelihood, which is unbounded where an
     expert can fit some rows exactly; floors keep it finite.
 

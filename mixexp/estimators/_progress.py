@@ -218,12 +218,4 @@ class _CallbackMonitor(Monitor):
 def _search_stopped_at(name: str, outcome: Outcome) -> Search:
     """Return the search that would have ended with this outcome of one start."""
     best = outcome if outcome.reason else outcome._replace(reason=ASKED_TO_STOP)
-    restart = Restart(
-        name,
-        float(best.evaluation.stats.log_likelihood),
-        best.objective,
-        best.n_iter,
-        best.is_converged,
-        best.reason,
-    )
-    return Search([best], [0], [restart])
+    return Search([best], [0], [Restart.of(name, best)])

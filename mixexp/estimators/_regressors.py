@@ -52,15 +52,15 @@ class _Regressor(RegressorMixin, MixtureOfExperts, Predictive):
         ndarray of shape (n,)
             In the unit of y.
         """
+        mean = self._mixture_mean(X, routing, offset, exposure, trials)
         if not return_std:
-            return self._mixture_mean(X, routing, offset, exposure, trials)
+            return mean
         if routing != "soft":
             raise ValueError(
                 "The 'routing' argument must be 'soft' where return_std=True, for the deviation "
                 f"is that of all experts. Got {routing!r} instead."
             )
-        dist = self._distribution(X, offset, exposure, trials)
-        return dist.mean(), dist.std()
+        return mean, self._distribution(X, offset, exposure, trials).std()
 
     def score(
         self,
@@ -145,12 +145,14 @@ class MoERegressor(_Regressor):
         alpha: float = 10.0,
         gate_alpha: float = 3.0,
         dispersion_prior: float = 30.0,
+        balance: float = 0.0,
         n_init: int = 10,
         n_moves: int = 1,
         init: Any = "auto",
         max_iter: int = 500,
         tol: float = 1e-8,
         acceleration: str = "auto",
+        responsibility: str = "soft",
         warm_start: bool = False,
         random_state: Any = None,
         n_jobs: int | None = None,
@@ -224,12 +226,14 @@ class HMERegressor(_Regressor):
         alpha: float = 10.0,
         gate_alpha: float = 3.0,
         dispersion_prior: float = 30.0,
+        balance: float = 0.0,
         n_init: int = 10,
         n_moves: int = 1,
         init: Any = "auto",
         max_iter: int = 500,
         tol: float = 1e-8,
         acceleration: str = "auto",
+        responsibility: str = "soft",
         warm_start: bool = False,
         random_state: Any = None,
         n_jobs: int | None = None,

@@ -89,11 +89,14 @@ def summarize(estimator: Any) -> str:
 
 def _how_often_found(estimator: Any) -> str:
     """Return in words how many starts came to the optimum that was kept."""
-    best = max(restart.objective for restart in estimator.restarts_)
-    found = sum(r.objective >= best - 1e-6 * (1.0 + abs(best)) for r in estimator.restarts_)
-    n_dropped = sum(r.reason.startswith("dropped") for r in estimator.restarts_)
+    best = estimator.penalized_log_likelihood_
+    slack = 1e-6 * (1.0 + abs(best))
+    found = sum(abs(restart.objective - best) <= slack for restart in estimator.restarts_)
+    n_dropped = sum(restart.reason.startswith("dropped") for restart in estimator.restarts_)
     dropped = f", {n_dropped} of them dropped early" if n_dropped else ""
-    return f"found by {found} of {len(estimator.restarts_)} starts{dropped}"
+    n_optima = len(estimator.optima_)
+    distinct = f"; {n_optima} distinct optima" if n_optima > 1 else ""
+    return f"found by {found} of {len(estimator.restarts_)} starts{dropped}{distinct}"
 
 
 def _families_in_words(estimator: Any) -> str:

@@ -1,6 +1,7 @@
 """Checks of what users hand in: hyper-parameters and data. Raised in ``fit``, never before."""
 
 import numbers
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -91,6 +92,21 @@ def check_parameters(estimator: Any, rules: Mapping[str, Rule]) -> None:
             )
 
 
+def check_acceleration(responsibility: str, acceleration: str) -> None:
+    """Check that acceleration is not asked for where there is none.
+
+    Raises
+    ------
+    ValueError
+        Naming both parameters.
+    """
+    if responsibility == "hard" and acceleration not in ("auto", "none"):
+        raise ValueError(
+            f"The 'acceleration' parameter is {acceleration!r}, which needs a smooth objective; "
+            "that of responsibility='hard' has kinks. Leave it at 'auto'."
+        )
+
+
 def refuse_nonnumbers(values: Any, name: str) -> None:
     """Refuse what would be turned into numbers without a word.
 
@@ -122,6 +138,8 @@ _KINDS = {
 def _refuse(values: Any, name: str, kinds: str, types: tuple[type, ...]) -> None:
     if sparse.issparse(values):
         return  # scikit-learn's own check says what to do
+    if hasattr(values, "columns") and hasattr(values, "sparse"):  # pandas, every column sparse
+        raise TypeError(f"{name} is a sparse frame; make it dense with {name}.sparse.to_dense().")
     if isinstance(values, np.ma.MaskedArray) and np.ma.getmaskarray(values).any():
         raise ValueError(
             f"{name} is a masked array with masked entries; got {values.mask.sum()} of them. "
@@ -153,6 +171,13 @@ def _refuse_objects(array: np.ndarray, name: str, types: tuple[type, ...], colum
             )
 
 
+def _refuse_duplicate_names(names: Any) -> None:
+    """Refuse columns that a name does not tell apart, where features may be given by name."""
+    for name, count in Counter(names).items():
+        if count > 1:
+            raise ValueError(f"X has {count} columns named {name!r}; give each a name of its own.")
+
+
 def check_features(estimator: Any, X: Any, *, reset: bool) -> np.ndarray:
     """Return X as a float64 or float32 array, names and number of features kept or compared.
 
@@ -160,6 +185,7 @@ def check_features(estimator: Any, X: Any, *, reset: bool) -> np.ndarray:
     they are standardised. All else becomes float64.
     """
     refuse_nonnumbers(X, "X")
+    _refuse_duplicate_names(getattr(X, "columns", ()))
     return validate_data(estimator, X, reset=reset, dtype=[np.float64, np.float32])
 
 

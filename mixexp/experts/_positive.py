@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from mixexp.experts._base import Expert
 from mixexp.experts._glm import DispersionModel
 from mixexp.experts._weighted import log_or_zero, weighted_moments
 
@@ -26,6 +27,26 @@ class PositiveModel(DispersionModel):
 
     def unit_variance_derivative(self, mean: np.ndarray) -> np.ndarray:
         return self.variance_power * mean ** (self.variance_power - 1.0)
+
+    def fixed_to(self, y: np.ndarray, weight: np.ndarray) -> Expert:
+        """Return the family itself; see `Expert.fixed_to`.
+
+        Raises
+        ------
+        ValueError
+            If the mean of y is beyond what the variance function can take.
+        """
+        is_inside = (weight > 0.0) & ~self.find_unsupported(y)
+        lowest, highest = self.mean_limits
+        if is_inside.any():
+            mean, _ = weighted_moments(y[is_inside] / y[is_inside].max(), weight[is_inside])
+            mean *= y[is_inside].max()
+            if not lowest < mean < highest:
+                raise ValueError(
+                    f"y has mean {mean:.3g}, which must be between {lowest:g} and {highest:g} for "
+                    f"the {self.name} expert; give y in another unit."
+                )
+        return self
 
     def start(self, y: np.ndarray, weight: np.ndarray) -> tuple[float, ...]:
         mean, variance = weighted_moments(y, weight)

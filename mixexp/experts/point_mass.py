@@ -23,6 +23,7 @@ class PointMass(Expert):
 
     name = "point_mass"
     is_discrete = True
+    support = "the value `at`"
 
     def __init__(self, at: float = 0.0) -> None:
         self.at = at

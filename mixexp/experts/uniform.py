@@ -30,6 +30,7 @@ class Uniform(Expert):
     """
 
     name = "uniform"
+    support = "between `low` and `high`"
 
     def __init__(self, low: float | None = None, high: float | None = None) -> None:
         self.low = low

@@ -13,7 +13,6 @@ from mixexp.inference._criteria import (
     relative_entropy,
     sabic,
 )
-from mixexp.inference._degenerate import experts_at_floor, experts_without_rows
 from mixexp.inference._hypotheses import ChiSquared, Contrast, chi_squared
 from mixexp.inference._matching import match_nodes
 from mixexp.inference._results import Inference
@@ -46,8 +45,6 @@ __all__ = [
     "cluster_products",
     "draw_target",
     "estimate_covariance",
-    "experts_at_floor",
-    "experts_without_rows",
     "list_terms",
     "match_nodes",
     "measure_separation",

@@ -12,8 +12,7 @@ import numpy as np
 from scipy.linalg import eigh
 
 from mixexp.data import Scaling
-from mixexp.em import Evaluation, Problem
-from mixexp.inference._degenerate import experts_at_floor, experts_without_rows
+from mixexp.em import Evaluation, Problem, experts_at_floor, experts_without_rows
 from mixexp.inference._scores import cluster_products, score_products
 from mixexp.model import Model, Parameters
 

@@ -10,7 +10,7 @@ from mixexp.kernels._jit import kernel
 
 #: Curvature below this is none: of an expert to which nothing is left but rounding. Its inverse,
 #: times what that rounding leaves of the gradient, would overflow.
-SMALLEST_DIAGONAL = 1e-200
+SMALLEST_DIAGONAL = 2.2250738585072014e-308  # beneath are subnormal numbers
 
 
 @kernel

@@ -29,6 +29,7 @@ from mixexp.model._routing import (
 from mixexp.model._statistics import (
     GroupStatistics,
     Posterior,
+    Reassign,
     Statistics,
     add_statistics,
     em_statistics,
@@ -39,6 +40,7 @@ from mixexp.model._statistics import (
     map_statistics,
     posterior_of_block,
 )
+from mixexp.model._tempering import assign, draw_labels, temper
 
 __all__ = [
     "ExpertGroup",
@@ -49,12 +51,15 @@ __all__ = [
     "PenaltyTerms",
     "Posterior",
     "Prediction",
+    "Reassign",
     "Route",
     "Rows",
     "Statistics",
     "add_statistics",
     "assemble_information",
+    "assign",
     "complete_scores",
+    "draw_labels",
     "em_statistics",
     "flat_gradient",
     "gate_probabilities",
@@ -71,5 +76,6 @@ __all__ = [
     "predict_block",
     "routed_mean",
     "row_stable_product",
+    "temper",
     "top_route",
 ]

@@ -58,8 +58,18 @@ def complete_scores(
     return found, scores, eta
 
 
-def observed_statistics(model: Model, params: Parameters, block: Block) -> list[np.ndarray]:
+def observed_statistics(
+    model: Model, params: Parameters, block: Block, pseudo_weight: np.ndarray | None = None
+) -> list[np.ndarray]:
     """Pass once over a block, piece by piece, for the observed information.
+
+    Parameters
+    ----------
+    model : Model
+    params : Parameters
+    block : Block
+    pseudo_weight : ndarray of shape (rows,), optional
+        Weight of pseudo-rows that belong to all children of a gate in equal shares.
 
     Returns
     -------
@@ -73,22 +83,31 @@ def observed_statistics(model: Model, params: Parameters, block: Block) -> list[
     """
     n_heads = sum(rows for rows, _ in model.slot_shapes)
     size = max(_FEWEST_ROWS, _MOST_WEIGHTS // (n_heads * (n_heads + 1) // 2))
-    starts = range(0, len(block.weight), size)
-    pieces = (block.take(slice(start, start + size)) for start in starts)
-    parts = (_piece_statistics(model, params, piece) for piece in pieces)
+    pieces = (slice(start, start + size) for start in range(0, len(block.weight), size))
+    parts = (
+        _piece_statistics(
+            model, params, block.take(rows), None if pseudo_weight is None else pseudo_weight[rows]
+        )
+        for rows in pieces
+    )
     return reduce(lambda total, part: list(map(np.add, total, part)), parts)
 
 
-def _piece_statistics(model: Model, params: Parameters, block: Block) -> list[np.ndarray]:
+def _piece_statistics(
+    model: Model, params: Parameters, block: Block, pseudo_weight: np.ndarray | None
+) -> list[np.ndarray]:
     found, scores, eta = complete_scores(model, params, block)
     n_heads = len(scores)
     weights = np.empty((n_heads * (n_heads + 1) // 2, scores.shape[2]))
     resp = np.ascontiguousarray(found.node_resp[model.tree.leaves])
     kernels.score_covariance(scores, resp, np.empty(scores.shape[2]), weights)
     np.negative(weights, out=weights)
-    _add_gate_curvature(model, found, weights)
+    _add_gate_curvature(model, found.gate, found.node_resp, weights)
     _add_expert_curvature(model, eta, block, resp, weights)
     weights *= block.weight
+    if pseudo_weight is not None:
+        at_every_node = np.broadcast_to(pseudo_weight, found.node_resp.shape)
+        _add_gate_curvature(model, found.gate, at_every_node, weights)
     designs = [model.design(block, design) for design in range(len(model.designs))]
     requests = [(a, b, weights[pairs]) for (a, b), pairs in _design_pairs(model)]
     return weighted_grams(designs, requests)
@@ -142,17 +161,17 @@ def _packed(a: int, b: int, n: int) -> int:
     return a * n - a * (a - 1) // 2 + b - a
 
 
-def _add_gate_curvature(model: Model, found: Posterior, weights: np.ndarray) -> None:
+def _add_gate_curvature(
+    model: Model, gate: np.ndarray, node_weight: np.ndarray, weights: np.ndarray
+) -> None:
     tree = model.tree
     n_heads = sum(rows for rows, _ in model.slot_shapes)
     for edge in range(tree.n_edges):
-        parent_resp = found.node_resp[tree.parent[edge + 1]]
-        weights[_packed(edge, edge, n_heads)] += (
-            parent_resp * found.gate[edge] * (1.0 - found.gate[edge])
-        )
+        above = node_weight[tree.parent[edge + 1]]
+        weights[_packed(edge, edge, n_heads)] += above * gate[edge] * (1.0 - gate[edge])
     for a, b in zip(*tree.sibling_pairs, strict=True):
-        parent_resp = found.node_resp[tree.parent[a + 1]]
-        weights[_packed(int(a), int(b), n_heads)] -= parent_resp * found.gate[a] * found.gate[b]
+        above = node_weight[tree.parent[a + 1]]
+        weights[_packed(int(a), int(b), n_heads)] -= above * gate[a] * gate[b]
 
 
 def _add_expert_curvature(

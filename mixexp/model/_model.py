@@ -32,11 +32,14 @@ class Penalty(NamedTuple):
         Ridge on the gates' slopes for standardised features.
     dispersion_prior : float
         Pseudo-rows, at the anchor, added to every dispersion.
+    balance : float
+        Pseudo-rows, spread as the data are, in equal shares at every gate.
     """
 
     alpha: float = 0.0
     gate_alpha: float = 0.0
     dispersion_prior: float = 0.0
+    balance: float = 0.0
 
 
 class ExpertGroup(NamedTuple):
@@ -279,11 +282,13 @@ class Model:
 
     @cached_property
     def flat_center(self) -> np.ndarray:
-        """What the ridge pulls every coefficient in the flat vector to."""
+        """What the priors pull every coefficient in the flat vector to."""
         center = [np.zeros(shape) for shape in self.slot_shapes]
         for (g, h), slot in self.slot_of.items():
             if self.groups[g].center:
                 center[slot][:] = self.groups[g].center[h]
+            if self.is_dispersion(slot):
+                center[slot][:, 0] = self.groups[g].log_anchor
         return flatten_slots(center)
 
     @cached_property

@@ -21,10 +21,14 @@ from scipy.linalg import blas
 from mixexp import kernels
 from mixexp.data import Block
 from mixexp.experts import Derivatives
+from mixexp.model._balance import add_balance, balance_value
 from mixexp.model._model import Model, Parameters, flatten_slots
 from mixexp.tree import GatingTree
 
 Product = Callable[[np.ndarray, np.ndarray], np.ndarray]
+# From the leaves' responsibilities (n_leaves, ..., rows) to those to use in their place, and what
+# the objective gains by it, (..., rows) or a number.
+Reassign = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray | float]]
 # Weights for the Gram matrix between two designs: (design a, design b, weights (m, ..., rows)).
 GramRequest = tuple[int, int, np.ndarray]
 
@@ -76,6 +80,8 @@ class Statistics(NamedTuple):
     ----------
     log_likelihood : ndarray of shape (...)
         Of the parameters that the pass was given.
+    excess : ndarray of shape (...)
+        What the objective has beside it that is a sum over rows: see `balance_value` and `temper`.
     node_mass : ndarray of shape (..., n_nodes)
         Weighted responsibility of every node.
     gate_gradient : ndarray of shape (..., n_edges, q)
@@ -85,6 +91,7 @@ class Statistics(NamedTuple):
     """
 
     log_likelihood: np.ndarray
+    excess: np.ndarray
     node_mass: np.ndarray
     gate_gradient: np.ndarray
     gate_pairs: np.ndarray
@@ -225,7 +232,11 @@ def posterior_of_block(
 
 
 def em_statistics(
-    model: Model, params: Parameters, block: Block, resp: np.ndarray | None = None
+    model: Model,
+    params: Parameters,
+    block: Block,
+    reassign: Reassign | None = None,
+    pseudo_weight: np.ndarray | None = None,
 ) -> Statistics:
     """Pass once over a block: log-likelihood, gradient and EM curvature.
 
@@ -234,8 +245,11 @@ def em_statistics(
     model : Model
     params : Parameters
     block : Block
-    resp : ndarray of shape (n_leaves, ..., rows), optional
-        Responsibilities to use instead of those of the parameters.
+    reassign : callable, optional
+        Takes the leaves' responsibilities, shape (n_leaves, ..., rows), and returns those to use
+        in their place with what the objective gains by it, per row.
+    pseudo_weight : ndarray of shape (rows,), optional
+        Weight of pseudo-rows that belong to all children of a gate in equal shares.
 
     Returns
     -------
@@ -249,10 +263,18 @@ def em_statistics(
     eta = linear_predictors(model, params, block)
     log_density, derivatives = _evaluate_experts(model, eta, block)
     found = posterior(model.tree, eta[0], log_density)
-    node_weight = found.node_resp
-    if resp is not None:
+    node_weight, excess = found.node_resp, np.zeros(found.log_density.shape[:-1])
+    if reassign is not None:
+        resp, gain = reassign(node_weight[model.tree.leaf_rows])
         node_weight = np.tensordot(model.tree.covers.astype(float), resp, axes=1)
+        excess = np.broadcast_to(gain, found.log_density.shape) @ block.weight
     residual, pair_weight = _gate_weights(model.tree, found.gate, node_weight, block.weight)
+    if pseudo_weight is not None:
+        _, shifted, log_total = gate_probabilities(model.tree, eta[0], eta[0].shape[-1])
+        excess = excess + balance_value(model.tree, shifted, log_total, pseudo_weight)
+        residual, pair_weight = add_balance(
+            model.tree, found.gate, pseudo_weight, residual, pair_weight
+        )
     leaf_weight = node_weight[model.tree.leaf_rows]
     designs = [model.design(block, design) for design in range(len(model.designs))]
     requests: list[GramRequest] = [(model.gate_design, model.gate_design, pair_weight)]
@@ -266,6 +288,7 @@ def em_statistics(
     grams = iter(weighted_grams(designs, requests))
     return Statistics(
         log_likelihood=found.log_density @ block.weight,
+        excess=excess,
         node_mass=node_weight.sum(axis=-1).T,
         gate_gradient=_gradient(residual, designs[model.gate_design]),
         gate_pairs=next(grams),
@@ -350,6 +373,7 @@ def map_statistics(function: Callable[..., np.ndarray], *parts: Statistics) -> S
     )
     return Statistics(
         function(*(part.log_likelihood for part in parts)),
+        function(*(part.excess for part in parts)),
         function(*(part.node_mass for part in parts)),
         function(*(part.gate_gradient for part in parts)),
         function(*(part.gate_pairs for part in parts)),
@@ -367,7 +391,7 @@ def _total(*arrays: np.ndarray) -> np.ndarray:
 
 
 def flat_gradient(model: Model, stats: Statistics) -> np.ndarray:
-    """Return the gradient of the log-likelihood in the flat vector, shape (..., n_flat)."""
+    """Return the gradient of log-likelihood plus excess in the flat vector, (..., n_flat)."""
     return flatten_slots(
         [stats.gate_gradient, *(stats.groups[g].gradient[h] for g, h in model.slot_heads)]
     )
