@@ -94,7 +94,7 @@ _ATTRIBUTES = """gate_coef_ : ndarray of shape (n_nodes - 1, n_gate_features)
     penalized_log_likelihood_ : float
         What was maximised: ``log_likelihood_`` plus the penalty, see Notes and, for another
         objective, ``responsibility="hard"``.
-    history_ : ndarray of shape (n_iter_ + 1,)
+    history_ : ndarray of shape (1 + iterations,)
         Penalised log-likelihood at the start and after every iteration; never falls.
     n_iter_ : int
         Iterations of the winning start.

@@ -33,7 +33,7 @@ class Laplace(Expert):
 
     Notes
     -----
-    The kink of |t| has no derivatives, so within 1e-4 scales of the location |t| is replaced by
+    The kink of ``|t|`` has no derivatives, so within 1e-4 scales of the location it is replaced by
     the parabola ``t**2 / (2 * 1e-4) + 1e-4 / 2`` that joins it smoothly (Huber 1964). Density
     and derivatives are those of the rounded function, hence exact and consistent; the log
     density differs from Laplace's by at most 5e-5 there and 4e-9 elsewhere. Moments, cdf and
