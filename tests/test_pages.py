@@ -11,6 +11,7 @@ DOCS = Path(__file__).parent.parent / "docs"
 PROMPTS = re.compile(r"```\{doctest\}\n(.*?)```", re.DOTALL)
 MODULES = [
     "mixexp",
+    "mixexp.constraints",
     "mixexp.datasets",
     "mixexp.displays",
     "mixexp.distribution",
