@@ -185,7 +185,7 @@ def test_unseen_class_is_refused():
 
 BAD_PARAMETERS = {
     "n_experts": [0, -1, 2.5, 2.0, "3", True, None, NAN, [2]],
-    "n_init": [0, -1, 1.5, "1", True, None],
+    "n_init": [0, -1, 1.5, "1", "all", True, None],
     "max_iter": [0, -1, 10.0, "10", True, None],
     "tol": [-1.0, NAN, INF, "1e-3", None, True],
     "alpha": [-1.0, NAN, INF, "1", None, True, [1.0]],

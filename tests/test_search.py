@@ -71,3 +71,16 @@ def test_moves_never_end_lower(data_seed):
         assert len(moved.restarts_) <= 1 + n_moves
         assert np.diff(moved.history_).min() >= -1e-9 * (1.0 + abs(moved.history_[-1]))
     assert np.diff(reached).min() >= -1e-8 * (1.0 + abs(reached[0]))
+
+
+def test_size_decides_how_many_starts_are_affordable(rng):
+    numbers = []
+    for n, n_experts in ((100, 2), (3000, 4), (3000, 8)):
+        data = simulate_regimes(rng, n, n_regimes=2)
+        model = MoERegressor(n_experts, n_init="auto", n_moves=0, max_iter=1, random_state=0)
+        with pytest.warns():
+            model.fit(data.X, data.y)
+        numbers.append(len(model.restarts_))
+    assert numbers == sorted(numbers, reverse=True)
+    assert numbers[0] == 50
+    assert numbers[-1] >= 5

@@ -8,6 +8,7 @@ from mixexp.em._newton import is_small
 from mixexp.em._order import canonical_order, reorder
 from mixexp.em._phases import RESPONSIBILITIES
 from mixexp.em._problem import Evaluation, Problem
+from mixexp.em._sample import affordable_starts
 from mixexp.em._search import Optimum, Restart, Search, compete, search
 from mixexp.em._starts import (
     STARTS,
@@ -30,6 +31,7 @@ __all__ = [
     "Restart",
     "Search",
     "Split",
+    "affordable_starts",
     "canonical_order",
     "compete",
     "draw_starts",

@@ -15,6 +15,10 @@ from mixexp.em._problem import Problem
 # Rows of a sample, at least, and rows per parameter.
 _FEWEST_ROWS = 20_000
 _ROWS_PER_PARAMETER = 20
+# Rows times coefficients times starts that `affordable_starts` allows: 50 starts of three experts
+# on 442 rows by 10 features, 5 of eight on 20 000 by 20.
+_AFFORDABLE_WORK = 3e7
+_FEWEST_AND_MOST_STARTS = 5, 50
 # A sample is worth its trouble where there are so many times more rows.
 _LEAST_RATIO = 2.5
 
@@ -30,7 +34,7 @@ def sample_problem(problem: Problem, rng: np.random.Generator) -> Problem:
     problem : Problem
     rng : Generator
     """
-    n_drawn = max(_FEWEST_ROWS, _ROWS_PER_PARAMETER * problem.model.n_parameters)
+    n_drawn = _drawn_rows(problem)
     if problem.n_rows < _LEAST_RATIO * n_drawn:
         return problem
     share = problem.total_weight / n_drawn
@@ -47,6 +51,24 @@ def sample_problem(problem: Problem, rng: np.random.Generator) -> Problem:
     parts = [whole.take(rows) for rows in cut_rows(len(whole.weight))]
     features = _take_features(problem, taken, parts)
     return replace(problem, blocks=RowBlocks(features.__getitem__, parts))
+
+
+def affordable_starts(problem: Problem) -> int:
+    """Return how many starts the size of data and model allows, from 5 to 50.
+
+    Together they pass over the rows, or a sample of them, some seconds long at most.
+
+    Parameters
+    ----------
+    problem : Problem
+    """
+    n_rows = min(problem.n_rows, _drawn_rows(problem))
+    work = n_rows * sum(rows * columns for rows, columns in problem.model.slot_shapes)
+    return int(np.clip(_AFFORDABLE_WORK // work, *_FEWEST_AND_MOST_STARTS))
+
+
+def _drawn_rows(problem: Problem) -> int:
+    return max(_FEWEST_ROWS, _ROWS_PER_PARAMETER * problem.model.n_parameters)
 
 
 def _join(blocks: list[Block]) -> Block:

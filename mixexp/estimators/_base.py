@@ -19,6 +19,7 @@ from mixexp.em import (
     Options,
     Problem,
     Search,
+    affordable_starts,
     compete,
     draw_starts,
     search,
@@ -46,6 +47,7 @@ from mixexp.estimators._progress import CallbackSupportMixin, FitTask, make_moni
 from mixexp.estimators._routing import RoutedPrediction
 from mixexp.estimators._validation import (
     BOOLEAN,
+    N_INIT,
     N_JOBS,
     RANDOM_STATE,
     VERBOSE,
@@ -83,7 +85,7 @@ _RULES: dict[str, Rule] = {
     "gate_alpha": real(0.0),
     "dispersion_prior": real(0.0),
     "balance": real(0.0),
-    "n_init": whole(1),
+    "n_init": N_INIT,
     "n_moves": whole(0),
     "max_iter": whole(1),
     "tol": real(0.0),
@@ -134,7 +136,7 @@ class MixtureOfExperts(
     gate_alpha: float
     dispersion_prior: float
     balance: float
-    n_init: int
+    n_init: int | str
     n_moves: int
     init: Any
     max_iter: int
@@ -309,7 +311,7 @@ class MixtureOfExperts(
         previous = self if self.warm_start and hasattr(self, "_state") else None
         init = self.init if previous is None else previous
         given = given_start(init, problem, pooled, scaling, is_used)
-        task = begin_task(self._n_starts(tree) if given is None else 1)
+        task = begin_task(self._n_starts(problem) if given is None else 1)
         learn = partial(
             set_fitted_attributes, model=problem.model, scaling=scaling, columns=columns
         )
@@ -324,14 +326,16 @@ class MixtureOfExperts(
         task.end()
         return find_troubles(self, problem, found.best, order)
 
-    def _n_starts(self, tree: GatingTree) -> int:
-        return int(self.n_init) if tree.n_leaves > 1 else 1
+    def _n_starts(self, problem: Problem) -> int:
+        if problem.model.tree.n_leaves == 1:
+            return 1
+        return affordable_starts(problem) if self.n_init == "auto" else int(self.n_init)
 
     def _search(
         self, problem: Problem, pooled: Parameters, options: Options, monitor: Monitor
     ) -> Search:
         """Try starts of the strategy that ``init`` names."""
-        n_starts = self._n_starts(problem.model.tree)
+        n_starts = self._n_starts(problem)
         # Drawn all at once, so that the first m of more starts are those of m starts.
         random = check_random_state(self.random_state)
         seed, *seeds = random.randint(np.iinfo(np.int32).max, size=1 + n_starts)

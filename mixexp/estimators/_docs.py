@@ -33,8 +33,9 @@ _PARAMETERS = """gate : {"softmax", "constant"}, default="softmax"
         Pseudo-rows that belong to all experts in equal shares (at every gate of a tree to all
         of its children), spread over X as the data are. Keeps experts alive that few rows
         would choose; large values make gates uniform. Fades as rows are added.
-    n_init : int, default=10
-        Number of starts; the fit with the highest penalised log-likelihood is kept.
+    n_init : int or "auto", default=10
+        Number of starts; the fit with the highest penalised log-likelihood is kept. "auto" is
+        as many, from 5 to 50, as the size of data and model allows.
     n_moves : int, default=1
         Rounds of split-and-merge moves after the starts (Ueda et al. 2000), for three experts
         and more: two experts that are alike are merged, and their place is given to half of

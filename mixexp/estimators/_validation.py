@@ -69,6 +69,10 @@ RANDOM_STATE = Rule(
     ),
     "None, an int in the range [0, 2**32), or a numpy.random.RandomState",
 )
+N_INIT = Rule(
+    lambda value: (isinstance(value, str) and value == "auto") or whole(1).accepts(value),
+    f"'auto' or {whole(1).wording}",
+)
 VERBOSE = Rule(
     lambda value: isinstance(value, bool | np.bool_) or (is_whole(value) and int(value) >= 0),
     "a bool or an int in the range [0, inf)",
