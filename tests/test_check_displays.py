@@ -231,6 +231,16 @@ def test_gates_have_a_panel_per_node(frame):
     assert len({ax.get_xlim() for ax in display.axes_.flat}) == 1
 
 
+def test_contrasts_of_gates_are_drawn_with_their_intervals(model, frame):
+    X, y = frame
+    table = model.coef_table(X, y)
+    display = CoefficientDisplay.from_estimator(model, part="gate", table=table, scale="unit")
+    assert display.units == [["expert 0 vs expert 1"]]
+    rows = table[(table["part"] == "gate") & (table["term"] != "intercept")]
+    np.testing.assert_array_equal(display.estimates[0][0], rows["estimate"])
+    np.testing.assert_array_equal(display.intervals[0][0], rows[["lower", "upper"]])
+
+
 def test_classes_have_a_panel_each(frame):
     X, y = frame
     labels = np.array(["low", "mid", "high"])[np.digitize(y, np.quantile(y, [0.3, 0.7]))]

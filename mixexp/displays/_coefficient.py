@@ -302,4 +302,5 @@ def _place_of(unit: str, part: str) -> tuple[str, str]:
 
 def _styles_of(tree: GatingTree, units: list[str]) -> list[ExpertStyle]:
     names, styles = node_names(tree), node_styles(tree, expert_styles(tree))
-    return [styles[names.index(unit)] for unit in units]
+    # A contrast of two children has the style of the first.
+    return [styles[names.index(unit.split(" vs ")[0])] for unit in units]
