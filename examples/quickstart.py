@@ -72,8 +72,8 @@ for candidate, options in enumerate(search.cv_results_["params"]):
         f"{scores.std():17.3f}{chosen}"
     )
 print(
-    "\nWhat to see: two experts describe new patients better than one. A third finds nothing\n"
-    "that lasts. The gate loses nothing by looking at two measurements instead of ten."
+    "\nWhat to see: two and three experts describe new patients better than one. Whether the\n"
+    "gate looks at two measurements or at ten matters less than which patients are left out."
 )
 
 # %% Reading the winner
