@@ -28,8 +28,9 @@ class Shared:
     >>> import numpy as np
     >>> from mixexp import MoERegressor
     >>> from mixexp.constraints import Shared
-    >>> X = np.random.default_rng(0).normal(size=(200, 2))
-    >>> y = X[:, 0] + np.where(X[:, 1] > 0.0, 2.0, -2.0) * X[:, 1]
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.normal(size=(200, 2))
+    >>> y = X[:, 0] + 2.0 * np.abs(X[:, 1]) + 0.3 * rng.normal(size=200)
     >>> model = MoERegressor(2, constraints=[Shared(0)], random_state=0).fit(X, y)
     >>> bool(model.coef_[0, 0] == model.coef_[1, 0])
     True
