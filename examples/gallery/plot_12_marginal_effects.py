@@ -35,7 +35,9 @@ print(effects[["feature", "part", "estimate", "std_error", "p_value"]].to_string
 # is the sum of two parts: more children go with a little more affairs within the experts, and make
 # the faithful expert a little more probable. The rating of the marriage works mostly by the gate:
 # it says which wife is of which kind. Totals hardly depend on how the model is cut into experts;
-# parts do. And all of them are associations in a survey.
+# parts do. And all of them are associations in a survey. The warning above is about the faithful
+# expert: it is sure of its class, so that its own coefficients are not determined. What it says of
+# the wives is, and so are the effects.
 parts = {"total": "black", "within experts": "#0072B2", "re-routing": "#D55E00"}
 figure, ax = plt.subplots(figsize=(7.5, 4.4), layout="constrained")
 for shift, (part, colour) in zip([-0.2, 0.0, 0.2], parts.items(), strict=True):
