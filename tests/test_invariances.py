@@ -182,6 +182,10 @@ def test_units_of_the_target_do_not_matter_to_heavy_tails(expert, rtol, rng):
     second = clone(model).fit(data.X, 1e-30 * data.y)
     expected = first.penalized_log_likelihood_ + N_ROWS * 30.0 * np.log(10.0)
     np.testing.assert_allclose(second.penalized_log_likelihood_, expected, rtol=rtol)
+    if expert == "student_t":
+        found = 1e30 * second.predict(data.X)
+        # tol leaves 1e-12 |l|, the square of the distance: 1e-5 of coefficients.
+        np.testing.assert_allclose(found, first.predict(data.X), atol=1e-5)
 
 
 @pytest.mark.parametrize("expert", ["gamma", "lognormal", "weibull", "inverse_gaussian"])

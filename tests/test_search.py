@@ -5,7 +5,7 @@ import pytest
 from problems import UNPENALIZED, simulate_regimes
 
 from mixexp import HMERegressor, MoEClassifier, MoERegressor
-from mixexp.exceptions import DegenerateExpertWarning
+from mixexp.exceptions import ConvergenceWarning, DegenerateExpertWarning
 
 tolerant = pytest.mark.filterwarnings("ignore::mixexp.exceptions.DegenerateExpertWarning")
 
@@ -18,7 +18,9 @@ def with_points_on_a_line(rng, n=120):
     return x[:, None], y
 
 
-@pytest.mark.filterwarnings("ignore")
+@tolerant
+@pytest.mark.filterwarnings("ignore::mixexp.exceptions.SeparationWarning")
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize("n_init", [1, 8])
 def test_regular_optimum_wins_against_a_spike(n_init, rng):
     X, y = with_points_on_a_line(rng)
@@ -78,7 +80,7 @@ def test_size_decides_how_many_starts_are_affordable(rng):
     for n, n_experts in ((100, 2), (3000, 4), (3000, 8)):
         data = simulate_regimes(rng, n, n_regimes=2)
         model = MoERegressor(n_experts, n_init="auto", n_moves=0, max_iter=1, random_state=0)
-        with pytest.warns():
+        with pytest.warns(ConvergenceWarning, match="max_iter=1"):
             model.fit(data.X, data.y)
         numbers.append(len(model.restarts_))
     assert numbers == sorted(numbers, reverse=True)
