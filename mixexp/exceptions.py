@@ -1,9 +1,10 @@
-"""The warnings that mixexp gives; errors are plain ValueError and TypeError."""
+"""The warnings that mixexp gives; errors but one are plain ValueError and TypeError."""
 
 from sklearn.exceptions import ConvergenceWarning
 
 __all__ = [
     "ConvergenceWarning",
+    "DegenerateExpertError",
     "DegenerateExpertWarning",
     "InferenceWarning",
     "RankDeficientWarning",
@@ -13,6 +14,10 @@ __all__ = [
 
 class RankDeficientWarning(UserWarning):
     """Some coefficients are not determined by the data; those of least norm are given."""
+
+
+class DegenerateExpertError(ValueError):
+    """As `DegenerateExpertWarning`, where ``on_collapse="error"`` asks for an error."""
 
 
 class DegenerateExpertWarning(UserWarning):

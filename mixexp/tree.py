@@ -4,7 +4,7 @@ A flat mixture of experts is the tree with one inner node. Nothing here knows of
 coefficients or families.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from numbers import Integral
@@ -189,6 +189,44 @@ class GatingTree:
         """Return the children of a node."""
         first = int(self.first_child[node])
         return range(first, first + int(self.n_children[node]))
+
+    def without(self, leaves: Collection[int]) -> tuple["GatingTree", np.ndarray]:
+        """Return the tree without some leaves, and the present number of each of its nodes.
+
+        A gate with one child left makes way for that child.
+
+        Parameters
+        ----------
+        leaves : collection of int
+            Places among the leaves; not all of them.
+
+        Examples
+        --------
+        >>> tree, origin = GatingTree.from_spec([[1, 1], 1]).without([0])
+        >>> tree.to_nested(), origin
+        ([1, 1], array([0, 4, 2]))
+        """
+        is_kept = self.covers.copy()
+        is_kept[:, list(leaves)] = False
+        nested, origin = self._kept_below(0, np.asarray(is_kept.any(axis=1)))
+        if not isinstance(nested, list):  # one expert, below a gate of its own
+            nested, origin = [nested], [0, [origin]]
+        numbers, level = [], [origin]
+        while level:
+            numbers += [node[0] if isinstance(node, list) else node for node in level]
+            level = [child for node in level if isinstance(node, list) for child in node[1]]
+        return GatingTree.from_nested(nested), np.array(numbers, dtype=np.int64)
+
+    def _kept_below(self, node: int, is_kept: np.ndarray) -> tuple[Any, Any]:
+        """Return what is left at and below a node, nested, and the same with node numbers."""
+        if self.n_children[node] == 0:
+            return 1, node
+        below = [
+            self._kept_below(child, is_kept) for child in self.children(node) if is_kept[child]
+        ]
+        if len(below) == 1:
+            return below[0]
+        return [nested for nested, _ in below], [node, [numbers for _, numbers in below]]
 
     def to_nested(self, node: int = 0) -> Any:
         """Return the nested-list notation of the tree below a node."""

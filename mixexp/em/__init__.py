@@ -1,5 +1,6 @@
 """Expectation-maximization: from a start to an optimum of the penalised log-likelihood."""
 
+from mixexp.em._collapse import respawn_experts, restrict_parameters, surviving_leaves
 from mixexp.em._degenerate import experts_at_floor, experts_without_rows
 from mixexp.em._driver import Options, Outcome, run_em
 from mixexp.em._monitor import ASKED_TO_STOP, Monitor
@@ -41,8 +42,11 @@ __all__ = [
     "params_from_responsibilities",
     "pooled_params",
     "reorder",
+    "respawn_experts",
+    "restrict_parameters",
     "run_em",
     "search",
     "soften",
     "split_experts",
+    "surviving_leaves",
 ]

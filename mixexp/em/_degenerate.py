@@ -43,6 +43,11 @@ def experts_without_rows(model: Model, node_mass: np.ndarray) -> set[int]:
     return set(np.flatnonzero(node_mass[tree.leaves] <= 1.0 + _AT_FLOOR).tolist())
 
 
+def collapsed_experts(model: Model, params: Parameters, node_mass: np.ndarray) -> frozenset[int]:
+    """Return the leaves at their floor or without rows; see the two functions for each."""
+    return frozenset(experts_at_floor(model, params) | experts_without_rows(model, node_mass))
+
+
 def is_spurious(model: Model, params: Parameters, node_mass: np.ndarray) -> bool:
     """Tell whether an expert owes its dispersion to passing through its few rows.
 

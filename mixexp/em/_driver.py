@@ -13,7 +13,7 @@ import numpy as np
 
 from mixexp.em._anderson import AndersonMemory
 from mixexp.em._convergence import allowed_gain, remaining_gain
-from mixexp.em._degenerate import experts_at_floor, experts_without_rows, is_spurious
+from mixexp.em._degenerate import collapsed_experts, is_spurious
 from mixexp.em._monitor import ASKED_TO_STOP
 from mixexp.em._newton import BASIN_GAIN, NEAR_BASIN_GAIN, NewtonFinish, is_small
 from mixexp.em._problem import Evaluation, Problem, map_evaluations
@@ -75,8 +75,8 @@ class Outcome(NamedTuple):
         Which, or why not, in words; empty while there is more to do.
     is_deficient : bool
         Whether the last EM step left some coefficients undetermined.
-    is_degenerate : bool
-        Whether an expert is at its floor, or without rows.
+    collapsed : frozenset of int
+        Leaves whose expert is at its floor, or without rows.
     is_spurious : bool
         Whether an expert only passes through a few rows.
     """
@@ -86,7 +86,7 @@ class Outcome(NamedTuple):
     is_converged: bool
     reason: str
     is_deficient: bool
-    is_degenerate: bool
+    collapsed: frozenset[int]
     is_spurious: bool
 
     @property
@@ -180,14 +180,13 @@ class Run:
     def outcome(self, reason: str) -> Outcome:
         """Return where it stands; the reason is used if it has none of its own."""
         model, current = self._problem.model, self.standing.alone()
-        unused = experts_without_rows(model, current.stats.node_mass)
         return Outcome(
             current,
             list(self.history),
             self._is_converged,
             self._reason or reason,
             self._is_deficient,
-            bool(unused or experts_at_floor(model, current.params)),
+            collapsed_experts(model, current.params, current.stats.node_mass),
             self.is_spurious,
         )
 

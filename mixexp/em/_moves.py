@@ -7,7 +7,7 @@ section 3; but an expert is split across the cut along which its own coefficient
 stable, not where its density is furthest from that of its rows.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import partial
 from itertools import combinations
 from typing import NamedTuple
@@ -22,6 +22,8 @@ from mixexp.model import Model, Parameters, complete_scores
 # Pairs that are merged, and splits that are tried with each.
 _N_MERGES = 4
 _N_SPLITS = 2
+# Experts that are split, one after the other, to give a place to one that has collapsed.
+_N_RESPAWNS = 3
 
 
 class Move(NamedTuple):
@@ -30,7 +32,8 @@ class Move(NamedTuple):
     Parameters
     ----------
     kept, freed : int
-        Leaves that are merged into the first of them.
+        Leaves that are merged into the first of them; where that is the one that is split, the
+        other had nothing to keep.
     split : int
         Leaf that gives half of its rows to the freed one.
     """
@@ -40,6 +43,8 @@ class Move(NamedTuple):
     split: int
 
     def __str__(self) -> str:
+        if self.kept == self.split:
+            return f"expert {self.freed} respawned from {self.split}"
         return f"experts {self.kept} and {self.freed} merged, {self.split} split"
 
 
@@ -56,19 +61,39 @@ def draw_moves(
     rng : Generator
         Draws the directions that cuts are tried along.
     """
-    model = problem.model
-    resp, scores, features, weight = _collect(problem, params)
-    cuts = [
-        least_stable_cut(features, [scores[leaf] * features], weight * resp[leaf], 0.5, rng)
-        for leaf in range(model.tree.n_leaves)
-    ]
-    moves = _rank_moves(model, resp, weight, cuts)
-    starts: list[Parameters] = []
-    for some in in_batches(problem, moves):
-        moved = np.stack([_move_rows(resp, move, cuts[move.split]) for move in some], axis=1)
-        found = params_from_responsibilities(problem, params, partial(_take_rows, moved), len(some))
-        starts += [model.unflatten(flat) for flat in model.flatten(found)]
-    return [(str(move), start) for move, start in zip(moves, starts, strict=True)]
+    resp, cuts, weight = _cut_experts(problem, params, rng)
+    moves = _rank_moves(problem.model, resp, weight, cuts)
+    return _start_moved(problem, params, resp, cuts, moves)
+
+
+def draw_respawns(
+    problem: Problem,
+    params: Parameters,
+    freed: int,
+    collapsed: Collection[int],
+    rng: np.random.Generator,
+) -> list[tuple[str, Parameters]]:
+    """Return starts that give the place of one expert to half of another, with their names.
+
+    Parameters
+    ----------
+    problem : Problem
+    params : Parameters
+        Without a leading axis.
+    freed : int
+        Leaf whose place it is.
+    collapsed : collection of int
+        Leaves that are not worth a split.
+    rng : Generator
+        Draws the directions that cuts are tried along.
+    """
+    family = _families(problem.model)
+    resp, cuts, _ = _cut_experts(problem, params, rng)
+    alive = [leaf for leaf in range(len(resp)) if leaf not in collapsed and leaf != freed]
+    able = [leaf for leaf in alive if family[leaf] == family[freed]]
+    able.sort(key=lambda leaf: -cuts[leaf].instability)
+    moves = [Move(leaf, freed, leaf) for leaf in able[:_N_RESPAWNS]]
+    return _start_moved(problem, params, resp, cuts, moves)
 
 
 class Split(NamedTuple):
@@ -97,12 +122,39 @@ def split_experts(problem: Problem, params: Parameters, rng: np.random.Generator
     rng : Generator
         Draws the directions that cuts are tried along.
     """
+    resp, cuts, _ = _cut_experts(problem, params, rng)
+    return [
+        Split(own * soften(cut.is_above.astype(np.int64), 2), cut.instability)
+        for own, cut in zip(resp, cuts, strict=True)
+    ]
+
+
+def _cut_experts(
+    problem: Problem, params: Parameters, rng: np.random.Generator
+) -> tuple[np.ndarray, list[Cut], np.ndarray]:
+    """Return responsibilities, the least stable cut of every expert's rows, and weights."""
     resp, scores, features, weight = _collect(problem, params)
-    splits = []
-    for own, score in zip(resp, scores, strict=True):
-        cut = least_stable_cut(features, [score * features], weight * own, 0.5, rng)
-        splits.append(Split(own * soften(cut.is_above.astype(np.int64), 2), cut.instability))
-    return splits
+    cuts = [
+        least_stable_cut(features, [score * features], weight * own, 0.5, rng)
+        for own, score in zip(resp, scores, strict=True)
+    ]
+    return resp, cuts, weight
+
+
+def _start_moved(
+    problem: Problem,
+    params: Parameters,
+    resp: np.ndarray,
+    cuts: Sequence[Cut],
+    moves: Sequence[Move],
+) -> list[tuple[str, Parameters]]:
+    """Fit gates and experts to the responsibilities that each move leads to."""
+    model, starts = problem.model, list[Parameters]()
+    for some in in_batches(problem, moves):
+        moved = np.stack([_move_rows(resp, move, cuts[move.split]) for move in some], axis=1)
+        found = params_from_responsibilities(problem, params, partial(_take_rows, moved), len(some))
+        starts += [model.unflatten(flat) for flat in model.flatten(found)]
+    return [(str(move), start) for move, start in zip(moves, starts, strict=True)]
 
 
 def _collect(problem: Problem, params: Parameters) -> tuple[np.ndarray, ...]:
@@ -137,7 +189,7 @@ def _rank_moves(
     norm = np.sqrt((resp**2) @ weight)
     alike = (resp * weight) @ resp.T / np.maximum(np.outer(norm, norm), np.finfo(float).tiny)
     pairs = sorted(combinations(range(len(mass)), 2), key=lambda pair: -alike[pair])
-    family = {leaf: g for g, group in enumerate(model.groups) for leaf in group.leaves.tolist()}
+    family = _families(model)
     splits = sorted(range(len(mass)), key=lambda leaf: -cuts[leaf].instability)
     moves = []
     for pair in _with_smallest(pairs, mass)[:_N_MERGES]:
@@ -145,6 +197,11 @@ def _rank_moves(
         able = [leaf for leaf in splits if leaf not in pair and family[leaf] == family[freed]]
         moves += [Move(kept, freed, leaf) for leaf in able[:_N_SPLITS]]
     return moves
+
+
+def _families(model: Model) -> dict[int, int]:
+    """Return the number of every leaf's group."""
+    return {leaf: g for g, group in enumerate(model.groups) for leaf in group.leaves.tolist()}
 
 
 def _with_smallest(pairs: list[tuple[int, int]], mass: np.ndarray) -> list[tuple[int, int]]:
@@ -162,6 +219,6 @@ def _move_rows(resp: np.ndarray, move: Move, cut: Cut) -> np.ndarray:
     below, above = soften(cut.is_above.astype(np.int64), 2)
     out = resp.copy()
     out[move.kept] += resp[move.freed]
-    out[move.freed] = resp[move.split] * above
-    out[move.split] = resp[move.split] * below
+    own = out[move.split].copy()
+    out[move.freed], out[move.split] = own * above, own * below
     return out

@@ -68,7 +68,7 @@ class Restart(NamedTuple):
             outcome.n_iter,
             outcome.is_converged,
             outcome.reason,
-            outcome.is_degenerate,
+            bool(outcome.collapsed),
         )
 
 

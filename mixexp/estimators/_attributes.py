@@ -5,14 +5,7 @@ from typing import Any
 import numpy as np
 
 from mixexp.data import Scaling
-from mixexp.em import (
-    Outcome,
-    Search,
-    canonical_order,
-    experts_at_floor,
-    experts_without_rows,
-    reorder,
-)
+from mixexp.em import Outcome, Search, canonical_order, reorder
 from mixexp.estimators._build import Columns, FitState, raw_slots
 from mixexp.model import Model
 
@@ -64,11 +57,9 @@ def set_fitted_attributes(
 
 def _degenerate(model: Model, best: Outcome, order: np.ndarray) -> np.ndarray:
     """Return which experts are at their floor, or without rows."""
-    current, tree = best.evaluation, model.tree
-    leaves = experts_at_floor(model, current.params)
-    leaves |= experts_without_rows(model, current.stats.node_mass)
+    tree = model.tree
     is_degenerate = np.zeros(tree.n_nodes, dtype=bool)
-    is_degenerate[tree.leaves[sorted(leaves)]] = True
+    is_degenerate[tree.leaves[sorted(best.collapsed)]] = True
     return is_degenerate[order][tree.leaves]
 
 

@@ -334,14 +334,35 @@ def _resampling(
 
 def _to_start_here(model: Any) -> Any:
     """Return an unfitted copy that starts from the coefficients of a fitted one."""
-    return clone(model).set_params(init=model, n_init=1, warm_start=False, n_jobs=1, verbose=0)
+    return clone(model).set_params(
+        **_keeping_experts(model), init=model, n_init=1, warm_start=False, n_jobs=1, verbose=0
+    )
 
 
 def _to_start_afresh(model: Any, seed: int) -> Any:
     """Return an unfitted copy; `clone` alone would also forget the fit of an ``init``."""
     return clone(model).set_params(
-        init=model.init, warm_start=False, random_state=seed, n_jobs=1, verbose=0
+        **_keeping_experts(model),
+        init=model.init,
+        warm_start=False,
+        random_state=seed,
+        n_jobs=1,
+        verbose=0,
     )
+
+
+def _keeping_experts(model: Any) -> dict[str, Any]:
+    """Return parameters that make refits have the experts of a fit, all of them and no more."""
+    if model.on_collapse != "drop":
+        return {"on_collapse": "warn"}
+    kept: dict[str, Any] = {"on_collapse": "warn"}
+    if "tree" in model.get_params(deep=False):
+        kept["tree"] = model.tree_.to_nested()
+    else:
+        kept["n_experts"] = model.tree_.n_leaves
+    if isinstance(model.expert, list | tuple):
+        kept["expert"] = list(model.experts_)
+    return kept
 
 
 def _run(

@@ -1,5 +1,6 @@
 """What a user should know about a fit before believing it, as named warnings."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,6 +14,7 @@ from mixexp.em import (
 )
 from mixexp.exceptions import (
     ConvergenceWarning,
+    DegenerateExpertError,
     DegenerateExpertWarning,
     RankDeficientWarning,
     SeparationWarning,
@@ -107,6 +109,27 @@ def _degenerate_experts(
         if numbers:
             found.append(Trouble(f"{name}: experts {numbers} {cause}.", DegenerateExpertWarning))
     return found
+
+
+def dropped_experts(name: str, n_asked: int, n_left: int) -> list[Trouble]:
+    """Return what is to be said of experts that were dropped."""
+    if n_left == n_asked:
+        return []
+    message = (
+        f"{name}: {n_asked - n_left} of {n_asked} experts collapsed and were dropped; what is "
+        f"fitted has {n_left}."
+    )
+    return [Trouble(message, DegenerateExpertWarning)]
+
+
+def refuse_collapsed(troubles: Sequence[Trouble]) -> None:
+    """Raise DegenerateExpertError if experts have collapsed."""
+    found = [trouble.message for trouble in troubles if trouble.category is DegenerateExpertWarning]
+    if found:
+        raise DegenerateExpertError(
+            " ".join(found) + " The 'on_collapse' parameter is 'error': use 'respawn', 'drop' or "
+            "'warn' to get a fit all the same."
+        )
 
 
 def _separation(name: str, problem: Problem, params: Parameters) -> list[Trouble]:

@@ -58,6 +58,16 @@ _PARAMETERS = """gate : {"softmax", "constant"}, default="softmax"
         "newton" finishes with Newton's method on the log-likelihood itself once EM is near an
         optimum; "anderson" extrapolates EM's last ten steps, at no cost per parameter; "none" is
         plain EM. "auto" is "newton" up to 600 parameters, "anderson" beyond.
+    on_collapse : {"warn", "respawn", "drop", "error"}, default="warn"
+        What is done if an expert of the best optimum has collapsed: its dispersion is at the
+        floor, or one row or less is left to it. "warn": a DegenerateExpertWarning. "respawn":
+        its place is given to half of another expert, the least stable first, and the best
+        optimum without collapsed experts wins, even over a higher one with such; where
+        there is none, as with "warn". "drop": the search is repeated without the experts that
+        collapsed, which the survivors start, until none has; ``tree_`` and the other
+        attributes tell what is left, and a warning says so. "error": DegenerateExpertError.
+        Experts often go unused because the priors see no need for them; ``balance`` keeps such
+        alive.
     responsibility : {"soft", "hard", "stochastic", "annealed"}, default="soft"
         How rows count in EM's steps. "soft": for every expert, by posterior probability. "hard":
         for the most probable expert alone, classification EM (Celeux & Govaert 1992), without

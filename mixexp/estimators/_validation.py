@@ -111,6 +111,21 @@ def check_acceleration(responsibility: str, acceleration: str) -> None:
         )
 
 
+def check_collapse(on_collapse: str, constraints: Any) -> None:
+    """Check that experts that may be dropped are not named by their numbers.
+
+    Raises
+    ------
+    ValueError
+        Naming both parameters.
+    """
+    if on_collapse == "drop" and constraints:
+        raise ValueError(
+            "The 'on_collapse' parameter is 'drop', which changes the numbers by which "
+            "'constraints' name experts. Use 'respawn', 'warn' or 'error'."
+        )
+
+
 def refuse_nonnumbers(values: Any, name: str) -> None:
     """Refuse what would be turned into numbers without a word.
 

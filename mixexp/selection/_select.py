@@ -177,6 +177,11 @@ def _check_estimator(estimator: Any) -> str:
             "The 'init' parameter of the estimator must be a name, for other starts are for one "
             f"number of experts. Got {type(estimator.init).__name__} instead."
         )
+    if estimator.on_collapse == "drop":
+        raise ValueError(
+            "The 'on_collapse' parameter of the estimator is 'drop', with which candidates would "
+            "not have the experts they stand for. Use 'warn' or 'respawn'."
+        )
     return "tree" if "tree" in estimator.get_params(deep=False) else "n_experts"
 
 

@@ -1,0 +1,417 @@
+"""Fitting: from what a user hands in to a search for the best optimum, and its troubles."""
+
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+from joblib import effective_n_jobs
+from sklearn.utils import check_random_state
+
+from mixexp.data import PerRow, Scaling, single_threaded_blas
+from mixexp.em import (
+    RESPONSIBILITIES,
+    Monitor,
+    Options,
+    Problem,
+    Search,
+    affordable_starts,
+    compete,
+    draw_starts,
+    respawn_experts,
+    restrict_parameters,
+    search,
+    surviving_leaves,
+)
+from mixexp.estimators._attributes import set_fitted_attributes
+from mixexp.estimators._build import (
+    Columns,
+    build_problem,
+    check_per_row_use,
+    check_support,
+    resolve_families,
+)
+from mixexp.estimators._constraints import make_ties
+from mixexp.estimators._diagnosis import (
+    Trouble,
+    dropped_experts,
+    find_troubles,
+    refuse_collapsed,
+)
+from mixexp.estimators._docs import per_row_docs
+from mixexp.estimators._fit_diagnostics import diagnose
+from mixexp.estimators._init import given_start
+from mixexp.estimators._progress import CallbackSupportMixin, FitTask, make_monitor, with_callbacks
+from mixexp.estimators._validation import (
+    BOOLEAN,
+    N_INIT,
+    N_JOBS,
+    RANDOM_STATE,
+    VERBOSE,
+    Rule,
+    check_acceleration,
+    check_collapse,
+    check_exposure,
+    check_features,
+    check_parameters,
+    check_per_row,
+    check_same_length,
+    check_weights,
+    one_of,
+    real,
+    select_columns,
+    whole,
+)
+from mixexp.gates import GATES
+from mixexp.model import Model, Parameters, Penalty, Ties
+from mixexp.tree import GatingTree
+
+_RULES: dict[str, Rule] = {
+    "gate": one_of(*GATES),
+    "alpha": real(0.0),
+    "gate_alpha": real(0.0),
+    "dispersion_prior": real(0.0),
+    "balance": real(0.0),
+    "n_init": N_INIT,
+    "n_moves": whole(0),
+    "max_iter": whole(1),
+    "tol": real(0.0),
+    "acceleration": one_of("auto", "newton", "anderson", "none"),
+    "on_collapse": one_of("warn", "respawn", "drop", "error"),
+    "responsibility": one_of(*RESPONSIBILITIES),
+    "warm_start": BOOLEAN,
+    "random_state": RANDOM_STATE,
+    "n_jobs": N_JOBS,
+    "verbose": VERBOSE,
+}
+
+
+class _Layout(NamedTuple):
+    """A model, what it is fitted to, and how its coefficients are told.
+
+    Parameters
+    ----------
+    problem : Problem
+    pooled : Parameters
+    scaling : Scaling
+    families : sequence of Expert
+        One per leaf, left to right.
+    learn : callable
+        Sets the fitted attributes of an estimator from a search.
+    """
+
+    problem: Problem
+    pooled: Parameters
+    scaling: Scaling
+    families: Sequence[Any]
+    learn: Callable[[Any, Search], np.ndarray]
+
+
+@per_row_docs
+class FittedByEM(CallbackSupportMixin):
+    """What is fitted by EM, and how."""
+
+    #: Targets that experts may be for.
+    _targets: ClassVar[tuple[str, ...]]
+
+    expert: Any
+    gate: str
+    expert_features: Any
+    gate_features: Any
+    constraints: Any
+    alpha: float
+    gate_alpha: float
+    dispersion_prior: float
+    balance: float
+    n_init: int | str
+    n_moves: int
+    init: Any
+    max_iter: int
+    tol: float
+    acceleration: str
+    on_collapse: str
+    responsibility: str
+    warm_start: bool
+    random_state: Any
+    n_jobs: int | None
+    verbose: int
+
+    # What the subclasses add.
+
+    def _make_tree(self) -> GatingTree:
+        raise NotImplementedError
+
+    def _check_target(self, y: Any) -> np.ndarray:
+        """Return y as a one-dimensional array that is fit to learn from."""
+        raise NotImplementedError
+
+    def _learn_target(self, y: np.ndarray) -> None:
+        """Learn what is to be learned of y in rows with positive weight."""
+
+    def _encode_target(self, y: np.ndarray) -> np.ndarray:
+        """Return y as the float64 numbers that experts see."""
+        return y
+
+    def _expert_spec(self) -> Any:
+        """Return the ``expert`` parameter with defaults that depend on y filled in."""
+        return self.expert
+
+    # Fitting.
+
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        offset: Any = None,
+        exposure: Any = None,
+        trials: Any = None,
+    ) -> "FittedByEM":
+        """Fit gates and experts by EM.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, n_features)
+            Numbers in any unit; NumPy array, or pandas or polars frame.
+        y : array-like of shape (n,)
+            Target.
+        sample_weight : array-like of shape (n,), default=None
+            Real-valued: weight 2 is the row twice, weight 0 the row absent.
+        <PER_ROW>
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError, TypeError
+            If a hyper-parameter or an argument is not as described; the message names it.
+        DegenerateExpertError
+            If an expert has collapsed and ``on_collapse`` is "error".
+
+        Warns
+        -----
+        ConvergenceWarning
+            If the winning start stopped before the criterion was met.
+        RankDeficientWarning
+            If some coefficients are not determined by the data.
+        DegenerateExpertWarning
+            If an expert's dispersion is at its floor, or next to no rows are left to it, or it
+            was dropped because of that.
+        SeparationWarning
+            If, without a ridge, a gate or a logistic expert separates its rows.
+        """
+        before, is_complete = dict(vars(self)), False
+        try:
+            troubles = self._fit(X, y, sample_weight, offset, exposure, trials)
+            is_complete = True
+        finally:
+            if not is_complete:  # refused or interrupted: as it was, never half fitted
+                self.__dict__.clear()
+                self.__dict__.update(before)
+        for message, category in troubles:
+            warnings.warn(message, category, stacklevel=2)
+        return self
+
+    @with_callbacks  # inside the restoring of `fit`, for its cleaning up needs what it set
+    def _fit(
+        self, X: Any, y: Any, sample_weight: Any, offset: Any, exposure: Any, trials: Any
+    ) -> list[Trouble]:
+        """Check everything, fit, and return what the user should be warned of."""
+        check_parameters(self, _RULES)
+        check_acceleration(self.responsibility, self.acceleration)
+        check_collapse(self.on_collapse, self.constraints)
+        tree = self._make_tree()
+        given = {"offset": offset, "exposure": exposure, "trials": trials}
+        begin_task = partial(FitTask.begin, self, X, y, {"sample_weight": sample_weight, **given})
+        X = check_features(self, X, reset=True)
+        if y is None:
+            raise ValueError(
+                f"{type(self).__name__} requires y to be passed, but the target y is None."
+            )
+        y = self._check_target(y)
+        check_same_length(len(X), y)
+        per_row = self._check_per_row(len(X), sample_weight, offset, exposure, trials)
+        is_used = per_row.weight > 0.0
+        _check_enough_rows(int(is_used.sum()), len(X), tree.n_leaves)
+        if not is_used.all():
+            y, per_row = y[is_used], per_row.take(is_used)
+        self._learn_target(y)
+        target = self._encode_target(y)
+        families = resolve_families(self._expert_spec(), tree.n_leaves, self._targets)
+        check_per_row_use(families, exposure, offset, trials)
+        check_support(families, target, per_row, np.flatnonzero(is_used))
+        columns = self._select_columns()
+        build = partial(
+            build_problem,
+            X,
+            target,
+            per_row,
+            gate=self.gate,
+            columns=columns,
+            penalty=Penalty(self.alpha, self.gate_alpha, self.dispersion_prior, self.balance),
+            n_threads=effective_n_jobs(self.n_jobs),
+            chosen=None if is_used.all() else np.flatnonzero(is_used),
+            tie=self._tie,
+        )
+        with single_threaded_blas():
+            return self._fit_rows(build, tree, families, columns, is_used, begin_task)
+
+    def _select_columns(self) -> Columns:
+        names = getattr(self, "feature_names_in_", None)
+        p = self.n_features_in_
+        return Columns(
+            select_columns(self.expert_features, "expert_features", names, p),
+            select_columns(self.gate_features, "gate_features", names, p),
+            select_columns(self._dispersion_spec(), "dispersion_features", names, p),
+        )
+
+    def _tie(self, model: Model, scaling: Scaling) -> Ties | None:
+        names = getattr(self, "feature_names_in_", None)
+        return make_ties(self.constraints, model, scaling, names)
+
+    def _dispersion_spec(self) -> Any:
+        """Return which features dispersions look at."""
+        return []
+
+    def _check_per_row(
+        self, n: int, sample_weight: Any, offset: Any, exposure: Any, trials: Any
+    ) -> PerRow:
+        """Return what is known of each row, exposure as part of the offset."""
+        total = None if offset is None else check_per_row(offset, "offset", n)
+        if exposure is not None:
+            log_exposure = np.log(check_exposure(exposure, n))
+            total = log_exposure if total is None else total + log_exposure
+        counts = None if trials is None else check_per_row(trials, "trials", n)
+        return PerRow(check_weights(sample_weight, n), total, counts)
+
+    def _fit_rows(
+        self,
+        build: Callable[..., tuple[Problem, Parameters, Scaling]],
+        tree: GatingTree,
+        families: Sequence[Any],
+        columns: Columns,
+        is_used: np.ndarray,
+        begin_task: Callable[[int], FitTask],
+    ) -> list[Trouble]:
+        """Fit, and return what the user should be warned of."""
+
+        def lay_out(tree: GatingTree, families: Sequence[Any]) -> _Layout:
+            problem, pooled, scaling = build(tree=tree, families=families)
+            problem = replace(problem, power=RESPONSIBILITIES[self.responsibility].power)
+            learn = partial(
+                set_fitted_attributes, model=problem.model, scaling=scaling, columns=columns
+            )
+            return _Layout(problem, pooled, scaling, families, learn)
+
+        layout = lay_out(tree, families)
+        previous = self if self.warm_start and hasattr(self, "_state") else None
+        init = self.init if previous is None else previous
+        given = given_start(init, layout.problem, layout.pooled, layout.scaling, is_used)
+        task = begin_task(self._n_starts(layout.problem) if given is None else 1)
+        monitor = make_monitor(task, layout.learn)
+        is_given = given is not None
+        found = self._find(layout, [] if given is None else [given], is_given, monitor)
+        if self.on_collapse == "drop":
+            layout, found = self._drop_collapsed(layout, found, is_given, lay_out)
+        order = layout.learn(self, found)
+        troubles = find_troubles(self, layout.problem, found.best, order)
+        if self.on_collapse == "error":
+            refuse_collapsed(troubles)
+        self.diagnostics_ = diagnose(layout.problem, found.best, self._state.params)
+        task.end()
+        dropped = dropped_experts(type(self).__name__, tree.n_leaves, self.tree_.n_leaves)
+        return [*dropped, *troubles]
+
+    def _find(
+        self,
+        layout: _Layout,
+        first: Sequence[tuple[str, Parameters]],
+        is_given: bool,
+        monitor: Monitor,
+    ) -> Search:
+        """Run EM from some starts, and from those of ``init`` unless these were given."""
+        problem = layout.problem
+        options = Options(int(self.max_iter), self.tol, self.acceleration)
+        if is_given:
+            found = compete(problem, self._prepare(problem, first), options.near(), monitor)
+        else:
+            found = self._search(layout, first, options, monitor)
+        if self.on_collapse == "respawn":
+            seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
+            found = respawn_experts(problem, found, int(seed), options)
+        return found
+
+    def _drop_collapsed(
+        self,
+        layout: _Layout,
+        found: Search,
+        is_given: bool,
+        lay_out: Callable[[GatingTree, Sequence[Any]], _Layout],
+    ) -> tuple[_Layout, Search]:
+        """Search again without the experts that collapsed, until none has or one is left.
+
+        Survivors' coefficients are the first start.
+        """
+        while found.best.collapsed and layout.problem.model.tree.n_leaves > 1:
+            larger, params = layout.problem.model, found.best.evaluation.params
+            alive = surviving_leaves(layout.problem, found.best)
+            tree, origin = larger.tree.without(set(range(larger.tree.n_leaves)) - set(alive))
+            layout = lay_out(tree, [layout.families[leaf] for leaf in alive])
+            start = restrict_parameters(larger, params, layout.problem.model, origin)
+            # One expert has one optimum, and needs no starts of its own.
+            is_known = is_given or len(alive) == 1
+            found = self._find(layout, [("survivors", start)], is_known, Monitor())
+        return layout, found
+
+    def _n_starts(self, problem: Problem) -> int:
+        if problem.model.tree.n_leaves == 1:
+            return 1
+        return affordable_starts(problem) if self.n_init == "auto" else int(self.n_init)
+
+    def _search(
+        self,
+        layout: _Layout,
+        first: Sequence[tuple[str, Parameters]],
+        options: Options,
+        monitor: Monitor,
+    ) -> Search:
+        """Try some starts, and then those of the strategy that ``init`` names."""
+        n_starts = self._n_starts(layout.problem)
+        # Drawn all at once, so that the first m of more starts are those of m starts.
+        random = check_random_state(self.random_state)
+        seed, *seeds = random.randint(np.iinfo(np.int32).max, size=1 + n_starts)
+
+        def draw(problem: Problem) -> list[tuple[str, Parameters]]:
+            starts = enumerate(draw_starts(problem, layout.pooled, self.init, seeds))
+            named = [(f"{self.init} {number}", start) for number, start in starts]
+            return [*first, *self._prepare(problem, named, seeds)]
+
+        rng = np.random.default_rng(seed)
+        return search(layout.problem, draw, rng, options, monitor, int(self.n_moves))
+
+    def _prepare(
+        self,
+        problem: Problem,
+        starts: Sequence[tuple[str, Parameters]],
+        seeds: Sequence[int] | None = None,
+    ) -> list[tuple[str, Parameters]]:
+        """Do with starts what ``responsibility`` wants done in front of EM."""
+        if seeds is None:
+            random = check_random_state(self.random_state)
+            seeds = random.randint(np.iinfo(np.int32).max, size=len(starts)).tolist()
+        prepare = RESPONSIBILITIES[self.responsibility].prepare
+        prepared = prepare(problem, [start for _, start in starts], seeds)
+        return [(name, start) for (name, _), start in zip(starts, prepared, strict=True)]
+
+
+def _check_enough_rows(n_weighted: int, n: int, n_experts: int) -> None:
+    if n_weighted < n_experts:
+        raise ValueError(
+            f"Found n_samples={n} ({n_weighted} with positive weight), fewer than the "
+            f"n_experts={n_experts} experts; give more rows or ask for fewer experts."
+        )
