@@ -12,6 +12,7 @@ from mixexp.exceptions import DegenerateExpertError, DegenerateExpertWarning
 from mixexp.model import Model
 from mixexp.tree import GatingTree
 
+
 def collapsing(test):
     """Let a test see experts collapse, with what goes with that in unpenalised fits."""
     for name in ("DegenerateExpertWarning", "SeparationWarning", "RankDeficientWarning"):
@@ -177,7 +178,7 @@ def edge_below(tree, ancestor, node):
 def test_dropping_is_refused_where_experts_have_numbers(rng):
     X, y, _ = with_points_on_a_line(rng)
     model = MoERegressor(2, on_collapse="drop", constraints=[Shared([0])])
-    with pytest.raises(ValueError, match="on_collapse.*constraints"):
+    with pytest.raises(ValueError, match=r"on_collapse.*constraints"):
         model.fit(X, y)
     with pytest.raises(ValueError, match="on_collapse"):
         select_n_experts(MoERegressor(on_collapse="drop"), X, y, [1, 2])
