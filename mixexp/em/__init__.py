@@ -7,17 +7,12 @@ from mixexp.em._monitor import ASKED_TO_STOP, Monitor
 from mixexp.em._moves import Split, split_experts
 from mixexp.em._newton import is_small
 from mixexp.em._order import canonical_order, reorder
+from mixexp.em._partitions import STARTS, draw_starts
 from mixexp.em._phases import RESPONSIBILITIES
 from mixexp.em._problem import Evaluation, Problem
 from mixexp.em._sample import affordable_starts
 from mixexp.em._search import Optimum, Restart, Search, compete, search
-from mixexp.em._starts import (
-    STARTS,
-    draw_starts,
-    params_from_responsibilities,
-    pooled_params,
-    soften,
-)
+from mixexp.em._starts import params_from_responsibilities, pooled_params, soften
 
 __all__ = [
     "ASKED_TO_STOP",

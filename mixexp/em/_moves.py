@@ -14,9 +14,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from mixexp.em._cuts import Cut, least_stable_cut
 from mixexp.em._driver import in_batches
 from mixexp.em._problem import Problem
-from mixexp.em._starts import Cut, least_stable_cut, params_from_responsibilities, soften
+from mixexp.em._starts import params_from_responsibilities, soften
 from mixexp.model import Model, Parameters, complete_scores
 
 # Pairs that are merged, and splits that are tried with each.
@@ -150,9 +151,11 @@ def _start_moved(
 ) -> list[tuple[str, Parameters]]:
     """Fit gates and experts to the responsibilities that each move leads to."""
     model, starts = problem.model, list[Parameters]()
+    # From sharp gates Newton's steps to other responsibilities would lead too far.
+    begun = params._replace(gate=np.zeros_like(params.gate))
     for some in in_batches(problem, moves):
         moved = np.stack([_move_rows(resp, move, cuts[move.split]) for move in some], axis=1)
-        found = params_from_responsibilities(problem, params, partial(_take_rows, moved), len(some))
+        found = params_from_responsibilities(problem, begun, partial(_take_rows, moved), len(some))
         starts += [model.unflatten(flat) for flat in model.flatten(found)]
     return [(str(move), start) for move, start in zip(moves, starts, strict=True)]
 

@@ -44,11 +44,13 @@ _PARAMETERS = """gate : {"softmax", "constant"}, default="softmax"
         Where EM starts. "hyperplane": rows are cut at quantiles along random directions in the
         space of features and residuals; "residual": along residuals of one pooled expert;
         "partition": along the direction, of a few, across which the coefficients of one model
-        differ most (Zeileis et al. 2008); "auto": the first start by residuals, the others by
-        hyperplanes. Or one start of the user's: labels of shape (n,) in 0, ..., n_experts - 1
-        (softened to 0.9 for the row's own expert), responsibilities of shape (n, n_experts), or
-        a fitted estimator with the same experts, gates and features, from whose coefficients
-        EM goes on.
+        differ most (Zeileis et al. 2008); "recursive": down the tree, to the more probable of two
+        experts that are fitted to the rows at each cut; "spread": to the best of experts
+        fitted to the surroundings of rows that are drawn like the centres of k-means++ (Arthur &
+        Vassilvitskii 2007); "auto": the first start by residuals, the others by hyperplanes.
+        Or one start of the user's: labels of shape (n,) in 0, ..., n_experts - 1 (softened to
+        0.9 for the row's own expert), responsibilities of shape (n, n_experts), or a fitted
+        estimator with the same experts, gates and features, from whose coefficients EM goes on.
     max_iter : int, default=500
         Most iterations per start.
     tol : float, default=1e-8

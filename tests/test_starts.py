@@ -1,0 +1,93 @@
+"""Starts: partitions that are functions of the weighted data, for any tree and family."""
+
+import numpy as np
+import pytest
+from problems import FAMILIES, make_problem, simulate_for, simulate_regimes
+
+from mixexp import HMERegressor, MoERegressor
+from mixexp.em import STARTS, pooled_params
+from mixexp.em._partitions import draw_partitions, draw_starts
+from mixexp.experts import Gaussian, PointMass, Poisson, Uniform
+from mixexp.tree import GatingTree
+
+every_strategy = pytest.mark.parametrize("strategy", STARTS)
+every_family = pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
+SHAPES = [(3,), (2, 2), [[1, 1], 1], [1, [1, 1, [1, 1]]]]
+
+
+def partitions(data, strategy, spec=(3,), family=None, weight=None):
+    """Return the labels of three seeds."""
+    problem = make_problem(data, family or Gaussian(), spec, weight=weight)
+    return np.stack(draw_partitions(problem, pooled_params(problem), strategy, [0, 1, 2]))
+
+
+@every_strategy
+@pytest.mark.parametrize("spec", SHAPES, ids=str)
+def test_every_leaf_is_given_rows(strategy, spec, rng):
+    labels = partitions(simulate_regimes(rng, 400), strategy, spec)
+    n_leaves = GatingTree.from_spec(spec).n_leaves
+    for own in labels:
+        assert np.bincount(own, minlength=n_leaves).min() >= 2
+
+
+@every_strategy
+def test_row_of_weight_two_is_two_rows(strategy, rng):
+    data = simulate_regimes(rng, 200)
+    times = rng.integers(1, 4, 200)
+    repeated = data._replace(X=np.repeat(data.X, times, axis=0), y=np.repeat(data.y, times))
+    weighted = partitions(data, strategy, weight=times.astype(float))
+    np.testing.assert_array_equal(
+        np.repeat(weighted, times, axis=1), partitions(repeated, strategy)
+    )
+
+
+@every_strategy
+def test_order_of_rows_is_no_matter(strategy, rng):
+    data, order = simulate_regimes(rng, 300), rng.permutation(300)
+    shuffled = data._replace(X=data.X[order], y=data.y[order])
+    np.testing.assert_array_equal(
+        partitions(data, strategy)[:, order], partitions(shuffled, strategy)
+    )
+
+
+@every_strategy
+@every_family
+def test_every_family_can_start(strategy, family, rng):
+    problem = make_problem(simulate_for(family, rng, 200), family, [[1, 1], 1])
+    for start in draw_starts(problem, pooled_params(problem), strategy, [0, 1]):
+        flat = problem.model.flatten(start)
+        assert np.isfinite(problem.evaluate(start).objective)
+        assert np.all(np.isfinite(flat))
+
+
+@every_strategy
+@pytest.mark.parametrize("families", [[Uniform(), Uniform()], [PointMass(0.0), Poisson()]])
+def test_experts_without_coefficients_or_full_support_can_start(strategy, families, rng):
+    data = simulate_regimes(rng, 200)
+    counts = np.where(rng.random(200) < 0.4, 0.0, rng.poisson(3.0, 200))
+    data = data._replace(y=counts if isinstance(families[1], Poisson) else data.y)
+    problem = make_problem(data, families, (2,))
+    for start in draw_starts(problem, pooled_params(problem), strategy, [0]):
+        assert np.isfinite(problem.evaluate(start).objective)
+
+
+@pytest.mark.parametrize("strategy", ["recursive", "spread"])
+def test_small_fits_find_regimes_before_em_does(strategy, rng):
+    x = rng.uniform(-1.0, 1.0, (400, 1))
+    y = 5.0 * np.abs(x[:, 0]) + 0.1 * rng.standard_normal(400)
+    data = simulate_regimes(rng, 400)._replace(X=x, y=y)
+    agreement = [
+        max(np.mean(own == (x[:, 0] > 0.0)), np.mean(own != (x[:, 0] > 0.0)))
+        for own in partitions(data, strategy, (2,))
+    ]
+    assert max(agreement) > 0.9
+
+
+@every_strategy
+@pytest.mark.parametrize(("make", "spec"), [(MoERegressor, 2), (HMERegressor, (2, 1))])
+def test_strategies_are_there_by_name(strategy, make, spec, rng):
+    x = rng.uniform(-1.0, 1.0, (300, 1))
+    y = 5.0 * np.abs(x[:, 0]) + 0.1 * rng.standard_normal(300)
+    model = make(spec, init=strategy, n_init=3, random_state=0).fit(x, y)
+    np.testing.assert_allclose(np.sort(model.coef_[:, 0]), [-5.0, 5.0], atol=0.2)
+    assert model.restarts_[0].start == f"{strategy} 0"
