@@ -95,7 +95,7 @@ def test_fits_end_where_free_directions_have_no_slope(fitted, name):
     assert basis.shape[1] == np.linalg.matrix_rank(basis) == model.n_parameters_
     held = held_coordinates(problem, current, model._state.scaling)
     basis = basis[:, ~np.any(basis[held] != 0.0, axis=0)]
-    information = problem.information(current.params) + np.diag(current.penalty.curvature)
+    information = problem.information(current.params) + current.penalty.information()
     gradient = basis.T @ current.gradient
     remaining = 0.5 * gradient @ np.linalg.solve(basis.T @ information @ basis, gradient)
     # What is left to gain is what ``tol`` allows.

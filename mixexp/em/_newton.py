@@ -173,8 +173,7 @@ class NewtonFinish:
         metric = em_information(model, current)
         metric[np.diag_indices(model.n_flat)] += current.penalty.bound
         basis = _movable_basis(problem, current, metric)
-        observed = problem.information(current.params)
-        observed[np.diag_indices(model.n_flat)] += current.penalty.curvature
+        observed = problem.information(current.params) + current.penalty.information()
         gradient, information = basis.T @ current.gradient, basis.T @ observed @ basis
         direction = solve_definite(information, gradient)
         if direction is not None:

@@ -262,7 +262,7 @@ def _reweighted(block: Block, weight: np.ndarray) -> Block:
 
 def _small_model(model: Model, g: int, n_experts: int) -> Model:
     group = model.groups[g]._replace(leaves=np.arange(n_experts))
-    penalty = model.penalty._replace(balance=0.0)
+    penalty = model.penalty._replace(balance=0.0) if n_experts > 1 else model.penalty.of_pooled()
     tree = GatingTree.flat(n_experts)
     return Model(tree, (group,), model.designs, model.gate_design, penalty)
 

@@ -33,7 +33,7 @@ def pooled_params(problem: Problem) -> Parameters:
             (group._replace(leaves=np.zeros(1, dtype=np.int64)),),
             model.designs,
             model.gate_design,
-            model.penalty._replace(dispersion_prior=0.0, balance=0.0),
+            model.penalty.of_pooled(),
         )
         if not group.designs:
             experts.append(())

@@ -294,6 +294,8 @@ def _anchor(model: Model, pooled: Parameters) -> tuple[Model, Parameters]:
     """
     groups, experts, is_single = [], [], model.tree.n_leaves == 1
     penalty = model.penalty
+    if is_single:
+        penalty = penalty._replace(alpha=penalty.of_pooled().alpha)
     for group, heads in zip(model.groups, pooled.experts, strict=True):
         moved, coefs = group, list(heads)
         for h, head in enumerate(group.family.heads):

@@ -18,11 +18,13 @@ _PARAMETERS = """gate : {"softmax", "constant"}, default="softmax"
         Slopes that experts share, and slopes that are known; see `mixexp.constraints`. Shared
         ones have the ridge once. Experts that a constraint names keep their places.
     alpha : float, default=<ALPHA>
-        Ridge on how far the experts' slopes are from those of one pooled expert, for
+        How strongly experts' slopes are pulled to those of one pooled expert, for
         standardised features (and y in units of the pooled residual standard deviation where
-        it has a unit); intercepts are free. Large values make all experts alike. The pooled
-        slopes have the same ridge toward zero, y in units of its standard deviation. As in
-        `Ridge` it is absolute: it fades as rows are added.
+        it has a unit): the strength of a ridge as long as experts are alike. It fades, for all
+        slopes together, as the data draw experts apart, see Notes. Intercepts are free. Large
+        values make all experts alike. The pooled slopes, and those of a single expert, have a
+        ridge of ``min(alpha, 1)`` toward zero, y in units of its standard deviation. As in
+        `Ridge` all this is absolute: it fades as rows are added.
     gate_alpha : float, default=3.0
         Ridge on the gates' slopes, for standardised features and logits that sum to zero over
         siblings. Keeps a gate finite that separates its rows perfectly.
@@ -141,16 +143,17 @@ _ATTRIBUTES = """gate_coef_ : ndarray of shape (n_nodes - 1, n_gate_features)
         If X had column names."""
 
 _NOTES = """What is maximised is the penalised log-likelihood
-    ``sum_i w_i log p(y_i | x_i) - alpha * sum(excess(b - b0)) - gate_alpha * sum(excess(g))
-    - 1/2 dispersion_prior * sum(excess(log(d)))
-    + balance / sum(w) * sum_i w_i sum_v 1/m_v sum_{c of v} log(m_v gate_c(x_i))``
-    with c the m_v children of each gate v, ``excess(u) = sqrt(1 + u**2) - 1``,
-    b and g the slopes of experts and gates for standardised features, b0 and the unit of the
-    dispersions d those of one expert fitted to all rows. Close to the pooled fit that is a
-    ridge of ``alpha`` and ``gate_alpha``; far from it, it grows in proportion, so that clear
-    regimes are left alone. For a single expert it is a ridge toward zero. ``alpha=0,
-    gate_alpha=0, dispersion_prior=0`` is plain maximum likelihood, which is unbounded where an
-    expert can fit some rows exactly; floors keep it finite.
+    ``sum_i w_i log p(y_i | x_i) - alpha * m / 100 * log(1 + 100 / m * sum(excess(b - b0)))
+    - gate_alpha * sum(excess(g)) - 1/2 dispersion_prior * sum(excess(log(d)))
+    + balance / sum(w) * sum_i w_i sum_v 1/c_v sum_{c of v} log(c_v gate_c(x_i))``
+    with c the c_v children of each gate v, ``excess(u) = sqrt(1 + u**2) - 1``,
+    b and g the slopes of experts and gates for standardised features, m the number of the
+    former, b0 and the unit of the dispersions d those of one expert fitted to all rows. Close
+    to the pooled fit that is a ridge of ``alpha`` and ``gate_alpha``; far from it, it grows in
+    proportion, and for experts like a logarithm, so that clear regimes are left alone. For a
+    single expert it is a ridge toward zero. ``alpha=0, gate_alpha=0, dispersion_prior=0`` is
+    plain maximum likelihood, which is unbounded where an expert can fit some rows exactly;
+    floors keep it finite.
 
     An iteration costs O(n * K * p**2) for K experts and p features; nothing of size
     n * K * p is stored.

@@ -141,7 +141,7 @@ def _smallest_eigenvalue(problem: Problem, best: Outcome, is_held: np.ndarray) -
     if basis.shape[1] == 0:
         return None
     information = problem.information(best.evaluation.params)
-    information[np.diag_indices(len(information))] += best.evaluation.penalty.curvature
+    information += best.evaluation.penalty.information()
     lowest = eigvalsh(basis.T @ information @ basis, subset_by_index=[0, 0])
     return float(lowest[0]) / problem.total_weight
 

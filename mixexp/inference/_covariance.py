@@ -83,7 +83,7 @@ def estimate_covariance(
         return nothing._replace(refusal=refusal)
     basis = model.free_basis[:, ~np.any(model.free_basis[held] != 0.0, axis=0)]
     unit = _units(problem, current, basis)
-    priors = np.diag(current.penalty.curvature)
+    priors = current.penalty.information()
     products = None
     if kind != "model":
         products = basis.T @ _products(problem, current.params, clusters) @ basis

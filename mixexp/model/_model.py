@@ -21,6 +21,9 @@ from mixexp.experts import Expert
 from mixexp.model._ties import Ties
 from mixexp.tree import GatingTree, as_slice
 
+# A single model is shrunk to zero by no more than this, however alike experts are to be.
+_LARGEST_POOLED_RIDGE = 1.0
+
 
 class Penalty(NamedTuple):
     """Strengths of the priors, all zero for maximum likelihood.
@@ -28,7 +31,8 @@ class Penalty(NamedTuple):
     Parameters
     ----------
     alpha : float
-        Ridge on the experts' slopes for standardised features.
+        Pull on the experts' slopes, for standardised features, to those of the pooled fit. A
+        single expert has a ridge of this strength toward zero.
     gate_alpha : float
         Ridge on the gates' slopes for standardised features.
     dispersion_prior : float
@@ -41,6 +45,10 @@ class Penalty(NamedTuple):
     gate_alpha: float = 0.0
     dispersion_prior: float = 0.0
     balance: float = 0.0
+
+    def of_pooled(self) -> "Penalty":
+        """Return the priors of a single expert: what there is to learn of it is one model."""
+        return Penalty(alpha=min(self.alpha, _LARGEST_POOLED_RIDGE))
 
 
 class ExpertGroup(NamedTuple):
@@ -301,6 +309,18 @@ class Model:
             strength[:, 1:] = self.penalty.gate_alpha if slot == 0 else self.penalty.alpha
         flat = np.concatenate([strength.ravel() for strength in ridge])
         return flat if self.ties is None else flat / self.ties.n_sharing
+
+    @cached_property
+    def expert_pull(self) -> np.ndarray:
+        """Return how much each coefficient in the flat vector counts among experts' slopes.
+
+        1 for a slope, a share for one that is the same for several experts, 0 for all else.
+        """
+        pull = np.concatenate([np.ones(shape).ravel() for shape in self.slot_shapes])
+        pull[self.slot_slices[0]] = 0.0
+        for at, (_, n_columns) in zip(self.slot_slices, self.slot_shapes, strict=True):
+            pull[at.start : at.stop : n_columns] = 0.0
+        return pull if self.ties is None else pull / self.ties.n_sharing
 
     @cached_property
     def flat_center(self) -> np.ndarray:
