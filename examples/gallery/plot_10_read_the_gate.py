@@ -47,4 +47,5 @@ for place, term in enumerate(reversed(["bmi", "s5", "bp", "sex"])):
     right.plot(row["estimate"] * spread[term], place, "s", color="black")
 right.axvline(0.0, color="0.6", linewidth=0.8)
 right.set_yticks(range(4), ["sex", "bp", "s5", "bmi"])
+right.set_ylim(-0.5, 3.5)
 right.set(xlabel="logit of expert 0 against 1, per standard deviation", title="gate")

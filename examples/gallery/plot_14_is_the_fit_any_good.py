@@ -27,8 +27,8 @@ fits = {
 # --------------------------------
 # What to see: each count is turned into its place in the distribution that the model gave it,
 # from 0 to 1 (drawn at random within the jump of a count). If the model is right, all places are
-# equally frequent. Two Poisson experts leave too many counts at the sides and too few in the
-# middle: each of them is too narrow. Negative binomial experts, with a spread of their own, pass.
+# equally frequent. Two Poisson experts leave a valley between two humps, for each of them is too
+# narrow. Negative binomial experts, with a spread of their own, pass.
 figure, axes = plt.subplots(1, 2, figsize=(9.0, 3.6), layout="constrained", sharey=True)
 for ax, (family, fit) in zip(axes, fits.items(), strict=True):
     places = pit_values(y, fit.predict_dist(X), random_state=0)
