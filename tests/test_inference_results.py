@@ -116,6 +116,16 @@ def test_tables_need_no_pandas(rng, monkeypatch):
     assert "std_error" in str(table)
 
 
+def test_results_are_told_in_a_line(rng):
+    data = regimes(rng)
+    model = MoERegressor(2, n_init=1, random_state=0).fit(data.X, data.y)
+    found = model.inference(data.X, data.y)
+    n_terms = len(found.coef_table())
+    assert repr(found) == f"Inference({n_terms} coefficients; {found.kind_in_words})"
+    resampled = model.bootstrap(data.X, data.y, n_resamples=2, random_state=0)
+    assert repr(resampled) == f"BootstrapResult({n_terms} coefficients; 2 refits, 0 failed)"
+
+
 def test_results_survive_pickling(rng):
     data = regimes(rng)
     found = MoERegressor(2, n_init=1, random_state=0).fit(data.X, data.y).inference(*data[:2])

@@ -36,6 +36,10 @@ class BootstrapResult:
     n_failed: int
     troubles: Mapping[str, int]
 
+    def __repr__(self) -> str:
+        n_refits, n_terms = self.replicates.shape
+        return f"BootstrapResult({n_terms} coefficients; {n_refits} refits, {self.n_failed} failed)"
+
     @cached_property
     def covariance(self) -> np.ndarray:
         """Covariance of the replicates, shape (n_terms, n_terms)."""
