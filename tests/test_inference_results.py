@@ -25,6 +25,7 @@ from mixexp.exceptions import (
     SeparationWarning,
 )
 from mixexp.experts import Binomial, Gaussian, Multinomial, Ordinal
+from mixexp.inference import ChiSquared
 from mixexp.inference._effects import (
     feature_slope,
     marginal_effects,
@@ -222,6 +223,11 @@ def test_wald_test_follows_its_formula(rng):
     for j in (0, 1, len(found.labels) - 1):
         z2 = found.wald_test(np.eye(len(found.labels))[j]).statistic
         np.testing.assert_allclose(z2, table["z"][j] ** 2, rtol=1e-9)
+
+
+def test_tests_state_their_p_values():
+    assert str(ChiSquared(11.0, 1, 0.0009)) == "chi2(1) = 11, p = 0.001"
+    assert str(ChiSquared(125.3, 2, 1e-28)) == "chi2(2) = 125.3, p < 0.001"
 
 
 def test_equality_across_experts_is_a_wald_test(rng):

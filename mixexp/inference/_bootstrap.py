@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mixexp.inference._hypotheses import critical_value, format_p
+from mixexp.inference._hypotheses import critical_value, state_p
 from mixexp.inference._tables import Table
 from mixexp.inference._terms import Label
 
@@ -105,6 +105,6 @@ class BootstrapRatioTest(NamedTuple):
 
     def __str__(self) -> str:
         return (
-            f"bootstrap likelihood ratio = {self.statistic:.4g}, p = {format_p(self.p_value)} "
+            f"bootstrap likelihood ratio = {self.statistic:.4g}, {state_p(self.p_value)} "
             f"({len(self.replicates)} resamples)"
         )
