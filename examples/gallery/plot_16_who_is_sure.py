@@ -2,8 +2,8 @@
 Are the segments told apart?
 ============================
 
-Responsibilities of three experts, once for the crash of a motorcycle, whose regimes lie side by side
-in time, and once for the diabetes patients, whose lines lie on top of each other.
+Responsibilities of three experts: for the crash of a motorcycle, whose regimes lie side by side in
+time, and for the diabetes patients, whose lines lie on top of each other.
 """
 
 # %%
