@@ -233,7 +233,7 @@ def check_per_row(values: Any, name: str, n: int) -> np.ndarray:
         Naming the argument.
     """
     refuse_nonnumbers(values, name)
-    if np.ndim(values) == 0:
+    if is_real(values):
         raise ValueError(f"{name} must have shape ({n},), one per row; found {values!r} alone.")
     array = check_array(values, ensure_2d=False, dtype=np.float64, input_name=name)
     if array.ndim != 1 or len(array) != n:
