@@ -304,6 +304,7 @@ def test_logistic_experts_refuse_three_classes():
 def test_unknown_feature_names_are_refused_with_the_known_ones(name):
     model = MoERegressor(**{name: ["speed", "weight"]})
     assert_refused(ValueError, [name, "'weight'", "'speed'", "'load'"], model.fit, FRAME, Y)
+    assert_refused(ValueError, [name, "'speed'", "set_output"], model.fit, X, Y)
 
 
 @pytest.mark.parametrize("values", [{"n_init": np.int64(1)}, {"alpha": np.float32(1)}, {"tol": 0}])
@@ -388,6 +389,8 @@ def test_methods_refuse_bad_offsets_and_exposures(name):
         assert_refused(ValueError, texts, call)
     call = partial(getattr(model, name), X, exposure=np.zeros(N_ROWS))
     assert_refused(ValueError, ["exposure", "positive", "row 0"], call)
+    call = partial(getattr(model, name), X, exposure=0.5)
+    assert_refused(ValueError, ["exposure", "(40,)", "0.5 alone"], call)
 
 
 @pytest.mark.parametrize("name", METHODS_OF_X)

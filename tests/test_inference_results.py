@@ -25,6 +25,7 @@ from mixexp.exceptions import (
     SeparationWarning,
 )
 from mixexp.experts import Binomial, Gaussian, Multinomial, Ordinal
+from mixexp.inference import ChiSquared
 from mixexp.inference._effects import (
     feature_slope,
     marginal_effects,
@@ -114,6 +115,16 @@ def test_tables_need_no_pandas(rng, monkeypatch):
     table = model.coef_table(data.X, data.y)
     assert len(table.columns["std_error"]) == len(table.columns["estimate"]) == 11
     assert "std_error" in str(table)
+
+
+def test_results_are_told_in_a_line(rng):
+    data = regimes(rng)
+    model = MoERegressor(2, n_init=1, random_state=0).fit(data.X, data.y)
+    found = model.inference(data.X, data.y)
+    n_terms = len(found.coef_table())
+    assert repr(found) == f"Inference({n_terms} coefficients; {found.kind_in_words})"
+    resampled = model.bootstrap(data.X, data.y, n_resamples=2, random_state=0)
+    assert repr(resampled) == f"BootstrapResult({n_terms} coefficients; 2 refits, 0 failed)"
 
 
 def test_results_survive_pickling(rng):
@@ -212,6 +223,11 @@ def test_wald_test_follows_its_formula(rng):
     for j in (0, 1, len(found.labels) - 1):
         z2 = found.wald_test(np.eye(len(found.labels))[j]).statistic
         np.testing.assert_allclose(z2, table["z"][j] ** 2, rtol=1e-9)
+
+
+def test_tests_state_their_p_values():
+    assert str(ChiSquared(11.0, 1, 0.0009)) == "chi2(1) = 11, p = 0.001"
+    assert str(ChiSquared(125.3, 2, 1e-28)) == "chi2(2) = 125.3, p < 0.001"
 
 
 def test_equality_across_experts_is_a_wald_test(rng):

@@ -147,6 +147,7 @@ def test_the_table_holds_what_the_estimators_say(data, selection):
             assert row[name] == pytest.approx(expected, rel=ROUNDING)
         assert 1 <= row["n_found"] <= row["n_starts"]
     assert "n_experts=3 has the best bic" in str(selection)
+    assert "n_experts=3 by bic" in repr(selection)
 
 
 @pytest.mark.parametrize("criterion", CRITERIA)

@@ -2,8 +2,8 @@
 How many experts do 442 patients support?
 =========================================
 
-Held-out log density by cross-validation in a pipeline beside two criteria that need one fit
-each. The data: how far diabetes had progressed after a year, from ten measurements.
+Held-out log density by cross-validation in a pipeline beside criteria that need one fit each.
+The data: how far diabetes had progressed after a year, from ten measurements.
 """
 
 # %%
@@ -19,7 +19,8 @@ from sklearn.model_selection import GridSearchCV, KFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from mixexp import MoERegressor
+from mixexp import MoERegressor, select_n_experts
+from mixexp.displays import SelectionDisplay
 from mixexp.exceptions import DegenerateExpertWarning
 from mixexp.metrics import log_density_scorer
 
@@ -29,7 +30,7 @@ warnings.simplefilter("ignore", DegenerateExpertWarning)
 X, y = load_diabetes(return_X_y=True, as_frame=True, scaled=False)
 pipeline = make_pipeline(
     StandardScaler().set_output(transform="pandas"),
-    MoERegressor(gate_features=["bmi", "s5"], random_state=0),
+    MoERegressor(gate_features=["bmi", "s5"], n_init=5, random_state=0),
 )
 counts = [1, 2, 3, 4]
 search = GridSearchCV(
@@ -40,22 +41,28 @@ search = GridSearchCV(
 ).fit(X, y)
 
 # %%
-# Criteria of the fit to all rows
-# -------------------------------
-fits = [
-    MoERegressor(count, gate_features=["bmi", "s5"], random_state=0).fit(X, y) for count in counts
-]
-bic = np.array([fit.bic(X, y) for fit in fits])
-icl = np.array([fit.icl(X, y) for fit in fits])
+# Criteria of the fits to all rows
+# --------------------------------
+
+selection = select_n_experts(
+    MoERegressor(gate_features=["bmi", "s5"], n_init=5, random_state=0),
+    X,
+    y,
+    counts,
+    criterion="bic",
+)
+print(selection.table[["n_experts", "n_parameters", "aic", "bic", "icl", "n_found"]].round(1))
 
 # %%
 # The answer
 # ----------
-# What to see: held-out patients are least surprised by the count at the top of the left curve,
-# but its lead over the neighbours is small beside the bars, which are standard errors of the
-# *difference* to one expert over the folds. BIC counts every coefficient as if it were free,
-# though the ridge holds them, so it asks for fewer; ICL also wants patients to be told apart, and
-# charges most. Where they disagree, predict by the first and tell stories by the last.
+# What to see: held-out patients are less surprised by two experts than by one, by more than three
+# standard errors (bars: of the *difference* to one expert, over the folds). Of three and four that
+# cannot be said, and they do no better than two. To AIC two to four are one and the same. BIC
+# counts every coefficient as if it were free, though the ridge holds them, and stays with one; ICL
+# also wants patients to be told apart, and charges most. So two experts predict better, and
+# nobody should tell stories of two kinds of patients.
+
 results = search.cv_results_
 folds = np.array([results[f"split{fold}_test_score"] for fold in range(search.n_splits_)])
 gain = folds - folds[:, [0]]
@@ -65,19 +72,11 @@ figure, (left, right) = plt.subplots(1, 2, figsize=(9.0, 3.8), layout="constrain
 left.errorbar(counts, gain.mean(axis=0), yerr=error, marker="o", capsize=3, color="black")
 left.axhline(0.0, color="0.6", linewidth=0.8)
 left.set(
-    xlabel="experts",
+    xlabel="number of experts",
     ylabel="gain over one expert per patient",
     title="Held-out log density",
     xticks=counts,
 )
-right.plot(counts, bic - bic[0], marker="o", color="#0072B2", label="BIC")
-right.plot(counts, icl - icl[0], marker="s", color="#D55E00", label="ICL")
-right.set(
-    xlabel="experts",
-    ylabel="over that of one expert; lower is better",
-    title="Criteria",
-    xticks=counts,
-)
-right.legend()
+SelectionDisplay.from_selection(selection, ax=right)
+right.set_title("Criteria")
 print("chosen by held-out log density:", search.best_params_)
-print("chosen by BIC:", counts[int(bic.argmin())], " by ICL:", counts[int(icl.argmin())])

@@ -37,10 +37,11 @@ for name, fit in fits.items():
 # %%
 # Counts seen and counts expected
 # -------------------------------
-# What to see: one Poisson regression expects hardly any of the zeros and none of the
-# large counts. The zero-inflated one gets the zeros right and buys them with a hump that is not
-# there. With a negative binomial the whole histogram fits: it leaves the point mass the share of
-# people that is printed below: most zeros are of people who might have gone.
+# What to see: one Poisson regression expects less than a third of the zeros and hardly any of the
+# large counts. The zero-inflated one gets the zeros right, and after them has a hole and a hump
+# that are not there. With a negative binomial the whole histogram fits, and only the share of the
+# people that is printed below is left to the point mass: most zeros are of people who might have
+# gone.
 visits = np.arange(16)
 figure, ax = plt.subplots(figsize=(7.0, 4.2), layout="constrained")
 ax.bar(visits, [(y == count).mean() for count in visits], color="0.75", label="seen")

@@ -91,7 +91,7 @@ for problem, (X, y) in problems.items():
         cross_val_score(tuned(linear=True), X, y, cv=folds),
         *(
             cross_val_score(
-                HMERegressor(shape, n_init=2, max_iter=200, random_state=0),
+                HMERegressor(shape, n_init=3, n_moves=0, random_state=0),
                 X,
                 y,
                 scoring=log_density_scorer,

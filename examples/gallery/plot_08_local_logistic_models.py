@@ -36,7 +36,7 @@ for count in (1, 2):
 # ---------
 # What to see: colour is the expert that the gate expects, marks are tumours by the expert that
 # fits their diagnosis best. A larger radius raises the odds of malignancy equally in both. Texture
-# does so only on the left: beyond a value of 25 or so it is coarse enough, and says nothing more.
+# does so on the left; beyond a value of 25 or so it is coarse enough, and says little more.
 model = MoEClassifier(2, random_state=0).fit(X, y)
 print(model.summary())
 figure, ax = plt.subplots(figsize=(6.5, 4.6), layout="constrained")

@@ -34,17 +34,8 @@ for term in ("bmi", "bp", "s5", "sex"):
 # which line, to the left expert 1, to the right expert 0. s5 does that most, though its slope is
 # the same in both experts.
 table = found.coef_table()
-gate = table[(table["part"] == "gate") & (table["term"] != "intercept")].set_index("term")
-spread = X.std()
-
 figure, (left, right) = plt.subplots(1, 2, figsize=(10.5, 4.0), layout="constrained")
 CoefficientDisplay.from_estimator(model, table=table, ax=left)
+CoefficientDisplay.from_estimator(model, table=table, part="gate", ax=right)
 left.set_title("experts")
-for place, term in enumerate(reversed(["bmi", "s5", "bp", "sex"])):
-    row = gate.loc[term]
-    ends = [row["lower"] * spread[term], row["upper"] * spread[term]]
-    right.plot(ends, [place, place], color="black")
-    right.plot(row["estimate"] * spread[term], place, "s", color="black")
-right.axvline(0.0, color="0.6", linewidth=0.8)
-right.set_yticks(range(4), ["sex", "bp", "s5", "bmi"])
-right.set(xlabel="logit of expert 0 against 1, per standard deviation", title="gate")
+right.set_title("gate")

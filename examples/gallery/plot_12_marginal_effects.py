@@ -25,7 +25,8 @@ for count in (1, 2):
     print(f"{count} expert(s): BIC {model.bic(X, y):.1f}")
 effects = model.inference(X, y).marginal_effects()
 effects = effects[effects["class"] == "affair"]
-print(effects[["feature", "part", "estimate", "std_error", "p_value"]].to_string(index=False))
+shown = effects[["feature", "part", "estimate", "std_error", "p_value"]]
+print(shown.to_string(index=False, float_format="{:.4f}".format))
 
 # %%
 # Two parts of one effect

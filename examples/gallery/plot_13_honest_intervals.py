@@ -39,8 +39,9 @@ for name, widths in width.items():
 # -----------------
 # What to see: points are splits, lines their means. The model's own intervals hold a little less
 # than they promise, as those of any model that is fitted to few rows and checked on others.
-# Conformal ones are right on average whatever the model, at a price: a quarter of the training rows
-# is set aside to calibrate on, so that single splits scatter more and intervals are wider.
+# Conformal ones hold on average what they promise, whatever the model, at a price: a quarter of
+# the training rows is set aside to calibrate on, so that single splits scatter more and intervals
+# are wider.
 figure, ax = plt.subplots(figsize=(6.5, 4.6), layout="constrained")
 ax.plot([0.45, 0.95], [0.45, 0.95], color="0.6", linewidth=0.8, label="as promised")
 for shift, (name, colour, marker) in zip(

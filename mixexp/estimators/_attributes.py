@@ -41,7 +41,7 @@ def set_fitted_attributes(
         )
     if any(head.kind == "shape" for group in model.groups for head in group.family.heads):
         estimator.shape_ = _shapes(state, slots)
-    estimator.log_likelihood_ = best.evaluation.stats.log_likelihood
+    estimator.log_likelihood_ = float(best.evaluation.stats.log_likelihood)
     estimator.penalized_log_likelihood_ = best.objective
     estimator.history_ = np.array(best.history)
     estimator.n_iter_ = best.n_iter

@@ -248,6 +248,8 @@ def check_per_row(values: Any, name: str, n: int) -> np.ndarray:
         Naming the argument.
     """
     refuse_nonnumbers(values, name)
+    if is_real(values):
+        raise ValueError(f"{name} must have shape ({n},), one per row; found {values!r} alone.")
     array = check_array(values, ensure_2d=False, dtype=np.float64, input_name=name)
     if array.ndim != 1 or len(array) != n:
         raise ValueError(f"{name} has shape {array.shape}; expected ({n},), one per row.")
@@ -297,6 +299,12 @@ def check_same_length(n: int, y: np.ndarray) -> None:
         )
 
 
+_NO_NAMES = (
+    "a column number, for X has no column names. In a pipeline the steps before give them with "
+    "set_output(transform='pandas')"
+)
+
+
 def select_columns(features: Any, name: str, names: np.ndarray | None, p: int) -> list[int]:
     """Return the column numbers of a user's selection of features.
 
@@ -332,7 +340,7 @@ def _column_number(feature: Any, name: str, names: np.ndarray | None, p: int) ->
     if isinstance(feature, str):
         known = [] if names is None else list(names)
         if feature not in known:
-            allowed = f"one of {known}" if known else "a column number, for X has no column names"
+            allowed = f"one of {known}" if known else _NO_NAMES
             raise ValueError(f"Unknown feature {feature!r} in {name!r}; expected {allowed}.")
         return known.index(feature)
     if not is_whole(feature) or not 0 <= int(feature) < p:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mixexp.inference._hypotheses import critical_value, format_p
+from mixexp.inference._hypotheses import critical_value, state_p
 from mixexp.inference._tables import Table
 from mixexp.inference._terms import Label
 
@@ -35,6 +35,10 @@ class BootstrapResult:
     replicates: np.ndarray
     n_failed: int
     troubles: Mapping[str, int]
+
+    def __repr__(self) -> str:
+        n_refits, n_terms = self.replicates.shape
+        return f"BootstrapResult({n_terms} coefficients; {n_refits} refits, {self.n_failed} failed)"
 
     @cached_property
     def covariance(self) -> np.ndarray:
@@ -101,6 +105,6 @@ class BootstrapRatioTest(NamedTuple):
 
     def __str__(self) -> str:
         return (
-            f"bootstrap likelihood ratio = {self.statistic:.4g}, p = {format_p(self.p_value)} "
+            f"bootstrap likelihood ratio = {self.statistic:.4g}, {state_p(self.p_value)} "
             f"({len(self.replicates)} resamples)"
         )

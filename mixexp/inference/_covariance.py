@@ -94,7 +94,8 @@ def estimate_covariance(
     inverse = _invert(bread, unit)
     if inverse.is_indefinite:
         return nothing._replace(
-            refusal="the observed information is indefinite, so that this is not a maximum"
+            refusal="the observed information is indefinite, so that this is not a maximum for "
+            "these rows"
         )
     gradient = basis.T @ current.gradient
     free = inverse.matrix

@@ -25,7 +25,7 @@ class ChiSquared(NamedTuple):
     p_value: float
 
     def __str__(self) -> str:
-        return f"chi2({self.df}) = {self.statistic:.4g}, p = {format_p(self.p_value)}"
+        return f"chi2({self.df}) = {self.statistic:.4g}, {state_p(self.p_value)}"
 
 
 class Contrast(NamedTuple):
@@ -47,6 +47,11 @@ class Contrast(NamedTuple):
 def format_p(p_value: float) -> str:
     """Return a p-value as people print it."""
     return "<0.001" if p_value < 0.0005 else f"{p_value:.3f}"
+
+
+def state_p(p_value: float) -> str:
+    """Return what a p-value is, in a sentence."""
+    return "p < 0.001" if p_value < 0.0005 else f"p = {p_value:.3f}"
 
 
 def wald(distance: np.ndarray, covariance: np.ndarray) -> ChiSquared:

@@ -72,6 +72,9 @@ class Inference:
     facts: Sequence[tuple[str, str]]
     read_rows: Callable[..., RowBlocks]
 
+    def __repr__(self) -> str:
+        return f"Inference({len(self.labels)} coefficients; {self.kind_in_words})"
+
     @property
     def labels(self) -> list[Label]:
         """Part, unit and term of every coefficient, in the order of `estimates`."""

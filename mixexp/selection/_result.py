@@ -79,6 +79,10 @@ class Selection:
         shown = [c if self.parameter == "n_experts" else str(c) for c in self.candidates]
         return Table({self.parameter: shown, **self.columns})
 
+    def __repr__(self) -> str:
+        chosen = f"{self.parameter}={self.best_candidate_}"
+        return f"Selection({len(self.candidates)} candidates; {chosen} by {self.criterion})"
+
     def __str__(self) -> str:
         chosen = f"{self.parameter}={self.best_candidate_}"
         return f"{self._table()}\n\n{chosen} has the best {self.criterion}, {self.best_value_:.6g}."

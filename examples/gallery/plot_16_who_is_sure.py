@@ -1,0 +1,42 @@
+"""
+Are the segments told apart?
+============================
+
+Responsibilities of three experts: for the crash of a motorcycle, whose regimes lie side by side in
+time, and for the diabetes patients, whose lines lie on top of each other.
+"""
+
+# %%
+# Two fits
+# --------
+
+from sklearn.datasets import load_diabetes
+
+from mixexp import MoERegressor
+from mixexp.datasets import make_motorcycle
+from mixexp.displays import RootogramDisplay
+
+X, y = load_diabetes(return_X_y=True, as_frame=True, scaled=False)
+patients = MoERegressor(3, alpha=1.0, random_state=0).fit(X, y)
+time, acceleration = make_motorcycle(400, random_state=0)
+crash = MoERegressor(3, alpha=1.0, gate_alpha=0.1, random_state=0).fit(time, acceleration)
+print(f"relative entropy of the crash {crash.relative_entropy(time, acceleration):.2f},", end=" ")
+print(f"of the patients {patients.relative_entropy(X, y):.2f}")
+
+# %%
+# The crash
+# ---------
+# What to see: a panel per expert, with the rows by how responsible it is for them; heights are
+# square roots, so that small bars can be seen. Before, in and after the impact hardly a row is in
+# doubt: it belongs to an expert for certain, or not at all.
+
+RootogramDisplay.from_estimator(crash, time, acceleration)
+
+# %%
+# The patients
+# ------------
+# What to see: every expert has its sure patients, and as many that are shared with others. Such
+# experts are fit to predict, and to say how uncertain that is. They are no list of patients by
+# kind: relative entropy says so in a figure, where 1 is certain.
+
+RootogramDisplay.from_estimator(patients, X, y)
