@@ -132,7 +132,7 @@ def test_an_expert_without_rows_has_no_line(frame):
 
 def test_weighted_quantiles_are_those_of_repeated_rows():
     values, weight = np.array([3.0, 1.0, 2.0]), np.array([1.0, 2.0, 1.0])
-    across, up = weighted_quantiles(values, weight)
+    across, up = weighted_quantiles(values, weight, weight > 0.0)
     np.testing.assert_array_equal(up, [1.0, 2.0, 3.0])
     np.testing.assert_allclose(stats.norm.cdf(across), [0.25, 0.625, 0.875])
 

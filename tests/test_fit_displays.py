@@ -23,8 +23,6 @@ from mixexp.displays import (
     RootogramDisplay,
     TreeDisplay,
 )
-from mixexp.displays._predictive import read_predictive
-from mixexp.displays._source import open_source
 from mixexp.displays._tree_layout import lay_out, text_width, wrap_terms
 from mixexp.em import Restart
 from mixexp.estimators._words import expert_equation, read_terms
@@ -243,36 +241,6 @@ def test_family_without_distribution_function_has_no_band(line):
     display = ExpertFitDisplay.from_estimator(model, X, y)
     assert display.panels[0].band is None
     assert len(display.lines_[0]) == 2
-
-
-@pytest.mark.parametrize(
-    "name", [name for name, family in FAMILIES.items() if family.target == "regression"]
-)
-def test_predictive_distribution_of_every_family(name, rng):
-    X, y, truth = make_moe(40, 1, 2, expert=name, random_state=0)
-    # A family with nothing to fit stands beside one that has.
-    experts = [truth.experts[0], "gaussian"] if name in ("point_mass", "uniform") else name
-    model = MoERegressor(2, expert=experts, **QUICK).fit(X, y)
-    predictive = read_predictive(open_source(model), X[:12])
-    for q in (0.05, 0.5, 0.95):
-        at = predictive.quantile(q)
-        assert np.isfinite(at).all()
-        # The least value that reaches q: it does, and what lies below it does not.
-        assert (predictive.cdf(at) >= q * (1.0 - 1e-9)).all()
-        below = at - 1e-6 * (1.0 + np.abs(at))
-        assert (predictive.cdf(below) <= q).all()
-
-
-def test_predictive_distribution_of_mixed_families(rng):
-    X, y, truth = make_moe(100, 1, 3, expert=["point_mass", "poisson", "uniform"], random_state=0)
-    model = MoERegressor(3, expert=truth.experts, **QUICK).fit(X, y)
-    predictive = read_predictive(open_source(model), X[:5])
-    by_expert = predictive.expert_cdf(np.full(5, 0.0))
-    np.testing.assert_array_equal(by_expert[:, 0], 1.0)
-    np.testing.assert_allclose(by_expert[:, 1], np.exp(-model.predict_experts(X[:5])[:, 1]))
-    np.testing.assert_allclose(
-        predictive.cdf(np.zeros(5)), (model.gate_proba(X[:5]) * by_expert).sum(axis=1)
-    )
 
 
 # Gates.

@@ -16,9 +16,9 @@ from mixexp import MoERegressor
 from mixexp.datasets import make_moe
 from mixexp.displays import ResponsibilityMapDisplay, ResponsibilityPairsDisplay
 from mixexp.displays._axes import ends, place, positions
-from mixexp.displays._grid import averaged_rows
 from mixexp.displays._plane import draw_numbers
 from mixexp.displays._styles import expert_styles
+from mixexp.displays._weights import spread_rows
 from mixexp.tree import GatingTree
 
 draw = ResponsibilityMapDisplay.from_estimator
@@ -66,7 +66,7 @@ def pipeline(frame):
 def test_average_is_the_mean_over_the_other_columns(model, data):
     X, y = data
     display = draw(model, X, y, features=[2, 0], others="averaged", grid_resolution=4)
-    chosen = averaged_rows(len(X))
+    chosen = spread_rows(np.ones(len(X)), 60)
     assert display.n_averaged == len(chosen) == 60
     total = np.zeros((4, 4, 2))
     for row in chosen:
@@ -79,7 +79,7 @@ def test_average_is_the_mean_over_the_other_columns(model, data):
 def test_average_of_the_curves_is_not_that_of_their_parts(model, data):
     X, y = data
     display = draw(model, X, y, features=1, others="averaged", grid_resolution=3)
-    rows = np.repeat(X[averaged_rows(len(X))], 3, axis=0)
+    rows = np.repeat(X[spread_rows(np.ones(len(X)), 60)], 3, axis=0)
     rows[:, 1] = np.tile(display.grid[0], 60)
     for found, expected in (
         (display.gate_proba, model.gate_proba(rows)),
@@ -93,7 +93,7 @@ def test_average_of_the_curves_is_not_that_of_their_parts(model, data):
 def test_fixed_columns_are_held_while_others_are_averaged(model, data):
     X, y = data
     display = draw(model, X, y, features=1, others="averaged", fixed={0: 0.25}, grid_resolution=3)
-    rows = np.repeat(X[averaged_rows(len(X))], 3, axis=0)
+    rows = np.repeat(X[spread_rows(np.ones(len(X)), 60)], 3, axis=0)
     rows[:, 0], rows[:, 1] = 0.25, np.tile(display.grid[0], 60)
     expected = model.gate_proba(rows).reshape(60, 3, 2).mean(axis=0)
     np.testing.assert_allclose(display.gate_proba, expected, rtol=1e-12)
@@ -105,7 +105,7 @@ def test_fixed_columns_are_held_while_others_are_averaged(model, data):
 def test_average_over_words(pipeline, frame):
     X, y = frame
     display = draw(pipeline, X, y, features="dose", others="averaged", grid_resolution=2)
-    rows = X.iloc[averaged_rows(len(X))].assign(dose=display.grid[0][1])
+    rows = X.iloc[spread_rows(np.ones(len(X)), 60)].assign(dose=display.grid[0][1])
     np.testing.assert_allclose(display.curves.mixture[1], pipeline.predict(rows).mean())
 
 

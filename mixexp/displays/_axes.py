@@ -13,6 +13,8 @@ _SPREAD = 0.62
 # Multiples of these fill a strip evenly, alone and, up to three, against each other: powers of
 # the roots of x**3 = x + 1 and x**4 = x + 1 (Roberts 2018, sequences of low discrepancy).
 _STEPS = (0.7548776662466927, 0.5698402909980532, 0.8191725133961645)
+# Width of what is drawn for a category; strips are one apart.
+STRIP = 0.86
 # Names longer than this, all together, are written aslant.
 _MOST_LETTERS = 48
 
@@ -44,6 +46,17 @@ def place(axis: np.ndarray, values: np.ndarray, number: int) -> np.ndarray:
     strip = {category: at for at, category in enumerate(axis)}
     at = np.array([strip.get(value, np.nan) for value in values], dtype=float)
     return at + _SPREAD * ((_STEPS[number % len(_STEPS)] * np.arange(len(values))) % 1.0 - 0.5)
+
+
+def as_levels(axis: np.ndarray, *heights: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Return x and y of lines: those of numbers as they are, level in the strips of categories.
+
+    Lines are broken between strips, by NaN.
+    """
+    if not is_categorical(axis):
+        return axis, *heights
+    ends_of_strips = positions(axis)[:, None] + [-0.5 * STRIP, 0.5 * STRIP, np.nan]
+    return ends_of_strips.ravel(), *(np.repeat(height, 3) for height in heights)
 
 
 def write_categories(

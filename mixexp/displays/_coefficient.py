@@ -1,9 +1,11 @@
 """Coefficients of experts or gates side by side: a forest plot."""
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
 
+from mixexp.displays._docs import shared_docs
 from mixexp.displays._layout import grid_shape, make_panels
 from mixexp.displays._legend import Entry, draw_legend
 from mixexp.displays._nodes import node_styles
@@ -20,6 +22,8 @@ _SPREAD = 0.5
 _MOST_COLUMNS = 4
 
 
+@shared_docs
+@dataclass(kw_only=True, eq=False, repr=False)
 class CoefficientDisplay:
     """Slopes of every expert, or of every gate, term by term.
 
@@ -67,24 +71,13 @@ class CoefficientDisplay:
     (2, 2)
     """
 
-    def __init__(
-        self,
-        *,
-        terms: list[str],
-        panels: list[str],
-        units: list[list[str]],
-        estimates: list[np.ndarray],
-        intervals: list[np.ndarray],
-        styles: list[list[ExpertStyle]],
-        label: str = "coefficient",
-    ) -> None:
-        self.terms = terms
-        self.panels = panels
-        self.units = units
-        self.estimates = estimates
-        self.intervals = intervals
-        self.styles = styles
-        self.label = label
+    terms: list[str]
+    panels: list[str]
+    units: list[list[str]]
+    estimates: list[np.ndarray]
+    intervals: list[np.ndarray]
+    styles: list[list[ExpertStyle]]
+    label: str = "coefficient"
 
     @classmethod
     def from_estimator(
@@ -96,7 +89,7 @@ class CoefficientDisplay:
         table: Any = None,
         ax: Any = None,
         **plot_kwargs: Any,
-    ) -> "CoefficientDisplay":
+    ) -> Self:
         """Collect the slopes of a fitted estimator, and draw them.
 
         Parameters
@@ -111,23 +104,9 @@ class CoefficientDisplay:
         table : DataFrame or dict of lists, default=None
             Columns "part", "unit", "term" and "estimate" as in ``coef_table()``, by default
             just that, and "lower" and "upper" where there are intervals.
-        ax : matplotlib Axes or array of these, default=None
-            Where to draw: see `plot`.
-        **plot_kwargs : dict
-            Passed to `plot`.
+        <PANELS>
 
-        Returns
-        -------
-        CoefficientDisplay
-
-        Raises
-        ------
-        ValueError
-            If an argument is not as described; the message names it.
-        TypeError
-            If the estimator is no mixture of experts.
-        NotFittedError
-            If it has not been fitted.
+        <MADE>
         """
         part, scale = check_choice("part", part, _PARTS), check_choice("scale", scale, [*_SCALES])
         source = open_source(estimator)
@@ -163,7 +142,7 @@ class CoefficientDisplay:
         *,
         xlabel: str | None = None,
         legend_kwargs: dict[str, Any] | None = None,
-    ) -> "CoefficientDisplay":
+    ) -> Self:
         """Draw one panel per class or gate.
 
         Parameters
@@ -172,18 +151,9 @@ class CoefficientDisplay:
             None makes a figure; one axes is used for one panel and divided for several; an
             array has one axes per panel.
         xlabel : str, default=None
-        legend_kwargs : dict, default=None
-            For ``Axes.legend``.
+        <LEGEND>
 
-        Returns
-        -------
-        CoefficientDisplay
-            Itself, with the artists as attributes.
-
-        Raises
-        ------
-        ImportError
-            If matplotlib is not installed.
+        <DRAWN>
         """
         n_panels, n_units = len(self.panels), max(len(own) for own in self.units)
         shape = grid_shape(n_panels, _MOST_COLUMNS)

@@ -1,9 +1,11 @@
 """How EM got to its optimum: the winner's way, and where the other starts ended."""
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
 
+from mixexp.displays._docs import shared_docs
 from mixexp.displays._layout import make_panels
 from mixexp.displays._legend import draw_legend
 from mixexp.displays._source import open_source
@@ -20,6 +22,8 @@ _SAME_OPTIMUM = 1e-8
 _ON_SAMPLE = "on a sample"
 
 
+@shared_docs
+@dataclass(kw_only=True, eq=False, repr=False)
 class ConvergenceDisplay:
     """The objective over the iterations of EM: the winning start, and how all others ended.
 
@@ -68,37 +72,21 @@ class ConvergenceDisplay:
     True
     """
 
-    def __init__(
-        self,
-        *,
-        history: np.ndarray,
-        n_iter: np.ndarray,
-        objective: np.ndarray,
-        ends: list[str],
-        names: list[str],
-        n_on_sample: int = 0,
-    ) -> None:
-        self.history = history
-        self.n_iter = n_iter
-        self.objective = objective
-        self.ends = ends
-        self.names = names
-        self.n_on_sample = n_on_sample
+    history: np.ndarray
+    n_iter: np.ndarray
+    objective: np.ndarray
+    ends: list[str]
+    names: list[str]
+    n_on_sample: int = 0
 
     @classmethod
-    def from_estimator(
-        cls, estimator: Any, *, ax: Any = None, **plot_kwargs: Any
-    ) -> "ConvergenceDisplay":
+    def from_estimator(cls, estimator: Any, *, ax: Any = None, **plot_kwargs: Any) -> Self:
         """Draw how a fitted estimator converged.
 
         Parameters
         ----------
-        estimator : fitted MoERegressor, MoEClassifier, HMERegressor or HMEClassifier
-            Or a `Pipeline` that ends in one.
-        ax : matplotlib Axes, default=None
-            Where to draw; by default in a new figure.
-        **plot_kwargs : dict
-            Passed to `plot`.
+        <ESTIMATOR>
+        <AX>
 
         Returns
         -------
@@ -144,7 +132,7 @@ class ConvergenceDisplay:
         ylabel: str | None = None,
         line_kwargs: dict[str, Any] | None = None,
         legend_kwargs: dict[str, Any] | None = None,
-    ) -> "ConvergenceDisplay":
+    ) -> Self:
         """Draw the objective over the iterations.
 
         Parameters
@@ -154,18 +142,9 @@ class ConvergenceDisplay:
         xlabel, ylabel : str, default=None
         line_kwargs : dict, default=None
             For ``Axes.plot`` of the winner, over what the display would choose.
-        legend_kwargs : dict, default=None
-            For ``Axes.legend``.
+        <LEGEND>
 
-        Returns
-        -------
-        ConvergenceDisplay
-            Itself, with the artists as attributes.
-
-        Raises
-        ------
-        ImportError
-            If matplotlib is not installed.
+        <DRAWN>
         """
         ax = make_panels(ax, (1, 1), (6.4, 4.2))[0, 0]
         self.ax_, self.figure_ = ax, ax.get_figure()
