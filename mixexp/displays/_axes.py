@@ -4,9 +4,13 @@ An axis is an array: float64 for numbers, anything else lists the categories, wh
 0, 1, 2, ... and take up a strip of width one each.
 """
 
+import textwrap
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
+
+from mixexp.displays._text import letters_along
 
 # Rows of a category are spread over this share of its strip.
 _SPREAD = 0.62
@@ -15,8 +19,8 @@ _SPREAD = 0.62
 _STEPS = (0.7548776662466927, 0.5698402909980532, 0.8191725133961645)
 # Width of what is drawn for a category; strips are one apart.
 STRIP = 0.86
-# Names longer than this, all together, are written aslant.
-_MOST_LETTERS = 48
+# Letters of a category's name.
+_MOST_LETTERS = 26
 
 
 def is_categorical(axis: np.ndarray) -> bool:
@@ -59,16 +63,15 @@ def as_levels(axis: np.ndarray, *heights: np.ndarray) -> tuple[np.ndarray, ...]:
     return ends_of_strips.ravel(), *(np.repeat(height, 3) for height in heights)
 
 
-def write_categories(
-    ax: Any, axis: np.ndarray, direction: str, most_letters: int = _MOST_LETTERS
-) -> None:
+def write_categories(ax: Any, axis: np.ndarray, direction: str) -> None:
     """Write the names of categories along the x or y axis; numbers write themselves."""
     if not is_categorical(axis):
         return
-    names = [str(category) for category in axis]
+    names = [textwrap.shorten(str(category), _MOST_LETTERS, placeholder="…") for category in axis]
     if direction == "x":
-        is_long = sum(map(len, names)) > most_letters
-        look = {"rotation": 30.0, "ha": "right"} if is_long else {}
+        strip = letters_along(ax, "x") / len(names)
+        is_long = any(len(a) + len(b) + 2 > 2.0 * strip for a, b in pairwise(["", *names, ""]))
+        look = {"rotation": 30.0, "ha": "right", "rotation_mode": "anchor"} if is_long else {}
         ax.set_xticks(positions(axis), names, **look)
     else:
         ax.set_yticks(positions(axis), names)

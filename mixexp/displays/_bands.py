@@ -13,6 +13,8 @@ from mixexp.displays._styles import ExpertStyle, tint
 _N_STRENGTHS = 8
 # An expert whose band is nowhere this high has no room for a number.
 _LEAST_LABELLED = 0.25
+# Numbers stay this far from the ends of the axes.
+_NEAREST_NUMBER = 0.13
 # Rows of a class lie this far beyond probability 0 or 1, spread so that all are seen.
 _NEAREST, _FARTHEST = 0.03, 0.11
 # The mixture may take up this much more height than the data, as a share of theirs.
@@ -80,7 +82,8 @@ def draw_band_numbers(
     for k, style in enumerate(styles):
         if gate_proba[:, k].max() >= _LEAST_LABELLED:
             at = widest_point(x, gate_proba[:, k])
-            artists.append(draw_number(ax, positions(x)[at], middle[at, k], k, style))
+            height = float(np.clip(middle[at, k], _NEAREST_NUMBER, 1.0 - _NEAREST_NUMBER))
+            artists.append(draw_number(ax, positions(x)[at], height, k, style))
     return artists
 
 

@@ -12,6 +12,8 @@ from mixexp.displays._nodes import node_styles
 from mixexp.displays._options import check_choice
 from mixexp.displays._source import model_feature_names, open_source
 from mixexp.displays._styles import ExpertStyle, expert_styles, rim
+from mixexp.displays._text import fit_letters, name_axes, wrap
+from mixexp.displays._tree_layout import text_width
 from mixexp.estimators._tables import feature_labels, node_names
 from mixexp.tree import GatingTree
 
@@ -20,6 +22,8 @@ _SCALES = {"deviation": "slope per standard deviation", "unit": "slope"}
 # Between the first and the last mark of a term, as a share of the distance of terms.
 _SPREAD = 0.5
 _MOST_COLUMNS = 4
+# Letters in a line of the name of a term.
+_TERM_LETTERS = 30
 
 
 @shared_docs
@@ -157,23 +161,27 @@ class CoefficientDisplay:
         """
         n_panels, n_units = len(self.panels), max(len(own) for own in self.units)
         shape = grid_shape(n_panels, _MOST_COLUMNS)
-        high = 0.9 + len(self.terms) * max(0.28, 0.11 * n_units)
-        size = (5.2 + 2.2 * (shape[1] - 1) + 1.2, shape[0] * high)
+        terms = [wrap(term, _TERM_LETTERS) for term in self.terms]
+        n_lines = 1 + max(term.count("\n") for term in terms)
+        high = 0.9 + len(self.terms) * max(0.1 + 0.18 * n_lines, 0.11 * n_units)
+        beside = max(text_width(term) for term in terms)
+        size = (4.6 + 2.2 * (shape[1] - 1) + 1.2 + beside, shape[0] * high)
         self.axes_ = make_panels(ax, shape, size, n_panels)
         self.figure_ = self.axes_.flat[0].get_figure()
-        label = self.label if n_panels == 1 else self.label.replace(" per ", "\nper ")
         limits = self._limits()
         self.marks_: list[list[Any]] = []
         self.lines_: list[list[Any]] = []
         for number, panel in enumerate(self.axes_.flat[:n_panels]):
             self._plot_panel(panel, number)
             is_first, is_lowest = number % shape[1] == 0, number + shape[1] >= n_panels
-            panel.set_yticks(-np.arange(len(self.terms)), self.terms if is_first else [])
-            panel.set_xlabel((xlabel or label) if is_lowest else "")
+            panel.set_yticks(-np.arange(len(self.terms)), terms if is_first else [])
+            name_axes(panel, (xlabel or self.label) if is_lowest else "", "")
             panel.set_xlim(*limits)
             panel.set_title(self.panels[number], fontsize="medium")
         corner = self.axes_.flat[min(shape[1], n_panels) - 1]
-        self.legend_ = draw_legend(corner, self._entries(), "", legend_kwargs)
+        shown = self.axes_.flat[:n_panels]
+        fit_letters(shown)
+        self.legend_ = draw_legend(corner, self._entries(), "", legend_kwargs, shown)
         return self
 
     def _plot_panel(self, ax: Any, number: int) -> None:

@@ -9,6 +9,7 @@ from mixexp.displays._docs import shared_docs
 from mixexp.displays._layout import make_panels
 from mixexp.displays._legend import draw_legend
 from mixexp.displays._source import open_source
+from mixexp.displays._text import fit_letters, name_axes
 
 _WINNER = "#0072B2"
 # Kind of end: label, marker, colour. Told apart by shape, too.
@@ -158,24 +159,24 @@ class ConvergenceDisplay:
         self.winner_.set(markeredgecolor="white", markeredgewidth=0.8)
         self.ends_ = self._draw_ends(ax)
         ax.set_yscale("log")
-        # Room above for a fit that needed no iteration, below for the bottom's markers.
+        # Room above for a fit that needed no iteration, below for the bottom's name.
         top = max(float(gaps.max()), 100.0 * self.floor, *self._gaps(self.objective))
-        ax.set_ylim(0.5 * self.floor, 3.0 * top)
+        ax.set_ylim(0.15 * self.floor, 3.0 * top)
         ax.set_xlim(left=-0.02 * max(last, int(self.n_iter.max(initial=1)), 1))
         ax.axhline(self.floor, color="0.6", linewidth=0.8, zorder=1)
         ax.annotate(
             "best optimum",
             (0.0, self.floor),
             xycoords=("axes fraction", "data"),
-            xytext=(3.0, 3.0),
+            xytext=(3.0, -3.0),
+            va="top",
             textcoords="offset points",
             fontsize="small",
             color="0.35",
         )
-        ax.set(
-            xlabel=xlabel or "iteration",
-            ylabel=ylabel or "penalised log-likelihood below the best",
-        )
+        ax.xaxis.get_major_locator().set_params(integer=True)
+        name_axes(ax, xlabel or "iteration", ylabel or "objective below the best")
+        fit_letters([ax])
         entries = [((self.line_, self.winner_), "winning start")]
         entries += [(marks, self._label(end)) for end, marks in self.ends_.items()]
         title = f"{self.n_on_sample} starts ended\non a sample" if self.n_on_sample else ""

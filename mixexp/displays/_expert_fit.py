@@ -23,6 +23,7 @@ from mixexp.displays._parts import (
     read_points,
 )
 from mixexp.displays._styles import ExpertStyle, expert_styles
+from mixexp.displays._text import fit_letters, name_axes
 from mixexp.displays._use import choose_lines
 from mixexp.tree import GatingTree
 
@@ -209,16 +210,18 @@ class ExpertFitDisplay:
         for number, panel in enumerate(self.panels):
             axes = self.axes_.flat[number]
             self._plot_panel(axes, panel, styles, number, scatter_kwargs)
-            axes.set_xlabel(panel.line.name)
             is_first = number % shape[1] == 0
-            axes.set_ylabel((ylabel or panel.curves.label) if is_first else "")
+            name_axes(axes, panel.line.name, (ylabel or panel.curves.label) if is_first else "")
             axes.set_xlim(*ends(panel.line.grid))
             write_categories(axes, panel.line.grid, "x")
             limits = [vertical_range(other.curves, target) for other in self.panels]
             axes.set_ylim(min(low for low, _ in limits), max(high for _, high in limits))
         corner = self.axes_.flat[min(shape[1], n_panels) - 1]
         held = self.panels[0].line.held if n_panels == 1 else {}
-        self.legend_ = draw_legend(corner, self._entries(styles), held_note(held), legend_kwargs)
+        shown = self.axes_.flat[:n_panels]
+        fit_letters(shown)
+        entries, note = self._entries(styles), held_note(held)
+        self.legend_ = draw_legend(corner, entries, note, legend_kwargs, shown)
         return self
 
     def _plot_panel(

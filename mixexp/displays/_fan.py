@@ -13,6 +13,7 @@ from mixexp.displays._docs import shared_docs
 from mixexp.displays._layout import make_panels
 from mixexp.displays._legend import Entry, draw_legend, held_note
 from mixexp.displays._options import check_count, check_coverage, check_margin
+from mixexp.displays._text import fit_letters, name_axes
 from mixexp.displays._use import choose_lines
 
 _HUE = np.array([0.0, 0.447, 0.698])
@@ -212,7 +213,9 @@ class PredictiveDisplay:
             self.scatter_ = self._draw_rows(ax, self.target, scatter_kwargs)
             entries.append((self._row_entry(), "rows"))
         write_categories(ax, x, "x")
-        ax.set(xlim=ends(x), xlabel=xlabel or self.line.name, ylabel=ylabel or self.label)
+        ax.set_xlim(*ends(x))
+        name_axes(ax, xlabel or self.line.name, ylabel or self.label)
+        fit_letters([ax])
         self.legend_ = draw_legend(ax, entries, held_note(self.line.held), legend_kwargs)
         return self
 

@@ -23,6 +23,7 @@ from mixexp.displays._marks import draw_name
 from mixexp.displays._nodes import conditional_gates, node_label, node_styles, sum_below
 from mixexp.displays._options import check_count, check_margin
 from mixexp.displays._styles import ExpertStyle, expert_styles, tint
+from mixexp.displays._text import fit_letters, name_axes
 from mixexp.displays._use import choose_lines
 from mixexp.estimators._tables import node_names
 from mixexp.tree import GatingTree
@@ -34,8 +35,6 @@ _DOTS = (0, (1.0, 1.2))
 _MOST_TICKS = 500
 # A panel that takes up this share of the width has no room for a long title and many ticks.
 _NARROW = 0.2
-# Names of categories below a panel as wide as the figure, all together.
-_LETTERS = 60
 # More experts than this would make the legend higher than the panel; bands have their numbers.
 _MOST_LISTED = 6
 
@@ -174,18 +173,18 @@ class GateDisplay:
             label = node_label(tree, names, node) if share > _NARROW else names[node]
             panel.set_title(label, fontsize="medium" if share > _NARROW else "small")
             if is_categorical(self.line.grid):
-                write_categories(panel, self.line.grid, "x", int(_LETTERS * share))
+                write_categories(panel, self.line.grid, "x")
             else:
                 panel.locator_params(axis="x", nbins=2 if share <= _NARROW else 6)
             is_lowest = tree.level[node] == lowest or not self._has_gates_below(node)
-            panel.set_xlabel((xlabel or self.line.name) if is_lowest else "")
             panel.tick_params(axis="x", labelbottom=is_lowest)
             is_first = tree.covers[node][0]
-            panel.set_ylabel((ylabel or "gate") if is_first else "")
+            named = (xlabel or self.line.name) if is_lowest else ""
+            name_axes(panel, named, (ylabel or "gate") if is_first else "")
             panel.set_yticks([0.0, 0.5, 1.0], ["0", "0.5", "1"] if is_first else ["", "", ""])
-        self.legend_ = draw_legend(
-            self.axes_[0], self._entries(styles), held_note(self.line.held), legend_kwargs
-        )
+        fit_letters(self.axes_)
+        note, entries = held_note(self.line.held), self._entries(styles)
+        self.legend_ = draw_legend(self.axes_[0], entries, note, legend_kwargs, self.axes_)
         return self
 
     def _entries(self, styles: list[ExpertStyle]) -> list[Entry]:

@@ -12,7 +12,14 @@ from mixexp.displays._data import read_data
 from mixexp.displays._docs import shared_docs
 from mixexp.displays._grid import OTHERS, Others, grid_axis
 from mixexp.displays._layout import make_panels
-from mixexp.displays._legend import draw_legend, held_note, plane_entries
+from mixexp.displays._legend import (
+    LINE,
+    count_lines,
+    draw_legend,
+    expert_entries,
+    held_note,
+    plane_entries,
+)
 from mixexp.displays._marks import draw_points
 from mixexp.displays._options import check_choice, check_count, check_margin
 from mixexp.displays._parts import Points, evaluate_rows, read_points
@@ -23,13 +30,12 @@ from mixexp.displays._plane import (
     draw_numbers,
     map_colors,
 )
-from mixexp.displays._styles import expert_styles
+from mixexp.displays._styles import ExpertStyle, expert_styles
+from mixexp.displays._text import fit_letters, name_axes, size_of
 from mixexp.displays._use import choose_pairs, is_used
 from mixexp.tree import GatingTree
 
 _KINDS = ("gate", "hard")
-# Names of categories below a panel, all together.
-_MOST_LETTERS = 18
 
 
 @shared_docs
@@ -217,17 +223,25 @@ class ResponsibilityPairsDisplay:
                     self.axes_[i, j].set_axis_off()
                 else:
                     self._label(self.axes_[i, j], i, j)
+        fit_letters(self.axes_.flat)
+        self._draw_legend(styles, legend_kwargs)
+        return self
+
+    def _draw_legend(self, styles: list[ExpertStyle], kwargs: dict[str, Any] | None) -> None:
+        """Draw the legend into the empty corner, without explanations if it is too small."""
         note = held_note(self.held, self.n_averaged)
+        entries = plane_entries(styles, self.points, self.kind)
         # Three panels or more leave room below the corner; of two the first row has it alone.
-        look = {"loc": "upper right", "bbox_to_anchor": (1.0, 1.0), "fontsize": "x-small"}
+        room = size_of(self.axes_[: max(len(self.features) - 1, 1), -1])[1] / LINE
+        if count_lines(entries, note) > room:
+            note, entries = "", expert_entries(styles, [None] * len(styles))
+        look: dict[str, Any] = {"loc": "upper right", "bbox_to_anchor": (1.0, 1.0)}
+        look["fontsize"] = "x-small"
+        look["ncols"] = 2 if len(entries) > room else 1
         self.legend_ = draw_legend(
-            self.axes_[0, -1],
-            plane_entries(styles, self.points, self.kind),
-            note,
-            {**look, **(legend_kwargs or {})},
+            self.axes_[0, -1], entries, note, {**look, **(kwargs or {})}, self.axes_.flat
         )
         self.legend_.set_in_layout(False)
-        return self
 
     def _plot_map(self, ax: Any, at: tuple[int, int], styles: Any, kwargs: Any) -> None:
         grid, gates = (self.grid[at[1]], self.grid[at[0]]), self.maps[at]
@@ -239,20 +253,21 @@ class ResponsibilityPairsDisplay:
         data = self.points.X[:, [at[1], at[0]]]
         self.labels_[at] = draw_numbers(ax, grid, gates, styles, data)
         for label in self.labels_[at]:
-            label.set_fontsize("x-small")
+            label.set_fontsize(0.7 * label.get_fontsize())
         look = {"s": 9.0, "linewidths": 0.4, **(kwargs or {})}
         self.scatter_[at] = draw_points(ax, data[:, 0], data[:, 1], self.points, styles, look)
 
     def _label(self, ax: Any, i: int, j: int) -> None:
         """Write names and ticks at the left and lower edge of the whole only."""
-        write_categories(ax, self.grid[j], "x", _MOST_LETTERS)
+        write_categories(ax, self.grid[j], "x")
         if i > j:
             write_categories(ax, self.grid[i], "y")
         is_lowest, is_first = i == len(self.features) - 1, j == 0
         ax.tick_params(labelbottom=is_lowest, labelleft=is_first or i == j)
-        ax.set_xlabel(self.feature_names[j] if is_lowest else "")
+        below, beside = self.feature_names[j] if is_lowest else "", ""
         if i == j:
             ax.set_yticks([0.0, 1.0], ["0", "1"])
-            ax.set_ylabel("gate" if i == 0 else "")
+            beside = "gate" if i == 0 else ""
         elif is_first:
-            ax.set_ylabel(self.feature_names[i])
+            beside = self.feature_names[i]
+        name_axes(ax, below, beside)

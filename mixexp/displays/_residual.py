@@ -14,6 +14,7 @@ from mixexp.displays._marks import draw_points
 from mixexp.displays._parts import Points
 from mixexp.displays._source import Source, given, open_source
 from mixexp.displays._styles import ExpertStyle, expert_styles
+from mixexp.displays._text import fit_letters, name_axes
 from mixexp.estimators._validation import check_weights
 from mixexp.tree import GatingTree
 
@@ -196,8 +197,10 @@ class ResidualDisplay:
         self.scatter_ = draw_points(
             right, self.fitted, self.residuals, self.points, styles, scatter_kwargs
         )
-        right.set(xlabel=self.label, ylabel="quantile residual")
-        self.legend_ = draw_legend(right, self._entries(styles), "", legend_kwargs)
+        name_axes(right, self.label, "quantile residual")
+        fit_letters([left, right])
+        entries = self._entries(styles)
+        self.legend_ = draw_legend(right, entries, "", legend_kwargs, [left, right])
         return self
 
     def _plot_quantiles(self, ax: Any, styles: list[ExpertStyle]) -> None:
@@ -224,7 +227,7 @@ class ResidualDisplay:
         (self.quantiles_,) = ax.plot(
             theory, self.residuals[order], ".", color="black", markersize=3.5, zorder=3
         )
-        ax.set(xlabel="standard normal quantile", ylabel="quantile residual")
+        name_axes(ax, "standard normal quantile", "quantile residual")
 
     def _entries(self, styles: list[ExpertStyle]) -> list[Entry]:
         from matplotlib.lines import Line2D

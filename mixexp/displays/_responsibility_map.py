@@ -42,6 +42,7 @@ from mixexp.displays._plane import (
     map_colors,
 )
 from mixexp.displays._styles import ExpertStyle, expert_styles
+from mixexp.displays._text import fit_letters, name_axes
 from mixexp.displays._use import choose_map, is_used
 from mixexp.tree import GatingTree
 
@@ -270,7 +271,8 @@ class ResponsibilityMapDisplay:
             self._plot_bands(ax, styles, self.curves, scatter_kwargs)
             entries = band_entries(styles, self.points)
             vertical = self.curves.label
-        ax.set(xlabel=xlabel or self.feature_names[0], ylabel=ylabel or vertical)
+        name_axes(ax, xlabel or self.feature_names[0], ylabel or vertical)
+        fit_letters([ax])
         for axis, direction in zip(self.grid, "xy", strict=False):
             write_categories(ax, axis, direction)
         self.legend_ = draw_legend(

@@ -11,6 +11,7 @@ from mixexp.displays._legend import Entry, draw_legend
 from mixexp.displays._options import check_count
 from mixexp.displays._source import open_source
 from mixexp.displays._styles import ExpertStyle, dark, expert_styles, tint
+from mixexp.displays._text import fit_letters, name_axes, text_scale
 from mixexp.estimators._validation import check_weights
 from mixexp.estimators._words import percent
 from mixexp.tree import GatingTree
@@ -163,22 +164,30 @@ class RootogramDisplay:
             self.bars_.append(self._draw_bars(panel, self.counts[k], pale, style, bar_kwargs))
             own = self.own_counts[k]
             self.own_bars_.append(self._draw_bars(panel, own, style.color, style, bar_kwargs))
+            if not self.counts[k].any():
+                at = {"transform": panel.transAxes, "ha": "center", "color": "0.4"}
+                panel.text(0.5, 0.5, "no rows", fontsize=10.0 * text_scale(panel), **at)
             panel.set(xlim=(0.0, 1.0), ylim=(0.0, highest))
             panel.set_yticks(_root_ticks(highest))
             panel.set_xticks([0.0, 0.5, 1.0], ["0", "0.5", "1"])
             panel.set_title(f"expert {k}: {percent(self.mass[k])}", fontsize="medium")
             is_lowest, is_first = k + shape[1] >= n_experts, k % shape[1] == 0
-            panel.set_xlabel((xlabel or "responsibility") if is_lowest else "")
-            panel.set_ylabel((ylabel or "rows") if is_first else "")
+            name_axes(
+                panel,
+                (xlabel or "responsibility") if is_lowest else "",
+                (ylabel or "rows") if is_first else "",
+            )
         corner = self.axes_.flat[min(shape[1], n_experts) - 1]
-        self.legend_ = draw_legend(corner, _entries(), "", legend_kwargs)
+        shown = self.axes_.flat[:n_experts]
+        fit_letters(shown)
+        self.legend_ = draw_legend(corner, _entries(), "", legend_kwargs, shown)
         return self
 
     def _draw_bars(
         self, ax: Any, counts: np.ndarray, color: np.ndarray, style: ExpertStyle, kwargs: Any
     ) -> Any:
         look: dict[str, Any] = {"facecolor": tuple(color), "edgecolor": tuple(dark(style.color))}
-        look |= {"linewidth": 0.7, "fill": True}
+        look |= {"linewidth": 0.7, "fill": True, "hatch": style.hatch}
         return ax.stairs(counts, self.edges, **{**look, **(kwargs or {})})
 
 

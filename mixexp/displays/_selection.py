@@ -10,6 +10,7 @@ from mixexp.displays._docs import shared_docs
 from mixexp.displays._layout import make_panels
 from mixexp.displays._legend import draw_legend
 from mixexp.displays._styles import expert_styles
+from mixexp.displays._text import fit_letters, name_axes
 from mixexp.selection import Selection
 from mixexp.tree import GatingTree
 
@@ -164,7 +165,8 @@ class SelectionDisplay:
             self.lines_[name], self.bests_[name] = line, best
         self.bars_ = self._draw_bars(ax, places, first)
         self._label_candidates(ax, places)
-        ax.set(xlabel=xlabel or self.xlabel, ylabel=ylabel or self.ylabel)
+        name_axes(ax, xlabel or self.xlabel, ylabel or self.ylabel)
+        fit_letters([ax])
         entries = [
             ((line, self.bests_[name]), self._entry(name)) for name, line in self.lines_.items()
         ]

@@ -37,6 +37,8 @@ from mixexp.estimators._words import edge_words, expert_equation, percent, read_
 from mixexp.tree import GatingTree
 
 _N_BINS = 10
+# Letters in axes that would make them smaller than this are too small to read.
+_LEAST_SCALE = 0.6
 
 
 @shared_docs
@@ -187,7 +189,7 @@ class TreeDisplay:
         ----------
         ax : matplotlib Axes, default=None
             By default those of a new figure. In smaller axes than the tree needs, all sizes
-            shrink with them.
+            shrink with them; in much smaller ones equations are left out.
         fontsize : float, default=None
             Points; 9 where there is room.
 
@@ -195,6 +197,9 @@ class TreeDisplay:
         """
         texts = self._texts()
         layout = lay_out(self.tree, texts)
+        if ax is not None and layout.scale_in(ax) < _LEAST_SCALE:
+            texts = texts.brief()
+            layout = lay_out(self.tree, texts)
         self.ax_, scale = layout.prepare(ax)
         self.figure_ = self.ax_.get_figure()
         size = max(scale * FONT_SIZE, LEAST_FONT_SIZE) if fontsize is None else fontsize
