@@ -6,7 +6,7 @@ from typing import Any, Self
 import numpy as np
 
 from mixexp.displays._docs import shared_docs
-from mixexp.displays._layout import make_panels
+from mixexp.displays._layout import one_axes
 from mixexp.displays._legend import draw_legend
 from mixexp.displays._source import open_source
 from mixexp.displays._text import fit_letters, name_axes
@@ -147,7 +147,7 @@ class ConvergenceDisplay:
 
         <DRAWN>
         """
-        ax = make_panels(ax, (1, 1), (6.4, 4.2))[0, 0]
+        ax = one_axes(ax, (6.4, 4.2))
         self.ax_, self.figure_ = ax, ax.get_figure()
         gaps = self._gaps(self.history)
         look = {"color": _WINNER, "linewidth": 1.8, "marker": ".", "markersize": 4.0, "zorder": 3}

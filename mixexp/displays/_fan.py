@@ -10,7 +10,7 @@ from mixexp.displays._along import Line, lay_line
 from mixexp.displays._axes import as_levels, ends, place, write_categories
 from mixexp.displays._data import read_data
 from mixexp.displays._docs import shared_docs
-from mixexp.displays._layout import make_panels
+from mixexp.displays._layout import one_axes
 from mixexp.displays._legend import Entry, draw_legend, held_note
 from mixexp.displays._options import check_count, check_coverage, check_margin
 from mixexp.displays._text import fit_letters, name_axes
@@ -188,7 +188,7 @@ class PredictiveDisplay:
 
         <DRAWN>
         """
-        ax = make_panels(ax, (1, 1), (7.0, 4.2))[0, 0]
+        ax = one_axes(ax, (7.0, 4.2))
         self.ax_, self.figure_ = ax, ax.get_figure()
         x = self.line.grid
         entries: list[Entry] = []

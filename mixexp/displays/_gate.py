@@ -23,7 +23,7 @@ from mixexp.displays._marks import draw_name
 from mixexp.displays._nodes import conditional_gates, node_label, node_styles, sum_below
 from mixexp.displays._options import check_count, check_margin
 from mixexp.displays._styles import ExpertStyle, expert_styles, tint
-from mixexp.displays._text import fit_letters, name_axes
+from mixexp.displays._text import fit_letters, letters_along, name_axes
 from mixexp.displays._use import choose_lines
 from mixexp.estimators._tables import node_names
 from mixexp.tree import GatingTree
@@ -33,7 +33,7 @@ _LEAST_LABELLED = 0.22
 _DOTS = (0, (1.0, 1.2))
 # Rows whose values are marked below the root's panel.
 _MOST_TICKS = 500
-# A panel that takes up this share of the width has no room for a long title and many ticks.
+# A panel that takes up this share of the width has no room for many ticks.
 _NARROW = 0.2
 # More experts than this would make the legend higher than the panel; bands have their numbers.
 _MOST_LISTED = 6
@@ -170,8 +170,8 @@ class GateDisplay:
         for panel, node in zip(self.axes_, tree.inner_nodes.tolist(), strict=True):
             self._plot_node(panel, node, styles, names)
             share = tree.covers[node].sum() / tree.n_leaves
-            label = node_label(tree, names, node) if share > _NARROW else names[node]
-            panel.set_title(label, fontsize="medium" if share > _NARROW else "small")
+            long, room = node_label(tree, names, node), letters_along(panel, "x")
+            panel.set_title(long if len(long) <= room else names[node], fontsize="medium")
             if is_categorical(self.line.grid):
                 write_categories(panel, self.line.grid, "x")
             else:

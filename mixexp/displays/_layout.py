@@ -50,6 +50,17 @@ def make_panels(
     return given.reshape(shape) if given.size == shape[0] * shape[1] else given.ravel()
 
 
+def one_axes(ax: Any, size: tuple[float, float]) -> Any:
+    """Return the axes of a display that has one panel; None makes a figure.
+
+    Raises
+    ------
+    ValueError
+        If there are several.
+    """
+    return make_panels(ax, (1, 1), size)[0, 0]
+
+
 def _new_figure(shape: tuple[int, int], size: tuple[float, float]) -> np.ndarray:
     figure = import_matplotlib().figure(figsize=size, layout="constrained")
     return figure.subplots(*shape, squeeze=False)

@@ -23,8 +23,9 @@ from mixexp.displays._bands import (
 from mixexp.displays._data import read_data
 from mixexp.displays._docs import shared_docs
 from mixexp.displays._grid import OTHERS, Others, grid_axis
+from mixexp.displays._layout import one_axes
 from mixexp.displays._legend import band_entries, draw_legend, held_note, plane_entries
-from mixexp.displays._marks import draw_points, import_matplotlib
+from mixexp.displays._marks import draw_points
 from mixexp.displays._options import check_choice, check_count, check_margin
 from mixexp.displays._parts import (
     Curves,
@@ -258,9 +259,7 @@ class ResponsibilityMapDisplay:
 
         <DRAWN>
         """
-        plt = import_matplotlib()
-        if ax is None:
-            _, ax = plt.subplots(figsize=(7.0, 4.6), layout="constrained")
+        ax = one_axes(ax, (7.0, 4.6))
         self.ax_, self.figure_ = ax, ax.get_figure()
         styles = expert_styles(self.tree)
         if self.curves is None:

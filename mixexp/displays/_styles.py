@@ -91,8 +91,14 @@ def expert_styles(tree: GatingTree) -> list[ExpertStyle]:
             for number, branch in enumerate(branches)
             for color in _shades(_cycled(_HUES, number), len(branch))
         ]
+    # Dashes go on by one whenever the colours start again, or lines would be alike, too.
     return [
-        ExpertStyle(color, _cycled(_MARKERS, k), _cycled(_DASHES, k), _cycled(_HATCHES, round_))
+        ExpertStyle(
+            color,
+            _cycled(_MARKERS, k),
+            _cycled(_DASHES, k + k // len(_DASHES)),
+            _cycled(_HATCHES, round_),
+        )
         for k, (color, round_) in enumerate(looks)
     ]
 

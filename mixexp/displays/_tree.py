@@ -7,6 +7,7 @@ import numpy as np
 
 from mixexp.displays._cuts import cut_deviances
 from mixexp.displays._docs import shared_docs
+from mixexp.displays._layout import one_axes
 from mixexp.displays._nodes import node_styles, sum_below
 from mixexp.displays._options import check_count
 from mixexp.displays._source import given, model_feature_names, open_source
@@ -195,6 +196,7 @@ class TreeDisplay:
 
         <DRAWN>
         """
+        ax = None if ax is None else one_axes(ax, (0.0, 0.0))
         texts = self._texts()
         layout = lay_out(self.tree, texts)
         if ax is not None and layout.scale_in(ax) < _LEAST_SCALE:
