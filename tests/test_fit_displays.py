@@ -1,16 +1,11 @@
 """Displays of a fit: they store what the estimator says, and draw all of it."""
 
-import matplotlib
-
-matplotlib.use("Agg")
-
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from drawn import DISPLAYS, DRAWING, QUICK
 from scipy import stats
-from sklearn.exceptions import NotFittedError
-from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -26,26 +21,14 @@ from mixexp.displays import (
 from mixexp.displays._tree_layout import lay_out, text_width, wrap_terms
 from mixexp.em import Restart
 from mixexp.estimators._words import expert_equation, read_terms
-from mixexp.exceptions import ConvergenceWarning, DegenerateExpertWarning
 from mixexp.experts import FAMILIES, NumericalExpert
 from mixexp.tree import GatingTree
 
-# What is tested is the drawing: experts that are not needed, or not done, are fine here.
-pytestmark = [
-    pytest.mark.filterwarnings(f"ignore::{category.__module__}.{category.__name__}")
-    for category in (ConvergenceWarning, DegenerateExpertWarning)
-]
-QUICK = {"n_init": 2, "random_state": 0, "max_iter": 60}
+pytestmark = DRAWING
 TREES = {"balanced": (2, 2), "nested": [[1, [1, 1]], 1], "one": (1,)}
 SHAPES = {**TREES, "flat": (3,), "chain": [[1], [1, 1]], "deep": (2, 2, 2, 2)}
 every_tree = pytest.mark.parametrize("tree", TREES.values(), ids=TREES)
 every_shape = pytest.mark.parametrize("tree", SHAPES.values(), ids=SHAPES)
-
-
-@pytest.fixture(autouse=True)
-def _closed_figures():
-    yield
-    plt.close("all")
 
 
 @pytest.fixture(scope="module")
@@ -444,37 +427,7 @@ def _texts(tree, names):
     return Texts(names, ["high age"] * tree.n_edges, ["y = 1"] * tree.n_leaves, "")
 
 
-# What all have in common.
-
-ALL = {
-    "convergence": lambda model, X, y, **kw: ConvergenceDisplay.from_estimator(model, **kw),
-    "rootogram": RootogramDisplay.from_estimator,
-    "fit": ExpertFitDisplay.from_estimator,
-    "gate": lambda model, X, y, **kw: GateDisplay.from_estimator(model, X, **kw),
-    "tree": TreeDisplay.from_estimator,
-}
-every_display = pytest.mark.parametrize("draw", ALL.values(), ids=ALL)
-
-
-@every_display
-def test_displays_of_pipelines_are_saved_in_given_axes_and_drawn_again(draw, frame, tmp_path):
-    pipeline = make_pipeline(StandardScaler(), HMERegressor((2, 2), **QUICK)).fit(*frame)
-    figure, axes = plt.subplots(1, 2, figsize=(10.0, 4.0))
-    display = draw(pipeline, *frame, ax=axes[1])
-    assert display.figure_ is figure
-    assert plt.get_fignums() == [figure.number]
-    figure.savefig(tmp_path / "figure.png", dpi=30)
-    assert (tmp_path / "figure.png").stat().st_size > 1000
-    assert display.plot() is display
-    assert display.figure_ is not figure
-
-
-@every_display
-def test_displays_refuse_other_estimators(draw, frame):
-    with pytest.raises(TypeError, match="estimator must be a fitted mixture of experts"):
-        draw(LinearRegression().fit(*frame), *frame)
-    with pytest.raises(NotFittedError):
-        draw(MoERegressor(), *frame)
+# Options.
 
 
 @pytest.mark.parametrize(
@@ -496,15 +449,5 @@ def test_displays_refuse_other_estimators(draw, frame):
 )
 def test_bad_options_are_named(name, options, message, tree_model, frame):
     with pytest.raises(ValueError, match=message):
-        ALL[name](tree_model, *frame, **options)
+        DISPLAYS[name].draw(tree_model, *frame, **options)
     assert plt.get_fignums() == []
-
-
-@pytest.mark.parametrize("name", ["rootogram", "gate"])
-def test_wrong_number_of_axes_is_named(name, tree_model, frame):
-    _, axes = plt.subplots(1, 2)
-    with pytest.raises(ValueError, match="'ax' parameter holds 2 axes, but there are"):
-        ALL[name](tree_model, *frame, ax=axes)
-    by_hand = plt.figure().add_axes((0.1, 0.1, 0.8, 0.8))
-    with pytest.raises(ValueError, match="put down by hand"):
-        ALL[name](tree_model, *frame, ax=by_hand)

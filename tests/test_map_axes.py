@@ -1,13 +1,10 @@
 """Maps with categories, averages over other features, and pairs of features."""
 
-import matplotlib
-
-matplotlib.use("Agg")
-
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from drawn import DRAWING, QUICK
 from sklearn.compose import make_column_transformer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
@@ -21,16 +18,10 @@ from mixexp.displays._styles import expert_styles
 from mixexp.displays._weights import spread_rows
 from mixexp.tree import GatingTree
 
+pytestmark = DRAWING
 draw = ResponsibilityMapDisplay.from_estimator
 draw_pairs = ResponsibilityPairsDisplay.from_estimator
-QUICK = {"n_init": 2, "random_state": 0, "max_iter": 60}
 SITES = ["east", "north", "south"]
-
-
-@pytest.fixture(autouse=True)
-def _closed_figures():
-    yield
-    plt.close("all")
 
 
 @pytest.fixture(scope="module")
@@ -259,16 +250,6 @@ def test_default_pairs_are_of_the_features_that_gates_use():
     assert sorted(display.features) == [1, 3, 4]
     everything = MoERegressor(2, **QUICK).fit(X, y)
     assert len(draw_pairs(everything, X, y, grid_resolution=3).features) == 4
-
-
-def test_pairs_are_saved_drawn_again_and_into_axes(model, data, tmp_path):
-    figure, axes = plt.subplots(1, 2, figsize=(12.0, 6.0))
-    display = draw_pairs(model, *data, grid_resolution=4, ax=axes[1])
-    assert display.figure_ is figure
-    figure.savefig(tmp_path / "pairs.png", dpi=30)
-    assert (tmp_path / "pairs.png").stat().st_size > 2000
-    assert display.plot() is display
-    assert display.figure_ is not figure
 
 
 @pytest.mark.parametrize(

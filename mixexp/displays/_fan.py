@@ -14,7 +14,7 @@ from mixexp.displays._layout import one_axes
 from mixexp.displays._legend import Entry, draw_legend, held_note
 from mixexp.displays._options import check_count, check_coverage, check_margin
 from mixexp.displays._text import fit_letters, name_axes
-from mixexp.displays._use import choose_lines
+from mixexp.displays._use import choose_line
 
 _HUE = np.array([0.0, 0.447, 0.698])
 # With more rows than this, vector files hold them as an image.
@@ -147,8 +147,7 @@ class PredictiveDisplay:
                 f"PredictiveDisplay is for regressors; got {type(model).__name__}. "
                 "ExpertFitDisplay draws the probability of a class."
             )
-        asked = None if feature is None else [feature]
-        (column,) = choose_lines(asked, columns, data.use.sum(axis=0))
+        column = choose_line(feature, columns, data.use.sum(axis=0))
         line = lay_line(data, column, data.use.max(axis=0), fixed, resolution, margin)
         tails = [q for level in levels for q in (0.5 - 0.5 * level, 0.5 + 0.5 * level)]
         median, *found = data.quantiles(line.rows, [0.5, *tails])

@@ -24,7 +24,7 @@ from mixexp.displays._nodes import conditional_gates, node_label, node_styles, s
 from mixexp.displays._options import check_count, check_margin
 from mixexp.displays._styles import ExpertStyle, expert_styles, tint
 from mixexp.displays._text import fit_letters, letters_along, name_axes
-from mixexp.displays._use import choose_lines
+from mixexp.displays._use import choose_line
 from mixexp.estimators._tables import node_names
 from mixexp.tree import GatingTree
 
@@ -126,7 +126,7 @@ class GateDisplay:
         resolution, margin = check_count("grid_resolution", grid_resolution, 2), check_margin(eps)
         data = read_data(estimator, X, sample_weight)
         use, tree = data.use[0], data.source.model.tree_
-        (column,) = choose_lines(None if feature is None else [feature], data.columns, use)
+        column = choose_line(feature, data.columns, use)
         line = lay_line(data, column, use, fixed, resolution, margin)
         display = cls(
             line=line,

@@ -11,7 +11,7 @@ from mixexp.displays._legend import Entry, draw_legend
 from mixexp.displays._options import check_count
 from mixexp.displays._source import open_source
 from mixexp.displays._styles import ExpertStyle, dark, expert_styles, tint
-from mixexp.displays._text import fit_letters, name_axes, text_scale
+from mixexp.displays._text import fit_letters, letters_along, name_axes, text_scale
 from mixexp.estimators._validation import check_weights
 from mixexp.estimators._words import percent
 from mixexp.tree import GatingTree
@@ -170,7 +170,10 @@ class RootogramDisplay:
             panel.set(xlim=(0.0, 1.0), ylim=(0.0, highest))
             panel.set_yticks(_root_ticks(highest))
             panel.set_xticks([0.0, 0.5, 1.0], ["0", "0.5", "1"])
-            panel.set_title(f"expert {k}: {percent(self.mass[k])}", fontsize="medium")
+            share = percent(self.mass[k])
+            title = f"expert {k}: {share}"
+            is_narrow = len(title) > letters_along(panel, "x")
+            panel.set_title(f"{k}: {share}" if is_narrow else title, fontsize="medium")
             is_lowest, is_first = k + shape[1] >= n_experts, k % shape[1] == 0
             name_axes(
                 panel,

@@ -85,12 +85,12 @@ def choose_map(features: Any, columns: Columns, use: np.ndarray) -> tuple[int, .
     return numbers
 
 
-def choose_lines(features: Any, columns: Columns, use: np.ndarray) -> tuple[int, ...]:
-    """Return the columns that are drawn along: those asked for, or the numeric one used most.
+def choose_line(feature: Any, columns: Columns, use: np.ndarray) -> int:
+    """Return the column that is drawn along: the one asked for, or the numeric one used most.
 
     Parameters
     ----------
-    features : None, str, int, or sequence of these
+    feature : None, str or int
     columns : Columns
     use : ndarray of shape (n_columns,)
         How much each matters.
@@ -98,10 +98,29 @@ def choose_lines(features: Any, columns: Columns, use: np.ndarray) -> tuple[int,
     Raises
     ------
     ValueError
+        If it is unknown.
+    """
+    if feature is None:
+        return _most_used_line(columns, use)
+    return column_number(feature, "feature", columns)
+
+
+def choose_lines(features: Any, columns: Columns, use: np.ndarray) -> tuple[int, ...]:
+    """Return the columns that are drawn along, a panel each; see `choose_line`.
+
+    Parameters
+    ----------
+    features : None, str, int, or sequence of these
+    columns, use
+        As there.
+
+    Raises
+    ------
+    ValueError
         If a feature is unknown, or named twice, or there is none.
     """
     if features is None:
-        return (max(_fit_for_axes(columns) or range(len(use)), key=lambda j: use[j]),)
+        return (_most_used_line(columns, use),)
     numbers = _numbers_of(features, columns)
     if not numbers or len(set(numbers)) < len(numbers):
         raise ValueError(
@@ -142,6 +161,10 @@ def choose_pairs(features: Any, columns: Columns, use: np.ndarray) -> tuple[int,
             f"The 'features' parameter must be at least two different features; got {features!r}."
         )
     return numbers
+
+
+def _most_used_line(columns: Columns, use: np.ndarray) -> int:
+    return max(_fit_for_axes(columns) or range(len(use)), key=lambda j: use[j])
 
 
 def _numbers_of(features: Any, columns: Columns) -> tuple[int, ...]:
