@@ -1,5 +1,7 @@
 """Contracts of all displays: axes of the user, weights, errors, categories, small figures."""
 
+import inspect
+import re
 from dataclasses import fields
 
 import matplotlib.pyplot as plt
@@ -65,6 +67,18 @@ def panels_of(display):
 def test_every_display_is_in_the_registry():
     known = {drawn.cls.__name__ for drawn in DISPLAYS.values()}
     assert known | {"SelectionDisplay"} == set(mixexp.displays.__all__)
+
+
+@every_display
+@pytest.mark.parametrize("method", ["from_estimator", "plot"])
+def test_every_argument_is_documented(drawn, method):
+    function = getattr(drawn.cls, method)
+    section = function.__doc__.split("Parameters\n")[1].split("Returns\n")[0]
+    listed = re.findall(r"^ {8}(\S.*?) : ", section, re.MULTILINE)
+    documented = [name.strip("* ") for line in listed for name in line.split(",")]
+    arguments = set(inspect.signature(function).parameters) - {"self"}
+    assert sorted(documented) == sorted(arguments)
+    assert not re.search(r"<[A-Z_]+>|CLASS", function.__doc__)
 
 
 @every_display

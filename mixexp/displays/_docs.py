@@ -50,7 +50,8 @@ _SCATTER = """scatter_kwargs : dict, default=None
 
 _LEGEND = """legend_kwargs : dict, default=None
             For ``Axes.legend``. By default it stands to the right, if the figure has a layout
-            engine that makes room for it (``layout="constrained"``), else inside."""
+            engine that makes room for it (``layout="constrained"``), else inside. In narrow
+            figures it does not explain sizes and shades."""
 
 _DRAWN = """Returns
         -------
