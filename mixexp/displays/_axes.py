@@ -19,8 +19,8 @@ _SPREAD = 0.62
 _STEPS = (0.7548776662466927, 0.5698402909980532, 0.8191725133961645)
 # Width of what is drawn for a category; strips are one apart.
 STRIP = 0.86
-# Letters of a category's name.
-_MOST_LETTERS = 26
+# Letters of a category's name: at least and at most, for else it is as long as the axis.
+_LEAST_LETTERS, _MOST_LETTERS = 10, 26
 
 
 def is_categorical(axis: np.ndarray) -> bool:
@@ -67,9 +67,11 @@ def write_categories(ax: Any, axis: np.ndarray, direction: str) -> None:
     """Write the names of categories along the x or y axis; numbers write themselves."""
     if not is_categorical(axis):
         return
-    names = [textwrap.shorten(str(category), _MOST_LETTERS, placeholder="…") for category in axis]
+    room = letters_along(ax, direction)
+    most = min(max(room, _LEAST_LETTERS), _MOST_LETTERS)
+    names = [textwrap.shorten(str(category), most, placeholder="…") for category in axis]
     if direction == "x":
-        strip = letters_along(ax, "x") / len(names)
+        strip = room / len(names)
         is_long = any(len(a) + len(b) + 2 > 2.0 * strip for a, b in pairwise(["", *names, ""]))
         look = {"rotation": 30.0, "ha": "right", "rotation_mode": "anchor"} if is_long else {}
         ax.set_xticks(positions(axis), names, **look)

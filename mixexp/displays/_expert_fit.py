@@ -10,7 +10,7 @@ from mixexp.displays._axes import as_levels, ends, write_categories
 from mixexp.displays._bands import draw_experts, draw_mixture, spread_classes, vertical_range
 from mixexp.displays._data import Data, read_data
 from mixexp.displays._docs import shared_docs
-from mixexp.displays._layout import grid_shape, make_panels
+from mixexp.displays._layout import columns_in, grid_shape, make_panels
 from mixexp.displays._legend import Entry, band_entries, draw_legend, held_note
 from mixexp.displays._marks import draw_points
 from mixexp.displays._options import check_count, check_coverage, check_margin
@@ -197,7 +197,7 @@ class ExpertFitDisplay:
         <DRAWN>
         """
         n_panels = len(self.panels)
-        shape = grid_shape(n_panels, _MOST_COLUMNS)
+        shape = grid_shape(n_panels, columns_in(ax, n_panels, _MOST_COLUMNS))
         size = (7.0, 4.2) if n_panels == 1 else (3.3 * shape[1] + 1.7, 3.0 * shape[0])
         self.axes_ = make_panels(ax, shape, size, n_panels)
         self.figure_ = self.axes_.flat[0].get_figure()

@@ -6,7 +6,7 @@ from typing import Any, Self
 import numpy as np
 
 from mixexp.displays._docs import shared_docs
-from mixexp.displays._layout import grid_shape, make_panels
+from mixexp.displays._layout import columns_in, grid_shape, make_panels
 from mixexp.displays._legend import Entry, draw_legend
 from mixexp.displays._options import check_count
 from mixexp.displays._source import open_source
@@ -149,7 +149,7 @@ class RootogramDisplay:
         <DRAWN>
         """
         n_experts = len(self.counts)
-        shape = grid_shape(n_experts, 4)
+        shape = grid_shape(n_experts, columns_in(ax, n_experts, 4))
         size = (2.4 * shape[1] + 2.2, 2.1 * shape[0] + 0.4)
         self.axes_ = make_panels(ax, shape, size, n_experts)
         self.figure_ = self.axes_.flat[0].get_figure()

@@ -190,18 +190,18 @@ class TreeDisplay:
         ----------
         ax : matplotlib Axes, default=None
             By default those of a new figure. In smaller axes than the tree needs, all sizes
-            shrink with them; in much smaller ones equations are left out.
+            shrink with them; in much smaller ones equations are left out, then conditions.
         fontsize : float, default=None
             Points; 9 where there is room.
 
         <DRAWN>
         """
         ax = None if ax is None else one_axes(ax, (0.0, 0.0))
-        texts = self._texts()
-        layout = lay_out(self.tree, texts)
-        if ax is not None and layout.scale_in(ax) < _LEAST_SCALE:
-            texts = texts.brief()
+        full = self._texts()
+        for texts in (full, full.brief(), full.bare()):
             layout = lay_out(self.tree, texts)
+            if ax is None or layout.scale_in(ax) >= _LEAST_SCALE:
+                break
         self.ax_, scale = layout.prepare(ax)
         self.figure_ = self.ax_.get_figure()
         size = max(scale * FONT_SIZE, LEAST_FONT_SIZE) if fontsize is None else fontsize

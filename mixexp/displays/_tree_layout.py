@@ -59,6 +59,10 @@ class Texts(NamedTuple):
         ]
         return Texts(self.nodes, edges, [text.split("\n")[0] for text in self.leaves], "")
 
+    def bare(self) -> "Texts":
+        """Return what is left where there is next to none: names and shares."""
+        return self.brief()._replace(edges=[""] * len(self.edges))
+
 
 class Layout(NamedTuple):
     """Positions in inches, x to the right and y upwards.
