@@ -115,6 +115,14 @@ def test_axes_of_the_user_are_drawn_into_and_no_other_figure_is_opened(drawn, mo
 
 
 @every_display
+def test_axes_of_a_part_of_a_figure_are_drawn_into(drawn, model, data):
+    _, right = plt.figure(figsize=(12.0, 5.0), layout="constrained").subfigures(1, 2)
+    display = drawn.draw(model, *data, ax=right.subplots())
+    assert display.figure_ is right
+    assert {ax.get_figure() for ax in panels_of(display)} <= {right}
+
+
+@every_display
 def test_an_array_of_axes_holds_one_for_each_panel(drawn, model, data):
     _, axes = plt.subplots(drawn.n_panels, 1, squeeze=False)
     display = drawn.draw(model, *data, ax=axes)

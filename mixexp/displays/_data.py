@@ -9,7 +9,7 @@ from mixexp.displays._columns import Columns, read_columns
 from mixexp.displays._source import Source, given, open_source
 from mixexp.displays._use import feature_use
 from mixexp.displays._weights import lower_median
-from mixexp.estimators._validation import check_same_length, check_weights
+from mixexp.estimators._validation import check_same_length
 
 
 class Data(NamedTuple):
@@ -123,7 +123,6 @@ def read_data(estimator: Any, X: Any, sample_weight: Any, **per_row: Any) -> Dat
     columns = read_columns(X, estimator)
     n = len(columns.weight)
     known = {"offset": None, "exposure": None, "trials": None, **per_row}
-    source.model._check_per_row(n, sample_weight, **known)
-    weight = check_weights(sample_weight, n)
+    weight = source.model._check_per_row(n, sample_weight, **known).weight
     kept = columns.weighted(weight)
     return Data(source, X, kept, weight > 0.0, given(**per_row), feature_use(source, kept))

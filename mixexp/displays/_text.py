@@ -24,11 +24,12 @@ def wrap(text: str, n_letters: int) -> str:
 
 def size_of(panels: Iterable[Any]) -> tuple[float, float]:
     """Return width and height, in inches, of what axes take up together."""
-    boxes = [(ax.get_position(), ax.get_figure().get_size_inches()) for ax in panels]
-    wide = max(box.x1 for box, _ in boxes) - min(box.x0 for box, _ in boxes)
-    high = max(box.y1 for box, _ in boxes) - min(box.y0 for box, _ in boxes)
-    figure = boxes[0][1]
-    return wide * float(figure[0]), high * float(figure[1])
+    axes = list(panels)
+    boxes = [ax.get_window_extent() for ax in axes]
+    wide = max(box.x1 for box in boxes) - min(box.x0 for box in boxes)
+    high = max(box.y1 for box in boxes) - min(box.y0 for box in boxes)
+    dots = axes[0].get_figure().dpi
+    return wide / dots, high / dots
 
 
 def letters_along(ax: Any, direction: str) -> int:
