@@ -76,3 +76,15 @@ def displays(chosen: Callable[[Drawn], Any] = lambda drawn: True) -> pytest.Mark
     """Parametrise over the displays of which something holds."""
     some = {name: drawn for name, drawn in DISPLAYS.items() if chosen(drawn)}
     return pytest.mark.parametrize("drawn", some.values(), ids=some)
+
+
+def overlapping(figure, texts):
+    """Return pairs of texts that meet on the page."""
+    figure.canvas.draw()
+    boxes = [(text.get_text(), text.get_window_extent()) for text in texts if text.get_text()]
+    return [
+        (first, second)
+        for number, (first, box) in enumerate(boxes)
+        for second, other in boxes[number + 1 :]
+        if box.overlaps(other)
+    ]

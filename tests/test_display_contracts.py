@@ -2,13 +2,14 @@
 
 import inspect
 import re
+from collections import Counter
 from dataclasses import fields
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
-from drawn import DISPLAYS, DRAWING, QUICK, displays
+from drawn import DISPLAYS, DRAWING, QUICK, displays, overlapping
 from scipy.special import ndtr
 from sklearn.compose import make_column_transformer
 from sklearn.exceptions import NotFittedError
@@ -21,6 +22,7 @@ from mixexp import HMERegressor, MoEClassifier, MoERegressor
 from mixexp.datasets import make_hme, make_moe
 from mixexp.displays._styles import expert_styles
 from mixexp.displays._text import wrap
+from mixexp.displays._weights import lower_median, most_frequent, spread_rows
 from mixexp.tree import GatingTree
 
 pytestmark = DRAWING
@@ -265,6 +267,19 @@ def test_weighted_rows_are_drawn_as_repeated_ones(drawn, options, data, rng):
         assert_repeats(stored[name], expected[name], weight[weight > 0])
 
 
+@pytest.mark.parametrize("n", [1, 2, 7, 90, 400])
+def test_typical_values_and_chosen_rows_heed_weights_as_repeats(n, rng):
+    values, weight = rng.integers(0, 9, n).astype(float), rng.integers(1, 4, n)
+    words, chosen = np.array([f"site {value:g}" for value in values]), np.arange(n).repeat(weight)
+    expected = np.quantile(values[chosen], 0.5, method="lower")
+    assert lower_median(values, weight) == lower_median(values, 0.1 * weight) == expected
+    assert most_frequent(words, weight) == Counter(words[chosen]).most_common(1)[0][0]
+    rows = spread_rows(np.ones(len(chosen)), 60)
+    np.testing.assert_array_equal(spread_rows(weight.astype(float), 60), chosen[rows])
+    # Weights that sum to less than there are rows count in proportion.
+    np.testing.assert_array_equal(spread_rows(np.full(n, 0.1), 60), spread_rows(np.ones(n), 60))
+
+
 def test_quantile_plot_of_weighted_rows_is_that_of_repeated_ones(data, rng):
     """A row stands at the mean rank of its copies, in a band for as many rows."""
     X, y = data
@@ -375,18 +390,6 @@ def test_only_words_are_drawn_along_unasked_if_there_is_nothing_else():
 
 
 # Small figures and long names.
-
-
-def overlapping(figure, texts):
-    """Return pairs of texts that meet on the page."""
-    figure.canvas.draw()
-    boxes = [(text.get_text(), text.get_window_extent()) for text in texts if text.get_text()]
-    return [
-        (first, second)
-        for number, (first, box) in enumerate(boxes)
-        for second, other in boxes[number + 1 :]
-        if box.overlaps(other)
-    ]
 
 
 @pytest.mark.parametrize("size", [(4.0, 3.0), None], ids=["small", "default"])

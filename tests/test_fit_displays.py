@@ -4,7 +4,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
-from drawn import DISPLAYS, DRAWING, QUICK
+from drawn import DISPLAYS, DRAWING, QUICK, overlapping
 from scipy import stats
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -59,18 +59,6 @@ def fit_tree(frame):
 def line():
     X, y, _ = make_moe(150, 1, 2, random_state=1)
     return MoERegressor(2, **QUICK).fit(X, y), X, y
-
-
-def texts_overlap(display, artists):
-    """Return pairs of texts whose boxes on the page meet."""
-    display.figure_.canvas.draw()
-    boxes = [(a.get_text(), a.get_window_extent()) for a in artists if a.get_text()]
-    return [
-        (first, second)
-        for i, (first, box) in enumerate(boxes)
-        for second, other in boxes[i + 1 :]
-        if box.overlaps(other)
-    ]
 
 
 # Convergence.
@@ -302,8 +290,8 @@ def test_tree_stores_masses_and_histograms(tree, has_y, fit_tree, frame):
 def test_every_text_of_a_tree_is_on_the_page_and_clear_of_the_others(tree, fit_tree, frame):
     model = fit_tree(tree)
     display = TreeDisplay.from_estimator(model, *frame)
-    assert texts_overlap(display, [*display.nodes_, *display.notes_, display.caption_]) == []
-    assert texts_overlap(display, display.conditions_) == []
+    assert overlapping(display.figure_, [*display.nodes_, *display.notes_, display.caption_]) == []
+    assert overlapping(display.figure_, display.conditions_) == []
     page = display.figure_.bbox
     for text in (*display.nodes_, *display.notes_, *display.conditions_, display.caption_):
         box = text.get_window_extent()
@@ -366,7 +354,7 @@ def test_tree_fits_into_given_axes(tree_model, frame):
     box = axes[1].get_window_extent()
     for text in (*display.nodes_, *display.notes_):
         assert text.get_window_extent().x1 <= box.x1 + 1.0
-    assert texts_overlap(display, [*display.nodes_, *display.notes_]) == []
+    assert overlapping(display.figure_, [*display.nodes_, *display.notes_]) == []
 
 
 def test_equation_has_the_coefficients_in_order_of_their_effect(frame):

@@ -15,7 +15,8 @@ def lower_median(values: np.ndarray, weight: np.ndarray) -> float:
         return float("nan")
     order = np.argsort(values[known], kind="stable")
     total = np.cumsum(weight[known][order])
-    return float(values[known][order][np.searchsorted(total, 0.5 * total[-1])])
+    # A little less than half, for sums of fractions that should be half may round to below it.
+    return float(values[known][order][np.searchsorted(total, (0.5 - 1e-12) * total[-1])])
 
 
 def most_frequent(values: np.ndarray, weight: np.ndarray) -> Any:
