@@ -20,3 +20,16 @@ def seed(request):
 def rng(seed):
     """Return a fresh generator, so that tests do not depend on their order."""
     return np.random.default_rng(seed)
+
+
+@pytest.fixture
+def closed_figures():
+    """Draw without a screen, and leave no figure behind."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    plt.close("all")
+    yield
+    plt.close("all")

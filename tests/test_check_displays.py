@@ -1,37 +1,20 @@
 """Displays that check or tabulate a fit: residuals, the predicted distribution, coefficients."""
 
-import matplotlib
-
-matplotlib.use("Agg")
-
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from drawn import DRAWING, QUICK
 from scipy import stats
-from sklearn.linear_model import LinearRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from mixexp import HMERegressor, MoEClassifier, MoERegressor
 from mixexp.datasets import make_moe
 from mixexp.displays import CoefficientDisplay, PredictiveDisplay, ResidualDisplay
 from mixexp.displays._residual import weighted_quantiles
-from mixexp.exceptions import ConvergenceWarning, DegenerateExpertWarning
 from mixexp.experts import FAMILIES
 from mixexp.model import Parameters
 
-pytestmark = [
-    pytest.mark.filterwarnings(f"ignore::{category.__module__}.{category.__name__}")
-    for category in (ConvergenceWarning, DegenerateExpertWarning)
-]
-QUICK = {"n_init": 2, "random_state": 0, "max_iter": 60}
-
-
-@pytest.fixture(autouse=True)
-def _closed_figures():
-    yield
-    plt.close("all")
+pytestmark = DRAWING
 
 
 @pytest.fixture(scope="module")
@@ -132,7 +115,7 @@ def test_an_expert_without_rows_has_no_line(frame):
 
 def test_weighted_quantiles_are_those_of_repeated_rows():
     values, weight = np.array([3.0, 1.0, 2.0]), np.array([1.0, 2.0, 1.0])
-    across, up = weighted_quantiles(values, weight)
+    across, up = weighted_quantiles(values, weight, weight > 0.0)
     np.testing.assert_array_equal(up, [1.0, 2.0, 3.0])
     np.testing.assert_allclose(stats.norm.cdf(across), [0.25, 0.625, 0.875])
 
@@ -287,28 +270,7 @@ def test_bad_tables_and_parts_are_named(model, frame):
         CoefficientDisplay.from_estimator(constant, part="gate")
 
 
-# What all have in common.
-
-ALL = {
-    "residual": ResidualDisplay.from_estimator,
-    "fan": PredictiveDisplay.from_estimator,
-    "coefficient": lambda model, X, y, **kw: CoefficientDisplay.from_estimator(model, **kw),
-}
-every_display = pytest.mark.parametrize("draw", ALL.values(), ids=ALL)
-
-
-@every_display
-def test_displays_of_pipelines_are_saved_in_given_axes_and_drawn_again(draw, frame, tmp_path):
-    pipeline = make_pipeline(StandardScaler(), MoERegressor(2, **QUICK)).fit(*frame)
-    figure, axes = plt.subplots(1, 2)
-    display = draw(pipeline, *frame, ax=axes[1])
-    assert display.figure_ is figure
-    figure.savefig(tmp_path / "figure.png", dpi=30)
-    assert (tmp_path / "figure.png").stat().st_size > 1000
-    assert display.plot() is display
-    assert display.figure_ is not figure
-    with pytest.raises(TypeError, match="estimator must be a fitted mixture of experts"):
-        draw(LinearRegression().fit(*frame), *frame)
+# Options.
 
 
 @pytest.mark.parametrize(

@@ -4,17 +4,13 @@ import itertools
 import subprocess
 import sys
 
-import matplotlib
-
-matplotlib.use("Agg")
-
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+from drawn import DRAWING, QUICK
 from sklearn.compose import make_column_transformer
-from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, PolynomialFeatures, StandardScaler
@@ -24,23 +20,11 @@ from mixexp.displays import ResponsibilityMapDisplay
 from mixexp.displays._bands import strength_runs, vertical_range
 from mixexp.displays._parts import Curves
 from mixexp.displays._styles import certainty, expert_styles, tint
-from mixexp.exceptions import ConvergenceWarning, DegenerateExpertWarning
 from mixexp.tree import GatingTree
 
-# What is tested is the drawing: experts that are not needed, or not done, are fine here.
-pytestmark = [
-    pytest.mark.filterwarnings(f"ignore::{category.__module__}.{category.__name__}")
-    for category in (ConvergenceWarning, DegenerateExpertWarning)
-]
+pytestmark = DRAWING
 
 draw = ResponsibilityMapDisplay.from_estimator
-QUICK = {"n_init": 2, "random_state": 0}
-
-
-@pytest.fixture(autouse=True)
-def _closed_figures():
-    yield
-    plt.close("all")
 
 
 @pytest.fixture(scope="module")
@@ -396,13 +380,6 @@ def test_keywords_reach_matplotlib(flat, data):
     assert display.legend_.get_title().get_text() == "who"
 
 
-def test_figures_can_be_saved(flat, line, data, tmp_path):
-    X, y = data
-    for name, display in {"plane": draw(flat, X, y), "line": draw(line, X[:, [2]], y)}.items():
-        display.figure_.savefig(tmp_path / f"{name}.png", dpi=40)
-        assert (tmp_path / f"{name}.png").stat().st_size > 2000
-
-
 def test_constructor_only_stores(flat):
     display = ResponsibilityMapDisplay(
         features=(0,),
@@ -478,12 +455,6 @@ def test_bad_options_are_named(flat, data, options, message):
 def test_unknown_name_lists_the_known(named, frame):
     with pytest.raises(ValueError, match=r"Unknown feature 'weight' in 'features'.*'mass'"):
         draw(named, frame, features="weight")
-
-
-@pytest.mark.parametrize("estimator", [MoERegressor(), make_pipeline(MoERegressor())])
-def test_unfitted_estimator(estimator, data):
-    with pytest.raises(NotFittedError):
-        draw(estimator, *data)
 
 
 @pytest.mark.parametrize(

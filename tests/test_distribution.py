@@ -125,6 +125,19 @@ def test_moments_are_those_of_the_density(mixture):
         assert mixture.dist.var()[row] == pytest.approx(variance, rel=1e-5)
 
 
+@every_mixture
+def test_experts_alone_make_up_the_mixture_in_their_order(mixture):
+    experts = mixture.dist.experts()
+    heads = {int(leaf): one for one in mixture.block.families for leaf in one.group.leaves}
+    weight = mixture.block.weight
+    for k, expert in enumerate(experts):
+        assert expert._blocks[0].families[0].family is heads[k].family
+    for method, at in (("cdf", np.array([0.3, 1.0, 1.5, 2.0])), ("pdf", np.full(4, 1.0))):
+        parts = np.array([getattr(expert, method)(at) for expert in experts])
+        whole = getattr(mixture.dist, method)(at)
+        np.testing.assert_allclose((weight * parts).sum(axis=0), whole, rtol=1e-12)
+
+
 @by_nodes
 def test_cdf_and_sf_are_sums_of_the_density(mixture):
     at = mixture.dist.ppf(LEVELS)

@@ -1,16 +1,11 @@
 """Displays of a fit: they store what the estimator says, and draw all of it."""
 
-import matplotlib
-
-matplotlib.use("Agg")
-
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from drawn import DISPLAYS, DRAWING, QUICK, overlapping
 from scipy import stats
-from sklearn.exceptions import NotFittedError
-from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -23,31 +18,17 @@ from mixexp.displays import (
     RootogramDisplay,
     TreeDisplay,
 )
-from mixexp.displays._predictive import read_predictive
-from mixexp.displays._source import open_source
 from mixexp.displays._tree_layout import lay_out, text_width, wrap_terms
 from mixexp.em import Restart
 from mixexp.estimators._words import expert_equation, read_terms
-from mixexp.exceptions import ConvergenceWarning, DegenerateExpertWarning
 from mixexp.experts import FAMILIES, NumericalExpert
 from mixexp.tree import GatingTree
 
-# What is tested is the drawing: experts that are not needed, or not done, are fine here.
-pytestmark = [
-    pytest.mark.filterwarnings(f"ignore::{category.__module__}.{category.__name__}")
-    for category in (ConvergenceWarning, DegenerateExpertWarning)
-]
-QUICK = {"n_init": 2, "random_state": 0, "max_iter": 60}
+pytestmark = DRAWING
 TREES = {"balanced": (2, 2), "nested": [[1, [1, 1]], 1], "one": (1,)}
 SHAPES = {**TREES, "flat": (3,), "chain": [[1], [1, 1]], "deep": (2, 2, 2, 2)}
 every_tree = pytest.mark.parametrize("tree", TREES.values(), ids=TREES)
 every_shape = pytest.mark.parametrize("tree", SHAPES.values(), ids=SHAPES)
-
-
-@pytest.fixture(autouse=True)
-def _closed_figures():
-    yield
-    plt.close("all")
 
 
 @pytest.fixture(scope="module")
@@ -78,18 +59,6 @@ def fit_tree(frame):
 def line():
     X, y, _ = make_moe(150, 1, 2, random_state=1)
     return MoERegressor(2, **QUICK).fit(X, y), X, y
-
-
-def texts_overlap(display, artists):
-    """Return pairs of texts whose boxes on the page meet."""
-    display.figure_.canvas.draw()
-    boxes = [(a.get_text(), a.get_window_extent()) for a in artists if a.get_text()]
-    return [
-        (first, second)
-        for i, (first, box) in enumerate(boxes)
-        for second, other in boxes[i + 1 :]
-        if box.overlaps(other)
-    ]
 
 
 # Convergence.
@@ -245,36 +214,6 @@ def test_family_without_distribution_function_has_no_band(line):
     assert len(display.lines_[0]) == 2
 
 
-@pytest.mark.parametrize(
-    "name", [name for name, family in FAMILIES.items() if family.target == "regression"]
-)
-def test_predictive_distribution_of_every_family(name, rng):
-    X, y, truth = make_moe(40, 1, 2, expert=name, random_state=0)
-    # A family with nothing to fit stands beside one that has.
-    experts = [truth.experts[0], "gaussian"] if name in ("point_mass", "uniform") else name
-    model = MoERegressor(2, expert=experts, **QUICK).fit(X, y)
-    predictive = read_predictive(open_source(model), X[:12])
-    for q in (0.05, 0.5, 0.95):
-        at = predictive.quantile(q)
-        assert np.isfinite(at).all()
-        # The least value that reaches q: it does, and what lies below it does not.
-        assert (predictive.cdf(at) >= q * (1.0 - 1e-9)).all()
-        below = at - 1e-6 * (1.0 + np.abs(at))
-        assert (predictive.cdf(below) <= q).all()
-
-
-def test_predictive_distribution_of_mixed_families(rng):
-    X, y, truth = make_moe(100, 1, 3, expert=["point_mass", "poisson", "uniform"], random_state=0)
-    model = MoERegressor(3, expert=truth.experts, **QUICK).fit(X, y)
-    predictive = read_predictive(open_source(model), X[:5])
-    by_expert = predictive.expert_cdf(np.full(5, 0.0))
-    np.testing.assert_array_equal(by_expert[:, 0], 1.0)
-    np.testing.assert_allclose(by_expert[:, 1], np.exp(-model.predict_experts(X[:5])[:, 1]))
-    np.testing.assert_allclose(
-        predictive.cdf(np.zeros(5)), (model.gate_proba(X[:5]) * by_expert).sum(axis=1)
-    )
-
-
 # Gates.
 
 
@@ -351,8 +290,8 @@ def test_tree_stores_masses_and_histograms(tree, has_y, fit_tree, frame):
 def test_every_text_of_a_tree_is_on_the_page_and_clear_of_the_others(tree, fit_tree, frame):
     model = fit_tree(tree)
     display = TreeDisplay.from_estimator(model, *frame)
-    assert texts_overlap(display, [*display.nodes_, *display.notes_, display.caption_]) == []
-    assert texts_overlap(display, display.conditions_) == []
+    assert overlapping(display.figure_, [*display.nodes_, *display.notes_, display.caption_]) == []
+    assert overlapping(display.figure_, display.conditions_) == []
     page = display.figure_.bbox
     for text in (*display.nodes_, *display.notes_, *display.conditions_, display.caption_):
         box = text.get_window_extent()
@@ -415,7 +354,7 @@ def test_tree_fits_into_given_axes(tree_model, frame):
     box = axes[1].get_window_extent()
     for text in (*display.nodes_, *display.notes_):
         assert text.get_window_extent().x1 <= box.x1 + 1.0
-    assert texts_overlap(display, [*display.nodes_, *display.notes_]) == []
+    assert overlapping(display.figure_, [*display.nodes_, *display.notes_]) == []
 
 
 def test_equation_has_the_coefficients_in_order_of_their_effect(frame):
@@ -476,37 +415,7 @@ def _texts(tree, names):
     return Texts(names, ["high age"] * tree.n_edges, ["y = 1"] * tree.n_leaves, "")
 
 
-# What all have in common.
-
-ALL = {
-    "convergence": lambda model, X, y, **kw: ConvergenceDisplay.from_estimator(model, **kw),
-    "rootogram": RootogramDisplay.from_estimator,
-    "fit": ExpertFitDisplay.from_estimator,
-    "gate": lambda model, X, y, **kw: GateDisplay.from_estimator(model, X, **kw),
-    "tree": TreeDisplay.from_estimator,
-}
-every_display = pytest.mark.parametrize("draw", ALL.values(), ids=ALL)
-
-
-@every_display
-def test_displays_of_pipelines_are_saved_in_given_axes_and_drawn_again(draw, frame, tmp_path):
-    pipeline = make_pipeline(StandardScaler(), HMERegressor((2, 2), **QUICK)).fit(*frame)
-    figure, axes = plt.subplots(1, 2, figsize=(10.0, 4.0))
-    display = draw(pipeline, *frame, ax=axes[1])
-    assert display.figure_ is figure
-    assert plt.get_fignums() == [figure.number]
-    figure.savefig(tmp_path / "figure.png", dpi=30)
-    assert (tmp_path / "figure.png").stat().st_size > 1000
-    assert display.plot() is display
-    assert display.figure_ is not figure
-
-
-@every_display
-def test_displays_refuse_other_estimators(draw, frame):
-    with pytest.raises(TypeError, match="estimator must be a fitted mixture of experts"):
-        draw(LinearRegression().fit(*frame), *frame)
-    with pytest.raises(NotFittedError):
-        draw(MoERegressor(), *frame)
+# Options.
 
 
 @pytest.mark.parametrize(
@@ -528,15 +437,5 @@ def test_displays_refuse_other_estimators(draw, frame):
 )
 def test_bad_options_are_named(name, options, message, tree_model, frame):
     with pytest.raises(ValueError, match=message):
-        ALL[name](tree_model, *frame, **options)
+        DISPLAYS[name].draw(tree_model, *frame, **options)
     assert plt.get_fignums() == []
-
-
-@pytest.mark.parametrize("name", ["rootogram", "gate"])
-def test_wrong_number_of_axes_is_named(name, tree_model, frame):
-    _, axes = plt.subplots(1, 2)
-    with pytest.raises(ValueError, match="'ax' parameter holds 2 axes, but there are"):
-        ALL[name](tree_model, *frame, ax=axes)
-    by_hand = plt.figure().add_axes((0.1, 0.1, 0.8, 0.8))
-    with pytest.raises(ValueError, match="put down by hand"):
-        ALL[name](tree_model, *frame, ax=by_hand)

@@ -1,13 +1,10 @@
 """Maps with categories, averages over other features, and pairs of features."""
 
-import matplotlib
-
-matplotlib.use("Agg")
-
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from drawn import DRAWING, QUICK
 from sklearn.compose import make_column_transformer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
@@ -16,21 +13,15 @@ from mixexp import MoERegressor
 from mixexp.datasets import make_moe
 from mixexp.displays import ResponsibilityMapDisplay, ResponsibilityPairsDisplay
 from mixexp.displays._axes import ends, place, positions
-from mixexp.displays._grid import averaged_rows
 from mixexp.displays._plane import draw_numbers
 from mixexp.displays._styles import expert_styles
+from mixexp.displays._weights import spread_rows
 from mixexp.tree import GatingTree
 
+pytestmark = DRAWING
 draw = ResponsibilityMapDisplay.from_estimator
 draw_pairs = ResponsibilityPairsDisplay.from_estimator
-QUICK = {"n_init": 2, "random_state": 0, "max_iter": 60}
 SITES = ["east", "north", "south"]
-
-
-@pytest.fixture(autouse=True)
-def _closed_figures():
-    yield
-    plt.close("all")
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +57,7 @@ def pipeline(frame):
 def test_average_is_the_mean_over_the_other_columns(model, data):
     X, y = data
     display = draw(model, X, y, features=[2, 0], others="averaged", grid_resolution=4)
-    chosen = averaged_rows(len(X))
+    chosen = spread_rows(np.ones(len(X)), 60)
     assert display.n_averaged == len(chosen) == 60
     total = np.zeros((4, 4, 2))
     for row in chosen:
@@ -79,7 +70,7 @@ def test_average_is_the_mean_over_the_other_columns(model, data):
 def test_average_of_the_curves_is_not_that_of_their_parts(model, data):
     X, y = data
     display = draw(model, X, y, features=1, others="averaged", grid_resolution=3)
-    rows = np.repeat(X[averaged_rows(len(X))], 3, axis=0)
+    rows = np.repeat(X[spread_rows(np.ones(len(X)), 60)], 3, axis=0)
     rows[:, 1] = np.tile(display.grid[0], 60)
     for found, expected in (
         (display.gate_proba, model.gate_proba(rows)),
@@ -93,7 +84,7 @@ def test_average_of_the_curves_is_not_that_of_their_parts(model, data):
 def test_fixed_columns_are_held_while_others_are_averaged(model, data):
     X, y = data
     display = draw(model, X, y, features=1, others="averaged", fixed={0: 0.25}, grid_resolution=3)
-    rows = np.repeat(X[averaged_rows(len(X))], 3, axis=0)
+    rows = np.repeat(X[spread_rows(np.ones(len(X)), 60)], 3, axis=0)
     rows[:, 0], rows[:, 1] = 0.25, np.tile(display.grid[0], 60)
     expected = model.gate_proba(rows).reshape(60, 3, 2).mean(axis=0)
     np.testing.assert_allclose(display.gate_proba, expected, rtol=1e-12)
@@ -105,7 +96,7 @@ def test_fixed_columns_are_held_while_others_are_averaged(model, data):
 def test_average_over_words(pipeline, frame):
     X, y = frame
     display = draw(pipeline, X, y, features="dose", others="averaged", grid_resolution=2)
-    rows = X.iloc[averaged_rows(len(X))].assign(dose=display.grid[0][1])
+    rows = X.iloc[spread_rows(np.ones(len(X)), 60)].assign(dose=display.grid[0][1])
     np.testing.assert_allclose(display.curves.mixture[1], pipeline.predict(rows).mean())
 
 
@@ -259,16 +250,6 @@ def test_default_pairs_are_of_the_features_that_gates_use():
     assert sorted(display.features) == [1, 3, 4]
     everything = MoERegressor(2, **QUICK).fit(X, y)
     assert len(draw_pairs(everything, X, y, grid_resolution=3).features) == 4
-
-
-def test_pairs_are_saved_drawn_again_and_into_axes(model, data, tmp_path):
-    figure, axes = plt.subplots(1, 2, figsize=(12.0, 6.0))
-    display = draw_pairs(model, *data, grid_resolution=4, ax=axes[1])
-    assert display.figure_ is figure
-    figure.savefig(tmp_path / "pairs.png", dpi=30)
-    assert (tmp_path / "pairs.png").stat().st_size > 2000
-    assert display.plot() is display
-    assert display.figure_ is not figure
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from mixexp.displays._axes import is_categorical, positions
+from mixexp.displays._axes import STRIP, as_levels, is_categorical, positions
 from mixexp.displays._marks import draw_number
 from mixexp.displays._parts import Curves
 from mixexp.displays._styles import ExpertStyle, tint
@@ -13,13 +13,13 @@ from mixexp.displays._styles import ExpertStyle, tint
 _N_STRENGTHS = 8
 # An expert whose band is nowhere this high has no room for a number.
 _LEAST_LABELLED = 0.25
+# Numbers stay this far from the ends of the axes.
+_NEAREST_NUMBER = 0.13
 # Rows of a class lie this far beyond probability 0 or 1, spread so that all are seen.
 _NEAREST, _FARTHEST = 0.03, 0.11
 # The mixture may take up this much more height than the data, as a share of theirs.
 _FARTHEST_CURVE = 0.25
 _GOLDEN = 0.6180339887498949
-# Width of what is drawn for a category; strips are one apart.
-_STRIP = 0.86
 
 
 def add_band_axes(ax: Any) -> Any:
@@ -59,7 +59,7 @@ def draw_bands(
 def _draw_bars(
     ax: Any, x: np.ndarray, heights: np.ndarray, edges: np.ndarray, styles: list[ExpertStyle]
 ) -> list[Any]:
-    look = {"width": _STRIP, "edgecolor": "0.15", "linewidth": 0.8}
+    look = {"width": STRIP, "edgecolor": "0.15", "linewidth": 0.8}
     return [
         ax.bar(
             positions(x),
@@ -81,14 +81,16 @@ def draw_band_numbers(
     artists = []
     for k, style in enumerate(styles):
         if gate_proba[:, k].max() >= _LEAST_LABELLED:
-            widest = int(gate_proba[:, k].argmax())
-            at = widest if is_categorical(x) else middle_of_widest(gate_proba[:, k])
-            artists.append(draw_number(ax, positions(x)[at], middle[at, k], k, style))
+            at = widest_point(x, gate_proba[:, k])
+            height = float(np.clip(middle[at, k], _NEAREST_NUMBER, 1.0 - _NEAREST_NUMBER))
+            artists.append(draw_number(ax, positions(x)[at], height, k, style))
     return artists
 
 
-def middle_of_widest(proba: np.ndarray) -> int:
-    """Return the point of a grid in the middle of where a probability is about highest."""
+def widest_point(x: np.ndarray, proba: np.ndarray) -> int:
+    """Return the point of an axis in the middle of where a probability is about highest."""
+    if is_categorical(x):
+        return int(proba.argmax())
     wide = np.flatnonzero(proba >= 0.9 * proba.max())
     margin = len(proba) // 14
     return int(np.clip(wide[len(wide) // 2], margin, len(proba) - 1 - margin))
@@ -122,7 +124,7 @@ def _draw_levels(
     ax: Any, x: np.ndarray, height: np.ndarray, proba: np.ndarray, styles: list[ExpertStyle]
 ) -> list[Any]:
     """Draw each expert's prediction for each category as a level line across its strip."""
-    left, right = positions(x) - 0.5 * _STRIP, positions(x) + 0.5 * _STRIP
+    left, right = positions(x) - 0.5 * STRIP, positions(x) + 0.5 * STRIP
     return [
         ax.hlines(
             height[:, k],
@@ -152,16 +154,9 @@ def draw_mixture(ax: Any, x: np.ndarray, curves: Curves) -> Any:
     """Draw the mixture's prediction, black with a white rim to stand out from data and experts."""
     from matplotlib.patheffects import Normal, Stroke
 
-    x, height = _as_levels(x, curves.mixture) if is_categorical(x) else (x, curves.mixture)
-    (line,) = ax.plot(x, height, color="black", linewidth=1.4, zorder=5.5)
+    (line,) = ax.plot(*as_levels(x, curves.mixture), color="black", linewidth=1.4, zorder=5.5)
     line.set_path_effects([Stroke(linewidth=2.4, foreground="white"), Normal()])
     return line
-
-
-def _as_levels(x: np.ndarray, height: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return a line that is level in each strip and broken between them."""
-    ends = positions(x)[:, None] + [-0.5 * _STRIP, 0.5 * _STRIP, np.nan]
-    return ends.ravel(), np.repeat(height, 3)
 
 
 def spread_classes(target: np.ndarray) -> np.ndarray:

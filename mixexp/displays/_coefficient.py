@@ -1,15 +1,19 @@
 """Coefficients of experts or gates side by side: a forest plot."""
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
 
+from mixexp.displays._docs import shared_docs
 from mixexp.displays._layout import grid_shape, make_panels
 from mixexp.displays._legend import Entry, draw_legend
 from mixexp.displays._nodes import node_styles
 from mixexp.displays._options import check_choice
 from mixexp.displays._source import model_feature_names, open_source
 from mixexp.displays._styles import ExpertStyle, expert_styles, rim
+from mixexp.displays._text import fit_letters, name_axes, wrap
+from mixexp.displays._tree_layout import text_width
 from mixexp.estimators._tables import feature_labels, node_names
 from mixexp.tree import GatingTree
 
@@ -18,8 +22,12 @@ _SCALES = {"deviation": "slope per standard deviation", "unit": "slope"}
 # Between the first and the last mark of a term, as a share of the distance of terms.
 _SPREAD = 0.5
 _MOST_COLUMNS = 4
+# Letters in a line of the name of a term.
+_TERM_LETTERS = 30
 
 
+@shared_docs
+@dataclass(kw_only=True, eq=False, repr=False)
 class CoefficientDisplay:
     """Slopes of every expert, or of every gate, term by term.
 
@@ -67,24 +75,13 @@ class CoefficientDisplay:
     (2, 2)
     """
 
-    def __init__(
-        self,
-        *,
-        terms: list[str],
-        panels: list[str],
-        units: list[list[str]],
-        estimates: list[np.ndarray],
-        intervals: list[np.ndarray],
-        styles: list[list[ExpertStyle]],
-        label: str = "coefficient",
-    ) -> None:
-        self.terms = terms
-        self.panels = panels
-        self.units = units
-        self.estimates = estimates
-        self.intervals = intervals
-        self.styles = styles
-        self.label = label
+    terms: list[str]
+    panels: list[str]
+    units: list[list[str]]
+    estimates: list[np.ndarray]
+    intervals: list[np.ndarray]
+    styles: list[list[ExpertStyle]]
+    label: str = "coefficient"
 
     @classmethod
     def from_estimator(
@@ -96,7 +93,7 @@ class CoefficientDisplay:
         table: Any = None,
         ax: Any = None,
         **plot_kwargs: Any,
-    ) -> "CoefficientDisplay":
+    ) -> Self:
         """Collect the slopes of a fitted estimator, and draw them.
 
         Parameters
@@ -111,23 +108,9 @@ class CoefficientDisplay:
         table : DataFrame or dict of lists, default=None
             Columns "part", "unit", "term" and "estimate" as in ``coef_table()``, by default
             just that, and "lower" and "upper" where there are intervals.
-        ax : matplotlib Axes or array of these, default=None
-            Where to draw: see `plot`.
-        **plot_kwargs : dict
-            Passed to `plot`.
+        <PANELS>
 
-        Returns
-        -------
-        CoefficientDisplay
-
-        Raises
-        ------
-        ValueError
-            If an argument is not as described; the message names it.
-        TypeError
-            If the estimator is no mixture of experts.
-        NotFittedError
-            If it has not been fitted.
+        <MADE>
         """
         part, scale = check_choice("part", part, _PARTS), check_choice("scale", scale, [*_SCALES])
         source = open_source(estimator)
@@ -163,7 +146,7 @@ class CoefficientDisplay:
         *,
         xlabel: str | None = None,
         legend_kwargs: dict[str, Any] | None = None,
-    ) -> "CoefficientDisplay":
+    ) -> Self:
         """Draw one panel per class or gate.
 
         Parameters
@@ -172,38 +155,33 @@ class CoefficientDisplay:
             None makes a figure; one axes is used for one panel and divided for several; an
             array has one axes per panel.
         xlabel : str, default=None
-        legend_kwargs : dict, default=None
-            For ``Axes.legend``.
+        <LEGEND>
 
-        Returns
-        -------
-        CoefficientDisplay
-            Itself, with the artists as attributes.
-
-        Raises
-        ------
-        ImportError
-            If matplotlib is not installed.
+        <DRAWN>
         """
         n_panels, n_units = len(self.panels), max(len(own) for own in self.units)
         shape = grid_shape(n_panels, _MOST_COLUMNS)
-        high = 0.9 + len(self.terms) * max(0.28, 0.11 * n_units)
-        size = (5.2 + 2.2 * (shape[1] - 1) + 1.2, shape[0] * high)
+        terms = [wrap(term, _TERM_LETTERS) for term in self.terms]
+        n_lines = 1 + max(term.count("\n") for term in terms)
+        high = 0.9 + len(self.terms) * max(0.1 + 0.18 * n_lines, 0.11 * n_units)
+        beside = max(text_width(term) for term in terms)
+        size = (4.6 + 2.2 * (shape[1] - 1) + 1.2 + beside, shape[0] * high)
         self.axes_ = make_panels(ax, shape, size, n_panels)
         self.figure_ = self.axes_.flat[0].get_figure()
-        label = self.label if n_panels == 1 else self.label.replace(" per ", "\nper ")
         limits = self._limits()
         self.marks_: list[list[Any]] = []
         self.lines_: list[list[Any]] = []
         for number, panel in enumerate(self.axes_.flat[:n_panels]):
             self._plot_panel(panel, number)
             is_first, is_lowest = number % shape[1] == 0, number + shape[1] >= n_panels
-            panel.set_yticks(-np.arange(len(self.terms)), self.terms if is_first else [])
-            panel.set_xlabel((xlabel or label) if is_lowest else "")
+            panel.set_yticks(-np.arange(len(self.terms)), terms if is_first else [])
+            name_axes(panel, (xlabel or self.label) if is_lowest else "", "")
             panel.set_xlim(*limits)
             panel.set_title(self.panels[number], fontsize="medium")
         corner = self.axes_.flat[min(shape[1], n_panels) - 1]
-        self.legend_ = draw_legend(corner, self._entries(), "", legend_kwargs)
+        shown = self.axes_.flat[:n_panels]
+        fit_letters(shown)
+        self.legend_ = draw_legend(corner, self._entries(), "", legend_kwargs, shown)
         return self
 
     def _plot_panel(self, ax: Any, number: int) -> None:

@@ -3,12 +3,13 @@
 Nothing here knows of models; see `_source.py` for what they say about rows.
 """
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from numbers import Integral, Real
 from typing import Any, NamedTuple
 
 import numpy as np
+
+from mixexp.displays._weights import lower_median, most_frequent
 
 
 class Columns(NamedTuple):
@@ -24,6 +25,8 @@ class Columns(NamedTuple):
         float64 where the column is numeric, otherwise as they are.
     build : callable
         Makes rows of the same kind as X from one array per column.
+    weight : ndarray of shape (n,)
+        Numbers of rows that each stands for.
     orders : tuple of list or None
         The order of a column's categories, where the frame has one; empty for arrays.
     """
@@ -32,6 +35,7 @@ class Columns(NamedTuple):
     are_named: bool
     values: tuple[np.ndarray, ...]
     build: Callable[[Sequence[np.ndarray]], Any]
+    weight: np.ndarray
     orders: tuple[list[Any] | None, ...] = ()
 
     def is_numeric(self, column: int) -> bool:
@@ -49,6 +53,12 @@ class Columns(NamedTuple):
     @property
     def numeric(self) -> list[int]:
         return [column for column in range(len(self.names)) if self.is_numeric(column)]
+
+    def weighted(self, weight: np.ndarray) -> "Columns":
+        """Return the rows of positive weight, with their weights."""
+        is_kept = weight > 0.0
+        values = tuple(column[is_kept] for column in self.values)
+        return self._replace(values=values, weight=weight[is_kept])
 
 
 def read_columns(X: Any, estimator: Any) -> Columns:
@@ -69,8 +79,13 @@ def read_columns(X: Any, estimator: Any) -> Columns:
         )
     known = getattr(estimator, "feature_names_in_", None)
     names = [f"x{j}" for j in range(array.shape[1])] if known is None else list(known)
-    build = _array_builder(array.dtype)
-    return Columns(tuple(names), known is not None, tuple(map(_numbers, array.T)), build)
+    return Columns(
+        tuple(names),
+        known is not None,
+        tuple(map(_numbers, array.T)),
+        _array_builder(array.dtype),
+        np.ones(len(array)),
+    )
 
 
 def _columns_of_frame(X: Any) -> Columns:
@@ -92,6 +107,7 @@ def _columns_of_frame(X: Any) -> Columns:
         True,
         tuple(_numbers(np.asarray(X[label])) for label in labels),
         build,
+        np.ones(len(X)),
         tuple(_order_of(X[label]) for label in labels),
     )
 
@@ -147,18 +163,9 @@ def typical_values(columns: Columns) -> list[Any]:
     Of an even number of rows it is the lower median: a value that occurs.
     """
     return [
-        _lower_median(values) if columns.is_numeric(column) else _most_frequent(values)
+        (lower_median if columns.is_numeric(column) else most_frequent)(values, columns.weight)
         for column, values in enumerate(columns.values)
     ]
-
-
-def _lower_median(values: np.ndarray) -> float:
-    known = values[~np.isnan(values)]
-    return float(np.quantile(known, 0.5, method="lower")) if len(known) else float("nan")
-
-
-def _most_frequent(values: np.ndarray) -> Any:
-    return Counter(list(values)).most_common(1)[0][0]
 
 
 def repeated(value: Any, n: int) -> np.ndarray:

@@ -1,12 +1,15 @@
 """How EM got to its optimum: the winner's way, and where the other starts ended."""
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
 
-from mixexp.displays._layout import make_panels
+from mixexp.displays._docs import shared_docs
+from mixexp.displays._layout import one_axes
 from mixexp.displays._legend import draw_legend
 from mixexp.displays._source import open_source
+from mixexp.displays._text import fit_letters, name_axes
 
 _WINNER = "#0072B2"
 # Kind of end: label, marker, colour. Told apart by shape, too.
@@ -20,6 +23,8 @@ _SAME_OPTIMUM = 1e-8
 _ON_SAMPLE = "on a sample"
 
 
+@shared_docs
+@dataclass(kw_only=True, eq=False, repr=False)
 class ConvergenceDisplay:
     """The objective over the iterations of EM: the winning start, and how all others ended.
 
@@ -68,37 +73,21 @@ class ConvergenceDisplay:
     True
     """
 
-    def __init__(
-        self,
-        *,
-        history: np.ndarray,
-        n_iter: np.ndarray,
-        objective: np.ndarray,
-        ends: list[str],
-        names: list[str],
-        n_on_sample: int = 0,
-    ) -> None:
-        self.history = history
-        self.n_iter = n_iter
-        self.objective = objective
-        self.ends = ends
-        self.names = names
-        self.n_on_sample = n_on_sample
+    history: np.ndarray
+    n_iter: np.ndarray
+    objective: np.ndarray
+    ends: list[str]
+    names: list[str]
+    n_on_sample: int = 0
 
     @classmethod
-    def from_estimator(
-        cls, estimator: Any, *, ax: Any = None, **plot_kwargs: Any
-    ) -> "ConvergenceDisplay":
+    def from_estimator(cls, estimator: Any, *, ax: Any = None, **plot_kwargs: Any) -> Self:
         """Draw how a fitted estimator converged.
 
         Parameters
         ----------
-        estimator : fitted MoERegressor, MoEClassifier, HMERegressor or HMEClassifier
-            Or a `Pipeline` that ends in one.
-        ax : matplotlib Axes, default=None
-            Where to draw; by default in a new figure.
-        **plot_kwargs : dict
-            Passed to `plot`.
+        <ESTIMATOR>
+        <AX>
 
         Returns
         -------
@@ -144,7 +133,7 @@ class ConvergenceDisplay:
         ylabel: str | None = None,
         line_kwargs: dict[str, Any] | None = None,
         legend_kwargs: dict[str, Any] | None = None,
-    ) -> "ConvergenceDisplay":
+    ) -> Self:
         """Draw the objective over the iterations.
 
         Parameters
@@ -154,20 +143,11 @@ class ConvergenceDisplay:
         xlabel, ylabel : str, default=None
         line_kwargs : dict, default=None
             For ``Axes.plot`` of the winner, over what the display would choose.
-        legend_kwargs : dict, default=None
-            For ``Axes.legend``.
+        <LEGEND>
 
-        Returns
-        -------
-        ConvergenceDisplay
-            Itself, with the artists as attributes.
-
-        Raises
-        ------
-        ImportError
-            If matplotlib is not installed.
+        <DRAWN>
         """
-        ax = make_panels(ax, (1, 1), (6.4, 4.2))[0, 0]
+        ax = one_axes(ax, (6.4, 4.2))
         self.ax_, self.figure_ = ax, ax.get_figure()
         gaps = self._gaps(self.history)
         look = {"color": _WINNER, "linewidth": 1.8, "marker": ".", "markersize": 4.0, "zorder": 3}
@@ -179,24 +159,24 @@ class ConvergenceDisplay:
         self.winner_.set(markeredgecolor="white", markeredgewidth=0.8)
         self.ends_ = self._draw_ends(ax)
         ax.set_yscale("log")
-        # Room above for a fit that needed no iteration, below for the bottom's markers.
+        # Room above for a fit that needed no iteration, below for the bottom's name.
         top = max(float(gaps.max()), 100.0 * self.floor, *self._gaps(self.objective))
-        ax.set_ylim(0.5 * self.floor, 3.0 * top)
+        ax.set_ylim(0.15 * self.floor, 3.0 * top)
         ax.set_xlim(left=-0.02 * max(last, int(self.n_iter.max(initial=1)), 1))
         ax.axhline(self.floor, color="0.6", linewidth=0.8, zorder=1)
         ax.annotate(
             "best optimum",
             (0.0, self.floor),
             xycoords=("axes fraction", "data"),
-            xytext=(3.0, 3.0),
+            xytext=(3.0, -3.0),
+            va="top",
             textcoords="offset points",
             fontsize="small",
             color="0.35",
         )
-        ax.set(
-            xlabel=xlabel or "iteration",
-            ylabel=ylabel or "penalised log-likelihood below the best",
-        )
+        ax.xaxis.get_major_locator().set_params(integer=True)
+        name_axes(ax, xlabel or "iteration", ylabel or "objective below the best")
+        fit_letters([ax])
         entries = [((self.line_, self.winner_), "winning start")]
         entries += [(marks, self._label(end)) for end, marks in self.ends_.items()]
         title = f"{self.n_on_sample} starts ended\non a sample" if self.n_on_sample else ""

@@ -12,7 +12,9 @@ from mixexp.exceptions import DegenerateExpertWarning, RankDeficientWarning, Sep
 from mixexp.model import ExpertGroup
 
 
-def cut_deviances(source: Source, X: Any, y: Any, per_row: dict[str, Any]) -> np.ndarray:
+def cut_deviances(
+    source: Source, X: Any, y: Any, weight: np.ndarray, per_row: dict[str, Any]
+) -> np.ndarray:
     """Return minus twice the log-likelihood of the tree cut at each node.
 
     The gates above a cut and all other experts stay as they are; below it stands one expert
@@ -25,6 +27,8 @@ def cut_deviances(source: Source, X: Any, y: Any, per_row: dict[str, Any]) -> np
     X : array-like of shape (n, n_features)
         Raw rows.
     y : array-like of shape (n,)
+    weight : ndarray of shape (n,)
+        Sample weights.
     per_row : dict of str to array
         ``offset``, ``exposure`` and ``trials``, those that are given.
 
@@ -43,23 +47,32 @@ def cut_deviances(source: Source, X: Any, y: Any, per_row: dict[str, Any]) -> np
     resp = model.responsibilities(seen, y, **per_row)
     reached = sum_below(tree, resp)
     log_density = model.log_density(seen, y, **per_row)
-    out = np.full(tree.n_nodes, -2.0 * log_density.sum())
+    out = np.full(tree.n_nodes, -2.0 * _weighted_sum(log_density, weight))
     tiny = np.finfo(float).tiny
     for node in tree.inner_nodes:
         below = np.flatnonzero(tree.covers[node])
-        by_mass = below[np.argsort(-resp[:, below].sum(axis=0), kind="stable")]
-        family = _first_that_can(model, by_mass, y, per_row)
+        by_mass = below[np.argsort(-(weight @ resp[:, below]), kind="stable")]
+        family = _first_that_can(model, by_mass, y, weight > 0.0, per_row)
         if family is None:
             out[node] = np.inf
             continue
-        single = _fit_single(model, family, seen, y, reached[:, node], per_row)
+        # None is zero that was not before, for a class without weight would be unknown.
+        share = weight * np.maximum(reached[:, node], 1e-10)
+        single = _fit_single(model, family, seen, y, share, per_row)
         instead = np.log(np.maximum(prior[:, node], tiny)) + single.log_density(seen, y, **per_row)
         rest = log_density + np.log(np.maximum(1.0 - reached[:, node], tiny))
-        out[node] = -2.0 * np.logaddexp(rest, instead).sum()
+        out[node] = -2.0 * _weighted_sum(np.logaddexp(rest, instead), weight)
     return out
 
 
-def _first_that_can(model: Any, leaves: np.ndarray, y: Any, per_row: dict[str, Any]) -> Any:
+def _weighted_sum(log_density: np.ndarray, weight: np.ndarray) -> float:
+    """Return a log-likelihood; a row of weight zero may be impossible."""
+    return float((weight * np.where(weight > 0.0, log_density, 0.0)).sum())
+
+
+def _first_that_can(
+    model: Any, leaves: np.ndarray, y: Any, is_used: np.ndarray, per_row: dict[str, Any]
+) -> Any:
     """Return the first family that could have drawn every y, None if there is none."""
     if hasattr(model, "classes_"):
         return model.experts_[leaves[0]]
@@ -69,7 +82,7 @@ def _first_that_can(model: Any, leaves: np.ndarray, y: Any, per_row: dict[str, A
     for leaf in leaves:
         family = model.experts_[leaf]
         seen = ExpertGroup(family, leaves, ()).target(target, counts)
-        if family.heads and not family.find_unsupported(seen).any():
+        if family.heads and not family.find_unsupported(seen)[is_used].any():
             return family
     return None
 
@@ -85,5 +98,4 @@ def _fit_single(
         # These concern a model that is only a yardstick, and that nobody gets to see.
         for category in (DegenerateExpertWarning, RankDeficientWarning, SeparationWarning):
             warnings.simplefilter("ignore", category)
-        # No weight is zero, for a class without weight would be unknown.
-        return single.fit(X, y, sample_weight=np.maximum(weight, 1e-10), **per_row)
+        return single.fit(X, y, sample_weight=weight, **per_row)

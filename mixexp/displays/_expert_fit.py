@@ -1,14 +1,16 @@
 """Data with every expert's line, and where the mixture expects y: one panel per feature."""
 
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
-from mixexp.displays._along import Line, choose_lines, lay_line
+from mixexp.displays._along import Line, lay_line
+from mixexp.displays._axes import as_levels, ends, write_categories
 from mixexp.displays._bands import draw_experts, draw_mixture, spread_classes, vertical_range
-from mixexp.displays._columns import read_columns
-from mixexp.displays._grid import held_values
-from mixexp.displays._layout import grid_shape, make_panels
+from mixexp.displays._data import Data, read_data
+from mixexp.displays._docs import shared_docs
+from mixexp.displays._layout import columns_in, grid_shape, make_panels
 from mixexp.displays._legend import Entry, band_entries, draw_legend, held_note
 from mixexp.displays._marks import draw_points
 from mixexp.displays._options import check_count, check_coverage, check_margin
@@ -16,13 +18,13 @@ from mixexp.displays._parts import (
     Curves,
     Points,
     choose_quantity,
-    drawn_target,
-    read_curves,
+    evaluate_rows,
+    make_curves,
     read_points,
 )
-from mixexp.displays._predictive import typical_quantiles
-from mixexp.displays._source import Source, feature_use, open_source
 from mixexp.displays._styles import ExpertStyle, expert_styles
+from mixexp.displays._text import fit_letters, name_axes
+from mixexp.displays._use import choose_lines
 from mixexp.tree import GatingTree
 
 _BAND_COLOR = "0.85"
@@ -48,6 +50,8 @@ class FitPanel(NamedTuple):
     band: np.ndarray | None
 
 
+@shared_docs
+@dataclass(kw_only=True, eq=False, repr=False)
 class ExpertFitDisplay:
     """Every expert's fit along one feature or several, with the data.
 
@@ -91,18 +95,10 @@ class ExpertFitDisplay:
     (150, 2)
     """
 
-    def __init__(
-        self,
-        *,
-        panels: list[FitPanel],
-        points: Points,
-        tree: GatingTree,
-        coverage: float | None = None,
-    ) -> None:
-        self.panels = panels
-        self.points = points
-        self.tree = tree
-        self.coverage = coverage
+    panels: list[FitPanel]
+    points: Points
+    tree: GatingTree
+    coverage: float | None = None
 
     @classmethod
     def from_estimator(
@@ -120,54 +116,36 @@ class ExpertFitDisplay:
         offset: Any = None,
         exposure: Any = None,
         trials: Any = None,
+        sample_weight: Any = None,
         ax: Any = None,
         **plot_kwargs: Any,
-    ) -> "ExpertFitDisplay":
+    ) -> Self:
         """Predict along features with a fitted estimator, and draw it.
 
         Parameters
         ----------
-        estimator : fitted MoERegressor, MoEClassifier, HMERegressor or HMEClassifier
-            Or a `Pipeline` that ends in one.
+        <ESTIMATOR>
         X : array-like of shape (n, n_features)
-            Data; also gives the ranges of the axes, and the medians.
+            Gives the ranges of the axes, too, and the medians.
         y : array-like of shape (n,), default=None
             Without it no data are drawn.
         features : str, int, or list of these, default=None
-            Columns of X, by name or number, a panel each. By default the one that gates and
-            experts use most.
+            Columns of X, by name or number, a panel each. By default the numeric one that gates
+            and experts use most. One that is not numeric has a strip per category.
         coverage : float or None, default=0.9
             Probability that y lies in the band, as much of the rest below it as above; None for
             no band. There is none for classes, nor where a family has no distribution function.
-        grid_resolution : int, default=150
-            Points along each axis.
-        eps : float, default=0.05
-            Margin around the data, as a share of their range.
-        fixed : dict of feature to value, default=None
-            Values of the columns without a panel. Columns are held at their (lower) median by
-            default, those without numbers at their most frequent value.
+        <LINE>
         class_of_interest : label, default=None
             The class whose probability classifiers draw; by default the last of ``classes_``.
         offset, exposure, trials : array-like of shape (n,), default=None
-            As in ``fit``, for the posterior of the data. Curves stand at offset 0, exposure 1
-            and one trial, the band at their median, and y is drawn per unit of either.
-        ax : matplotlib Axes or array of these, default=None
-            Where to draw: see `plot`.
-        **plot_kwargs : dict
-            Passed to `plot`.
+            As in ``fit``, for the posterior of the data. Curves and band stand at the (lower)
+            median of the offset, curves at exposure 1 and one trial, the band at their median,
+            and y is drawn per unit of exposure or trials.
+        <WEIGHT>
+        <PANELS>
 
-        Returns
-        -------
-        ExpertFitDisplay
-
-        Raises
-        ------
-        ValueError
-            If an argument is not as described; the message names it.
-        TypeError
-            If the estimator is no mixture of experts.
-        NotFittedError
-            If it has not been fitted.
+        <MADE>
 
         Notes
         -----
@@ -176,24 +154,24 @@ class ExpertFitDisplay:
         """
         resolution, margin = check_count("grid_resolution", grid_resolution, 2), check_margin(eps)
         coverage = None if coverage is None else check_coverage(coverage)
-        source = open_source(estimator)
-        columns = read_columns(X, estimator)
-        use = feature_use(source, columns)
-        quantity = choose_quantity(source.model, class_of_interest)
-        plotted = choose_lines(features, columns, use.sum(axis=0))
-        held = held_values(fixed, columns, plotted)
+        per_row = {"offset": offset, "exposure": exposure, "trials": trials}
+        data = read_data(estimator, X, sample_weight, **per_row)
+        quantity = choose_quantity(data.source.model, class_of_interest)
+        plotted = choose_lines(features, data.columns, data.use.sum(axis=0))
         panels = []
         for column in plotted:
-            line = lay_line(column, columns, held, resolution, margin, use.max(axis=0))
-            curves = read_curves(source, line.rows, quantity, y)
-            wanted = None if curves.is_probability else coverage
-            band = _read_band(source, line, wanted, exposure, trials)
-            panels.append(FitPanel(line, source.gate_proba(line.rows), curves, band))
-        per_row = {"offset": offset, "exposure": exposure, "trials": trials}
-        axes = tuple(panel.line.grid for panel in panels)
-        points = read_points(source, X, y, columns, plotted, axes, per_row)
-        points = points._replace(y=drawn_target(quantity, y, exposure, trials))
-        display = cls(panels=panels, points=points, tree=source.model.tree_, coverage=coverage)
+            line = lay_line(data, column, data.use.max(axis=0), fixed, resolution, margin)
+            gate_proba, experts, mixture = evaluate_rows(data, quantity, line.rows)
+            curves = make_curves(quantity, experts, mixture, y)
+            band = _read_band(data, line, None if curves.is_probability else coverage)
+            panels.append(FitPanel(line, gate_proba, curves, band))
+        points = read_points(data, y, plotted, tuple(panel.line.grid for panel in panels))
+        display = cls(
+            panels=panels,
+            points=points._replace(y=data.target(y, quantity.target)),
+            tree=data.source.model.tree_,
+            coverage=coverage,
+        )
         return display.plot(ax=ax, **plot_kwargs)
 
     def plot(
@@ -203,7 +181,7 @@ class ExpertFitDisplay:
         ylabel: str | None = None,
         scatter_kwargs: dict[str, Any] | None = None,
         legend_kwargs: dict[str, Any] | None = None,
-    ) -> "ExpertFitDisplay":
+    ) -> Self:
         """Draw one panel per feature.
 
         Parameters
@@ -213,23 +191,13 @@ class ExpertFitDisplay:
             array has one axes per panel.
         ylabel : str, default=None
             By default what is predicted.
-        scatter_kwargs : dict, default=None
-            For ``Axes.scatter``, over what the display would choose.
-        legend_kwargs : dict, default=None
-            For ``Axes.legend``.
+        <SCATTER>
+        <LEGEND>
 
-        Returns
-        -------
-        ExpertFitDisplay
-            Itself, with the artists as attributes.
-
-        Raises
-        ------
-        ImportError
-            If matplotlib is not installed.
+        <DRAWN>
         """
         n_panels = len(self.panels)
-        shape = grid_shape(n_panels, _MOST_COLUMNS)
+        shape = grid_shape(n_panels, columns_in(ax, n_panels, _MOST_COLUMNS))
         size = (7.0, 4.2) if n_panels == 1 else (3.3 * shape[1] + 1.7, 3.0 * shape[0])
         self.axes_ = make_panels(ax, shape, size, n_panels)
         self.figure_ = self.axes_.flat[0].get_figure()
@@ -242,15 +210,18 @@ class ExpertFitDisplay:
         for number, panel in enumerate(self.panels):
             axes = self.axes_.flat[number]
             self._plot_panel(axes, panel, styles, number, scatter_kwargs)
-            axes.set_xlabel(panel.line.name)
             is_first = number % shape[1] == 0
-            axes.set_ylabel((ylabel or panel.curves.label) if is_first else "")
-            axes.set_xlim(panel.line.grid[0], panel.line.grid[-1])
+            name_axes(axes, panel.line.name, (ylabel or panel.curves.label) if is_first else "")
+            axes.set_xlim(*ends(panel.line.grid))
+            write_categories(axes, panel.line.grid, "x")
             limits = [vertical_range(other.curves, target) for other in self.panels]
             axes.set_ylim(min(low for low, _ in limits), max(high for _, high in limits))
         corner = self.axes_.flat[min(shape[1], n_panels) - 1]
         held = self.panels[0].line.held if n_panels == 1 else {}
-        self.legend_ = draw_legend(corner, self._entries(styles), held_note(held), legend_kwargs)
+        shown = self.axes_.flat[:n_panels]
+        fit_letters(shown)
+        entries, note = self._entries(styles), held_note(held)
+        self.legend_ = draw_legend(corner, entries, note, legend_kwargs, shown)
         return self
 
     def _plot_panel(
@@ -258,7 +229,8 @@ class ExpertFitDisplay:
     ) -> None:
         x = panel.line.grid
         if panel.band is not None:
-            band = ax.fill_between(x, *panel.band, color=_BAND_COLOR, linewidth=0.0, zorder=0)
+            around = as_levels(x, *panel.band)
+            band = ax.fill_between(*around, color=_BAND_COLOR, linewidth=0.0, zorder=0)
             self.bands_.append(band)
         self.lines_.append(draw_experts(ax, x, panel.curves, panel.gate_proba, styles))
         self.mixtures_.append(draw_mixture(ax, x, panel.curves))
@@ -278,14 +250,11 @@ class ExpertFitDisplay:
         return entries
 
 
-def _read_band(
-    source: Source, line: Line, coverage: float | None, exposure: Any, trials: Any
-) -> np.ndarray | None:
+def _read_band(data: Data, line: Line, coverage: float | None) -> np.ndarray | None:
     """Return the ends of the central interval, None without coverage or distribution function."""
     if coverage is None:
         return None
-    tails = 0.5 * (1.0 - coverage), 0.5 * (1.0 + coverage)
     try:
-        return typical_quantiles(source, line.rows, tails, exposure, trials)
+        return data.quantiles(line.rows, [0.5 - 0.5 * coverage, 0.5 + 0.5 * coverage])
     except NotImplementedError:
         return None

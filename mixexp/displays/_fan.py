@@ -1,24 +1,30 @@
 """The distribution of y along one feature: a fan of central intervals."""
 
 from collections.abc import Iterable
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
 
-from mixexp.displays._along import Line, choose_lines, lay_line
-from mixexp.displays._columns import read_columns
-from mixexp.displays._grid import held_values
-from mixexp.displays._layout import make_panels
+from mixexp.displays._along import Line, lay_line
+from mixexp.displays._axes import as_levels, ends, place, write_categories
+from mixexp.displays._data import read_data
+from mixexp.displays._docs import shared_docs
+from mixexp.displays._layout import one_axes
 from mixexp.displays._legend import Entry, draw_legend, held_note
 from mixexp.displays._options import check_count, check_coverage, check_margin
-from mixexp.displays._parts import choose_quantity, drawn_target
-from mixexp.displays._predictive import typical_quantiles
-from mixexp.displays._source import feature_use, open_source
+from mixexp.displays._text import fit_letters, name_axes
+from mixexp.displays._use import choose_line
 
 _HUE = np.array([0.0, 0.447, 0.698])
+# With more rows than this, vector files hold them as an image.
 _MOST_VECTORS = 5000
+# Of a row of mean weight, square points, and the most that a heavier one has in units of it.
+_AREA, _LARGEST = 9.0, 12.0
 
 
+@shared_docs
+@dataclass(kw_only=True, eq=False, repr=False)
 class PredictiveDisplay:
     """What the mixture expects of y along one feature: median and central intervals.
 
@@ -39,6 +45,8 @@ class PredictiveDisplay:
         The feature in the data.
     target : ndarray of shape (n,), default=None
         y, per unit of exposure and trials.
+    weight : ndarray of shape (n,), default=None
+        Sample weights.
     label : str, default="y"
 
     Attributes
@@ -63,26 +71,15 @@ class PredictiveDisplay:
     (2, 2, 150)
     """
 
-    def __init__(
-        self,
-        *,
-        line: Line,
-        coverages: tuple[float, ...],
-        intervals: np.ndarray,
-        median: np.ndarray,
-        mean: np.ndarray,
-        values: np.ndarray,
-        target: np.ndarray | None = None,
-        label: str = "y",
-    ) -> None:
-        self.line = line
-        self.coverages = coverages
-        self.intervals = intervals
-        self.median = median
-        self.mean = mean
-        self.values = values
-        self.target = target
-        self.label = label
+    line: Line
+    coverages: tuple[float, ...]
+    intervals: np.ndarray
+    median: np.ndarray
+    mean: np.ndarray
+    values: np.ndarray
+    target: np.ndarray | None = None
+    weight: np.ndarray | None = None
+    label: str = "y"
 
     @classmethod
     def from_estimator(
@@ -96,11 +93,13 @@ class PredictiveDisplay:
         grid_resolution: int = 150,
         eps: float = 0.05,
         fixed: Any = None,
+        offset: Any = None,
         exposure: Any = None,
         trials: Any = None,
+        sample_weight: Any = None,
         ax: Any = None,
         **plot_kwargs: Any,
-    ) -> "PredictiveDisplay":
+    ) -> Self:
         """Predict the distribution of y along a feature with a fitted regressor, and draw it.
 
         Parameters
@@ -111,21 +110,17 @@ class PredictiveDisplay:
         y : array-like of shape (n,), default=None
             Without it no data are drawn.
         feature : str or int, default=None
-            Column of X; by default the one that gates and experts use most.
+            Column of X; by default the numeric one that gates and experts use most. One that is
+            not numeric has a strip per category.
         coverages : sequence of float, default=(0.5, 0.8, 0.95)
             Probabilities of the central intervals.
-        grid_resolution : int, default=150
-        eps : float, default=0.05
-            Margin around the data, as a share of their range.
-        fixed : dict of feature to value, default=None
-            Values of other columns. They are held at their (lower) median by default, those
-            without numbers at their most frequent value.
-        exposure, trials : array-like of shape (n,), default=None
-            y is drawn per unit of these; the fan stands at their median.
-        ax : matplotlib Axes, default=None
-            Where to draw; by default in a new figure.
-        **plot_kwargs : dict
-            Passed to `plot`.
+        <LINE>
+        offset, exposure, trials : array-like of shape (n,), default=None
+            As in ``fit``. The fan stands at the (lower) median of each, and y is drawn per unit
+            of exposure or trials.
+        <WEIGHT>
+            Marks have an area in proportion.
+        <AX>
 
         Returns
         -------
@@ -144,28 +139,28 @@ class PredictiveDisplay:
         """
         resolution, margin = check_count("grid_resolution", grid_resolution, 2), check_margin(eps)
         levels = _check_coverages(coverages)
-        source = open_source(estimator)
-        if hasattr(source.model, "classes_"):
+        per_row = {"offset": offset, "exposure": exposure, "trials": trials}
+        data = read_data(estimator, X, sample_weight, **per_row)
+        model, columns = data.source.model, data.columns
+        if data.source.is_classifier:
             raise TypeError(
-                f"PredictiveDisplay is for regressors; got {type(source.model).__name__}. "
+                f"PredictiveDisplay is for regressors; got {type(model).__name__}. "
                 "ExpertFitDisplay draws the probability of a class."
             )
-        columns = read_columns(X, estimator)
-        use = feature_use(source, columns)
-        asked = None if feature is None else [feature]
-        (column,) = choose_lines(asked, columns, use.sum(axis=0))
-        held = held_values(fixed, columns, (column,))
-        line = lay_line(column, columns, held, resolution, margin, use.max(axis=0))
-        ends = [q for level in levels for q in (0.5 - 0.5 * level, 0.5 + 0.5 * level)]
-        median, *tails = typical_quantiles(source, line.rows, [0.5, *ends], exposure, trials)
+        column = choose_line(feature, columns, data.use.sum(axis=0))
+        line = lay_line(data, column, data.use.max(axis=0), fixed, resolution, margin)
+        tails = [q for level in levels for q in (0.5 - 0.5 * level, 0.5 + 0.5 * level)]
+        median, *found = data.quantiles(line.rows, [0.5, *tails])
+        seen = data.source.transform(line.rows)
         display = cls(
             line=line,
             coverages=levels,
-            intervals=np.reshape(tails, (len(levels), 2, -1)),
+            intervals=np.reshape(found, (len(levels), 2, -1)),
             median=median,
-            mean=source.model.predict(source.transform(line.rows)),
+            mean=model.predict(seen, **data.typical_rows(("offset",), len(median))),
             values=columns.values[column],
-            target=drawn_target(choose_quantity(source.model, None), y, exposure, trials),
+            target=data.target(y, model._check_target),
+            weight=columns.weight,
             label=str(getattr(y, "name", None) or "y"),
         )
         return display.plot(ax=ax, **plot_kwargs)
@@ -178,7 +173,7 @@ class PredictiveDisplay:
         ylabel: str | None = None,
         scatter_kwargs: dict[str, Any] | None = None,
         legend_kwargs: dict[str, Any] | None = None,
-    ) -> "PredictiveDisplay":
+    ) -> Self:
         """Draw the fan.
 
         Parameters
@@ -187,22 +182,12 @@ class PredictiveDisplay:
             By default those of a new figure.
         xlabel, ylabel : str, default=None
             By default the names of the feature and of y.
-        scatter_kwargs : dict, default=None
-            For ``Axes.scatter``, over what the display would choose.
-        legend_kwargs : dict, default=None
-            For ``Axes.legend``.
+        <SCATTER>
+        <LEGEND>
 
-        Returns
-        -------
-        PredictiveDisplay
-            Itself, with the artists as attributes.
-
-        Raises
-        ------
-        ImportError
-            If matplotlib is not installed.
+        <DRAWN>
         """
-        ax = make_panels(ax, (1, 1), (7.0, 4.2))[0, 0]
+        ax = one_axes(ax, (7.0, 4.2))
         self.ax_, self.figure_ = ax, ax.get_figure()
         x = self.line.grid
         entries: list[Entry] = []
@@ -212,24 +197,39 @@ class PredictiveDisplay:
             list(zip(self.coverages, self.intervals, shades[::-1], strict=True))
         ):
             color = tuple(1.0 - shade * (1.0 - _HUE))
-            band = ax.fill_between(x, low, high, color=color, linewidth=0.0, zorder=1)
+            around = as_levels(x, low, high)
+            band = ax.fill_between(*around, color=color, linewidth=0.0, zorder=1)
             self.bands_.append(band)
             entries.insert(0, (band, f"{100.0 * level:g} % of y"))
-        (self.median_,) = ax.plot(x, self.median, color="white", linewidth=2.0, zorder=2)
-        (self.mean_,) = ax.plot(x, self.mean, color="black", linewidth=1.2, zorder=2)
+        (self.median_,) = ax.plot(
+            *as_levels(x, self.median), color="white", linewidth=2.0, zorder=2
+        )
+        (self.mean_,) = ax.plot(*as_levels(x, self.mean), color="black", linewidth=1.2, zorder=2)
         self.mean_.set_linestyle((0, (4.0, 2.0)))
         entries += [(self._median_entry(), "median"), (self.mean_, "mean")]
         self.scatter_ = None
         if self.target is not None:
-            look = {"s": 9.0, "color": "black", "alpha": 0.65, "linewidths": 0.0, "zorder": 3}
-            look["rasterized"] = len(self.target) > _MOST_VECTORS
-            self.scatter_ = ax.scatter(
-                self.values, self.target, **{**look, **(scatter_kwargs or {})}
-            )
-            entries.append((self.scatter_, "rows"))
-        ax.set(xlim=(x[0], x[-1]), xlabel=xlabel or self.line.name, ylabel=ylabel or self.label)
+            self.scatter_ = self._draw_rows(ax, self.target, scatter_kwargs)
+            entries.append((self._row_entry(), "rows"))
+        write_categories(ax, x, "x")
+        ax.set_xlim(*ends(x))
+        name_axes(ax, xlabel or self.line.name, ylabel or self.label)
+        fit_letters([ax])
         self.legend_ = draw_legend(ax, entries, held_note(self.line.held), legend_kwargs)
         return self
+
+    def _draw_rows(self, ax: Any, target: np.ndarray, kwargs: dict[str, Any] | None) -> Any:
+        weight = np.ones(len(target)) if self.weight is None else self.weight
+        look: dict[str, Any] = {"color": "black", "alpha": 0.65, "linewidths": 0.0, "zorder": 3}
+        look["s"] = _AREA * np.minimum(weight / weight.mean(), _LARGEST)
+        look["rasterized"] = len(target) > _MOST_VECTORS
+        at = place(self.line.grid, self.values, 0)
+        return ax.scatter(at, target, **{**look, **(kwargs or {})})
+
+    def _row_entry(self) -> Any:
+        from matplotlib.lines import Line2D
+
+        return Line2D([], [], color="black", alpha=0.65, linestyle="none", marker=".")
 
     def _median_entry(self) -> Any:
         from matplotlib.lines import Line2D

@@ -1,20 +1,30 @@
 """Gate probabilities along one feature, one panel per node of the tree."""
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
 
-from mixexp.displays._along import Line, choose_lines, lay_line
-from mixexp.displays._bands import draw_bands, middle_of_widest
-from mixexp.displays._columns import read_columns
-from mixexp.displays._grid import held_values
+from mixexp.displays._along import Line, lay_line
+from mixexp.displays._axes import (
+    as_levels,
+    ends,
+    is_categorical,
+    place,
+    positions,
+    write_categories,
+)
+from mixexp.displays._bands import draw_bands, widest_point
+from mixexp.displays._data import read_data
+from mixexp.displays._docs import shared_docs
 from mixexp.displays._layout import make_node_panels
 from mixexp.displays._legend import Entry, draw_legend, held_note
 from mixexp.displays._marks import draw_name
 from mixexp.displays._nodes import conditional_gates, node_label, node_styles, sum_below
 from mixexp.displays._options import check_count, check_margin
-from mixexp.displays._source import feature_use, open_source
 from mixexp.displays._styles import ExpertStyle, expert_styles, tint
+from mixexp.displays._text import fit_letters, letters_along, name_axes
+from mixexp.displays._use import choose_line
 from mixexp.estimators._tables import node_names
 from mixexp.tree import GatingTree
 
@@ -23,12 +33,14 @@ _LEAST_LABELLED = 0.22
 _DOTS = (0, (1.0, 1.2))
 # Rows whose values are marked below the root's panel.
 _MOST_TICKS = 500
-# A panel that takes up this share of the width has no room for a long title and many ticks.
+# A panel that takes up this share of the width has no room for many ticks.
 _NARROW = 0.2
 # More experts than this would make the legend higher than the panel; bands have their numbers.
 _MOST_LISTED = 6
 
 
+@shared_docs
+@dataclass(kw_only=True, eq=False, repr=False)
 class GateDisplay:
     """Gate probabilities along one feature, at every node of a tree.
 
@@ -76,20 +88,11 @@ class GateDisplay:
     ((150, 6), 3)
     """
 
-    def __init__(
-        self,
-        *,
-        line: Line,
-        gates: np.ndarray,
-        reach: np.ndarray,
-        values: np.ndarray,
-        tree: GatingTree,
-    ) -> None:
-        self.line = line
-        self.gates = gates
-        self.reach = reach
-        self.values = values
-        self.tree = tree
+    line: Line
+    gates: np.ndarray
+    reach: np.ndarray
+    values: np.ndarray
+    tree: GatingTree
 
     @classmethod
     def from_estimator(
@@ -101,55 +104,35 @@ class GateDisplay:
         grid_resolution: int = 150,
         eps: float = 0.05,
         fixed: Any = None,
+        sample_weight: Any = None,
         ax: Any = None,
         **plot_kwargs: Any,
-    ) -> "GateDisplay":
+    ) -> Self:
         """Follow the gates of a fitted estimator along a feature, and draw them.
 
         Parameters
         ----------
-        estimator : fitted MoERegressor, MoEClassifier, HMERegressor or HMEClassifier
-            Or a `Pipeline` that ends in one.
+        <ESTIMATOR>
         X : array-like of shape (n, n_features)
         feature : str or int, default=None
-            Column of X; by default the one that the gates use most.
-        grid_resolution : int, default=150
-        eps : float, default=0.05
-            Margin around the data, as a share of their range.
-        fixed : dict of feature to value, default=None
-            Values of other columns. They are held at their (lower) median by default, those
-            without numbers at their most frequent value.
-        ax : matplotlib Axes or array of these, default=None
-            Where to draw: see `plot`.
-        **plot_kwargs : dict
-            Passed to `plot`.
+            Column of X; by default the numeric one that the gates use most. One that is not
+            numeric has a strip per category.
+        <LINE>
+        <WEIGHT>
+        <PANELS>
 
-        Returns
-        -------
-        GateDisplay
-
-        Raises
-        ------
-        ValueError
-            If an argument is not as described; the message names it.
-        TypeError
-            If the estimator is no mixture of experts.
-        NotFittedError
-            If it has not been fitted.
+        <MADE>
         """
         resolution, margin = check_count("grid_resolution", grid_resolution, 2), check_margin(eps)
-        source = open_source(estimator)
-        columns = read_columns(X, estimator)
-        use = feature_use(source, columns)[0]
-        (column,) = choose_lines(None if feature is None else [feature], columns, use)
-        held = held_values(fixed, columns, (column,))
-        line = lay_line(column, columns, held, resolution, margin, use)
-        tree = source.model.tree_
+        data = read_data(estimator, X, sample_weight)
+        use, tree = data.use[0], data.source.model.tree_
+        column = choose_line(feature, data.columns, use)
+        line = lay_line(data, column, use, fixed, resolution, margin)
         display = cls(
             line=line,
-            gates=conditional_gates(source, line.rows),
-            reach=sum_below(tree, source.gate_proba(line.rows)),
-            values=columns.values[column],
+            gates=conditional_gates(data.source, line.rows),
+            reach=sum_below(tree, data.source.gate_proba(line.rows)),
+            values=data.columns.values[column],
             tree=tree,
         )
         return display.plot(ax=ax, **plot_kwargs)
@@ -161,7 +144,7 @@ class GateDisplay:
         xlabel: str | None = None,
         ylabel: str | None = None,
         legend_kwargs: dict[str, Any] | None = None,
-    ) -> "GateDisplay":
+    ) -> Self:
         """Draw one panel per inner node.
 
         Parameters
@@ -171,18 +154,9 @@ class GateDisplay:
             used for one panel and divided for several; an array has one axes per inner node.
         xlabel, ylabel : str, default=None
             By default the feature's name, and "gate".
-        legend_kwargs : dict, default=None
-            For ``Axes.legend``.
+        <LEGEND>
 
-        Returns
-        -------
-        GateDisplay
-            Itself, with the artists as attributes.
-
-        Raises
-        ------
-        ImportError
-            If matplotlib is not installed.
+        <DRAWN>
         """
         tree = self.tree
         size = (max(7.0, 0.9 * tree.n_leaves + 1.4), 1.9 * max(tree.depth, 1) + 0.9)
@@ -196,18 +170,21 @@ class GateDisplay:
         for panel, node in zip(self.axes_, tree.inner_nodes.tolist(), strict=True):
             self._plot_node(panel, node, styles, names)
             share = tree.covers[node].sum() / tree.n_leaves
-            label = node_label(tree, names, node) if share > _NARROW else names[node]
-            panel.set_title(label, fontsize="medium" if share > _NARROW else "small")
-            panel.locator_params(axis="x", nbins=2 if share <= _NARROW else 6)
+            long, room = node_label(tree, names, node), letters_along(panel, "x")
+            panel.set_title(long if len(long) <= room else names[node], fontsize="medium")
+            if is_categorical(self.line.grid):
+                write_categories(panel, self.line.grid, "x")
+            else:
+                panel.locator_params(axis="x", nbins=2 if share <= _NARROW else 6)
             is_lowest = tree.level[node] == lowest or not self._has_gates_below(node)
-            panel.set_xlabel((xlabel or self.line.name) if is_lowest else "")
             panel.tick_params(axis="x", labelbottom=is_lowest)
             is_first = tree.covers[node][0]
-            panel.set_ylabel((ylabel or "gate") if is_first else "")
+            named = (xlabel or self.line.name) if is_lowest else ""
+            name_axes(panel, named, (ylabel or "gate") if is_first else "")
             panel.set_yticks([0.0, 0.5, 1.0], ["0", "0.5", "1"] if is_first else ["", "", ""])
-        self.legend_ = draw_legend(
-            self.axes_[0], self._entries(styles), held_note(self.line.held), legend_kwargs
-        )
+        fit_letters(self.axes_)
+        note, entries = held_note(self.line.held), self._entries(styles)
+        self.legend_ = draw_legend(self.axes_[0], entries, note, legend_kwargs, self.axes_)
         return self
 
     def _entries(self, styles: list[ExpertStyle]) -> list[Entry]:
@@ -238,24 +215,29 @@ class GateDisplay:
         labels = []
         for at, child in enumerate(children):
             if gates[:, at].max() >= _LEAST_LABELLED:
-                point = middle_of_widest(gates[:, at])
+                point = widest_point(x, gates[:, at])
                 name = names[child].removeprefix("expert ")
-                artist = draw_name(ax, x[point], middle[point, at], name, styles[child])
-                labels.append(_keep_inside(artist, point / (len(x) - 1), x))
+                artist = draw_name(ax, positions(x)[point], middle[point, at], name, styles[child])
+                labels.append(artist if is_categorical(x) else _keep_inside(artist, x))
         self.labels_.append(labels)
         if node > 0:
             look = {"color": "black", "linewidth": 1.6, "linestyle": _DOTS, "zorder": 5}
-            self.reach_.extend(ax.plot(x, self.reach[:, node], **look))
-        known = self.values[~np.isnan(self.values)]
+            self.reach_.extend(ax.plot(*as_levels(x, self.reach[:, node]), **look))
+        self._plot_rows(ax)
+        ax.set(xlim=ends(x), ylim=(0.0, 1.0))
+
+    def _plot_rows(self, ax: Any) -> None:
+        at = place(self.line.grid, self.values, 0)
+        known = at[np.isfinite(at)]
         shown = known[np.unique(np.linspace(0, len(known) - 1, _MOST_TICKS).astype(int))]
         ax.plot(shown, np.zeros(len(shown)), "|", color="black", markersize=7.0, alpha=0.5)
-        ax.set(xlim=(x[0], x[-1]), ylim=(0.0, 1.0))
 
 
-def _keep_inside(label: Any, share: float, x: np.ndarray) -> Any:
+def _keep_inside(label: Any, x: np.ndarray) -> Any:
     """Align a label that is near an end of the axis so that it does not stick out."""
-    if share < 0.3:
-        label.set(ha="left", x=max(label.get_position()[0], x[0] + 0.06 * (x[-1] - x[0])))
-    elif share > 0.7:
-        label.set(ha="right", x=min(label.get_position()[0], x[-1] - 0.06 * (x[-1] - x[0])))
+    at, wide = label.get_position()[0], x[-1] - x[0]
+    if at < x[0] + 0.3 * wide:
+        label.set(ha="left", x=max(at, x[0] + 0.06 * wide))
+    elif at > x[-1] - 0.3 * wide:
+        label.set(ha="right", x=min(at, x[-1] - 0.06 * wide))
     return label

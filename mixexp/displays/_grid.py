@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 
 from mixexp.displays._columns import Columns, column_number, repeated, typical_values
+from mixexp.displays._weights import spread_rows
 
+OTHERS = ("held", "averaged")
 # Rows that a grid is averaged over: the standard error of a probability is then below 0.07, and
 # the whole costs as much as so many maps.
 _MOST_AVERAGED = 60
@@ -77,42 +79,75 @@ def grid_rows(
     return columns.build(arrays)
 
 
-def fixed_columns(fixed: Mapping[Any, Any] | None, columns: Columns) -> dict[int, Any]:
-    """Return the values that the user fixed, checked by `held_values`, by number of the column."""
-    return {column_number(name, "fixed", columns): value for name, value in (fixed or {}).items()}
-
-
-def averaged_rows(n: int) -> np.ndarray:
+def averaged_rows(columns: Columns) -> np.ndarray:
     """Return the numbers of the rows that a grid is averaged over, spread over the data."""
-    return np.unique(np.linspace(0, n - 1, min(n, _MOST_AVERAGED)).astype(int))
+    return spread_rows(columns.weight, _MOST_AVERAGED)
 
 
-def average_over_rows(
-    function: Callable[[Any], Sequence[np.ndarray]],
-    columns: Columns,
-    plotted: tuple[int, ...],
-    axes: tuple[np.ndarray, ...],
-    fixed: dict[int, Any],
-) -> list[np.ndarray]:
-    """Return the mean of a function of the grid over the other columns' values in the data.
-
-    Friedman (2001), Greedy function approximation: a gradient boosting machine, Annals of
-    Statistics 29, section 8.2 (partial dependence).
+class Others:
+    """What becomes of the columns without an axis: held at a value each, or averaged over.
 
     Parameters
     ----------
-    function : callable
-        Takes rows of the same kind as X, returns arrays.
     columns : Columns
     plotted : tuple of int
-    axes : tuple of ndarray
-    fixed : dict of int to value
-        Columns that are held all the same.
+        Columns that have an axis.
+    fixed : dict of feature to value, or None
+        As the user gave it.
+    is_averaged : bool
+
+    Raises
+    ------
+    ValueError
+        If ``fixed`` is not as `held_values` says.
     """
-    chosen = averaged_rows(len(columns.values[0]))
-    total: list[np.ndarray] = []
-    for row in chosen:
-        own = [fixed.get(j, values[row]) for j, values in enumerate(columns.values)]
-        found = function(grid_rows(columns, plotted, axes, own))
-        total = [a + b for a, b in zip(total, found, strict=True)] if total else list(found)
-    return [part / len(chosen) for part in total]
+
+    def __init__(
+        self, columns: Columns, plotted: tuple[int, ...], fixed: Any, is_averaged: bool
+    ) -> None:
+        self.columns = columns
+        self.plotted = plotted
+        self.held = held_values(fixed, columns, plotted)
+        self.fixed = {
+            column_number(name, "fixed", columns): value for name, value in (fixed or {}).items()
+        }
+        self.rows = averaged_rows(columns) if is_averaged else np.array([], dtype=int)
+
+    @property
+    def n_averaged(self) -> int:
+        """Rows that are averaged over; 0 if columns are held."""
+        return len(self.rows)
+
+    def held_by_name(self, matters: np.ndarray) -> dict[str, Any]:
+        """Return the values of those columns that are held and matter."""
+        shown = self.fixed if self.n_averaged else range(len(self.held))
+        names = self.columns.names
+        return {names[j]: self.held[j] for j in shown if matters[j] and j not in self.plotted}
+
+    def evaluate(
+        self,
+        function: Callable[[Any], Sequence[np.ndarray]],
+        plotted: tuple[int, ...],
+        axes: tuple[np.ndarray, ...],
+    ) -> list[np.ndarray]:
+        """Return a function of the grid over some columns.
+
+        Where it is averaged, Friedman (2001), Greedy function approximation: a gradient
+        boosting machine, Annals of Statistics 29, section 8.2 (partial dependence).
+
+        Parameters
+        ----------
+        function : callable
+            Takes rows of the same kind as X, returns arrays.
+        plotted : tuple of int
+        axes : tuple of ndarray
+        """
+        if not self.n_averaged:
+            return list(function(grid_rows(self.columns, plotted, axes, self.held)))
+        total: list[np.ndarray] = []
+        for row in self.rows:
+            values = enumerate(self.columns.values)
+            own = [self.fixed.get(j, column[row]) for j, column in values]
+            found = function(grid_rows(self.columns, plotted, axes, own))
+            total = [a + b for a, b in zip(total, found, strict=True)] if total else list(found)
+        return [part / self.n_averaged for part in total]

@@ -5,7 +5,11 @@ from typing import Any
 import numpy as np
 
 from mixexp.displays._marks import import_matplotlib
+from mixexp.displays._text import size_of
 from mixexp.tree import GatingTree
+
+# Inches of a panel beside and below others in the place of one axes.
+_NARROWEST, _LOWEST = 1.3, 0.7
 
 
 def make_panels(
@@ -50,6 +54,17 @@ def make_panels(
     return given.reshape(shape) if given.size == shape[0] * shape[1] else given.ravel()
 
 
+def one_axes(ax: Any, size: tuple[float, float]) -> Any:
+    """Return the axes of a display that has one panel; None makes a figure.
+
+    Raises
+    ------
+    ValueError
+        If there are several.
+    """
+    return make_panels(ax, (1, 1), size)[0, 0]
+
+
 def _new_figure(shape: tuple[int, int], size: tuple[float, float]) -> np.ndarray:
     figure = import_matplotlib().figure(figsize=size, layout="constrained")
     return figure.subplots(*shape, squeeze=False)
@@ -80,6 +95,24 @@ def grid_shape(n_panels: int, most_columns: int) -> tuple[int, int]:
     n_columns = min(n_panels, most_columns)
     n_rows = -(-n_panels // n_columns)
     return n_rows, -(-n_panels // n_rows)
+
+
+def columns_in(ax: Any, n_panels: int, most: int) -> int:
+    """Return how many panels stand side by side, fewer where they take a narrow place.
+
+    Parameters
+    ----------
+    ax : None, matplotlib Axes, or array-like of Axes
+        As for `make_panels`.
+    n_panels : int
+    most : int
+        In a figure of their own, and of axes that are given.
+    """
+    if ax is None or np.asarray(ax, dtype=object).ndim > 0:
+        return most
+    wide, high = size_of([ax])
+    needed = -(-n_panels // max(int(high / _LOWEST), 1))
+    return int(np.clip(max(int(wide / _NARROWEST), needed), 1, most))
 
 
 def make_node_panels(ax: Any, tree: GatingTree, size: tuple[float, float]) -> list[Any]:

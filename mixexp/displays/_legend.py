@@ -1,5 +1,6 @@
 """The legend of a map: experts, shades of colours, sizes and rings of the data."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -7,11 +8,20 @@ import numpy as np
 from mixexp.displays._marks import marker_areas
 from mixexp.displays._parts import Points
 from mixexp.displays._styles import ExpertStyle, certainty, rim, tint
+from mixexp.displays._text import size_of, wrap
 
 Entry = tuple[Any, str]
 
 # More columns without an axis than this are counted instead of listed.
 _MOST_LISTED = 3
+# Letters in a line of where these are held.
+_NOTE_LETTERS = 24
+# In axes narrower than this, inches, a legend has small letters and the shortest entries, inside
+# of them in two columns if it has more than so many.
+_SMALL_WIDTH = 3.6
+_MOST_IN_COLUMN = 5
+# Inches of a line of small letters.
+LINE = 0.15
 # Markers of more rows than this are too small to be read in a legend at their own size.
 _MOST_ROWS_TO_SCALE = 1000
 
@@ -59,7 +69,7 @@ def _shades(n_experts: int) -> list[Entry]:
     levels = _levels(n_experts)
     shades = tint(np.full(3, 0.3), certainty(levels, n_experts))
     patches = [Patch(facecolor=tuple(s), edgecolor="0.5", linewidth=0.5) for s in shades]
-    return [(_Row(patches), f"gate probability\n{_listed(levels)}")]
+    return [(_Explanation(patches), f"gate probability\n{_listed(levels)}")]
 
 
 def _data(points: Points | None, n_experts: int) -> list[Entry]:
@@ -70,9 +80,10 @@ def _data(points: Points | None, n_experts: int) -> list[Entry]:
     levels = _levels(n_experts)
     sizes = marker_areas(levels, n_experts, min(len(points.X), _MOST_ROWS_TO_SCALE)) ** 0.5
     circles = [_circle(size, "0.35", "white", 0.5) for size in sizes]
-    entries: list[Entry] = [(_Row(circles), f"{name} probability\n{_listed(levels)}")]
+    entries: list[Entry] = [(_Explanation(circles), f"{name} probability\n{_listed(levels)}")]
     if points.is_surprise.any():
-        entries.append((_circle(6.5, "0.75", "black", 1.1), "posterior differs\nfrom gate"))
+        ring = _Explanation([_circle(6.5, "0.75", "black", 1.1)])
+        entries.append((ring, "posterior differs\nfrom gate"))
     return entries
 
 
@@ -84,8 +95,11 @@ def _circle(size: float, color: str, edge: str, width: float) -> Any:
     return circle
 
 
-class _Row(tuple):
-    """Handles that stand side by side in a legend; those of a plain tuple lie upon each other."""
+class _Explanation(tuple):
+    """Handles that explain sizes and shades, side by side; small figures have no room for them.
+
+    Those of a plain tuple lie upon each other.
+    """
 
 
 def _levels(n_experts: int) -> np.ndarray:
@@ -97,20 +111,44 @@ def _listed(levels: np.ndarray) -> str:
     return ", ".join(f"{level:.2g}" for level in levels)
 
 
-def draw_legend(ax: Any, entries: list[Entry], title: str, kwargs: dict[str, Any] | None) -> Any:
-    """Draw a legend: right of the axes where the figure makes room for it, else inside."""
+def count_lines(entries: list[Entry], title: str) -> int:
+    """Return the lines of a legend."""
+    own = title.count("\n") + 1 if title else 0
+    return own + sum(1 + label.count("\n") for _, label in entries)
+
+
+def draw_legend(
+    ax: Any,
+    entries: list[Entry],
+    title: str,
+    kwargs: dict[str, Any] | None,
+    panels: Iterable[Any] | None = None,
+) -> Any:
+    """Draw a legend: right of the axes where the figure makes room for it, else inside.
+
+    Where the panels are narrow, all together, it has small letters and no explanations.
+    """
     from matplotlib.legend_handler import HandlerTuple
 
-    handles, labels = zip(*entries, strict=True)
+    wide, _ = size_of([ax] if panels is None else panels)
     look: dict[str, Any] = {"fontsize": "small", "title_fontsize": "small", "handlelength": 2.8}
-    if ax.get_figure().get_layout_engine() is None:
+    is_inside = ax.get_figure().get_layout_engine() is None
+    if wide < _SMALL_WIDTH:
+        entries = [entry for entry in entries if not isinstance(entry[0], _Explanation)]
+        look |= {"fontsize": "x-small", "title_fontsize": "x-small", "handlelength": 1.8}
+        look |= {"ncols": 2 if is_inside and len(entries) > _MOST_IN_COLUMN else 1}
+        # A layout engine would stretch the row of panels that the legend stands beside.
+        is_long = count_lines(entries, title) * LINE > size_of([ax])[1]
+        title = "" if is_inside or is_long else title
+    if is_inside:
         look |= {"loc": "best", "framealpha": 0.9}
     else:
         look |= {"loc": "upper left", "bbox_to_anchor": (1.01, 1.0), "borderaxespad": 0.0}
+    handles, labels = zip(*entries, strict=True)
     look |= {
         "title": title or None,
         "alignment": "left",
-        "handler_map": {_Row: HandlerTuple(ndivide=None, pad=0.3)},
+        "handler_map": {_Explanation: HandlerTuple(ndivide=None, pad=0.3)},
     }
     legend = ax.legend(handles, labels, **{**look, **(kwargs or {})})
     legend.set_zorder(7)
@@ -125,7 +163,8 @@ def held_note(held: dict[str, Any] | None, n_averaged: int = 0) -> str:
     if len(held) > _MOST_LISTED:
         words = f"{len(held)} other features\nheld constant"
     else:
-        words = "\n".join(["held:", *(f"{name} = {_short(value)}" for name, value in held.items())])
+        named = (f"{name} = {_short(value)}" for name, value in held.items())
+        words = "\n".join(["held:", *(wrap(line, _NOTE_LETTERS) for line in named)])
     return f"{words}\n{averaged}" if averaged else words
 
 

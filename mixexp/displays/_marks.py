@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 
 from mixexp.displays._parts import Points
-from mixexp.displays._styles import ExpertStyle, certainty, dark, rim
+from mixexp.displays._styles import ExpertStyle, certainty, dark, rim, ringed_face
+from mixexp.displays._text import text_scale
 
 # Areas in square points, of an uncertain and of a certain row among 200; more rows, smaller ones.
 _SMALLEST, _LARGEST = 12.0, 42.0
@@ -72,7 +73,7 @@ def draw_points(
             look = {
                 "s": areas[chosen],
                 "marker": style.marker,
-                "color": [tuple(style.color)],
+                "color": [tuple(ringed_face(style.color) if is_ringed else style.color)],
                 "edgecolors": "black" if is_ringed else [tuple(rim(style.color))],
                 "linewidths": width * _shrinkage(len(x)) ** 0.5,
                 "rasterized": len(x) > _MOST_VECTORS,
@@ -96,6 +97,7 @@ def draw_name(ax: Any, x: float, y: float, name: str, style: ExpertStyle) -> Any
         name,
         color=tuple(dark(style.color)),
         fontweight="bold",
+        fontsize=10.0 * text_scale(ax),
         ha="center",
         va="center",
         zorder=6,

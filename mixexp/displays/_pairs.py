@@ -1,24 +1,25 @@
 """Who is responsible where, over every pair of several features."""
 
-from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
 from mixexp.displays._axes import draw_separators, ends, write_categories
 from mixexp.displays._bands import draw_band_numbers, draw_bands
-from mixexp.displays._columns import Columns, column_number, read_columns
-from mixexp.displays._grid import (
-    average_over_rows,
-    averaged_rows,
-    fixed_columns,
-    grid_axis,
-    grid_rows,
-    held_values,
-)
+from mixexp.displays._data import read_data
+from mixexp.displays._docs import shared_docs
+from mixexp.displays._grid import OTHERS, Others, grid_axis
 from mixexp.displays._layout import make_panels
-from mixexp.displays._legend import draw_legend, held_note, plane_entries
+from mixexp.displays._legend import (
+    LINE,
+    count_lines,
+    draw_legend,
+    expert_entries,
+    held_note,
+    plane_entries,
+)
 from mixexp.displays._marks import draw_points
 from mixexp.displays._options import check_choice, check_count, check_margin
 from mixexp.displays._parts import Points, evaluate_rows, read_points
@@ -29,18 +30,16 @@ from mixexp.displays._plane import (
     draw_numbers,
     map_colors,
 )
-from mixexp.displays._source import feature_use, has_few_values, is_used, open_source
-from mixexp.displays._styles import expert_styles
+from mixexp.displays._styles import ExpertStyle, expert_styles
+from mixexp.displays._text import fit_letters, name_axes, size_of
+from mixexp.displays._use import choose_pairs, is_used
 from mixexp.tree import GatingTree
 
-_OTHERS = ("held", "averaged")
 _KINDS = ("gate", "hard")
-# Features of which pairs are drawn unasked.
-_MOST_UNASKED = 4
-# Names of categories below a panel, all together.
-_MOST_LETTERS = 18
 
 
+@shared_docs
+@dataclass(kw_only=True, eq=False, repr=False)
 class ResponsibilityPairsDisplay:
     """Maps of which expert is responsible where, over every pair of several features.
 
@@ -93,30 +92,16 @@ class ResponsibilityPairsDisplay:
     [(1, 0), (2, 0), (2, 1)]
     """
 
-    def __init__(
-        self,
-        *,
-        features: tuple[int, ...],
-        feature_names: tuple[str, ...],
-        grid: tuple[np.ndarray, ...],
-        bands: list[np.ndarray],
-        maps: dict[tuple[int, int], np.ndarray],
-        points: Points,
-        tree: GatingTree,
-        held: dict[str, Any],
-        kind: str = "gate",
-        n_averaged: int = 0,
-    ) -> None:
-        self.features = features
-        self.feature_names = feature_names
-        self.grid = grid
-        self.bands = bands
-        self.maps = maps
-        self.points = points
-        self.tree = tree
-        self.held = held
-        self.kind = kind
-        self.n_averaged = n_averaged
+    features: tuple[int, ...]
+    feature_names: tuple[str, ...]
+    grid: tuple[np.ndarray, ...]
+    bands: list[np.ndarray]
+    maps: dict[tuple[int, int], np.ndarray]
+    points: Points
+    tree: GatingTree
+    held: dict[str, Any]
+    kind: str = "gate"
+    n_averaged: int = 0
 
     @classmethod
     def from_estimator(
@@ -134,15 +119,15 @@ class ResponsibilityPairsDisplay:
         offset: Any = None,
         exposure: Any = None,
         trials: Any = None,
+        sample_weight: Any = None,
         ax: Any = None,
         **plot_kwargs: Any,
-    ) -> "ResponsibilityPairsDisplay":
+    ) -> Self:
         """Map the gates of a fitted estimator over pairs of features, and draw them.
 
         Parameters
         ----------
-        estimator : fitted MoERegressor, MoEClassifier, HMERegressor or HMEClassifier
-            Or a `Pipeline` that ends in one.
+        <ESTIMATOR>
         X : array-like of shape (n, n_features)
         y : array-like of shape (n,), default=None
             With it, data are marked by the posterior, without by the gates.
@@ -162,58 +147,39 @@ class ResponsibilityPairsDisplay:
             Values of columns without a panel.
         offset, exposure, trials : array-like of shape (n,), default=None
             As in ``fit``, for the posterior of the data.
-        ax : matplotlib Axes or array of these, default=None
-            Where to draw: see `plot`.
-        **plot_kwargs : dict
-            Passed to `plot`.
+        <WEIGHT>
+        <PANELS>
 
-        Returns
-        -------
-        ResponsibilityPairsDisplay
-
-        Raises
-        ------
-        ValueError
-            If an argument is not as described; the message names it.
-        TypeError
-            If the estimator is no mixture of experts.
-        NotFittedError
-            If it has not been fitted.
+        <MADE>
         """
         check_choice("kind", kind, _KINDS)
-        is_averaged = check_choice("others", others, _OTHERS) == "averaged"
+        is_averaged = check_choice("others", others, OTHERS) == "averaged"
         resolution, margin = check_count("grid_resolution", grid_resolution, 2), check_margin(eps)
-        source = open_source(estimator)
-        columns = read_columns(X, estimator)
-        use = feature_use(source, columns)[0]
-        plotted = _choose(features, columns, use)
-        held = held_values(fixed, columns, plotted)
+        per_row = {"offset": offset, "exposure": exposure, "trials": trials}
+        data = read_data(estimator, X, sample_weight, **per_row)
+        columns, use = data.columns, data.use[0]
+        plotted = choose_pairs(features, columns, use)
         axes = tuple(grid_axis(columns, j, resolution, margin) for j in plotted)
-        gates = partial(evaluate_rows, source, None)
-        known = fixed_columns(fixed, columns)
+        others_at = Others(columns, plotted, fixed, is_averaged)
+        gates = partial(evaluate_rows, data, None)
 
         def read(*at: int) -> np.ndarray:
             chosen, scales = tuple(plotted[i] for i in at), tuple(axes[i] for i in at)
-            if is_averaged:
-                (proba,) = average_over_rows(gates, columns, chosen, scales, known)
-            else:
-                (proba,) = gates(grid_rows(columns, chosen, scales, held))
+            (proba,) = others_at.evaluate(gates, chosen, scales)
             return proba.reshape(*(len(scale) for scale in reversed(scales)), -1)
 
         n = len(plotted)
-        per_row = {"offset": offset, "exposure": exposure, "trials": trials}
-        shown = [*known] if is_averaged else [j for j in range(len(held)) if j not in plotted]
         display = cls(
             features=plotted,
             feature_names=tuple(columns.names[j] for j in plotted),
             grid=axes,
             bands=[read(i) for i in range(n)],
             maps={(i, j): read(j, i) for i in range(n) for j in range(i)},
-            points=read_points(source, X, y, columns, plotted, axes, per_row),
-            tree=source.model.tree_,
-            held={columns.names[j]: held[j] for j in shown if is_used(use)[j]},
+            points=read_points(data, y, plotted, axes),
+            tree=data.source.model.tree_,
+            held=others_at.held_by_name(is_used(use)),
             kind=kind,
-            n_averaged=len(averaged_rows(len(columns.values[0]))) if is_averaged else 0,
+            n_averaged=others_at.n_averaged,
         )
         return display.plot(ax=ax, **plot_kwargs)
 
@@ -223,7 +189,7 @@ class ResponsibilityPairsDisplay:
         *,
         scatter_kwargs: dict[str, Any] | None = None,
         legend_kwargs: dict[str, Any] | None = None,
-    ) -> "ResponsibilityPairsDisplay":
+    ) -> Self:
         """Draw the maps.
 
         Parameters
@@ -231,20 +197,11 @@ class ResponsibilityPairsDisplay:
         ax : matplotlib Axes or array of these, default=None
             None makes a figure, one axes is divided, an array has as many as a square of the
             features.
-        scatter_kwargs : dict, default=None
-            For ``Axes.scatter``, over what the display would choose.
+        <SCATTER>
         legend_kwargs : dict, default=None
             For ``Axes.legend``; it stands above the diagonal.
 
-        Returns
-        -------
-        ResponsibilityPairsDisplay
-            Itself, with the artists as attributes.
-
-        Raises
-        ------
-        ImportError
-            If matplotlib is not installed.
+        <DRAWN>
         """
         n = len(self.features)
         self.axes_ = make_panels(ax, (n, n), (2.3 * n + 0.8, 2.1 * n + 0.5))
@@ -266,17 +223,25 @@ class ResponsibilityPairsDisplay:
                     self.axes_[i, j].set_axis_off()
                 else:
                     self._label(self.axes_[i, j], i, j)
+        fit_letters(self.axes_.flat)
+        self._draw_legend(styles, legend_kwargs)
+        return self
+
+    def _draw_legend(self, styles: list[ExpertStyle], kwargs: dict[str, Any] | None) -> None:
+        """Draw the legend into the empty corner, without explanations if it is too small."""
         note = held_note(self.held, self.n_averaged)
+        entries = plane_entries(styles, self.points, self.kind)
         # Three panels or more leave room below the corner; of two the first row has it alone.
-        look = {"loc": "upper right", "bbox_to_anchor": (1.0, 1.0), "fontsize": "x-small"}
+        room = size_of(self.axes_[: max(len(self.features) - 1, 1), -1])[1] / LINE
+        if count_lines(entries, note) > room:
+            note, entries = "", expert_entries(styles, [None] * len(styles))
+        look: dict[str, Any] = {"loc": "upper right", "bbox_to_anchor": (1.0, 1.0)}
+        look["fontsize"] = "x-small"
+        look["ncols"] = 2 if len(entries) > room else 1
         self.legend_ = draw_legend(
-            self.axes_[0, -1],
-            plane_entries(styles, self.points, self.kind),
-            note,
-            {**look, **(legend_kwargs or {})},
+            self.axes_[0, -1], entries, note, {**look, **(kwargs or {})}, self.axes_.flat
         )
         self.legend_.set_in_layout(False)
-        return self
 
     def _plot_map(self, ax: Any, at: tuple[int, int], styles: Any, kwargs: Any) -> None:
         grid, gates = (self.grid[at[1]], self.grid[at[0]]), self.maps[at]
@@ -288,48 +253,21 @@ class ResponsibilityPairsDisplay:
         data = self.points.X[:, [at[1], at[0]]]
         self.labels_[at] = draw_numbers(ax, grid, gates, styles, data)
         for label in self.labels_[at]:
-            label.set_fontsize("x-small")
+            label.set_fontsize(0.7 * label.get_fontsize())
         look = {"s": 9.0, "linewidths": 0.4, **(kwargs or {})}
         self.scatter_[at] = draw_points(ax, data[:, 0], data[:, 1], self.points, styles, look)
 
     def _label(self, ax: Any, i: int, j: int) -> None:
         """Write names and ticks at the left and lower edge of the whole only."""
-        write_categories(ax, self.grid[j], "x", _MOST_LETTERS)
+        write_categories(ax, self.grid[j], "x")
         if i > j:
             write_categories(ax, self.grid[i], "y")
         is_lowest, is_first = i == len(self.features) - 1, j == 0
         ax.tick_params(labelbottom=is_lowest, labelleft=is_first or i == j)
-        ax.set_xlabel(self.feature_names[j] if is_lowest else "")
+        below, beside = self.feature_names[j] if is_lowest else "", ""
         if i == j:
             ax.set_yticks([0.0, 1.0], ["0", "1"])
-            ax.set_ylabel("gate" if i == 0 else "")
+            beside = "gate" if i == 0 else ""
         elif is_first:
-            ax.set_ylabel(self.feature_names[i])
-
-
-def _choose(features: Any, columns: Columns, use: np.ndarray) -> tuple[int, ...]:
-    """Return the columns whose pairs are drawn.
-
-    Raises
-    ------
-    ValueError
-        If there are not at least two different ones.
-    """
-    if features is None:
-        fit = [j for j in columns.numeric if not has_few_values(columns.values[j])]
-        used = [j for j in sorted(fit, key=lambda j: -use[j]) if is_used(use)[j]]
-        numbers = tuple((used if len(used) > 1 else fit)[:_MOST_UNASKED])
-        if len(numbers) < 2:
-            raise ValueError(
-                "X has no two numeric columns of at least five values; name two in 'features'."
-            )
-        return numbers
-    is_list = isinstance(features, Iterable) and not isinstance(features, str)
-    numbers = (
-        tuple(column_number(name, "features", columns) for name in features) if is_list else ()
-    )
-    if len(numbers) < 2 or len(set(numbers)) < len(numbers):
-        raise ValueError(
-            f"The 'features' parameter must be at least two different features; got {features!r}."
-        )
-    return numbers
+            beside = self.feature_names[i]
+        name_axes(ax, below, beside)

@@ -6,8 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mixexp.displays._axes import place
-from mixexp.displays._columns import Columns
-from mixexp.displays._source import Source
+from mixexp.displays._data import Data
 
 
 class Points(NamedTuple):
@@ -66,7 +65,7 @@ class Quantity(NamedTuple):
     Parameters
     ----------
     experts, mixture : callable
-        Predictions of rows: (n, n_experts) and (n,).
+        Predictions of rows, and of an ``offset``: (n, n_experts) and (n,).
     target : callable
         The same quantity of observed y.
     label : callable
@@ -74,67 +73,50 @@ class Quantity(NamedTuple):
     is_probability : bool
     """
 
-    experts: Callable[[Any], np.ndarray]
-    mixture: Callable[[Any], np.ndarray]
+    experts: Callable[..., np.ndarray]
+    mixture: Callable[..., np.ndarray]
     target: Callable[[Any], np.ndarray]
     label: Callable[[str], str]
     is_probability: bool
 
 
 def read_points(
-    source: Source,
-    X: Any,
-    y: Any,
-    columns: Columns,
-    plotted: tuple[int, ...],
-    axes: tuple[np.ndarray, ...],
-    per_row: dict[str, Any],
+    data: Data, y: Any, plotted: tuple[int, ...], axes: tuple[np.ndarray, ...]
 ) -> Points:
     """Return the rows of data without y, with who is responsible for them.
 
     Parameters
     ----------
+    data : Data
+    y : array-like of shape (n_given,) or None
+    plotted : tuple of int
     axes : tuple of ndarray
         Of the plotted columns.
-    per_row : dict of str to ndarray of shape (n,) or None
-        Further keywords of ``responsibilities``; those that are None are not handed on.
     """
     return Points(
         np.column_stack(
             [
-                place(axis, columns.values[j], number)
+                place(axis, data.columns.values[j], number)
                 for number, (j, axis) in enumerate(zip(plotted, axes, strict=True))
             ]
         ),
         None,
-        source.gate_proba(X),
-        None if y is None else source.responsibilities(X, y, **per_row),
+        data.gate_proba(),
+        None if y is None else data.responsibilities(y),
     )
 
 
-def drawn_target(quantity: Quantity, y: Any, exposure: Any, trials: Any) -> np.ndarray | None:
-    """Return y as it is drawn: per unit of exposure, per trial."""
-    if y is None:
-        return None
-    target = quantity.target(y)
-    for size in (exposure, trials):
-        target = target if size is None else target / np.asarray(size, dtype=float)
-    return target
+def evaluate_rows(data: Data, quantity: Quantity | None, rows: Any) -> list[np.ndarray]:
+    """Return gate probabilities of rows and, if wanted, what experts and mixture predict.
 
-
-def read_curves(source: Source, rows: Any, quantity: Quantity, y: Any) -> Curves:
-    """Return the predictions for the rows of a grid."""
-    _, experts, mixture = evaluate_rows(source, quantity, rows)
-    return make_curves(quantity, experts, mixture, y)
-
-
-def evaluate_rows(source: Source, quantity: Quantity | None, rows: Any) -> list[np.ndarray]:
-    """Return gate probabilities of rows and, if wanted, what experts and mixture predict."""
-    seen = source.transform(rows)
-    gate_proba = source.model.gate_proba(seen)
+    Predictions are at the median of the data's offset, one trial and exposure 1.
+    """
+    seen = data.source.transform(rows)
+    gate_proba = data.source.model.gate_proba(seen)
     if quantity is None:
         return [gate_proba]
-    return [gate_proba, quantity.experts(seen), quantity.mixture(seen)]
+    typical = data.typical_rows(("offset",), len(gate_proba))
+    return [gate_proba, quantity.experts(seen, **typical), quantity.mixture(seen, **typical)]
 
 
 def make_curves(quantity: Quantity, experts: np.ndarray, mixture: np.ndarray, y: Any) -> Curves:
@@ -161,8 +143,8 @@ def choose_quantity(model: Any, class_of_interest: Any) -> Quantity:
         )
     number = int(np.flatnonzero(classes == wanted)[0])
     return Quantity(
-        experts=lambda X: model.predict_experts(X)[:, :, number],
-        mixture=lambda X: model.predict_proba(X)[:, number],
+        experts=lambda X, **known: model.predict_experts(X, **known)[:, :, number],
+        mixture=lambda X, **known: model.predict_proba(X, **known)[:, number],
         target=lambda y: (np.asarray(y).ravel() == wanted).astype(float),
         label=lambda name: f"P({name} = {wanted})",
         is_probability=True,
@@ -178,7 +160,7 @@ def _mean_of_target(model: Any, class_of_interest: Any) -> Quantity:
     return Quantity(
         experts=model.predict_experts,
         mixture=model.predict,
-        target=lambda y: np.asarray(y, dtype=float).ravel(),
+        target=model._check_target,
         label=lambda name: name,
         is_probability=False,
     )

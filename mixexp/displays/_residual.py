@@ -1,29 +1,36 @@
 """Quantile residuals: whether the mixture's distribution of y is the one that y has."""
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
 from scipy.special import betaincinv, ndtri
 from sklearn.utils import check_random_state
 
+from mixexp.displays._docs import shared_docs
 from mixexp.displays._layout import make_panels
 from mixexp.displays._legend import Entry, draw_legend, expert_entries
 from mixexp.displays._marks import draw_points
 from mixexp.displays._parts import Points
-from mixexp.displays._predictive import read_predictive
-from mixexp.displays._source import Source, open_source
+from mixexp.displays._source import Source, given, open_source
 from mixexp.displays._styles import ExpertStyle, expert_styles
+from mixexp.displays._text import fit_letters, name_axes
+from mixexp.estimators._validation import check_weights
 from mixexp.tree import GatingTree
 
 # Probabilities are kept this far from 0 and 1: residuals of 37 below and 8.2 above.
 _LEAST, _MOST = 1e-300, 1.0 - 2.0**-53
 # Probability that a point of the normal plot lies in the band, each taken by itself.
 _COVERAGE = 0.95
+# A row is part of an expert's line from this responsibility on.
+_LEAST_SHARE = 0.01
 # Experts with less responsibility than so many rows have no line in the normal plot.
 _FEWEST_ROWS = 5.0
 _BAND_COLOR = "0.88"
 
 
+@shared_docs
+@dataclass(kw_only=True, eq=False, repr=False)
 class ResidualDisplay:
     """Randomised quantile residuals: a normal plot, and residuals against the fitted mean.
 
@@ -52,6 +59,8 @@ class ResidualDisplay:
         Who is responsible for each row.
     tree : GatingTree
     label : str, default="fitted mean"
+    weight : ndarray of shape (n,), default=None
+        Sample weights.
 
     Attributes
     ----------
@@ -83,22 +92,13 @@ class ResidualDisplay:
     True
     """
 
-    def __init__(
-        self,
-        *,
-        residuals: np.ndarray,
-        expert_residuals: np.ndarray,
-        fitted: np.ndarray,
-        points: Points,
-        tree: GatingTree,
-        label: str = "fitted mean",
-    ) -> None:
-        self.residuals = residuals
-        self.expert_residuals = expert_residuals
-        self.fitted = fitted
-        self.points = points
-        self.tree = tree
-        self.label = label
+    residuals: np.ndarray
+    expert_residuals: np.ndarray
+    fitted: np.ndarray
+    points: Points
+    tree: GatingTree
+    label: str = "fitted mean"
+    weight: np.ndarray | None = None
 
     @classmethod
     def from_estimator(
@@ -110,27 +110,24 @@ class ResidualDisplay:
         offset: Any = None,
         exposure: Any = None,
         trials: Any = None,
+        sample_weight: Any = None,
         random_state: Any = 0,
         ax: Any = None,
         **plot_kwargs: Any,
-    ) -> "ResidualDisplay":
+    ) -> Self:
         """Measure the residuals of a fitted estimator, and draw them.
 
         Parameters
         ----------
-        estimator : fitted MoERegressor, MoEClassifier, HMERegressor or HMEClassifier
-            Or a `Pipeline` that ends in one.
+        <ESTIMATOR>
         X : array-like of shape (n, n_features)
         y : array-like of shape (n,)
             Classes count in the order of ``classes_``.
-        offset, exposure, trials : array-like of shape (n,), default=None
-            As in ``fit``.
+        <PER_ROW>
+        <WEIGHT>
         random_state : int, RandomState instance or None, default=0
             Draws probabilities within the steps of discrete y; look at another one, too.
-        ax : matplotlib Axes or array of two, default=None
-            Where to draw: see `plot`.
-        **plot_kwargs : dict
-            Passed to `plot`.
+        <PANELS>
 
         Returns
         -------
@@ -148,24 +145,27 @@ class ResidualDisplay:
             If it has not been fitted.
         """
         source = open_source(estimator)
-        per_row = {"offset": offset, "exposure": exposure, "trials": trials}
+        per_row = given(offset=offset, exposure=exposure, trials=trials)
         resp = source.responsibilities(X, y, **per_row)
-        gate = source.gate_proba(X)
-        is_class = hasattr(source.model, "classes_")
-        read = _class_steps if is_class else _real_steps
-        below, at, fitted = read(source, X, y, per_row)
-        draws = check_random_state(random_state).uniform(size=len(resp))
-        by_expert = below + draws[:, None] * (at - below)
-        mixture = (gate * below).sum(axis=1)
-        mixture += draws * ((gate * at).sum(axis=1) - mixture)
-        points = Points(np.empty((len(resp), 0)), None, gate, resp)
+        weight = check_weights(sample_weight, len(resp))
+        # The same draws for the mixture and for every expert; not the first number, which seeds
+        # `mixexp.datasets`: residuals of data drawn from the same random_state would follow it.
+        seed = int(check_random_state(random_state).randint(np.iinfo(np.int32).max, size=2)[1])
+        read = _transform_classes if source.is_classifier else _transform_values
+        proba, fitted = read(source, X, y, per_row, seed)
+        is_kept = weight > 0.0
+        residuals = ndtri(np.clip(proba[is_kept], _LEAST, _MOST))
+        points = Points(
+            np.empty((is_kept.sum(), 0)), None, source.gate_proba(X)[is_kept], resp[is_kept]
+        )
         display = cls(
-            residuals=ndtri(np.clip(mixture, _LEAST, _MOST)),
-            expert_residuals=ndtri(np.clip(by_expert, _LEAST, _MOST)),
-            fitted=fitted,
+            residuals=residuals[:, -1],
+            expert_residuals=residuals[:, :-1],
+            fitted=fitted[is_kept],
             points=points,
             tree=source.model.tree_,
-            label="mean class number" if is_class else "fitted mean",
+            label="mean class number" if source.is_classifier else "fitted mean",
+            weight=weight[is_kept],
         )
         return display.plot(ax=ax, **plot_kwargs)
 
@@ -175,27 +175,17 @@ class ResidualDisplay:
         *,
         scatter_kwargs: dict[str, Any] | None = None,
         legend_kwargs: dict[str, Any] | None = None,
-    ) -> "ResidualDisplay":
+    ) -> Self:
         """Draw the normal plot, and the residuals against the fitted mean.
 
         Parameters
         ----------
         ax : matplotlib Axes or array of two, default=None
             None makes a figure, one axes is divided, an array holds the left and the right.
-        scatter_kwargs : dict, default=None
-            For ``Axes.scatter``, over what the display would choose.
-        legend_kwargs : dict, default=None
-            For ``Axes.legend``.
+        <SCATTER>
+        <LEGEND>
 
-        Returns
-        -------
-        ResidualDisplay
-            Itself, with the artists as attributes.
-
-        Raises
-        ------
-        ImportError
-            If matplotlib is not installed.
+        <DRAWN>
         """
         self.axes_ = make_panels(ax, (1, 2), (10.0, 4.0))
         left, right = self.axes_.flat
@@ -207,31 +197,37 @@ class ResidualDisplay:
         self.scatter_ = draw_points(
             right, self.fitted, self.residuals, self.points, styles, scatter_kwargs
         )
-        right.set(xlabel=self.label, ylabel="quantile residual")
-        self.legend_ = draw_legend(right, self._entries(styles), "", legend_kwargs)
+        name_axes(right, self.label, "quantile residual")
+        fit_letters([left, right])
+        entries = self._entries(styles)
+        self.legend_ = draw_legend(right, entries, "", legend_kwargs, [left, right])
         return self
 
     def _plot_quantiles(self, ax: Any, styles: list[ExpertStyle]) -> None:
-        n = len(self.residuals)
-        rank = np.arange(1, n + 1)
-        theory = ndtri((rank - 0.5) / n)
+        weight = np.ones(len(self.residuals)) if self.weight is None else self.weight
+        order, n_rows = np.argsort(self.residuals, kind="stable"), weight.sum()
+        rank = middle_ranks(weight[order])
+        theory = ndtri(rank / n_rows)
         tail = 0.5 * (1.0 - _COVERAGE)
-        # The i-th of n uniform values has a beta distribution.
-        ends = [ndtri(betaincinv(rank, n + 1 - rank, q)) for q in (tail, 1.0 - tail)]
-        self.band_ = ax.fill_between(theory, *ends, color=_BAND_COLOR, linewidth=0.0, zorder=0)
+        # The i-th of n uniform values has a beta distribution; i - 1/2 is its middle rank.
+        betas = rank + 0.5, n_rows - rank + 0.5
+        band = [ndtri(betaincinv(*betas, q)) for q in (tail, 1.0 - tail)]
+        self.band_ = ax.fill_between(theory, *band, color=_BAND_COLOR, linewidth=0.0, zorder=0)
         ax.plot(theory[[0, -1]], theory[[0, -1]], color="0.4", linewidth=0.9, zorder=1)
         self.expert_lines_ = {}
         for k, style in enumerate(styles):
-            weight = self.points.proba[:, k]
-            if weight.sum() >= _FEWEST_ROWS and len(styles) > 1:
-                across, up = weighted_quantiles(self.expert_residuals[:, k], weight)
+            own = weight * self.points.proba[:, k]
+            if own.sum() >= _FEWEST_ROWS and len(styles) > 1:
+                # A row of which it has less would end the line where other experts' rows are.
+                shown = self.points.proba[:, k] >= _LEAST_SHARE
+                across, up = weighted_quantiles(self.expert_residuals[:, k], own, shown)
                 dashes = (0, style.dashes) if style.dashes else "-"
                 look = {"color": tuple(style.color), "linewidth": 1.6, "linestyle": dashes}
                 (self.expert_lines_[k],) = ax.plot(across, up, zorder=2, **look)
         (self.quantiles_,) = ax.plot(
-            theory, np.sort(self.residuals), ".", color="black", markersize=3.5, zorder=3
+            theory, self.residuals[order], ".", color="black", markersize=3.5, zorder=3
         )
-        ax.set(xlabel="standard normal quantile", ylabel="quantile residual")
+        name_axes(ax, "standard normal quantile", "quantile residual")
 
     def _entries(self, styles: list[ExpertStyle]) -> list[Entry]:
         from matplotlib.lines import Line2D
@@ -243,39 +239,45 @@ class ResidualDisplay:
         return [*expert_entries(styles, lines), (dots, "mixture"), (band, "95 %, by point")]
 
 
-def weighted_quantiles(values: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def middle_ranks(weight: np.ndarray) -> np.ndarray:
+    """Return the mean rank, less a half, of rows that stand there so many times."""
+    return np.cumsum(weight) - 0.5 * weight
+
+
+def weighted_quantiles(
+    values: np.ndarray, weight: np.ndarray, shown: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Return normal quantiles and sorted values, each row as often as its weight says.
 
-    Rows whose weight is next to nothing are left out of what is returned, not of the count.
+    Rows that are not shown are left out of what is returned, not of the count.
     """
     order = np.argsort(values, kind="stable")
-    sorted_weight = weight[order]
-    share = (np.cumsum(sorted_weight) - 0.5 * sorted_weight) / sorted_weight.sum()
-    # Each stands for at least a hundredth of a row, or lines would end in rows of other experts.
-    kept = sorted_weight >= 0.01
+    share = middle_ranks(weight[order]) / weight.sum()
+    kept = shown[order]
     return ndtri(np.clip(share[kept], _LEAST, _MOST)), values[order][kept]
 
 
-def _real_steps(
-    source: Source, X: Any, y: Any, per_row: dict[str, Any]
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return every expert's cdf just below y and at y, (n, n_experts), and the mixture's mean."""
-    predictive = read_predictive(source, X, **per_row)
-    target = np.asarray(y, dtype=float).ravel()
-    known = {name: values for name, values in per_row.items() if values is not None}
-    fitted = source.model.predict(source.transform(X), **known)
-    below = np.nextafter(target, -np.inf)
-    return predictive.expert_cdf(below), predictive.expert_cdf(target), fitted
+def _transform_values(
+    source: Source, X: Any, y: Any, per_row: dict[str, Any], seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return probabilities of at most y, (n, n_experts + 1), the mixture last, and its mean."""
+    predicted = source.model.predict_dist(source.transform(X), **per_row)
+    laws = [*predicted.experts(), predicted]
+    target = source.model._check_target(y)
+    fitted = source.model.predict(source.transform(X), **per_row)
+    return np.column_stack([law.pit(target, seed) for law in laws]), fitted
 
 
-def _class_steps(
-    source: Source, X: Any, y: Any, per_row: dict[str, Any]
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _transform_classes(
+    source: Source, X: Any, y: Any, per_row: dict[str, Any], seed: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Return the same for classes, which count in the order of ``classes_``."""
-    known = {name: values for name, values in per_row.items() if values is not None}
-    proba = source.model.predict_experts(source.transform(X), **known)
+    by_expert = source.model.predict_experts(source.transform(X), **per_row)
+    mixture = (source.gate_proba(X)[:, :, None] * by_expert).sum(axis=1, keepdims=True)
+    proba = np.concatenate([by_expert, mixture], axis=1)
     number = np.searchsorted(source.model.classes_, np.asarray(y).ravel())
     up_to = np.concatenate([np.zeros((*proba.shape[:2], 1)), np.cumsum(proba, axis=2)], axis=2)
     rows = np.arange(len(number))
-    mean = source.gate_proba(X)[:, :, None] * proba * np.arange(proba.shape[2])
-    return up_to[rows, :, number], up_to[rows, :, number + 1], mean.sum(axis=(1, 2))
+    below, at = up_to[rows, :, number], up_to[rows, :, number + 1]
+    draws = np.random.default_rng(seed).random((len(rows), 1))
+    return below + draws * (at - below), proba[:, -1] @ np.arange(proba.shape[2])

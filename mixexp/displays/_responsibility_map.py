@@ -4,8 +4,9 @@ This file holds the display that users call; what it draws with is in `_plane.py
 features), `_bands.py` (one) and `_marks.py` (both).
 """
 
+from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -19,23 +20,17 @@ from mixexp.displays._bands import (
     spread_classes,
     vertical_range,
 )
-from mixexp.displays._columns import read_columns
-from mixexp.displays._grid import (
-    average_over_rows,
-    averaged_rows,
-    fixed_columns,
-    grid_axis,
-    grid_rows,
-    held_values,
-)
+from mixexp.displays._data import read_data
+from mixexp.displays._docs import shared_docs
+from mixexp.displays._grid import OTHERS, Others, grid_axis
+from mixexp.displays._layout import one_axes
 from mixexp.displays._legend import band_entries, draw_legend, held_note, plane_entries
-from mixexp.displays._marks import draw_points, import_matplotlib
+from mixexp.displays._marks import draw_points
 from mixexp.displays._options import check_choice, check_count, check_margin
 from mixexp.displays._parts import (
     Curves,
     Points,
     choose_quantity,
-    drawn_target,
     evaluate_rows,
     make_curves,
     read_points,
@@ -47,14 +42,16 @@ from mixexp.displays._plane import (
     draw_numbers,
     map_colors,
 )
-from mixexp.displays._source import choose_features, feature_use, is_used, open_source
 from mixexp.displays._styles import ExpertStyle, expert_styles
+from mixexp.displays._text import fit_letters, name_axes
+from mixexp.displays._use import choose_map, is_used
 from mixexp.tree import GatingTree
 
 _KINDS = ("gate", "hard")
-_OTHERS = ("held", "averaged")
 
 
+@shared_docs
+@dataclass(kw_only=True, eq=False, repr=False)
 class ResponsibilityMapDisplay:
     """Map of which expert is responsible where.
 
@@ -127,30 +124,16 @@ class ResponsibilityMapDisplay:
     (150, 2)
     """
 
-    def __init__(
-        self,
-        *,
-        features: tuple[int, ...],
-        feature_names: tuple[str, ...],
-        grid: tuple[np.ndarray, ...],
-        gate_proba: np.ndarray,
-        tree: GatingTree,
-        points: Points | None = None,
-        curves: Curves | None = None,
-        held: dict[str, Any] | None = None,
-        kind: str = "gate",
-        n_averaged: int = 0,
-    ) -> None:
-        self.features = features
-        self.feature_names = feature_names
-        self.grid = grid
-        self.gate_proba = gate_proba
-        self.tree = tree
-        self.points = points
-        self.curves = curves
-        self.held = held
-        self.kind = kind
-        self.n_averaged = n_averaged
+    features: tuple[int, ...]
+    feature_names: tuple[str, ...]
+    grid: tuple[np.ndarray, ...]
+    gate_proba: np.ndarray
+    tree: GatingTree
+    points: Points | None = None
+    curves: Curves | None = None
+    held: dict[str, Any] | None = None
+    kind: str = "gate"
+    n_averaged: int = 0
 
     @classmethod
     def from_estimator(
@@ -169,9 +152,10 @@ class ResponsibilityMapDisplay:
         offset: Any = None,
         exposure: Any = None,
         trials: Any = None,
+        sample_weight: Any = None,
         ax: Any = None,
         **plot_kwargs: Any,
-    ) -> "ResponsibilityMapDisplay":
+    ) -> Self:
         """Map the gates of a fitted estimator over one or two features, and draw it.
 
         Parameters
@@ -206,25 +190,13 @@ class ResponsibilityMapDisplay:
             Classifiers over one feature: the class whose probability is drawn; by default
             the last of ``classes_``, with two classes the positive one.
         offset, exposure, trials : array-like of shape (n,), default=None
-            As in ``fit``, for the posterior of the data. Over one feature, curves stand at
-            offset 0, exposure 1 and one trial, and y is drawn per unit of exposure or trials.
-        ax : matplotlib Axes, default=None
-            Where to draw; by default in a new figure.
-        **plot_kwargs : dict
-            Passed to `plot`.
+            As in ``fit``, for the posterior of the data. Over one feature, curves stand at the
+            (lower) median of the offset, exposure 1 and one trial, and y is drawn per unit of
+            exposure or trials.
+        <WEIGHT>
+        <AX>
 
-        Returns
-        -------
-        ResponsibilityMapDisplay
-
-        Raises
-        ------
-        ValueError
-            If an argument is not as described; the message names it.
-        TypeError
-            If the estimator is no mixture of experts.
-        NotFittedError
-            If it has not been fitted.
+        <MADE>
 
         Notes
         -----
@@ -233,41 +205,35 @@ class ResponsibilityMapDisplay:
         still be no surprise. Rings compare with the gates at the row's own features.
         """
         check_choice("kind", kind, _KINDS)
-        is_averaged = check_choice("others", others, _OTHERS) == "averaged"
+        is_averaged = check_choice("others", others, OTHERS) == "averaged"
         check_count("grid_resolution", grid_resolution, 2)
         check_margin(eps)
-        source = open_source(estimator)
-        columns = read_columns(X, estimator)
-        use = feature_use(source, columns)
-        plotted = choose_features(features, columns, use)
-        held = held_values(fixed, columns, plotted)
-        axes = tuple(grid_axis(columns, j, int(grid_resolution), eps) for j in plotted)
-        quantity = choose_quantity(source.model, class_of_interest) if len(axes) == 1 else None
-        known = fixed_columns(fixed, columns)
-        evaluate = partial(evaluate_rows, source, quantity)
-        parts = (
-            average_over_rows(evaluate, columns, plotted, axes, known)
-            if is_averaged
-            else evaluate(grid_rows(columns, plotted, axes, held))
-        )
         per_row = {"offset": offset, "exposure": exposure, "trials": trials}
-        points, curves = read_points(source, X, y, columns, plotted, axes, per_row), None
-        matters = use[0]
+        data = read_data(estimator, X, sample_weight, **per_row)
+        columns, model = data.columns, data.source.model
+        plotted = choose_map(features, columns, data.use)
+        axes = tuple(grid_axis(columns, j, int(grid_resolution), eps) for j in plotted)
+        quantity = choose_quantity(model, class_of_interest) if len(axes) == 1 else None
+        others_at = Others(columns, plotted, fixed, is_averaged)
+        gate_proba, *predictions = others_at.evaluate(
+            partial(evaluate_rows, data, quantity), plotted, axes
+        )
+        points, curves, matters = read_points(data, y, plotted, axes), None, data.use[0]
         if quantity is not None:
-            curves, matters = make_curves(quantity, parts[1], parts[2], y), use.max(axis=0)
-            points = points._replace(y=drawn_target(quantity, y, exposure, trials))
-        shown = [*known] if is_averaged else [j for j in range(len(held)) if j not in plotted]
+            experts, mixture = predictions
+            curves, matters = make_curves(quantity, experts, mixture, y), data.use.max(axis=0)
+            points = points._replace(y=data.target(y, quantity.target))
         display = cls(
             features=plotted,
             feature_names=tuple(columns.names[j] for j in plotted),
             grid=axes,
-            gate_proba=parts[0].reshape(*(len(a) for a in reversed(axes)), -1),
-            tree=source.model.tree_,
+            gate_proba=gate_proba.reshape(*(len(a) for a in reversed(axes)), -1),
+            tree=model.tree_,
             points=points,
             curves=curves,
-            held={columns.names[j]: held[j] for j in shown if is_used(matters)[j]},
+            held=others_at.held_by_name(is_used(matters)),
             kind=kind,
-            n_averaged=len(averaged_rows(len(columns.values[0]))) if is_averaged else 0,
+            n_averaged=others_at.n_averaged,
         )
         return display.plot(ax=ax, **plot_kwargs)
 
@@ -279,7 +245,7 @@ class ResponsibilityMapDisplay:
         ylabel: str | None = None,
         scatter_kwargs: dict[str, Any] | None = None,
         legend_kwargs: dict[str, Any] | None = None,
-    ) -> "ResponsibilityMapDisplay":
+    ) -> Self:
         """Draw the map.
 
         Parameters
@@ -288,25 +254,12 @@ class ResponsibilityMapDisplay:
             By default those of a new figure. Over one feature the band is put above them.
         xlabel, ylabel : str, default=None
             By default the features' names, and over one feature what is predicted.
-        scatter_kwargs : dict, default=None
-            For ``Axes.scatter``, over what the display would choose.
-        legend_kwargs : dict, default=None
-            For ``Axes.legend``. By default it stands to the right, if the figure has a layout
-            engine that makes room for it (``layout="constrained"``), else inside.
+        <SCATTER>
+        <LEGEND>
 
-        Returns
-        -------
-        ResponsibilityMapDisplay
-            Itself, with the artists as attributes.
-
-        Raises
-        ------
-        ImportError
-            If matplotlib is not installed.
+        <DRAWN>
         """
-        plt = import_matplotlib()
-        if ax is None:
-            _, ax = plt.subplots(figsize=(7.0, 4.6), layout="constrained")
+        ax = one_axes(ax, (7.0, 4.6))
         self.ax_, self.figure_ = ax, ax.get_figure()
         styles = expert_styles(self.tree)
         if self.curves is None:
@@ -317,7 +270,8 @@ class ResponsibilityMapDisplay:
             self._plot_bands(ax, styles, self.curves, scatter_kwargs)
             entries = band_entries(styles, self.points)
             vertical = self.curves.label
-        ax.set(xlabel=xlabel or self.feature_names[0], ylabel=ylabel or vertical)
+        name_axes(ax, xlabel or self.feature_names[0], ylabel or vertical)
+        fit_letters([ax])
         for axis, direction in zip(self.grid, "xy", strict=False):
             write_categories(ax, axis, direction)
         self.legend_ = draw_legend(

@@ -1,18 +1,24 @@
 """How sure the posterior is: histograms of responsibilities, with heights as square roots."""
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
 
-from mixexp.displays._layout import grid_shape, make_panels
+from mixexp.displays._docs import shared_docs
+from mixexp.displays._layout import columns_in, grid_shape, make_panels
 from mixexp.displays._legend import Entry, draw_legend
 from mixexp.displays._options import check_count
 from mixexp.displays._source import open_source
 from mixexp.displays._styles import ExpertStyle, dark, expert_styles, tint
+from mixexp.displays._text import fit_letters, letters_along, name_axes, text_scale
+from mixexp.estimators._validation import check_weights
 from mixexp.estimators._words import percent
 from mixexp.tree import GatingTree
 
 
+@shared_docs
+@dataclass(kw_only=True, eq=False, repr=False)
 class RootogramDisplay:
     """Histograms of the responsibilities of every expert, heights on a square-root scale.
 
@@ -64,20 +70,11 @@ class RootogramDisplay:
     (2, 10)
     """
 
-    def __init__(
-        self,
-        *,
-        edges: np.ndarray,
-        counts: np.ndarray,
-        own_counts: np.ndarray,
-        mass: np.ndarray,
-        tree: GatingTree,
-    ) -> None:
-        self.edges = edges
-        self.counts = counts
-        self.own_counts = own_counts
-        self.mass = mass
-        self.tree = tree
+    edges: np.ndarray
+    counts: np.ndarray
+    own_counts: np.ndarray
+    mass: np.ndarray
+    tree: GatingTree
 
     @classmethod
     def from_estimator(
@@ -91,53 +88,40 @@ class RootogramDisplay:
         offset: Any = None,
         exposure: Any = None,
         trials: Any = None,
+        sample_weight: Any = None,
         ax: Any = None,
         **plot_kwargs: Any,
-    ) -> "RootogramDisplay":
+    ) -> Self:
         """Count the responsibilities of a fitted estimator, and draw them.
 
         Parameters
         ----------
-        estimator : fitted MoERegressor, MoEClassifier, HMERegressor or HMEClassifier
-            Or a `Pipeline` that ends in one.
+        <ESTIMATOR>
         X : array-like of shape (n, n_features)
         y : array-like of shape (n,)
         bins : int, default=20
             Of equal width between 0 and 1.
         eps : float, default=1e-4
             Responsibilities below are left out.
-        offset, exposure, trials : array-like of shape (n,), default=None
-            As in ``fit``.
-        ax : matplotlib Axes or array of these, default=None
-            Where to draw: see `plot`.
-        **plot_kwargs : dict
-            Passed to `plot`.
+        <PER_ROW>
+        <WEIGHT>
+        <PANELS>
 
-        Returns
-        -------
-        RootogramDisplay
-
-        Raises
-        ------
-        ValueError
-            If an argument is not as described; the message names it.
-        TypeError
-            If the estimator is no mixture of experts.
-        NotFittedError
-            If it has not been fitted.
+        <MADE>
         """
         n_bins = check_count("bins", bins)
         if not 0.0 <= eps < 1.0:
             raise ValueError(f"The 'eps' parameter must be in the range [0, 1). Got {eps!r}.")
         source = open_source(estimator)
         resp = source.responsibilities(X, y, offset=offset, exposure=exposure, trials=trials)
+        weight = check_weights(sample_weight, len(resp))[:, None]
         edges = np.linspace(0.0, 1.0, n_bins + 1)
         is_own = resp.argmax(axis=1)[:, None] == np.arange(resp.shape[1])
         display = cls(
             edges=edges,
-            counts=_count(resp, edges, resp >= eps),
-            own_counts=_count(resp, edges, (resp >= eps) & is_own),
-            mass=resp.mean(axis=0),
+            counts=_count(resp, edges, weight * (resp >= eps)),
+            own_counts=_count(resp, edges, weight * ((resp >= eps) & is_own)),
+            mass=np.average(resp, axis=0, weights=weight[:, 0]),
             tree=source.model.tree_,
         )
         return display.plot(ax=ax, **plot_kwargs)
@@ -150,7 +134,7 @@ class RootogramDisplay:
         ylabel: str | None = None,
         bar_kwargs: dict[str, Any] | None = None,
         legend_kwargs: dict[str, Any] | None = None,
-    ) -> "RootogramDisplay":
+    ) -> Self:
         """Draw one histogram per expert.
 
         Parameters
@@ -160,21 +144,12 @@ class RootogramDisplay:
         xlabel, ylabel : str, default=None
         bar_kwargs : dict, default=None
             For ``Axes.stairs``, over what the display would choose.
-        legend_kwargs : dict, default=None
-            For ``Axes.legend``.
+        <LEGEND>
 
-        Returns
-        -------
-        RootogramDisplay
-            Itself, with the artists as attributes.
-
-        Raises
-        ------
-        ImportError
-            If matplotlib is not installed.
+        <DRAWN>
         """
         n_experts = len(self.counts)
-        shape = grid_shape(n_experts, 4)
+        shape = grid_shape(n_experts, columns_in(ax, n_experts, 4))
         size = (2.4 * shape[1] + 2.2, 2.1 * shape[0] + 0.4)
         self.axes_ = make_panels(ax, shape, size, n_experts)
         self.figure_ = self.axes_.flat[0].get_figure()
@@ -189,33 +164,41 @@ class RootogramDisplay:
             self.bars_.append(self._draw_bars(panel, self.counts[k], pale, style, bar_kwargs))
             own = self.own_counts[k]
             self.own_bars_.append(self._draw_bars(panel, own, style.color, style, bar_kwargs))
+            if not self.counts[k].any():
+                at = {"transform": panel.transAxes, "ha": "center", "color": "0.4"}
+                panel.text(0.5, 0.5, "no rows", fontsize=10.0 * text_scale(panel), **at)
             panel.set(xlim=(0.0, 1.0), ylim=(0.0, highest))
             panel.set_yticks(_root_ticks(highest))
             panel.set_xticks([0.0, 0.5, 1.0], ["0", "0.5", "1"])
-            panel.set_title(f"expert {k}: {percent(self.mass[k])}", fontsize="medium")
+            share = percent(self.mass[k])
+            title = f"expert {k}: {share}"
+            is_narrow = len(title) > letters_along(panel, "x")
+            panel.set_title(f"{k}: {share}" if is_narrow else title, fontsize="medium")
             is_lowest, is_first = k + shape[1] >= n_experts, k % shape[1] == 0
-            panel.set_xlabel((xlabel or "responsibility") if is_lowest else "")
-            panel.set_ylabel((ylabel or "rows") if is_first else "")
+            name_axes(
+                panel,
+                (xlabel or "responsibility") if is_lowest else "",
+                (ylabel or "rows") if is_first else "",
+            )
         corner = self.axes_.flat[min(shape[1], n_experts) - 1]
-        self.legend_ = draw_legend(corner, _entries(), "", legend_kwargs)
+        shown = self.axes_.flat[:n_experts]
+        fit_letters(shown)
+        self.legend_ = draw_legend(corner, _entries(), "", legend_kwargs, shown)
         return self
 
     def _draw_bars(
         self, ax: Any, counts: np.ndarray, color: np.ndarray, style: ExpertStyle, kwargs: Any
     ) -> Any:
         look: dict[str, Any] = {"facecolor": tuple(color), "edgecolor": tuple(dark(style.color))}
-        look |= {"linewidth": 0.7, "fill": True}
+        look |= {"linewidth": 0.7, "fill": True, "hatch": style.hatch}
         return ax.stairs(counts, self.edges, **{**look, **(kwargs or {})})
 
 
-def _count(resp: np.ndarray, edges: np.ndarray, is_counted: np.ndarray) -> np.ndarray:
-    return np.array(
-        [
-            np.histogram(column[chosen], edges)[0]
-            for column, chosen in zip(resp.T, is_counted.T, strict=True)
-        ],
-        dtype=float,
-    )
+def _count(resp: np.ndarray, edges: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Return sums of weights by expert and bin, (n_experts, n_bins)."""
+    # Sums of probabilities may end above 1 in the last digit.
+    pairs = zip(np.minimum(resp, 1.0).T, weight.T, strict=True)
+    return np.array([np.histogram(column, edges, weights=own)[0] for column, own in pairs])
 
 
 def _entries() -> list[Entry]:

@@ -1,13 +1,16 @@
 """Criteria against the number of experts, or the tree, and the candidate that was chosen."""
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
 
-from mixexp.displays._layout import make_panels
+from mixexp.displays._docs import shared_docs
+from mixexp.displays._layout import one_axes
 from mixexp.displays._legend import draw_legend
 from mixexp.displays._styles import expert_styles
+from mixexp.displays._text import fit_letters, name_axes
 from mixexp.selection import Selection
 from mixexp.tree import GatingTree
 
@@ -15,6 +18,8 @@ from mixexp.tree import GatingTree
 _USUAL = ("aic", "bic", "icl")
 
 
+@shared_docs
+@dataclass(kw_only=True, eq=False, repr=False)
 class SelectionDisplay:
     """Criteria of every candidate, and which is the best by each.
 
@@ -59,22 +64,12 @@ class SelectionDisplay:
     ['bic', 'aic', 'icl']
     """
 
-    def __init__(
-        self,
-        *,
-        labels: list[str],
-        values: dict[str, np.ndarray],
-        best: dict[str, int],
-        errors: np.ndarray | None = None,
-        xlabel: str = "number of experts",
-        ylabel: str = "criterion, lower is better",
-    ) -> None:
-        self.labels = labels
-        self.values = values
-        self.best = best
-        self.errors = errors
-        self.xlabel = xlabel
-        self.ylabel = ylabel
+    labels: list[str]
+    values: dict[str, np.ndarray]
+    best: dict[str, int]
+    errors: np.ndarray | None = None
+    xlabel: str = "number of experts"
+    ylabel: str = "criterion, lower is better"
 
     @classmethod
     def from_selection(
@@ -84,7 +79,7 @@ class SelectionDisplay:
         criteria: Sequence[str] | None = None,
         ax: Any = None,
         **plot_kwargs: Any,
-    ) -> "SelectionDisplay":
+    ) -> Self:
         """Draw what `mixexp.select_n_experts` found.
 
         Parameters
@@ -93,10 +88,7 @@ class SelectionDisplay:
         criteria : sequence of str, default=None
             Criteria to draw beside the one that was chosen by; None for AIC, BIC and ICL, and
             for none beside a score, which has another scale.
-        ax : matplotlib Axes, default=None
-            Where to draw; by default in a new figure.
-        **plot_kwargs : dict
-            Passed to `plot`.
+        <AX>
 
         Returns
         -------
@@ -139,7 +131,7 @@ class SelectionDisplay:
         ylabel: str | None = None,
         line_kwargs: dict[str, Any] | None = None,
         legend_kwargs: dict[str, Any] | None = None,
-    ) -> "SelectionDisplay":
+    ) -> Self:
         """Draw the criteria over the candidates.
 
         Parameters
@@ -149,20 +141,11 @@ class SelectionDisplay:
         xlabel, ylabel : str, default=None
         line_kwargs : dict, default=None
             For ``Axes.plot`` of every criterion, over what the display would choose.
-        legend_kwargs : dict, default=None
-            For ``Axes.legend``.
+        <LEGEND>
 
-        Returns
-        -------
-        SelectionDisplay
-            Itself, with the artists as attributes.
-
-        Raises
-        ------
-        ImportError
-            If matplotlib is not installed.
+        <DRAWN>
         """
-        ax = make_panels(ax, (1, 1), (6.4, 4.2))[0, 0]
+        ax = one_axes(ax, (6.4, 4.2))
         self.ax_, self.figure_ = ax, ax.get_figure()
         places = np.arange(len(self.labels))
         first = next(iter(self.values))
@@ -182,7 +165,8 @@ class SelectionDisplay:
             self.lines_[name], self.bests_[name] = line, best
         self.bars_ = self._draw_bars(ax, places, first)
         self._label_candidates(ax, places)
-        ax.set(xlabel=xlabel or self.xlabel, ylabel=ylabel or self.ylabel)
+        name_axes(ax, xlabel or self.xlabel, ylabel or self.ylabel)
+        fit_letters([ax])
         entries = [
             ((line, self.bests_[name]), self._entry(name)) for name, line in self.lines_.items()
         ]

@@ -49,6 +49,7 @@ _HATCHES = ("", "///", "...", "\\\\\\", "xx", "ooo")
 # A tint of a certain expert keeps this much of its colour, one of a tie that much: paler could
 # not be told from white, darker would hide the data.
 _STRONGEST_TINT, _PALEST_TINT = 0.72, 0.14
+_DARKEST_RINGED = 0.33
 
 
 class ExpertStyle(NamedTuple):
@@ -90,8 +91,14 @@ def expert_styles(tree: GatingTree) -> list[ExpertStyle]:
             for number, branch in enumerate(branches)
             for color in _shades(_cycled(_HUES, number), len(branch))
         ]
+    # Dashes go on by one whenever the colours start again, or lines would be alike, too.
     return [
-        ExpertStyle(color, _cycled(_MARKERS, k), _cycled(_DASHES, k), _cycled(_HATCHES, round_))
+        ExpertStyle(
+            color,
+            _cycled(_MARKERS, k),
+            _cycled(_DASHES, k + k // len(_DASHES)),
+            _cycled(_HATCHES, round_),
+        )
         for k, (color, round_) in enumerate(looks)
     ]
 
@@ -121,6 +128,11 @@ def dark(color: np.ndarray) -> np.ndarray:
 def rim(color: np.ndarray) -> np.ndarray:
     """Return the colour of a thin rim that sets a marker off from tints of its own colour."""
     return np.ones(3) if _luminance(color) < 0.7 else dark(color)
+
+
+def ringed_face(color: np.ndarray) -> np.ndarray:
+    """Return a colour, lightened where a black ring could not be told from it."""
+    return 0.5 + 0.5 * color if _luminance(color) < _DARKEST_RINGED else color
 
 
 def _luminance(color: np.ndarray) -> float:

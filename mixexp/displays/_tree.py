@@ -1,13 +1,16 @@
 """A hierarchical mixture read as a tree: who goes where, and what holds there."""
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
 
 from mixexp.displays._cuts import cut_deviances
+from mixexp.displays._docs import shared_docs
+from mixexp.displays._layout import one_axes
 from mixexp.displays._nodes import node_styles, sum_below
 from mixexp.displays._options import check_count
-from mixexp.displays._source import model_feature_names, open_source
+from mixexp.displays._source import given, model_feature_names, open_source
 from mixexp.displays._styles import ExpertStyle, expert_styles
 from mixexp.displays._tree_drawing import (
     below_node,
@@ -30,12 +33,17 @@ from mixexp.displays._tree_layout import (
     wrap_words,
 )
 from mixexp.estimators._tables import node_names
+from mixexp.estimators._validation import check_weights
 from mixexp.estimators._words import edge_words, expert_equation, percent, read_terms
 from mixexp.tree import GatingTree
 
 _N_BINS = 10
+# Letters in axes that would make them smaller than this are too small to read.
+_LEAST_SCALE = 0.6
 
 
+@shared_docs
+@dataclass(kw_only=True, eq=False, repr=False)
 class TreeDisplay:
     """A fitted tree of gates and experts: how rows are divided, and what each expert says.
 
@@ -103,26 +111,14 @@ class TreeDisplay:
     True
     """
 
-    def __init__(
-        self,
-        *,
-        tree: GatingTree,
-        mass: np.ndarray,
-        histograms: np.ndarray,
-        names: list[str],
-        conditions: list[str],
-        equations: list[str],
-        deviance: float | None = None,
-        cut_deviance: np.ndarray | None = None,
-    ) -> None:
-        self.tree = tree
-        self.mass = mass
-        self.histograms = histograms
-        self.names = names
-        self.conditions = conditions
-        self.equations = equations
-        self.deviance = deviance
-        self.cut_deviance = cut_deviance
+    tree: GatingTree
+    mass: np.ndarray
+    histograms: np.ndarray
+    names: list[str]
+    conditions: list[str]
+    equations: list[str]
+    deviance: float | None = None
+    cut_deviance: np.ndarray | None = None
 
     @classmethod
     def from_estimator(
@@ -135,9 +131,10 @@ class TreeDisplay:
         offset: Any = None,
         exposure: Any = None,
         trials: Any = None,
+        sample_weight: Any = None,
         ax: Any = None,
         **plot_kwargs: Any,
-    ) -> "TreeDisplay":
+    ) -> Self:
         """Read the tree of a fitted estimator, and draw it.
 
         Parameters
@@ -150,25 +147,14 @@ class TreeDisplay:
             With it masses and histograms are those of the posterior, and deviances are shown.
         n_terms : int, default=3
             Most features in an equation; a condition has at most two.
-        offset, exposure, trials : array-like of shape (n,), default=None
-            As in ``fit``.
+        <PER_ROW>
+        <WEIGHT>
         ax : matplotlib Axes, default=None
             Where to draw; by default in a new figure as large as the tree needs.
         **plot_kwargs : dict
             Passed to `plot`.
 
-        Returns
-        -------
-        TreeDisplay
-
-        Raises
-        ------
-        ValueError
-            If an argument is not as described; the message names it.
-        TypeError
-            If the estimator is no mixture of experts.
-        NotFittedError
-            If it has not been fitted.
+        <MADE>
 
         Notes
         -----
@@ -180,16 +166,15 @@ class TreeDisplay:
         n_terms = check_count("n_terms", n_terms)
         source = open_source(estimator)
         model, tree = source.model, source.model.tree_
-        per_row = {"offset": offset, "exposure": exposure, "trials": trials}
-        given = {name: values for name, values in per_row.items() if values is not None}
-        proba = source.gate_proba(X) if y is None else source.responsibilities(X, y, **given)
-        by_node = sum_below(tree, proba)
+        per_row = given(offset=offset, exposure=exposure, trials=trials)
+        proba = source.gate_proba(X) if y is None else source.responsibilities(X, y, **per_row)
+        by_node, weight = sum_below(tree, proba), check_weights(sample_weight, len(proba))
         terms = read_terms(model, model_feature_names(source, estimator))
-        cuts = None if y is None else cut_deviances(source, X, y, given)
+        cuts = None if y is None else cut_deviances(source, X, y, weight, per_row)
         display = cls(
             tree=tree,
-            mass=by_node.mean(axis=0),
-            histograms=_histograms(by_node),
+            mass=np.average(by_node, axis=0, weights=weight),
+            histograms=_histograms(by_node, weight),
             names=node_names(tree),
             conditions=edge_words(model, terms, min(n_terms, 2)),
             equations=[expert_equation(model, k, terms, n_terms) for k in range(tree.n_leaves)],
@@ -198,29 +183,25 @@ class TreeDisplay:
         )
         return display.plot(ax=ax, **plot_kwargs)
 
-    def plot(self, ax: Any = None, *, fontsize: float | None = None) -> "TreeDisplay":
+    def plot(self, ax: Any = None, *, fontsize: float | None = None) -> Self:
         """Draw the tree.
 
         Parameters
         ----------
         ax : matplotlib Axes, default=None
             By default those of a new figure. In smaller axes than the tree needs, all sizes
-            shrink with them.
+            shrink with them; in much smaller ones equations are left out, then conditions.
         fontsize : float, default=None
             Points; 9 where there is room.
 
-        Returns
-        -------
-        TreeDisplay
-            Itself, with the artists as attributes.
-
-        Raises
-        ------
-        ImportError
-            If matplotlib is not installed.
+        <DRAWN>
         """
-        texts = self._texts()
-        layout = lay_out(self.tree, texts)
+        ax = None if ax is None else one_axes(ax, (0.0, 0.0))
+        full = self._texts()
+        for texts in (full, full.brief(), full.bare()):
+            layout = lay_out(self.tree, texts)
+            if ax is None or layout.scale_in(ax) >= _LEAST_SCALE:
+                break
         self.ax_, scale = layout.prepare(ax)
         self.figure_ = self.ax_.get_figure()
         size = max(scale * FONT_SIZE, LEAST_FONT_SIZE) if fontsize is None else fontsize
@@ -310,8 +291,9 @@ class TreeDisplay:
         return f"cut: {growth:+.1f}".replace("-", "\N{MINUS SIGN}")
 
 
-def _histograms(by_node: np.ndarray) -> np.ndarray:
+def _histograms(by_node: np.ndarray, weight: np.ndarray) -> np.ndarray:
     edges = np.linspace(0.0, 1.0, _N_BINS + 1)
     # Sums of probabilities may end above 1 in the last digit.
-    counts = [np.histogram(np.clip(column, 0.0, 1.0), edges)[0] for column in by_node.T]
-    return np.array(counts) / len(by_node)
+    columns = np.clip(by_node, 0.0, 1.0).T
+    counts = [np.histogram(column, edges, weights=weight)[0] for column in columns]
+    return np.array(counts) / weight.sum()

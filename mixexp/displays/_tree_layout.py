@@ -6,11 +6,13 @@ that what is written on it stands clear of its siblings.
 """
 
 import re
+import textwrap
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from mixexp.displays._marks import import_matplotlib
+from mixexp.displays._text import size_of
 from mixexp.estimators._words import MINUS
 from mixexp.tree import GatingTree
 
@@ -24,6 +26,8 @@ LEAF_TEXT_AT = 0.95
 _LEAF_ROW, _LONE_LEAF_ROW, _LINE_HEIGHT = 0.58, 0.95, 0.17
 # Characters in a line.
 _EQUATION_LENGTH, _CONDITION_LENGTH = 40, 26
+# Of a condition where there is little room.
+_BRIEF = 28
 # Letters fitted to pixels are a little wider than their outlines.
 _HINTING = 1.06
 _PAD, _CAPTION_HEIGHT = 0.12, 0.5
@@ -48,6 +52,17 @@ class Texts(NamedTuple):
     leaves: list[str]
     caption: str
 
+    def brief(self) -> "Texts":
+        """Return what is left where there is little room: no equations, one feature per edge."""
+        edges = [
+            textwrap.shorten(text.split(",\n")[0], _BRIEF, placeholder="…") for text in self.edges
+        ]
+        return Texts(self.nodes, edges, [text.split("\n")[0] for text in self.leaves], "")
+
+    def bare(self) -> "Texts":
+        """Return what is left where there is next to none: names and shares."""
+        return self.brief()._replace(edges=[""] * len(self.edges))
+
 
 class Layout(NamedTuple):
     """Positions in inches, x to the right and y upwards.
@@ -66,15 +81,18 @@ class Layout(NamedTuple):
     width: float
     height: float
 
+    def scale_in(self, ax: Any) -> float:
+        """Return the size that all has in axes, as a share of the usual one."""
+        wide, high = size_of([ax])
+        return min(wide / self.width, high / self.height, 1.0)
+
     def prepare(self, ax: Any) -> tuple[Any, float]:
         """Return axes whose units are inches of the layout, and their scale; None makes them."""
         if ax is None:
             figure = import_matplotlib().figure(figsize=(self.width, self.height))
             ax = figure.add_axes((0.0, 0.0, 1.0, 1.0))
-        figure = ax.get_figure()
-        box = ax.get_window_extent()
-        wide, high = box.width / figure.dpi, box.height / figure.dpi
-        scale = min(wide / self.width, high / self.height, 1.0)
+        wide, high = size_of([ax])
+        scale = self.scale_in(ax)
         # The smaller letters are, the more does fitting them to pixels widen them.
         scale *= 1.0 if scale == 1.0 else 0.95
         room = high / scale - self.height
@@ -139,5 +157,8 @@ def wrap_terms(equation: str) -> str:
 
 
 def wrap_words(condition: str) -> str:
-    """Break a condition after its commas if it is long."""
-    return condition.replace(", ", ",\n") if len(condition) > _CONDITION_LENGTH else condition
+    """Break a condition after each feature if it is long."""
+    if len(condition) <= _CONDITION_LENGTH:
+        return condition
+    # A name may have a comma, too.
+    return re.sub(r", (?=(high|low) )", ",\n", condition)

@@ -95,12 +95,13 @@ class BlockMixture(NamedTuple):
         return BlockMixture(self.weight, tuple(f for f in self.families if f.has_integers))
 
     def experts_by_leaf(self) -> dict[int, FamilyBlock]:
-        """Return every expert alone."""
-        return {
+        """Return every expert alone, from left to right."""
+        found = {
             int(leaf): family.expert(at)
             for family in self.families
             for at, leaf in enumerate(family.group.leaves)
         }
+        return dict(sorted(found.items()))
 
     def experts(self) -> list["BlockMixture"]:
         """Return every expert as a mixture of its own."""

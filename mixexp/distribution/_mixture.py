@@ -104,6 +104,14 @@ class MixtureDistribution:
             self._map(lambda at: self._blocks[at]), len(self), self._n_threads
         )
 
+    def experts(self) -> list["MixtureDistribution"]:
+        """Return what each expert alone says of y, from left to right, whoever is responsible."""
+        by_block = self._map(lambda at: self._blocks[at].experts())
+        return [
+            MixtureDistribution(blocks, len(self), self._n_threads)
+            for blocks in zip(*by_block, strict=True)
+        ]
+
     # Moments.
 
     def mean(self) -> Array:
