@@ -210,17 +210,24 @@ class SmtMixture(RegressorMixin, BaseEstimator):
     """SMT's mixture of two surrogate models, linear or quadratic.
 
     Its default candidates are krigings, which take minutes for 300 noisy rows. A quadratic one
-    fails in clusters of fewer rows than terms.
+    fails in clusters of fewer rows than terms, and two clusters where one has fewer than two
+    rows to validate with: then it is one.
     """
 
     def fit(self, X: np.ndarray, y: np.ndarray) -> "SmtMixture":
         mixture = import_module("smt.applications").MOE
         n_terms = (X.shape[1] + 1) * (X.shape[1] + 2) // 2
         candidates = ["LS", "QP"] if len(y) > 4 * n_terms else ["LS"]
-        self.surrogate_ = mixture(n_clusters=2, allow=candidates)
-        self.surrogate_.set_training_values(X, y)
-        with redirect_stdout(StringIO()):
-            self.surrogate_.train()
+        for n_clusters in (2, 1):
+            self.surrogate_ = mixture(n_clusters=n_clusters, allow=candidates)
+            self.surrogate_.set_training_values(X, y)
+            try:
+                with redirect_stdout(StringIO()):
+                    self.surrogate_.train()
+                break
+            except IndexError:
+                if n_clusters == 1:
+                    raise
         return self
 
     def predict(self, X: np.ndarray) -> np.ndarray:
@@ -233,7 +240,7 @@ def is_classes(estimator: Any) -> bool:
 
 def regression_methods() -> dict[str, Method]:
     """Return what is tried on a real target, by name; the linear model first."""
-    penalties = {"alpha": [3.0, 30.0]}
+    penalties = {"alpha": [10.0, 100.0]}
     tuned = partial(GridSearchCV, scoring=log_density_scorer, cv=INNER)
     moe, hme = MoERegressor(random_state=0), HMERegressor(random_state=0)
     short = {"n_init": 2, "random_state": 0}
@@ -285,7 +292,7 @@ def class_methods() -> dict[str, Method]:
     """Return what is tried on classes, by name; the logistic model first."""
     cv = StratifiedKFold(3, shuffle=True, random_state=0)
     tuned = partial(GridSearchCV, scoring=log_density_scorer, cv=cv)
-    penalties, short = {"alpha": [1.0, 10.0]}, {"n_init": 2, "random_state": 0}
+    penalties, short = {"alpha": [10.0, 100.0]}, {"n_init": 2, "random_state": 0}
     found = {
         "logistic": make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)),
         "CART": PrunedTree(DecisionTreeClassifier(random_state=0)),

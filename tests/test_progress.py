@@ -202,8 +202,8 @@ def test_nothing_is_made_that_no_callback_asks_for(callback, data, monkeypatch):
         calls.append(args)
         return original(*args, **kwargs)
 
-    original = _base.set_fitted_attributes
-    monkeypatch.setattr(_base, "set_fitted_attributes", counted)
+    original = _fitting.set_fitted_attributes
+    monkeypatch.setattr(_fitting, "set_fitted_attributes", counted)
     MoERegressor(2, n_init=2, random_state=0).set_callbacks(Hooks()).fit(data.X, data.y)
     assert len(calls) == 1
 
