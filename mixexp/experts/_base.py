@@ -90,6 +90,8 @@ class Expert(BaseEstimator):
         is_redefined = "log_kernel" in vars(cls) or "derivatives" in vars(cls)
         if is_redefined and "evaluate" not in vars(cls):
             cls.evaluate = Expert.evaluate  # type: ignore[method-assign]
+        if is_redefined or "observed_curvature" in vars(cls):
+            cls.has_observed_curvature = bool(vars(cls).get("has_observed_curvature", False))
 
     name: ClassVar[str]
     #: Target it is for: "regression", "binary" or "classes".
@@ -102,6 +104,10 @@ class Expert(BaseEstimator):
     uses_trials: ClassVar[bool] = False
     #: Whether the log density has a curvature to tell standard errors by; not if it has a kink.
     is_smooth: ClassVar[bool] = True
+
+    #: Whether the curvature of `derivatives` is the observed one: a link that is canonical. A
+    #: subclass that has another density, or derivatives, does not inherit it.
+    has_observed_curvature: ClassVar[bool] = False
 
     #: Whether `mean_distance` is there.
     has_mean_distance: ClassVar[bool] = False

@@ -25,6 +25,7 @@ class Logistic(GLM):
     support = "0 or 1"
     link = "logit"
     is_discrete = True
+    has_observed_curvature = True
     support_limits = (0.0, 1.0)
 
     @property

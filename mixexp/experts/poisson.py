@@ -25,6 +25,7 @@ class Poisson(CountGLM):
     """
 
     name = "poisson"
+    has_observed_curvature = True
 
     def unit_variance(self, mean: np.ndarray) -> np.ndarray:
         return mean

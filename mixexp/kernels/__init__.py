@@ -7,8 +7,9 @@ Transcendental functions are left to NumPy's vectorised ufuncs between kernel ca
 
 from mixexp.kernels._gram import packed_grams
 from mixexp.kernels._linear import linear_predictor
-from mixexp.kernels._louis import score_covariance
+from mixexp.kernels._louis import observed_weights
 from mixexp.kernels._mixing import average_up
+from mixexp.kernels._posterior import share_rows
 from mixexp.kernels._routing import (
     descend,
     dropped_on_way,
@@ -22,10 +23,8 @@ from mixexp.kernels._solve import solve_definite_each
 from mixexp.kernels._tree import CHUNK as CHUNK
 from mixexp.kernels._tree import (
     gate_weights,
-    join_paths,
     leaf_prior,
     normalize_siblings,
-    share_nodes,
     shift_siblings,
 )
 
@@ -35,16 +34,15 @@ __all__ = [
     "dropped_on_way",
     "find_top_leaves",
     "gate_weights",
-    "join_paths",
     "leaf_prior",
     "linear_predictor",
     "normalize_siblings",
+    "observed_weights",
     "packed_grams",
     "row_predictors",
     "scale_rows",
-    "score_covariance",
     "select_top",
-    "share_nodes",
+    "share_rows",
     "shift_siblings",
     "solve_definite_each",
     "turn_rows",

@@ -175,8 +175,7 @@ def gate_probabilities(tree: GatingTree, logits: np.ndarray, n_rows: int) -> tup
     n_rows : int
     """
     lead = (*logits.shape[1:-1], n_rows)
-    if logits.shape[-1] != n_rows:
-        logits = np.ascontiguousarray(np.broadcast_to(logits, (tree.n_edges, *lead)))
+    logits = _over_rows(logits, n_rows)
     shifted, top = np.empty_like(logits), np.empty(lead)
     nodes = tree.inner_nodes, tree.first_child, tree.n_children
     kernels.shift_siblings(_wide(logits), *nodes, top.ravel(), _wide(shifted))
@@ -198,29 +197,31 @@ def posterior(tree: GatingTree, logits: np.ndarray, log_density: np.ndarray) -> 
     tree : GatingTree
     logits : ndarray of shape (n_edges, ..., rows) or (n_edges, ..., 1)
     log_density : ndarray of shape (n_leaves, ..., rows)
-        Overwritten.
     """
     lead = log_density.shape[1:]
-    gate, shifted, log_total = gate_probabilities(tree, logits, lead[-1])
-    top = np.empty(lead)
-    kernels.join_paths(
-        _wide(shifted),
-        _wide(log_total),
+    gate, node_resp = np.empty((tree.n_edges, *lead)), np.empty((tree.n_nodes, *lead))
+    row_log_density = np.empty(lead)
+    kernels.share_rows(
+        _wide(_over_rows(logits, lead[-1])),
+        _wide(log_density),
         tree.parent,
-        tree.inner_row,
+        tree.inner_nodes,
+        tree.first_child,
+        tree.n_children,
         tree.leaves,
         np.empty((tree.n_nodes, kernels.CHUNK)),
-        top.ravel(),
-        _wide(log_density),
+        _wide(gate),
+        _wide(node_resp),
+        row_log_density.ravel(),
     )
-    node_resp, total = np.empty((tree.n_nodes, *lead)), np.empty(lead)
-    node_resp[tree.leaf_rows] = np.exp(log_density, out=log_density)
-    kernels.share_nodes(
-        _wide(gate), tree.parent, tree.n_children, tree.leaves, total.ravel(), _wide(node_resp)
-    )
-    with np.errstate(divide="ignore"):
-        np.log(total, out=total)
-    return Posterior(np.add(top, total, out=top), gate, node_resp)
+    return Posterior(row_log_density, gate, node_resp)
+
+
+def _over_rows(array: np.ndarray, n_rows: int) -> np.ndarray:
+    """Return an array of shape (..., rows), copies of its only column where it has but one."""
+    if array.shape[-1] == n_rows:
+        return array
+    return np.ascontiguousarray(np.broadcast_to(array, (*array.shape[:-1], n_rows)))
 
 
 def posterior_of_block(
@@ -261,7 +262,7 @@ def em_statistics(
     per row in a flat model.
     """
     eta = linear_predictors(model, params, block)
-    log_density, derivatives = _evaluate_experts(model, eta, block)
+    log_density, derivatives = evaluate_experts(model, eta, block)
     found = posterior(model.tree, eta[0], log_density)
     node_weight, excess = found.node_resp, np.zeros(found.log_density.shape[:-1])
     if reassign is not None:
@@ -299,7 +300,7 @@ def em_statistics(
     )
 
 
-def _evaluate_experts(
+def evaluate_experts(
     model: Model, eta: Sequence[np.ndarray], block: Block
 ) -> tuple[np.ndarray, list[Derivatives]]:
     """Return log densities as `leaf_log_density` does, and the derivatives of every group."""
@@ -457,8 +458,9 @@ def _weighted_gram(features: np.ndarray, weight: np.ndarray) -> np.ndarray:
 
 
 def _rectangular_grams(first: np.ndarray, second: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    columns = [(weights * feature) @ first.T for feature in second]
-    return np.stack(columns, axis=2)
+    if len(first) < len(second):
+        return np.stack([weights @ (feature * second).T for feature in first], axis=1)
+    return np.stack([weights @ (first * feature).T for feature in second], axis=2)
 
 
 @lru_cache(maxsize=64)

@@ -1,0 +1,232 @@
+"""Bayes' rule on a tree, exponentials and logarithms included, in one sweep over the rows.
+
+Both are written out here, so that the compiler makes vectors of them and the numbers between
+one loop and the next never leave the first-level cache: NumPy's own are as fast, but each
+would take all rows of a block to the second-level cache and back, and the interpreter's lock
+with them. They live beside the loops that call them because numba's disk cache notices changes
+to the file of a kernel, not to what that imports.
+"""
+
+import math
+
+import numpy as np
+
+from mixexp.kernels._jit import fused_kernel
+
+# Rows that are taken through all nodes before the next; loops as in `_tree`.
+_CHUNK = 256
+_INVERSE_LOG_2 = 1.4426950408889634
+# log 2 in two parts; the first has trailing zeros, so that its products with integers are exact.
+_LOG_2_HIGH = 6.93147180369123816490e-01
+_LOG_2_LOW = 1.90821492927058770002e-10
+# Added to a number and taken off again this rounds to an integer, whose bits are the last of the
+# sum.
+_ROUNDING_SHIFT = 6755399441055744.0  # 1.5 * 2**52
+_EXPONENT_BITS = 52
+_ONE_BITS = np.int64(0x3FF0000000000000)
+_ROOT_HALF_BITS = np.int64(0x3FE6A09E667F3BCD)
+# exp of less would be subnormal.
+_LEAST_EXPONENT = -708.0
+
+
+@fused_kernel
+def add_exponentials(values, top, out, total):  # type: ignore[no-untyped-def]
+    """Fill out with ``exp(values - top)``, 0 below ``exp(-708)``, and add that to total.
+
+    Parameters
+    ----------
+    values, top, out, total : ndarray of shape (rows,)
+        No value is above its top by more than 708.
+
+    Notes
+    -----
+    Taylor's series to the 13th power around the nearest multiple of log 2: the remainder is below
+    5e-18, and rounding leaves one unit in the last place.
+    """
+    for r in range(out.shape[0]):
+        x = values[r] - top[r]
+        held = _LEAST_EXPONENT if x < _LEAST_EXPONENT else x  # passes NaN on
+        shifted = held * _INVERSE_LOG_2 + _ROUNDING_SHIFT
+        n = shifted - _ROUNDING_SHIFT
+        rest = (held - n * _LOG_2_HIGH) - n * _LOG_2_LOW
+        series = rest * (1.0 / 6227020800.0) + 1.0 / 479001600.0
+        series = series * rest + 1.0 / 39916800.0
+        series = series * rest + 1.0 / 3628800.0
+        series = series * rest + 1.0 / 362880.0
+        series = series * rest + 1.0 / 40320.0
+        series = series * rest + 1.0 / 5040.0
+        series = series * rest + 1.0 / 720.0
+        series = series * rest + 1.0 / 120.0
+        series = series * rest + 1.0 / 24.0
+        series = series * rest + 1.0 / 6.0
+        series = series * rest + 0.5
+        series = series * rest + 1.0
+        series = series * rest + 1.0
+        power_bits = (np.float64(shifted).view(np.int64) << _EXPONENT_BITS) + _ONE_BITS
+        power = np.int64(power_bits).view(np.float64)
+        out[r] = 0.0 if x < _LEAST_EXPONENT else series * power
+        total[r] += out[r]
+
+
+@fused_kernel
+def add_logarithms(values, total):  # type: ignore[no-untyped-def]
+    """Add ``log(values)`` to total, -inf for 0.
+
+    Parameters
+    ----------
+    values, total : ndarray of shape (rows,)
+        Values are zero or normal.
+
+    Notes
+    -----
+    ``log(2**n * m) = n log 2 + 2 artanh(s)`` with ``s = (m - 1) / (m + 1)`` and m within a factor
+    of sqrt(2) of 1, so s is at most 0.172; the series ends where its remainder is below 2e-18.
+    """
+    for r in range(values.shape[0]):
+        x = values[r]
+        bits = np.float64(x).view(np.int64)
+        n = (bits - _ROOT_HALF_BITS) >> _EXPONENT_BITS
+        mantissa = np.int64(bits - (n << _EXPONENT_BITS)).view(np.float64)
+        over = mantissa - 1.0
+        s = over / (2.0 + over)
+        square = s * s
+        series = square * (2.0 / 21.0) + 2.0 / 19.0
+        series = series * square + 2.0 / 17.0
+        series = series * square + 2.0 / 15.0
+        series = series * square + 2.0 / 13.0
+        series = series * square + 2.0 / 11.0
+        series = series * square + 2.0 / 9.0
+        series = series * square + 2.0 / 7.0
+        series = series * square + 0.4
+        series = series * square + 2.0 / 3.0
+        series = series * square
+        # 2 s = over - s * over, exact to rounding where over is small.
+        low = s * (series - over) + n * _LOG_2_LOW
+        value = n * _LOG_2_HIGH + (over + low)
+        # x - x is zero, but NaN for NaN and infinity.
+        total[r] += -math.inf if x == 0.0 else value + (x - x)
+
+
+@fused_kernel
+def put_prior_where_lost(gate, parent, leaves, begin, total, node_resp):  # type: ignore[no-untyped-def]
+    """Give the rows that no leaf explains, whose total is 0, to the leaves by their priors.
+
+    Parameters
+    ----------
+    gate : ndarray of shape (n_nodes - 1, rows)
+    parent : ndarray of shape (n_nodes,), int64
+    leaves : ndarray of shape (n_leaves,), int64
+    begin : int
+        Row that the first total is of.
+    total : ndarray of shape (n,)
+    node_resp : ndarray of shape (n_nodes, rows)
+    """
+    for r in range(total.shape[0]):
+        if total[r] == 0.0:
+            for leaf in leaves:
+                prior, v = 1.0, leaf
+                while v > 0:
+                    prior *= gate[v - 1, begin + r]
+                    v = parent[v]
+                node_resp[leaf, begin + r] = prior
+
+
+@fused_kernel
+def share_rows(  # type: ignore[no-untyped-def]
+    logits,
+    log_density,
+    parent,
+    inner,
+    first_child,
+    n_children,
+    leaves,
+    path,
+    gate,
+    node_resp,
+    row_log_density,
+):
+    """Fill out gates, responsibilities and log densities of the rows.
+
+    Parameters
+    ----------
+    logits : ndarray of shape (n_nodes - 1, rows)
+    log_density : ndarray of shape (n_leaves, rows)
+        Of y under each leaf; -inf is legal.
+    parent, first_child, n_children : ndarray of shape (n_nodes,), int64
+    inner : ndarray of shape (n_inner,), int64
+        Nodes with children.
+    leaves : ndarray of shape (n_leaves,), int64
+    path : ndarray of shape (n_nodes, size)
+        Scratch for so many rows, which are taken through all nodes before the next; minus the
+        logarithms of the nodes' priors.
+    gate : ndarray of shape (n_nodes - 1, rows)
+        Receives conditional gate probabilities.
+    node_resp : ndarray of shape (n_nodes, rows)
+        Receives the responsibility of every node; where no leaf explains the row, its prior.
+    row_log_density : ndarray of shape (rows,)
+        Receives the log density of the rows; -inf where no leaf explains them.
+
+    Notes
+    -----
+    All sums are of exponentials of which the largest is 1, so nothing overflows.
+    """
+    rows, size = logits.shape[1], path.shape[1]
+    for begin in range(0, rows, size):
+        end = min(begin + size, rows)
+        n = end - begin
+        top = row_log_density[begin:end]
+        for r in range(n):
+            path[0, r] = 0.0
+        for v in inner:  # parents come before their children
+            first, stop = first_child[v], first_child[v] + n_children[v]
+            for r in range(n):
+                top[r] = -math.inf
+            for c in range(first, stop):
+                logit = logits[c - 1, begin:end]
+                for r in range(n):
+                    top[r] = max(top[r], logit[r])
+            total = node_resp[v, begin:end]
+            for r in range(n):
+                total[r] = 0.0
+            for c in range(first, stop):
+                odds, logit = gate[c - 1, begin:end], logits[c - 1, begin:end]
+                add_exponentials(logit, top, odds, total)
+            above = path[v, :n]
+            add_logarithms(total, above)
+            for r in range(n):
+                total[r] = 1.0 / total[r]
+            for c in range(first, stop):
+                own, odds, logit = path[c, :n], gate[c - 1, begin:end], logits[c - 1, begin:end]
+                for r in range(n):
+                    odds[r] *= total[r]
+                    own[r] = above[r] + (top[r] - logit[r])
+        largest, total = row_log_density[begin:end], path[0, :n]
+        for r in range(n):
+            largest[r] = -math.inf
+        for k in range(leaves.shape[0]):
+            own, density = path[leaves[k], :n], log_density[k, begin:end]
+            for r in range(n):
+                own[r] = density[r] - own[r]
+                largest[r] = max(largest[r], own[r])
+        for r in range(n):
+            largest[r] = largest[r] if largest[r] > -math.inf else 0.0
+            total[r] = 0.0
+        for v in inner:
+            resp = node_resp[v, begin:end]
+            for r in range(n):
+                resp[r] = 0.0
+        for leaf in leaves:
+            own, resp = path[leaf, :n], node_resp[leaf, begin:end]
+            add_exponentials(own, largest, resp, total)
+        put_prior_where_lost(gate, parent, leaves, begin, total, node_resp)
+        add_logarithms(total, largest)
+        for r in range(n):
+            total[r] = 1.0 / total[r] if total[r] > 0.0 else 1.0
+        for leaf in leaves:
+            resp = node_resp[leaf, begin:end]
+            for r in range(n):
+                resp[r] *= total[r]
+        for v in range(path.shape[0] - 1, 0, -1):  # children come after their parents
+            resp, above = node_resp[v, begin:end], node_resp[parent[v], begin:end]
+            for r in range(n):
+                above[r] += resp[r]
