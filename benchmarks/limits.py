@@ -70,6 +70,7 @@ def floor_iteration(blocks: list[np.ndarray], n_experts: int) -> Callable[[], No
     grams = np.empty((n_weights, n_products))
     scratch = (
         np.empty((n_weights, PIECE_ROWS)),
+        np.empty((p, PIECE_ROWS)),
         np.empty((n_products, PIECE_ROWS)),
         np.empty_like(grams),
     )

@@ -274,11 +274,72 @@ def test_packed_grams_are_weighted_products_of_features(p, rows, size, rng):
     features, weights = rng.standard_normal((p, rows)), rng.standard_normal((3, rows))
     n_products = p * (p + 1) // 2
     out, part = np.full((3, n_products), np.nan), np.full((3, n_products), np.nan)
-    scratch = np.full((3, size), np.nan), np.full((n_products, size), np.nan), part
+    pieces = (np.full((m, size), np.nan) for m in (3, p, n_products))
+    scratch = *pieces, part
     kernels.packed_grams(features, weights, *scratch, out)
     first, second = np.triu_indices(p)
     expected = weights @ (features[first] * features[second]).T
     np.testing.assert_allclose(out, expected, atol=1e-12 * rows)
+
+
+def packed_sums(features, weights):
+    first, second = np.triu_indices(len(features))
+    return np.einsum("ksr,tr->skt", weights, features[first] * features[second])
+
+
+@pytest.mark.parametrize("n_starts", [1, 3])
+@every_size
+@every_tree
+def test_head_sums_are_sums_over_rows(spec, rows, n_starts, rng):
+    tree, p = GatingTree.from_spec(spec), 3
+    features, weight = rng.standard_normal((p, rows)), rng.random(rows)
+    gate, _ = normalize_siblings_twin(tree, rng.random((tree.n_edges, n_starts * rows)))
+    gate = gate.reshape(tree.n_edges, n_starts, rows)
+    node_resp = rng.random((tree.n_nodes, n_starts, rows))
+    values = rng.standard_normal((2 * tree.n_leaves, n_starts, rows))
+    curvature = rng.random((tree.n_leaves, n_starts, rows))
+    first, second = tree.sibling_pairs
+    two = np.concatenate([tree.leaves, tree.leaves])
+    n_grams = n_starts * (len(first) + len(two))
+    n_sums, n_products, size = n_starts * (tree.n_edges + len(values)), p * (p + 1) // 2, 16
+    grams, sums = np.full((n_grams, n_products), np.nan), np.full((n_sums, p), np.nan)
+    pieces = [np.full((m, size), np.nan) for m in (tree.n_nodes, n_grams, n_sums, p, n_products)]
+    kernels.head_sums(
+        features, gate, node_resp, values, curvature, weight, tree.parent, first, second,
+        two, two, *pieces, grams.copy(), sums.copy(), grams, sums,
+    )  # fmt: skip
+    node_weight = node_resp * weight
+    above = node_weight[tree.parent[1:]]
+    by_row = np.concatenate([node_weight[1:] - above * gate, node_weight[two] * values])
+    expected = np.einsum("ksr,pr->skp", by_row, features)
+    np.testing.assert_allclose(sums.reshape(expected.shape), expected, atol=1e-12 * rows)
+    pairs = above[first] * gate[first] * gate[second]
+    leaf_weight = node_weight[tree.leaves]
+    expected = packed_sums(features, np.concatenate([pairs, leaf_weight * curvature, leaf_weight]))
+    np.testing.assert_allclose(grams.reshape(expected.shape), expected, atol=1e-12 * rows)
+
+
+@pytest.mark.parametrize("m", [1, 3])
+@every_size
+def test_terms_of_densities_are_their_formulas(rows, m, rng):
+    y, eta = rng.standard_normal(rows), 3.0 * rng.standard_normal((m, rows))
+    shift = rng.standard_normal(m)
+    value, score, rest = (np.full((m, rows), np.nan) for _ in range(3))
+    kernels.square_terms(y, eta, shift, np.exp(-shift), value, score, rest)
+    square = (y - eta) ** 2 * np.exp(-shift)[:, None]
+    np.testing.assert_allclose(value, -0.5 * (square + shift[:, None]), rtol=1e-13, atol=1e-13)
+    np.testing.assert_allclose(score, (y - eta) * np.exp(-shift)[:, None], rtol=1e-13)
+    np.testing.assert_allclose(rest, 0.5 * (square - 1.0), rtol=1e-13, atol=1e-13)
+    kernels.exponential_terms(y, eta, 4.0, np.empty((3, 64)), value, score, rest)
+    mean = np.exp(np.clip(eta, -4.0, 4.0))
+    np.testing.assert_allclose(rest, mean, rtol=1e-15)
+    np.testing.assert_allclose(value, y * eta - mean, rtol=1e-12, atol=1e-13)
+    np.testing.assert_allclose(score, y - mean, rtol=1e-12, atol=1e-13)
+    kernels.logistic_terms(y, eta, np.empty((5, 64)), value, score, rest)
+    mean = 1.0 / (1.0 + np.exp(-eta))
+    np.testing.assert_allclose(value, y * eta - np.logaddexp(0.0, eta), rtol=1e-12, atol=1e-13)
+    np.testing.assert_allclose(score, y - mean, rtol=1e-12, atol=1e-13)
+    np.testing.assert_allclose(rest, mean * (1.0 - mean), rtol=1e-12)
 
 
 @every_size

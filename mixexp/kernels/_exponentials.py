@@ -1,10 +1,13 @@
-"""Bayes' rule on a tree, exponentials and logarithms included, in one sweep over the rows.
+"""Loops with exponentials and logarithms of their own: Bayes' rule on a tree, and densities.
 
-Both are written out here, so that the compiler makes vectors of them and the numbers between
-one loop and the next never leave the first-level cache: NumPy's own are as fast, but each
+Both functions are written out here, so that the compiler makes vectors of them and the numbers
+between one loop and the next stay in the first-level cache: NumPy's own are as fast, but each
 would take all rows of a block to the second-level cache and back, and the interpreter's lock
-with them. They live beside the loops that call them because numba's disk cache notices changes
+with them. They stand beside the loops that call them because numba's disk cache notices changes
 to the file of a kernel, not to what that imports.
+
+Of densities there are here the terms that several families share, or could: what is squared over a
+dispersion, exponential and logistic functions of a linear predictor.
 """
 
 import math
@@ -230,3 +233,100 @@ def share_rows(  # type: ignore[no-untyped-def]
             resp, above = node_resp[v, begin:end], node_resp[parent[v], begin:end]
             for r in range(n):
                 above[r] += resp[r]
+
+
+@fused_kernel
+def square_terms(y, mean, log_dispersion, precision, value, score, excess):  # type: ignore[no-untyped-def]
+    """Fill out with ``-(z**2 + log_dispersion) / 2``, its derivative, and ``(z**2 - 1) / 2``.
+
+    Parameters
+    ----------
+    y : ndarray of shape (rows,)
+    mean : ndarray of shape (m, rows)
+    log_dispersion, precision : ndarray of shape (m,)
+        ``z**2 = precision * (y - mean)**2``, and precision is ``exp(-log_dispersion)``.
+    value, score, excess : ndarray of shape (m, rows)
+    """
+    for k in range(mean.shape[0]):
+        center, by, shift = mean[k], precision[k], log_dispersion[k]
+        own, slope, rest = value[k], score[k], excess[k]
+        for r in range(y.shape[0]):
+            distance = y[r] - center[r]
+            slope[r] = by * distance
+            half_square = 0.5 * (distance * slope[r])
+            own[r] = -0.5 * shift - half_square
+            rest[r] = half_square - 0.5
+
+
+@fused_kernel
+def exponential_terms(y, eta, limit, scratch, value, score, mean):  # type: ignore[no-untyped-def]
+    """Fill out with ``y * eta - mean``, ``y - mean`` and ``mean = exp(eta)``.
+
+    Parameters
+    ----------
+    y : ndarray of shape (rows,)
+    eta : ndarray of shape (m, rows)
+    limit : float
+        The exponential is that of eta cut at this and minus this.
+    scratch : ndarray of shape (3, size)
+        For so many rows, which are taken through all loops before the next.
+    value, score, mean : ndarray of shape (m, rows)
+    """
+    rows, size = eta.shape[1], scratch.shape[1]
+    for k in range(eta.shape[0]):
+        for begin in range(0, rows, size):
+            end = min(begin + size, rows)
+            n = end - begin
+            seen, x, power = y[begin:end], eta[k, begin:end], mean[k, begin:end]
+            held, zero, unused = scratch[0, :n], scratch[1, :n], scratch[2, :n]
+            own, slope = value[k, begin:end], score[k, begin:end]
+            for r in range(n):
+                held[r] = min(max(x[r], -limit), limit)
+                zero[r] = 0.0
+                unused[r] = 0.0
+            add_exponentials(held, zero, power, unused)
+            for r in range(n):
+                own[r] = seen[r] * x[r] - power[r]
+                slope[r] = seen[r] - power[r]
+
+
+@fused_kernel
+def logistic_terms(y, eta, scratch, value, score, curvature):  # type: ignore[no-untyped-def]
+    """Fill out with ``y * eta - log(1 + exp(eta))`` and minus its second derivative.
+
+    Parameters
+    ----------
+    y : ndarray of shape (rows,)
+    eta : ndarray of shape (m, rows)
+    scratch : ndarray of shape (5, size)
+        For so many rows, which are taken through all loops before the next.
+    value, score, curvature : ndarray of shape (m, rows)
+        The score is y less the mean.
+
+    Notes
+    -----
+    All from ``exp(-|eta|)``, so that neither tail cancels.
+    """
+    rows, size = eta.shape[1], scratch.shape[1]
+    for k in range(eta.shape[0]):
+        for begin in range(0, rows, size):
+            end = min(begin + size, rows)
+            n = end - begin
+            seen, x, own = y[begin:end], eta[k, begin:end], value[k, begin:end]
+            slope, bent = score[k, begin:end], curvature[k, begin:end]
+            minus, zero, decay = scratch[0, :n], scratch[1, :n], scratch[2, :n]
+            total, log_total = scratch[3, :n], scratch[4, :n]
+            for r in range(n):
+                minus[r] = -abs(x[r])
+                zero[r] = 0.0
+                total[r] = 1.0
+                log_total[r] = 0.0
+            add_exponentials(minus, zero, decay, total)
+            add_logarithms(total, log_total)
+            for r in range(n):
+                share = 1.0 / total[r]
+                # What rounding took off 1 + decay, to the first order: log1p.
+                log_total[r] += (decay[r] - (total[r] - 1.0)) * share
+                own[r] = (seen[r] * x[r] - max(x[r], 0.0)) - log_total[r]
+                slope[r] = seen[r] - (share if x[r] >= 0.0 else decay[r] * share)
+                bent[r] = decay[r] * share * share
