@@ -262,7 +262,7 @@ def test_families_that_say_so_step_by_their_observed_curvature(case, rng):
     assert is_same or not case.family.has_observed_curvature
 
 
-@pytest.mark.parametrize("name", ["log_kernel", "derivatives", "observed_curvature"])
+@pytest.mark.parametrize("name", ["log_kernel", "derivatives", "mean", "observed_curvature"])
 def test_shortcuts_are_not_inherited_with_another_density(name):
     redefined = type("Redefined", (Poisson,), {name: getattr(Poisson, name)})
     assert Poisson.has_observed_curvature

@@ -11,25 +11,25 @@ _CHUNK = 512
 Terms = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
-def square_terms(y: np.ndarray, mean: np.ndarray, log_dispersion: np.ndarray) -> Terms:
+def square_terms(
+    y: np.ndarray, mean: np.ndarray, log_dispersion: np.ndarray, precision: np.ndarray
+) -> Terms:
     """Return ``-(z**2 + log_dispersion) / 2``, its derivative in mean, and ``(z**2 - 1) / 2``.
 
     Parameters
     ----------
     y : ndarray of shape (rows,)
     mean : ndarray of shape (..., rows) or (..., 1)
-    log_dispersion : ndarray of shape (..., 1)
-        ``z**2`` is the squared distance of y from the mean, over the dispersion.
+    log_dispersion, precision : ndarray of shape (..., 1)
+        ``z**2`` is the squared distance of y from the mean, times the precision.
 
     Returns
     -------
     tuple of ndarray of shape (..., rows)
     """
     spread, shape = _spread(mean, y)
-    shift = np.ascontiguousarray(np.broadcast_to(log_dispersion, (*shape[:-1], 1))).ravel()
-    precision = np.exp(np.clip(-shift, -LARGEST_LOG, LARGEST_LOG))
     out = _empty(spread)
-    kernels.square_terms(y, spread, shift, precision, *out)
+    kernels.square_terms(y, spread, log_dispersion.flatten(), precision.flatten(), *out)
     return _folded(out, shape)
 
 
@@ -54,9 +54,10 @@ def logistic_terms(y: np.ndarray, eta: np.ndarray) -> Terms:
 def _spread(values: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, tuple[int, ...]]:
     """Return values (..., rows) or (..., 1) as kernels see them, (m, rows), and their shape."""
     shape = (*values.shape[:-1], len(y))
+    spread = np.ascontiguousarray(values)
     if values.shape != shape:
-        values = np.broadcast_to(values, shape)
-    return np.ascontiguousarray(values).reshape(-1, len(y)), shape
+        spread = np.array(np.broadcast_to(values, shape), order="C")
+    return spread.reshape(-1, len(y)), shape
 
 
 def _empty(like: np.ndarray) -> Terms:

@@ -72,8 +72,8 @@ class Gaussian(DispersionModel):
     def evaluate(self, y: np.ndarray, heads: Heads) -> tuple[np.ndarray, Derivatives]:
         eta, log_dispersion = heads
         mean, precision = self.link_function.mean(eta), safe_exp(-log_dispersion)
-        if log_dispersion.shape[-1] == 1:
-            log_kernel, score, excess = square_terms(y, mean, log_dispersion)
+        if log_dispersion.shape == (*mean.shape[:-1], 1):
+            log_kernel, score, excess = square_terms(y, mean, log_dispersion, precision)
         else:
             score = (y - mean) * precision
             square = (y - mean) * score
