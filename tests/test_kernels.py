@@ -273,9 +273,9 @@ def test_singular_systems_have_no_pivot(fault):
 def test_packed_grams_are_weighted_products_of_features(p, rows, size, rng):
     features, weights = rng.standard_normal((p, rows)), rng.standard_normal((3, rows))
     n_products = p * (p + 1) // 2
-    out, part = np.full((3, n_products), np.nan), np.full((3, n_products), np.nan)
-    pieces = (np.full((m, size), np.nan) for m in (3, p, n_products))
-    scratch = *pieces, part
+    out, part = np.zeros((3, n_products)), np.full((3, n_products), np.nan)
+    pieces = (np.full((m, size), np.nan) for m in (p, n_products))
+    scratch = np.ones((3, size)), *pieces, part
     kernels.packed_grams(features, weights, *scratch, out)
     first, second = np.triu_indices(p)
     expected = weights @ (features[first] * features[second]).T
@@ -302,8 +302,9 @@ def test_head_sums_are_sums_over_rows(spec, rows, n_starts, rng):
     two = np.concatenate([tree.leaves, tree.leaves])
     n_grams = n_starts * (len(first) + len(two))
     n_sums, n_products, size = n_starts * (tree.n_edges + len(values)), p * (p + 1) // 2, 16
-    grams, sums = np.full((n_grams, n_products), np.nan), np.full((n_sums, p), np.nan)
-    pieces = [np.full((m, size), np.nan) for m in (tree.n_nodes, n_grams, n_sums, p, n_products)]
+    grams, sums = np.zeros((n_grams, n_products)), np.zeros((n_sums, p))
+    n_rows = tree.n_nodes, tree.n_edges, n_grams, n_sums, p, n_products
+    pieces = [np.ones((m, size)) for m in n_rows]
     kernels.head_sums(
         features, gate, node_resp, values, curvature, weight, tree.parent, first, second,
         two, two, *pieces, grams.copy(), sums.copy(), grams, sums,

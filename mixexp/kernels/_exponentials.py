@@ -177,58 +177,52 @@ def share_rows(  # type: ignore[no-untyped-def]
     for begin in range(0, rows, size):
         end = min(begin + size, rows)
         n = end - begin
-        top = row_log_density[begin:end]
+        top, joint_total = row_log_density[begin:end], path[0, :n]
         for r in range(n):
-            path[0, r] = 0.0
+            joint_total[r] = 0.0
         for v in inner:  # parents come before their children
             first, stop = first_child[v], first_child[v] + n_children[v]
+            total, above = node_resp[v, begin:end], path[v, :n]
             for r in range(n):
                 top[r] = -math.inf
-            for c in range(first, stop):
-                logit = logits[c - 1, begin:end]
-                for r in range(n):
-                    top[r] = max(top[r], logit[r])
-            total = node_resp[v, begin:end]
-            for r in range(n):
                 total[r] = 0.0
             for c in range(first, stop):
-                odds, logit = gate[c - 1, begin:end], logits[c - 1, begin:end]
-                add_exponentials(logit, top, odds, total)
-            above = path[v, :n]
+                logit, own = logits[c - 1, begin:end], path[c]
+                for r in range(n):
+                    own[r] = logit[r]
+                    top[r] = max(top[r], logit[r])
+            for c in range(first, stop):
+                add_exponentials(path[c], top, gate[c - 1, begin:end], total)
             add_logarithms(total, above)
             for r in range(n):
                 total[r] = 1.0 / total[r]
             for c in range(first, stop):
-                own, odds, logit = path[c, :n], gate[c - 1, begin:end], logits[c - 1, begin:end]
+                own, odds = path[c], gate[c - 1, begin:end]
                 for r in range(n):
                     odds[r] *= total[r]
-                    own[r] = above[r] + (top[r] - logit[r])
-        largest, total = row_log_density[begin:end], path[0, :n]
+                    own[r] = above[r] + (top[r] - own[r])
+            for r in range(n):
+                total[r] = 0.0
         for r in range(n):
-            largest[r] = -math.inf
+            top[r] = -math.inf
+            joint_total[r] = 0.0
         for k in range(leaves.shape[0]):
-            own, density = path[leaves[k], :n], log_density[k, begin:end]
+            own, density = path[leaves[k]], log_density[k, begin:end]
             for r in range(n):
                 own[r] = density[r] - own[r]
-                largest[r] = max(largest[r], own[r])
+                top[r] = max(top[r], own[r])
         for r in range(n):
-            largest[r] = largest[r] if largest[r] > -math.inf else 0.0
-            total[r] = 0.0
-        for v in inner:
-            resp = node_resp[v, begin:end]
-            for r in range(n):
-                resp[r] = 0.0
+            top[r] = top[r] if top[r] > -math.inf else 0.0
         for leaf in leaves:
-            own, resp = path[leaf, :n], node_resp[leaf, begin:end]
-            add_exponentials(own, largest, resp, total)
-        put_prior_where_lost(gate, parent, leaves, begin, total, node_resp)
-        add_logarithms(total, largest)
+            add_exponentials(path[leaf], top, node_resp[leaf, begin:end], joint_total)
+        put_prior_where_lost(gate, parent, leaves, begin, joint_total, node_resp)
+        add_logarithms(joint_total, top)
         for r in range(n):
-            total[r] = 1.0 / total[r] if total[r] > 0.0 else 1.0
+            joint_total[r] = 1.0 / joint_total[r] if joint_total[r] > 0.0 else 1.0
         for leaf in leaves:
             resp = node_resp[leaf, begin:end]
             for r in range(n):
-                resp[r] *= total[r]
+                resp[r] *= joint_total[r]
         for v in range(path.shape[0] - 1, 0, -1):  # children come after their parents
             resp, above = node_resp[v, begin:end], node_resp[parent[v], begin:end]
             for r in range(n):

@@ -47,14 +47,14 @@ def add_product(left, right, part, out):  # type: ignore[no-untyped-def]
 
 @kernel
 def packed_grams(features, weights, weight_piece, piece, products, part, out):  # type: ignore[no-untyped-def]
-    """Fill out with the packed weighted Gram matrices.
+    """Add the packed weighted Gram matrices to out.
 
     Parameters
     ----------
     features : ndarray of shape (p, rows)
     weights : ndarray of shape (m, rows)
     weight_piece : ndarray of shape (m, size)
-        Scratch.
+        Scratch without NaN: what is left in it meets zeros after the last row.
     piece : ndarray of shape (p, size)
         Scratch.
     products : ndarray of shape (p * (p + 1) // 2, size)
@@ -65,7 +65,6 @@ def packed_grams(features, weights, weight_piece, piece, products, part, out):  
         Pairs in the order of ``numpy.triu_indices(p)``.
     """
     rows, size = features.shape[1], piece.shape[1]
-    out[:] = 0.0
     for start in range(0, rows, size):
         n = min(rows - start, size)
         form_products(features, start, piece, products)
@@ -73,8 +72,6 @@ def packed_grams(features, weights, weight_piece, piece, products, part, out):  
             weight, own = weights[k, start : start + n], weight_piece[k]
             for r in range(n):
                 own[r] = weight[r]
-            for r in range(n, size):
-                own[r] = 0.0
         add_product(weight_piece, products, part, out)
 
 
@@ -92,6 +89,7 @@ def head_sums(  # type: ignore[no-untyped-def]
     value_nodes,
     curvature_nodes,
     node_weight,
+    gate_piece,
     weight_piece,
     value_piece,
     piece,
@@ -101,7 +99,7 @@ def head_sums(  # type: ignore[no-untyped-def]
     grams,
     sums,
 ):
-    """Fill out with the sums of an EM step over heads that see the same features.
+    """Add to ``grams`` and ``sums`` those of an EM step over heads that see the same features.
 
     Parameters
     ----------
@@ -123,10 +121,10 @@ def head_sums(  # type: ignore[no-untyped-def]
         Leaf of each row of values, as a node.
     curvature_nodes : ndarray of shape (m,), int64
         Leaf of each row of curvature; of what follows the last row, the curvature is one.
-    node_weight : ndarray of shape (n_nodes, size)
+    node_weight, gate_piece : ndarray of shape (n_nodes, size), (n_nodes - 1, size)
         Scratch.
     weight_piece, value_piece : ndarray of shape (len(grams), size), (len(sums), size)
-        Scratch.
+        Scratch without NaN: what is left in it meets zeros after the last row.
     piece, products : ndarray of shape (p, size), (p * (p + 1) // 2, size)
         Scratch.
     gram_part, sum_part : ndarray
@@ -138,10 +136,6 @@ def head_sums(  # type: ignore[no-untyped-def]
     """
     n_nodes, n_starts, rows = node_resp.shape
     size, n_pairs, n_rows_known = piece.shape[1], pair_a.shape[0], curvature.shape[0]
-    grams[:] = 0.0
-    sums[:] = 0.0
-    weight_piece[:] = 0.0
-    value_piece[:] = 0.0
     for start in range(0, rows, size):
         n = min(rows - start, size)
         stop = start + n
@@ -155,12 +149,14 @@ def head_sums(  # type: ignore[no-untyped-def]
                     own[r] = resp[r] * factor[r]
             for e in range(n_nodes - 1):
                 own, above = node_weight[e + 1], node_weight[parent[e + 1]]
-                share, out = gate[e, s, start:stop], value_piece[v + e]
+                share, kept = gate[e, s, start:stop], gate_piece[e]
+                out = value_piece[v + e]
                 for r in range(n):
+                    kept[r] = share[r]
                     out[r] = own[r] - above[r] * share[r]
             for t in range(n_pairs):
                 above, out = node_weight[parent[pair_a[t] + 1]], weight_piece[g + t]
-                in_a, in_b = gate[pair_a[t], s, start:stop], gate[pair_b[t], s, start:stop]
+                in_a, in_b = gate_piece[pair_a[t]], gate_piece[pair_b[t]]
                 for r in range(n):
                     out[r] = above[r] * in_a[r] * in_b[r]
             for k in range(values.shape[0]):
@@ -179,8 +175,5 @@ def head_sums(  # type: ignore[no-untyped-def]
                         out[r] = own[r]
             g += n_pairs + curvature_nodes.shape[0]
             v += n_nodes - 1 + values.shape[0]
-        for r in range(n, size):
-            weight_piece[:, r] = 0.0
-            value_piece[:, r] = 0.0
         add_product(weight_piece, products, gram_part, grams)
         add_product(value_piece, piece, sum_part, sums)

@@ -198,7 +198,7 @@ def _run(
     curvature_nodes = np.concatenate([plan.bent.all_nodes(), plan.straight.all_nodes()])
     n_grams, n_products = n_starts * (len(pair_a) + len(curvature_nodes)), p * (p + 1) // 2
     n_sums = n_starts * (tree.n_edges + plan.values.n)
-    grams, sums = np.empty((n_grams, n_products)), np.empty((n_sums, p))
+    grams, sums = np.zeros((n_grams, n_products)), np.zeros((n_sums, p))
     kernels.head_sums(
         features,
         gate.reshape(tree.n_edges, n_starts, n_rows),
@@ -212,8 +212,9 @@ def _run(
         plan.values.all_nodes(),
         curvature_nodes,
         np.empty((tree.n_nodes, size)),
-        np.empty((n_grams, size)),
-        np.empty((n_sums, size)),
+        np.empty((tree.n_edges, size)),
+        np.zeros((n_grams, size)),
+        np.zeros((n_sums, size)),
         np.empty((p, size)),
         np.empty((n_products, size)),
         np.empty_like(grams),
