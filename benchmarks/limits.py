@@ -70,7 +70,6 @@ def floor_iteration(blocks: list[np.ndarray], n_experts: int) -> Callable[[], No
     grams = np.zeros((n_weights, n_products))
     scratch = (
         np.zeros((n_weights, PIECE_ROWS)),
-        np.empty((p, PIECE_ROWS)),
         np.empty((n_products, PIECE_ROWS)),
         np.empty_like(grams),
     )

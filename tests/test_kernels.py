@@ -274,8 +274,7 @@ def test_packed_grams_are_weighted_products_of_features(p, rows, size, rng):
     features, weights = rng.standard_normal((p, rows)), rng.standard_normal((3, rows))
     n_products = p * (p + 1) // 2
     out, part = np.zeros((3, n_products)), np.full((3, n_products), np.nan)
-    pieces = (np.full((m, size), np.nan) for m in (p, n_products))
-    scratch = np.ones((3, size)), *pieces, part
+    scratch = np.ones((3, size)), np.full((n_products, size), np.nan), part
     kernels.packed_grams(features, weights, *scratch, out)
     first, second = np.triu_indices(p)
     expected = weights @ (features[first] * features[second]).T

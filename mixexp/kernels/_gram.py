@@ -16,23 +16,19 @@ from mixexp.kernels._jit import kernel
 
 
 @kernel
-def form_products(features, start, piece, products):  # type: ignore[no-untyped-def]
-    """Copy rows of the features from start on, zeros after the last, and multiply them."""
-    p, size = piece.shape
+def form_products(features, start, products):  # type: ignore[no-untyped-def]
+    """Multiply features by each other, from a row on, zeros after the last row."""
+    p, size = features.shape[0], products.shape[1]
     n = min(features.shape[1] - start, size)
-    for i in range(p):
-        values, own = features[i, start : start + n], piece[i]
-        for r in range(n):
-            own[r] = values[r]
-        for r in range(n, size):
-            own[r] = 0.0
     t = 0
     for i in range(p):
-        first = piece[i]
+        first = features[i, start : start + n]
         for j in range(i, p):
-            second, product = piece[j], products[t]
-            for r in range(size):  # contiguous in all three: vectorises
+            second, product = features[j, start : start + n], products[t]
+            for r in range(n):  # contiguous in all three: vectorises
                 product[r] = first[r] * second[r]
+            for r in range(n, size):
+                product[r] = 0.0
             t += 1
 
 
@@ -46,7 +42,7 @@ def add_product(left, right, part, out):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def packed_grams(features, weights, weight_piece, piece, products, part, out):  # type: ignore[no-untyped-def]
+def packed_grams(features, weights, weight_piece, products, part, out):  # type: ignore[no-untyped-def]
     """Add the packed weighted Gram matrices to out.
 
     Parameters
@@ -55,8 +51,6 @@ def packed_grams(features, weights, weight_piece, piece, products, part, out):  
     weights : ndarray of shape (m, rows)
     weight_piece : ndarray of shape (m, size)
         Scratch without NaN: what is left in it meets zeros after the last row.
-    piece : ndarray of shape (p, size)
-        Scratch.
     products : ndarray of shape (p * (p + 1) // 2, size)
         Scratch.
     part : ndarray of shape (m, p * (p + 1) // 2)
@@ -64,10 +58,10 @@ def packed_grams(features, weights, weight_piece, piece, products, part, out):  
     out : ndarray of shape (m, p * (p + 1) // 2)
         Pairs in the order of ``numpy.triu_indices(p)``.
     """
-    rows, size = features.shape[1], piece.shape[1]
+    rows, size = features.shape[1], products.shape[1]
     for start in range(0, rows, size):
         n = min(rows - start, size)
-        form_products(features, start, piece, products)
+        form_products(features, start, products)
         for k in range(weights.shape[0]):
             weight, own = weights[k, start : start + n], weight_piece[k]
             for r in range(n):
@@ -139,7 +133,13 @@ def head_sums(  # type: ignore[no-untyped-def]
     for start in range(0, rows, size):
         n = min(rows - start, size)
         stop = start + n
-        form_products(features, start, piece, products)
+        form_products(features, start, products)
+        for i in range(piece.shape[0]):
+            feature, out = features[i, start:stop], piece[i]
+            for r in range(n):
+                out[r] = feature[r]
+            for r in range(n, size):
+                out[r] = 0.0
         g, v = 0, 0
         for s in range(n_starts):
             factor = weight[start:stop]

@@ -444,7 +444,7 @@ def _symmetric_grams(features: np.ndarray, weights: np.ndarray) -> np.ndarray:
     if not few_columns(p, m):
         return np.stack([_weighted_gram(features, weight) for weight in weights])
     packed, part = np.zeros((m, n_products)), np.empty((m, n_products))
-    scratch = np.zeros((m, size)), np.empty((p, size)), np.empty((n_products, size)), part
+    scratch = np.zeros((m, size)), np.empty((n_products, size)), part
     kernels.packed_grams(features, np.ascontiguousarray(weights), *scratch, packed)
     return packed[:, unpacking(p)]
 
