@@ -67,9 +67,9 @@ def floor_iteration(blocks: list[np.ndarray], n_experts: int) -> Callable[[], No
     weights = rng.random((n_weights, BLOCK_ROWS))
     scores = rng.standard_normal((2 * n_experts, BLOCK_ROWS))
     n_products = p * (p + 1) // 2
-    grams = np.empty((n_weights, n_products))
+    grams = np.zeros((n_weights, n_products))
     scratch = (
-        np.empty((n_weights, PIECE_ROWS)),
+        np.zeros((n_weights, PIECE_ROWS)),
         np.empty((n_products, PIECE_ROWS)),
         np.empty_like(grams),
     )

@@ -21,6 +21,7 @@ from mixexp.experts import (
     Expert,
     Gaussian,
     Head,
+    Logistic,
     NegativeBinomial,
     NumericalExpert,
     Ordinal,
@@ -243,10 +244,40 @@ def test_density_and_derivatives_in_one_go_are_those_one_by_one(case, rng):
     np.testing.assert_allclose(log_kernel, case.family.log_kernel(y, case.heads), rtol=1e-12)
     expected = case.family.derivatives(y, case.heads)
     for one, other in zip(found.score, expected.score, strict=True):
-        np.testing.assert_array_equal(one, other)
+        # A score near zero is what is left of numbers of the size of the others.
+        np.testing.assert_allclose(one, other, rtol=1e-12, atol=1e-13 * np.abs(other).max())
     assert found.curvature.keys() == expected.curvature.keys()
     for pair, curvature in expected.curvature.items():
-        np.testing.assert_array_equal(found.curvature[pair], curvature)
+        np.testing.assert_allclose(found.curvature[pair], curvature, rtol=1e-12)
+
+
+@of(FITTED)
+def test_families_that_say_so_step_by_their_observed_curvature(case, rng):
+    y = case.draw(rng, 40)
+    observed = case.family.observed_curvature(y, case.heads)
+    found = case.family.evaluate(y, case.heads)[1].curvature
+    is_same = found.keys() == observed.keys() and all(
+        np.allclose(found[pair], observed[pair], rtol=1e-12) for pair in found
+    )
+    assert is_same or not case.family.has_observed_curvature
+
+
+@pytest.mark.parametrize("name", ["log_kernel", "derivatives", "mean", "observed_curvature"])
+def test_shortcuts_are_not_inherited_with_another_density(name):
+    redefined = type("Redefined", (Poisson,), {name: getattr(Poisson, name)})
+    assert Poisson.has_observed_curvature
+    assert not redefined.has_observed_curvature
+    assert (redefined.evaluate is Poisson.evaluate) == (name == "observed_curvature")
+
+
+def test_logistic_keeps_its_digits_in_both_tails():
+    eta = np.array([[-800.0, -300.0, -40.0, -1e-9, 0.0, 40.0, 300.0, 800.0]])
+    log_kernel, found = Logistic().evaluate(np.zeros(8), (eta,))
+    np.testing.assert_allclose(log_kernel, -np.logaddexp(0.0, eta), rtol=1e-14, atol=1e-300)
+    decay = np.exp(-np.abs(eta))
+    np.testing.assert_allclose(found.curvature[0, 0], decay / (1.0 + decay) ** 2, 1e-14, 1e-300)
+    mean = np.where(eta < 0.0, decay, 1.0) / (1.0 + decay)
+    np.testing.assert_allclose(found.score[0], -mean, rtol=1e-14, atol=1e-300)
 
 
 @of(FITTED)

@@ -86,20 +86,14 @@ def run_normalize(tree, gate):
     return gate, total
 
 
-def run_join(tree, shifted, log_total, log_density):
-    path, top = np.full((tree.n_nodes, kernels.CHUNK), np.nan), np.full(shifted.shape[1], np.nan)
-    joint = log_density.copy()
-    nodes = tree.parent, tree.inner_row, tree.leaves
-    kernels.join_paths(shifted, log_total, *nodes, path, top, joint)
-    return top, joint
-
-
-def run_share(tree, gate, weights):
-    rows = gate.shape[1]
-    total, node_resp = np.full(rows, np.nan), np.full((tree.n_nodes, rows), np.nan)
-    node_resp[tree.leaves] = weights
-    kernels.share_nodes(gate, tree.parent, tree.n_children, tree.leaves, total, node_resp)
-    return total, node_resp
+def run_share(tree, logits, log_density):
+    """Return log densities of rows, gates and responsibilities."""
+    rows, every_node = logits.shape[1], (tree.parent, tree.inner_nodes, tree.first_child)
+    gate, node_resp = np.full_like(logits, np.nan), np.full((tree.n_nodes, rows), np.nan)
+    row_log_density, path = np.full(rows, np.nan), np.full((tree.n_nodes, kernels.CHUNK), np.nan)
+    nodes = *every_node, tree.n_children, tree.leaves
+    kernels.share_rows(logits, log_density, *nodes, path, gate, node_resp, row_log_density)
+    return row_log_density, gate, node_resp
 
 
 # On trees.
@@ -135,23 +129,17 @@ def joint_parts(tree, rows, rng, lost=()):
 
 @every_size
 @every_tree
-def test_join_and_share_give_bayes_rule(spec, rows, rng):
+def test_rows_are_shared_by_bayes_rule(spec, rows, rng):
     tree = GatingTree.from_spec(spec)
     logits, log_density = joint_parts(tree, rows, rng, lost=[0])
-    shifted = run_shift(tree, logits)
-    gate, total = run_normalize(tree, np.exp(shifted))
-    top, joint = run_join(tree, shifted, np.log(total), log_density)
-    expected_path = log_paths_twin(tree, log_gates_twin(tree, logits))
-    expected_joint = expected_path[tree.leaves] + log_density
-    np.testing.assert_allclose(joint + top, expected_joint, atol=1e-13)
-    lost = np.all(np.isneginf(log_density), axis=0)
-    assert lost[0]
-    assert np.all(top[lost] == 0.0)
-    assert np.all(joint[:, ~lost].max(axis=0) == 0.0)
-    weight_sum, node_resp = run_share(tree, gate, np.exp(joint))
-    assert np.all((weight_sum == 0.0) == lost)
-    expected_resp = node_resp_twin(tree, expected_path, expected_joint)
-    np.testing.assert_allclose(node_resp, expected_resp, atol=1e-13)
+    row_log_density, gate, node_resp = run_share(tree, logits, log_density)
+    log_gate = log_gates_twin(tree, logits)
+    path = log_paths_twin(tree, log_gate)
+    joint = path[tree.leaves] + log_density
+    assert np.isneginf(row_log_density[0])
+    np.testing.assert_allclose(row_log_density, logsumexp(joint, axis=0), atol=1e-13)
+    np.testing.assert_allclose(gate, np.exp(log_gate), rtol=1e-13)
+    np.testing.assert_allclose(node_resp, node_resp_twin(tree, path, joint), atol=1e-13)
     np.testing.assert_allclose(node_resp[0], 1.0, atol=1e-13)
 
 
@@ -159,23 +147,66 @@ def test_join_and_share_give_bayes_rule(spec, rows, rng):
 def test_infinite_densities_of_all_rows_leave_the_prior(spec, rng):
     tree = GatingTree.from_spec(spec)
     logits, log_density = joint_parts(tree, 5, rng, lost=range(5))
-    shifted = run_shift(tree, logits)
-    gate, total = run_normalize(tree, np.exp(shifted))
-    _top, joint = run_join(tree, shifted, np.log(total), log_density)
-    weight_sum, node_resp = run_share(tree, gate, np.exp(joint))
-    np.testing.assert_array_equal(weight_sum, 0.0)
+    row_log_density, _gate, node_resp = run_share(tree, logits, log_density)
+    np.testing.assert_array_equal(row_log_density, -np.inf)
     expected = np.exp(log_paths_twin(tree, log_gates_twin(tree, logits)))
     np.testing.assert_allclose(node_resp, expected, atol=1e-13)
 
 
-def test_densities_far_apart_do_not_underflow(rng):
+def test_densities_far_apart_do_not_underflow():
     tree = GatingTree.flat(2)
     log_density = np.array([[-2000.0, -1e5, 800.0], [-2001.0, -1e308, 0.0]])
-    shifted = np.zeros((2, 3))
-    _top, joint = run_join(tree, shifted, np.log(np.full((1, 3), 2.0)), log_density)
-    _, node_resp = run_share(tree, np.full((2, 3), 0.5), np.exp(joint))
+    row_log_density, _, node_resp = run_share(tree, np.zeros((2, 3)), log_density)
     expected = 1.0 / (1.0 + np.exp(-1.0))
     np.testing.assert_allclose(node_resp[1], [expected, 1.0, 1.0], rtol=1e-12)
+    np.testing.assert_array_equal(node_resp[2, 1:], 0.0)
+    np.testing.assert_allclose(row_log_density, logsumexp(log_density, axis=0) - np.log(2.0), 1e-15)
+
+
+@every_tree
+def test_nan_in_a_density_reaches_the_row_and_no_other(spec, rng):
+    tree = GatingTree.from_spec(spec)
+    logits, log_density = joint_parts(tree, 5, rng)
+    log_density[:, 2] = np.nan
+    row_log_density, _, node_resp = run_share(tree, logits, log_density)
+    expected = [False, False, True, False, False]
+    np.testing.assert_array_equal(np.isnan(row_log_density), expected)
+    np.testing.assert_array_equal(np.isnan(node_resp[tree.leaves]).any(axis=0), expected)
+
+
+@pytest.mark.parametrize("size", [1, 3, 8, 50])
+@every_tree
+def test_bits_of_responsibilities_do_not_depend_on_the_batch(spec, size, rng):
+    tree = GatingTree.from_spec(spec)
+    logits, log_density = joint_parts(tree, 101, rng, lost=[7])
+    whole = run_share(tree, logits, log_density)
+    for start in range(0, 101, size):
+        part = slice(start, start + size)
+        alone = run_share(tree, logits[:, part].copy(), log_density[:, part].copy())
+        for found, expected in zip(alone, whole, strict=True):
+            np.testing.assert_array_equal(found, expected[..., part])
+
+
+@every_tree
+def test_a_constant_in_all_logits_changes_nothing(spec, rng):
+    # Powers of two, so that differences of logits keep their bits.
+    tree = GatingTree.from_spec(spec)
+    logits = np.round(random_logits(tree, 9, rng) * 8.0) / 8.0
+    log_density = 3.0 * rng.standard_normal((tree.n_leaves, 9))
+    expected = run_share(tree, logits, log_density)
+    for found, same in zip(run_share(tree, logits + 2.0**48, log_density), expected, strict=True):
+        np.testing.assert_array_equal(found, same)
+
+
+def test_exponentials_and_logarithms_are_those_of_numpy(rng):
+    # A flat pair of which one has density 1: its odds are an exponential, their sum a logarithm.
+    tree = GatingTree.flat(2)
+    gap = np.concatenate([-rng.exponential(1.0, 2000), -rng.uniform(0.0, 700.0, 2000), [-0.0]])
+    _, gate, _ = run_share(tree, np.stack([np.zeros_like(gap), gap]), np.zeros((2, len(gap))))
+    np.testing.assert_allclose(gate[1] / gate[0], np.exp(gap), rtol=4e-16)  # two ulp
+    row_log_density, _, _ = run_share(tree, np.zeros((2, len(gap))), np.stack([0.0 * gap, gap]))
+    expected = np.log1p(np.exp(gap)) - np.log(2.0)
+    np.testing.assert_allclose(row_log_density, expected, atol=4e-16)
 
 
 @every_size
@@ -242,12 +273,73 @@ def test_singular_systems_have_no_pivot(fault):
 def test_packed_grams_are_weighted_products_of_features(p, rows, size, rng):
     features, weights = rng.standard_normal((p, rows)), rng.standard_normal((3, rows))
     n_products = p * (p + 1) // 2
-    out, part = np.full((3, n_products), np.nan), np.full((3, n_products), np.nan)
-    scratch = np.full((3, size), np.nan), np.full((n_products, size), np.nan), part
+    out, part = np.zeros((3, n_products)), np.full((3, n_products), np.nan)
+    scratch = np.ones((3, size)), np.full((n_products, size), np.nan), part
     kernels.packed_grams(features, weights, *scratch, out)
     first, second = np.triu_indices(p)
     expected = weights @ (features[first] * features[second]).T
     np.testing.assert_allclose(out, expected, atol=1e-12 * rows)
+
+
+def packed_sums(features, weights):
+    first, second = np.triu_indices(len(features))
+    return np.einsum("ksr,tr->skt", weights, features[first] * features[second])
+
+
+@pytest.mark.parametrize("n_starts", [1, 3])
+@every_size
+@every_tree
+def test_head_sums_are_sums_over_rows(spec, rows, n_starts, rng):
+    tree, p = GatingTree.from_spec(spec), 3
+    features, weight = rng.standard_normal((p, rows)), rng.random(rows)
+    gate, _ = normalize_siblings_twin(tree, rng.random((tree.n_edges, n_starts * rows)))
+    gate = gate.reshape(tree.n_edges, n_starts, rows)
+    node_resp = rng.random((tree.n_nodes, n_starts, rows))
+    values = rng.standard_normal((2 * tree.n_leaves, n_starts, rows))
+    curvature = rng.random((tree.n_leaves, n_starts, rows))
+    first, second = tree.sibling_pairs
+    two = np.concatenate([tree.leaves, tree.leaves])
+    n_grams = n_starts * (len(first) + len(two))
+    n_sums, n_products, size = n_starts * (tree.n_edges + len(values)), p * (p + 1) // 2, 16
+    grams, sums = np.zeros((n_grams, n_products)), np.zeros((n_sums, p))
+    n_rows = tree.n_nodes, tree.n_edges, n_grams, n_sums, p, n_products
+    pieces = [np.ones((m, size)) for m in n_rows]
+    kernels.head_sums(
+        features, gate, node_resp, values, curvature, weight, tree.parent, first, second,
+        two, two, *pieces, grams.copy(), sums.copy(), grams, sums,
+    )  # fmt: skip
+    node_weight = node_resp * weight
+    above = node_weight[tree.parent[1:]]
+    by_row = np.concatenate([node_weight[1:] - above * gate, node_weight[two] * values])
+    expected = np.einsum("ksr,pr->skp", by_row, features)
+    np.testing.assert_allclose(sums.reshape(expected.shape), expected, atol=1e-12 * rows)
+    pairs = above[first] * gate[first] * gate[second]
+    leaf_weight = node_weight[tree.leaves]
+    expected = packed_sums(features, np.concatenate([pairs, leaf_weight * curvature, leaf_weight]))
+    np.testing.assert_allclose(grams.reshape(expected.shape), expected, atol=1e-12 * rows)
+
+
+@pytest.mark.parametrize("m", [1, 3])
+@every_size
+def test_terms_of_densities_are_their_formulas(rows, m, rng):
+    y, eta = rng.standard_normal(rows), 3.0 * rng.standard_normal((m, rows))
+    shift = rng.standard_normal(m)
+    value, score, rest = (np.full((m, rows), np.nan) for _ in range(3))
+    kernels.square_terms(y, eta, shift, np.exp(-shift), value, score, rest)
+    square = (y - eta) ** 2 * np.exp(-shift)[:, None]
+    np.testing.assert_allclose(value, -0.5 * (square + shift[:, None]), rtol=1e-13, atol=1e-13)
+    np.testing.assert_allclose(score, (y - eta) * np.exp(-shift)[:, None], rtol=1e-13)
+    np.testing.assert_allclose(rest, 0.5 * (square - 1.0), rtol=1e-13, atol=1e-13)
+    kernels.exponential_terms(y, eta, 4.0, np.empty((3, 64)), value, score, rest)
+    mean = np.exp(np.clip(eta, -4.0, 4.0))
+    np.testing.assert_allclose(rest, mean, rtol=1e-15)
+    np.testing.assert_allclose(value, y * eta - mean, rtol=1e-12, atol=1e-13)
+    np.testing.assert_allclose(score, y - mean, rtol=1e-12, atol=1e-13)
+    kernels.logistic_terms(y, eta, np.empty((5, 64)), value, score, rest)
+    mean = 1.0 / (1.0 + np.exp(-eta))
+    np.testing.assert_allclose(value, y * eta - np.logaddexp(0.0, eta), rtol=1e-12, atol=1e-13)
+    np.testing.assert_allclose(score, y - mean, rtol=1e-12, atol=1e-13)
+    np.testing.assert_allclose(rest, mean * (1.0 - mean), rtol=1e-12)
 
 
 @every_size
@@ -273,20 +365,77 @@ def test_bits_of_linear_predictor_do_not_depend_on_the_batch(p, rng):
             np.testing.assert_array_equal(out, whole[:, start : start + size])
 
 
+def louis_twin(tree, gate, node_resp, score, head_nodes, curvature):
+    """Return complete curvature less covariance of complete scores, shape (heads, heads, rows)."""
+    n_heads, rows = tree.n_edges + len(score), gate.shape[1]
+    complete = np.zeros((n_heads, tree.n_leaves, rows))
+    out = np.zeros((n_heads, n_heads, rows))
+    for edge in range(tree.n_edges):
+        above = tree.parent[edge + 1]
+        is_below = tree.covers[edge + 1][:, None], tree.covers[above][:, None]
+        complete[edge] = is_below[0] - is_below[1] * gate[edge]
+        for other in range(tree.n_edges):
+            if tree.parent[other + 1] == above:
+                out[edge, other] = node_resp[above] * gate[edge] * ((edge == other) - gate[other])
+    for h, node in enumerate(head_nodes, start=tree.n_edges):
+        complete[h, tree.leaf_position(node)] = score[h - tree.n_edges]
+    for (a, b), values in curvature.items():
+        out[tree.n_edges + a, tree.n_edges + b] += values * node_resp[head_nodes[a]]
+    resp = node_resp[tree.leaves]
+    centred = complete - np.einsum("hkr,kr->hr", complete, resp)[:, None]
+    return out - np.einsum("akr,bkr,kr->abr", centred, centred, resp)
+
+
+def pair_codes(tree, head_nodes):
+    """Return the pairs of all edges and heads, as the docstring of the kernel has them."""
+    below = [
+        [
+            tree.covers[v] @ tree.covers[w] > 0 and tree.level[v] >= tree.level[w]
+            for w in range(tree.n_nodes)
+        ]
+        for v in range(tree.n_nodes)
+    ]
+    heads = [*range(1, tree.n_nodes), *head_nodes]
+    pairs, n_own = [], 0
+    for a, v in enumerate(heads):
+        for b, w in enumerate(heads[a:], start=a):
+            codes = [a, b, 0, 0, 0, -1]
+            end = tree.parent[w] if b < tree.n_edges else w
+            if a == b < tree.n_edges:
+                codes[2:4] = 2, -1
+            elif a < tree.n_edges and b < tree.n_edges and end == tree.parent[v]:
+                codes[2], codes[4] = 1, 1
+            elif a < tree.n_edges and below[end][v]:
+                codes[2:4] = 1, -1
+            elif a < tree.n_edges and below[end][tree.parent[v]]:
+                codes[2] = 1
+            elif a >= tree.n_edges and v == w:
+                codes[2], codes[5], n_own = 1, n_own, n_own + 1
+            pairs.append(codes)
+    return np.array(pairs), n_own
+
+
 @every_size
-@pytest.mark.parametrize("n_leaves", [1, 4])
-def test_score_covariance_is_the_covariance_over_leaves(n_leaves, rows, rng):
-    scores = rng.standard_normal((5, n_leaves, rows))
-    resp = rng.dirichlet(np.ones(n_leaves), rows).T.copy()
-    resp[:, 0] = np.eye(n_leaves)[0]
-    first, second = np.triu_indices(5)
-    mean = np.einsum("hkr,kr->hr", scores, resp)
-    moment = np.einsum("akr,bkr,kr->abr", scores, scores, resp)
-    expected = (moment - mean[:, None] * mean[None])[first, second]
-    out = np.empty((15, rows))
-    kernels.score_covariance(scores.copy(), resp, np.empty(scores.shape[2]), out)
-    np.testing.assert_allclose(out, expected, atol=1e-12)
-    np.testing.assert_allclose(out[:, 0], 0.0, atol=1e-15)
+@every_tree
+def test_observed_weights_are_those_of_louis(spec, rows, rng):
+    tree = GatingTree.from_spec(spec)
+    logits, log_density = joint_parts(tree, rows, rng, lost=[0])
+    _, gate, node_resp = run_share(tree, logits, log_density)
+    head_nodes = np.repeat(tree.leaves, 2)
+    score = rng.standard_normal((len(head_nodes), rows))
+    pairs, n_own = pair_codes(tree, head_nodes)
+    curvature, weight = rng.standard_normal((n_own, rows)), rng.random(rows)
+    by_heads = {
+        (a - tree.n_edges, b - tree.n_edges): curvature[own] for a, b, *_, own in pairs if own >= 0
+    }
+    out = np.full((len(pairs), rows), np.nan)
+    scratch = [np.full((tree.n_edges + len(score), 64), np.nan) for _ in range(3)]
+    kernels.observed_weights(
+        gate, node_resp, score, curvature, weight, tree.parent, np.arange(tree.n_edges),
+        head_nodes, pairs, *scratch, out
+    )  # fmt: skip
+    expected = louis_twin(tree, gate, node_resp, score, head_nodes, by_heads)
+    np.testing.assert_allclose(out, weight * expected[pairs[:, 0], pairs[:, 1]], atol=1e-13)
 
 
 # Prediction: standardising, mixing, routing.

@@ -59,10 +59,15 @@ def use(model, y):
 use(MoERegressor(2, n_init=2, random_state=0), np.abs(x[:, 0]))
 # Deep enough to be searched for the most probable expert.
 use(HMERegressor((2,) * 8, init=np.arange(300) % 256, max_iter=1), np.abs(x[:, 0]))
+# Experts with loops of their own, and the way of models whose sums are not taken in one loop.
+use(MoERegressor(2, expert="poisson", n_init=2, random_state=0), np.arange(300) % 3)
+use(MoEClassifier(2, n_init=2, random_state=0), np.arange(300) % 2)
+use(MoERegressor(2, n_init=2, random_state=0, balance=1.0), np.abs(x[:, 0]))
 print(count())
 use(HMERegressor([[1, 1], 1], n_init=2, random_state=0, gate="constant"), np.abs(x[:, 0]))
 use(MoEClassifier(2, n_init=2, random_state=0), np.arange(300) % 3)
 use(MoERegressor(3, n_init=2, random_state=0, expert_features=[]), np.abs(x[:, 0]))
+use(HMERegressor(expert="poisson", n_init=2, random_state=0), np.arange(300) % 3)
 print(count(), len(kernels.__all__))
 """
     first, second, n_kernels = map(int, run(code))

@@ -19,7 +19,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from mixexp import MoERegressor
-from mixexp.estimators import _base, _progress
+from mixexp.estimators import _fitting, _progress
 from mixexp.exceptions import ConvergenceWarning
 
 ASKED_TO_STOP = "a callback asked to stop"

@@ -20,7 +20,14 @@ from scipy.linalg import helmert
 
 from mixexp.experts import Gaussian
 from mixexp.model import em_statistics, flat_gradient, posterior_of_block, predict_block
-from mixexp.model._statistics import weighted_grams
+from mixexp.model._statistics import (
+    _sum_by_head,
+    evaluate_experts,
+    linear_predictors,
+    posterior,
+    weighted_grams,
+)
+from mixexp.model._sums import sum_heads
 from mixexp.tree import GatingTree
 
 N_ROWS = 40
@@ -431,3 +438,31 @@ def test_weighted_grams_are_the_same_by_any_method(p, n_weights, least, rng):
     np.testing.assert_allclose(
         alone, np.einsum("ir,kr,jr->kij", designs[0], weights, designs[0]), atol=1e-12
     )
+
+
+@pytest.mark.parametrize("n_starts", [0, 3], ids=["one set", "several sets"])
+@pytest.mark.parametrize("gate", GATES)
+@every_tree
+@every_family
+def test_sums_piece_by_piece_are_those_of_all_rows(family, spec, gate, n_starts, rng):
+    problem, params = random_problem(family, spec, gate, rng)
+    model, block = problem.model, problem.blocks[0]
+    if n_starts:
+        flat = [model.flatten(random_params(model, rng)) for _ in range(n_starts)]
+        params = model.unflatten(np.stack(flat))
+    eta = linear_predictors(model, params, block)
+    log_density, derivatives = evaluate_experts(model, eta, block)
+    found = posterior(model.tree, eta[0], log_density)
+    resp, mass = found.node_resp, found.node_resp @ block.weight
+    sums = sum_heads(model, block, found.gate, resp, derivatives, mass)
+    expected = _sum_by_head(model, block, found.gate, resp.copy(), derivatives, None)
+    assert sums is not None
+    tolerance = 1e-12 * len(block.weight)
+    np.testing.assert_allclose(sums.gate_gradient, expected.gate_gradient, 1e-10, tolerance)
+    np.testing.assert_allclose(sums.gate_pairs, expected.gate_pairs, 1e-10, tolerance)
+    for own, other in zip(sums.groups, expected.groups, strict=True):
+        for one, two in zip(own.gradient, other.gradient, strict=True):
+            np.testing.assert_allclose(one, two, 1e-10, tolerance)
+        assert own.curvature.keys() == other.curvature.keys()
+        for pair, curvature in own.curvature.items():
+            np.testing.assert_allclose(curvature, other.curvature[pair], 1e-10, tolerance)

@@ -41,8 +41,9 @@ def pooled_params(problem: Problem) -> Parameters:
         blocks = problem.blocks.refine(partial(supported_block, g=g))
         pooled = Problem(single, blocks, problem.n_threads)
         start = _intercept_start(single, blocks.bare)
-        # One EM step is exact for linear experts.
-        acceleration = "none" if group.family.has_mean_deviance_dispersion else "auto"
+        # One EM step is exact for linear experts, and Newton's own where the link is canonical.
+        is_newton = group.family.has_mean_deviance_dispersion or group.family.has_observed_curvature
+        acceleration = "none" if is_newton else "auto"
         options = Options(_POOLED_ITERATIONS, _POOLED_TOL, acceleration)
         outcome = run_em(pooled, start, options)
         heads = outcome.evaluation.params.experts[0]

@@ -164,6 +164,8 @@ def _gates_separate(problem: Problem, params: Parameters) -> bool:
 
 
 def _classes_separate(problem: Problem, params: Parameters) -> bool:
+    if not any(_has_outcomes(group.family) for group in problem.model.groups):
+        return False
     certain, total = 0.0, 0.0
     for block in problem.blocks:
         resp = posterior_of_block(problem.model, params, block).node_resp[problem.model.tree.leaves]
@@ -179,9 +181,14 @@ def _classes_separate(problem: Problem, params: Parameters) -> bool:
     return certain > _NEARLY_ALL * total > 0.0
 
 
+def _has_outcomes(family: Expert) -> bool:
+    """Tell whether y is one of a few outcomes, of which an expert could be certain."""
+    return family.uses_trials or family.target != "regression"
+
+
 def _class_probabilities(family: Expert, heads: tuple[np.ndarray, ...]) -> np.ndarray | None:
     """Return probabilities with outcomes in the first axis, or None if y has no outcomes."""
     if family.uses_trials:
         mean = family.mean(heads)
         return np.stack([mean, 1.0 - mean])
-    return None if family.target == "regression" else family.predict(heads)
+    return family.predict(heads) if _has_outcomes(family) else None

@@ -34,6 +34,10 @@ LARGEST_LOG_ODDS = 500.0
 LOG_DISPERSION_FLOOR = -10.0 * math.log(10.0)
 
 
+# A subclass that defines one of these has another density, or other derivatives.
+_MAKES_DENSITY = ("log_kernel", "derivatives", "mean", "location_mean", "link_function")
+
+
 class Head(NamedTuple):
     """A linear predictor of a family.
 
@@ -87,9 +91,11 @@ class Expert(BaseEstimator):
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         # A shortcut belongs to the density that it was written for.
-        is_redefined = "log_kernel" in vars(cls) or "derivatives" in vars(cls)
+        is_redefined = any(name in vars(cls) for name in _MAKES_DENSITY)
         if is_redefined and "evaluate" not in vars(cls):
             cls.evaluate = Expert.evaluate  # type: ignore[method-assign]
+        if is_redefined or "observed_curvature" in vars(cls):
+            cls.has_observed_curvature = bool(vars(cls).get("has_observed_curvature", False))
 
     name: ClassVar[str]
     #: Target it is for: "regression", "binary" or "classes".
@@ -102,6 +108,10 @@ class Expert(BaseEstimator):
     uses_trials: ClassVar[bool] = False
     #: Whether the log density has a curvature to tell standard errors by; not if it has a kink.
     is_smooth: ClassVar[bool] = True
+
+    #: Whether the curvature of `derivatives` is the observed one: a link that is canonical. A
+    #: subclass that has another density, or derivatives, does not inherit it.
+    has_observed_curvature: ClassVar[bool] = False
 
     #: Whether `mean_distance` is there.
     has_mean_distance: ClassVar[bool] = False
@@ -211,7 +221,7 @@ class Expert(BaseEstimator):
     def evaluate(self, y: np.ndarray, heads: Heads) -> tuple[np.ndarray, Derivatives]:
         """Return `log_kernel` and `derivatives`, for families that find them in one go.
 
-        A subclass that has another ``log_kernel`` or ``derivatives`` does not inherit it.
+        A subclass that has another ``log_kernel``, ``derivatives`` or mean does not inherit it.
         """
         return self.log_kernel(y, heads), self.derivatives(y, heads)
 

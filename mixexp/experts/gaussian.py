@@ -11,6 +11,7 @@ import numpy as np
 from scipy.special import ndtr, ndtri
 
 from mixexp.experts._base import Curvature, Derivatives, Heads
+from mixexp.experts._fused import square_terms
 from mixexp.experts._glm import DispersionModel
 from mixexp.experts._weighted import log_or_zero, weighted_moments
 from mixexp.links import safe_exp
@@ -70,22 +71,20 @@ class Gaussian(DispersionModel):
 
     def evaluate(self, y: np.ndarray, heads: Heads) -> tuple[np.ndarray, Derivatives]:
         eta, log_dispersion = heads
-        mean = self.link_function.mean(eta)
-        precision = safe_exp(-log_dispersion)
-        residual = y - mean
-        score = residual * precision
-        squared = np.multiply(residual, score, out=residual)
-        log_kernel = squared + log_dispersion
-        log_kernel *= -0.5
-        squared -= 1.0
-        squared *= 0.5
+        mean, precision = self.link_function.mean(eta), safe_exp(-log_dispersion)
+        if log_dispersion.shape == (*mean.shape[:-1], 1):
+            log_kernel, score, excess = square_terms(y, mean, log_dispersion, precision)
+        else:
+            score = (y - mean) * precision
+            square = (y - mean) * score
+            log_kernel, excess = -0.5 * (square + log_dispersion), 0.5 * (square - 1.0)
         half = np.full_like(log_dispersion, 0.5)
         if self.link == "identity":
             curvature = {(0, 0): precision, (1, 1): half}
-            return log_kernel, Derivatives((score, squared), curvature)
+            return log_kernel, Derivatives((score, excess), curvature)
         slope = self.link_function.mean_derivative(eta, mean)
         curvature = {(0, 0): precision * slope**2, (1, 1): half}
-        return log_kernel, Derivatives((score * slope, squared), curvature)
+        return log_kernel, Derivatives((score * slope, excess), curvature)
 
     def observed_curvature(self, y: np.ndarray, heads: Heads) -> Curvature:
         link, precision = self.link_function, safe_exp(-heads[1])

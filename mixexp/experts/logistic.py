@@ -6,6 +6,7 @@
 import numpy as np
 
 from mixexp.experts._base import LARGEST_LOG_ODDS, Curvature, Derivatives, Head, Heads
+from mixexp.experts._fused import logistic_terms
 from mixexp.experts._glm import GLM
 from mixexp.links import softplus
 
@@ -25,6 +26,7 @@ class Logistic(GLM):
     support = "0 or 1"
     link = "logit"
     is_discrete = True
+    has_observed_curvature = True
     support_limits = (0.0, 1.0)
 
     @property
@@ -44,14 +46,9 @@ class Logistic(GLM):
         return Logistic.evaluate(self, y, heads)[1]
 
     def evaluate(self, y: np.ndarray, heads: Heads) -> tuple[np.ndarray, Derivatives]:
-        # Logit is the canonical link: slope and variance cancel, also where both underflow. One
-        # exponential serves the density, the mean and the curvature.
-        (eta,) = heads
-        decay = np.exp(-np.abs(eta))
-        total = 1.0 + decay
-        log_kernel = y * eta - (np.maximum(eta, 0.0) + np.log1p(decay))
-        mean = np.where(eta >= 0.0, 1.0, decay) / total
-        return log_kernel, Derivatives((y - mean,), {(0, 0): decay / (total * total)})
+        # Logit is the canonical link: slope and variance cancel, also where both underflow.
+        log_kernel, score, curvature = logistic_terms(y, heads[0])
+        return log_kernel, Derivatives((score,), {(0, 0): curvature})
 
     def observed_curvature(self, y: np.ndarray, heads: Heads) -> Curvature:
         return self.derivatives(y, heads).curvature

@@ -8,6 +8,7 @@ from scipy.special import gammaln, pdtr, pdtrc
 
 from mixexp.experts._base import Derivatives, Heads
 from mixexp.experts._counts import CountGLM
+from mixexp.experts._fused import exponential_terms
 
 
 class Poisson(CountGLM):
@@ -25,6 +26,7 @@ class Poisson(CountGLM):
     """
 
     name = "poisson"
+    has_observed_curvature = True
 
     def unit_variance(self, mean: np.ndarray) -> np.ndarray:
         return mean
@@ -40,8 +42,8 @@ class Poisson(CountGLM):
 
     def evaluate(self, y: np.ndarray, heads: Heads) -> tuple[np.ndarray, Derivatives]:
         # Log is the canonical link: slope and variance cancel.
-        mean = self.mean(heads)
-        return y * heads[0] - mean, Derivatives((y - mean,), {(0, 0): mean})
+        log_kernel, score, mean = exponential_terms(y, heads[0])
+        return log_kernel, Derivatives((score,), {(0, 0): mean})
 
     def cdf(self, y: np.ndarray, heads: Heads) -> np.ndarray:
         return np.where(y < 0.0, 0.0, pdtr(np.maximum(np.floor(y), 0.0), self.mean(heads)))

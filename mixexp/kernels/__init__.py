@@ -1,13 +1,19 @@
 """Compiled loops: the only code that numba sees.
 
 Every kernel works on float64 C-contiguous arrays with the rows of the data in the
-last axis, writes into arrays that the caller owns, and stands alone in its file.
-Transcendental functions are left to NumPy's vectorised ufuncs between kernel calls.
+last axis, writes into arrays that the caller owns, and stands alone in its file. Transcendental
+functions are those of `_exponentials`, or left to NumPy's ufuncs between kernel calls.
 """
 
-from mixexp.kernels._gram import packed_grams
+from mixexp.kernels._exponentials import (
+    exponential_terms,
+    logistic_terms,
+    share_rows,
+    square_terms,
+)
+from mixexp.kernels._gram import head_sums, packed_grams
 from mixexp.kernels._linear import linear_predictor
-from mixexp.kernels._louis import score_covariance
+from mixexp.kernels._louis import observed_weights
 from mixexp.kernels._mixing import average_up
 from mixexp.kernels._routing import (
     descend,
@@ -22,10 +28,8 @@ from mixexp.kernels._solve import solve_definite_each
 from mixexp.kernels._tree import CHUNK as CHUNK
 from mixexp.kernels._tree import (
     gate_weights,
-    join_paths,
     leaf_prior,
     normalize_siblings,
-    share_nodes,
     shift_siblings,
 )
 
@@ -33,19 +37,22 @@ __all__ = [
     "average_up",
     "descend",
     "dropped_on_way",
+    "exponential_terms",
     "find_top_leaves",
     "gate_weights",
-    "join_paths",
+    "head_sums",
     "leaf_prior",
     "linear_predictor",
+    "logistic_terms",
     "normalize_siblings",
+    "observed_weights",
     "packed_grams",
     "row_predictors",
     "scale_rows",
-    "score_covariance",
     "select_top",
-    "share_nodes",
+    "share_rows",
     "shift_siblings",
     "solve_definite_each",
+    "square_terms",
     "turn_rows",
 ]

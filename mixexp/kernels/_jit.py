@@ -42,10 +42,23 @@ def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
     callable
         The compiled function; it releases the GIL while it runs.
     """
+    return _compile(function, set())
+
+
+def fused_kernel(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile as `kernel` does, with products and sums in one rounding where there is a choice.
+
+    That halves the time of polynomials. It takes nothing for granted of NaN and infinities.
+    """
+    return _compile(function, {"contract"})
+
+
+def _compile(function: Callable[..., Any], fastmath: set[str]) -> Callable[..., Any]:
+    options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": fastmath}
     try:
-        dispatcher = numba.njit(cache=True, nogil=True, error_model="numpy")(function)
+        dispatcher = numba.njit(cache=True, **options)(function)
     except RuntimeError:  # numba found no directory to cache in
-        return numba.njit(nogil=True, error_model="numpy")(function)
+        return numba.njit(**options)(function)
     cache: Any = getattr(dispatcher, "_cache", None)
     if hasattr(cache, "_guard_against_spurious_io_errors"):
         cache._guard_against_spurious_io_errors = lambda: _tolerate_faults(cache)

@@ -1,31 +1,38 @@
 """The observed information: curvature of the log-likelihood itself, not of EM's bound.
 
 Louis (1982): expected complete-data curvature less the covariance of the complete-data
-scores given the data. For heads a and b it is again a Gram matrix of the features, with
-weights ``c_ab = E[-d2 l / da db] - Cov(s_a, s_b)`` per row, so nothing is new but these.
+scores given the data. For a pair of heads it is again a Gram matrix of the features, with a
+weight per row (`kernels.observed_weights`), so nothing is new but these. Logits of siblings
+matter up to a constant, so what belongs to a gate's last child follows from its siblings.
 """
 
 from collections.abc import Sequence
 from functools import lru_cache, reduce
+from typing import NamedTuple
 
 import numpy as np
 
 from mixexp import kernels
 from mixexp.data import Block
+from mixexp.experts import Derivatives
 from mixexp.model._model import Model, Parameters
 from mixexp.model._statistics import (
     Posterior,
+    evaluate_experts,
     group_heads,
     leaf_log_density,
     linear_predictors,
     posterior,
     weighted_grams,
 )
+from mixexp.tree import GatingTree
 
 # Weights of all pairs of heads that are formed at a time, so that they stay in cache, and the
 # rows that are worth the calls for them.
 _MOST_WEIGHTS = 1 << 17
 _FEWEST_ROWS = 256
+# Rows that the compiled loop takes through all pairs, in the first-level cache.
+_CHUNK = 256
 
 
 def complete_scores(
@@ -58,6 +65,103 @@ def complete_scores(
     return found, scores, eta
 
 
+class _Layout(NamedTuple):
+    """Heads and pairs of heads that the information is made of.
+
+    Parameters
+    ----------
+    edges : ndarray of shape (n_edge_heads,), int64
+        Edges of the tree, without that into the last child of each gate.
+    head_nodes : ndarray of shape (n_expert_heads,), int64
+        Leaf of every head of the experts, as a node.
+    pairs : ndarray of shape (n_pairs, 6), int64
+        See `kernels.observed_weights`; those of like designs stand together.
+    designs : list of (int, int, slice)
+        Designs of pairs, and where these stand.
+    places : list of slice
+        Where each head's coefficients lie in the flat vector.
+    """
+
+    edges: np.ndarray
+    head_nodes: np.ndarray
+    pairs: np.ndarray
+    designs: list[tuple[int, int, slice]]
+    places: list[slice]
+
+
+@lru_cache(maxsize=8)
+def _layout(model: Model) -> _Layout:
+    tree = model.tree
+    runs = [range(e.start, e.stop - 1) for e in map(tree.edges, tree.inner_nodes)]
+    edges = np.array([edge for run in runs for edge in run], dtype=np.int64)
+    leaves = [tree.leaves[model.groups[g].leaves] for g, _ in model.slot_heads]
+    head_nodes = np.concatenate([np.empty(0, dtype=np.int64), *leaves])
+    slots = np.repeat(np.arange(len(leaves)) + 1, [len(own) for own in leaves])
+    design = np.array(model.slot_designs)[np.concatenate([np.zeros(len(edges), dtype=int), slots])]
+    first, second = np.triu_indices(len(design))
+    order = np.lexsort((design[second], design[first]))
+    first, second = first[order], second[order]
+    pairs = np.stack([first, second, *_pair_terms(tree, edges, head_nodes, first, second)], axis=1)
+    own = np.flatnonzero(pairs[:, 5] >= 0)
+    pairs[own, 5] = _curvature_rows(model)[first[own] - len(edges), second[own] - len(edges)]
+    key = design[first] * len(model.designs) + design[second]
+    bounds = np.searchsorted(key, np.unique(key)).tolist()
+    runs_of_pairs = [slice(a, b) for a, b in zip(bounds, [*bounds[1:], len(key)], strict=True)]
+    places = [model.flat_index(0, int(edge)) for edge in edges]
+    for slot, own_leaves in enumerate(leaves, start=1):
+        places += [model.flat_index(slot, row) for row in range(len(own_leaves))]
+    return _Layout(
+        edges,
+        head_nodes,
+        np.ascontiguousarray(pairs, dtype=np.int64),
+        [(int(design[first[at]][0]), int(design[second[at]][0]), at) for at in runs_of_pairs],
+        places,
+    )
+
+
+def _pair_terms(
+    tree: GatingTree,
+    edges: np.ndarray,
+    head_nodes: np.ndarray,
+    first: np.ndarray,
+    second: np.ndarray,
+) -> tuple[np.ndarray, ...]:
+    """Return the last four columns of `_Layout.pairs`, the last as 0 or -1.
+
+    Nodes are numbered level by level, so the first edge of a pair is not below the second.
+    """
+    below = np.eye(tree.n_nodes, dtype=bool)  # is the first node at or below the second?
+    for child in range(1, tree.n_nodes):
+        below[child] |= below[tree.parent[child]]
+    node = np.concatenate([edges + 1, head_nodes])
+    is_edge = np.arange(len(node)) < len(edges)
+    foot = np.where(is_edge, tree.parent[node], node)
+    at_edge, is_same = is_edge[first], first == second
+    above, end = tree.parent[node[first]], foot[second]
+    is_inside = at_edge & below[end, node[first]]
+    is_beside = at_edge & below[end, above] & (end != above) & ~is_inside
+    is_sibling = at_edge & is_edge[second] & (end == above) & ~is_same
+    is_own = at_edge & is_same
+    shares_leaf = ~at_edge & (node[first] == node[second])
+    by_factor = 1 * (is_inside | is_beside | is_sibling | shares_leaf) + 2 * is_own
+    return by_factor, -1 * (is_inside | is_own), 1 * is_sibling, shares_leaf - 1
+
+
+def _curvature_rows(model: Model) -> np.ndarray:
+    """Return where each pair of heads of one leaf stands in `_curvatures`, -1 for others."""
+    n_heads = sum(len(model.groups[g].leaves) for g, _ in model.slot_heads)
+    rows, start, at = np.full((n_heads, n_heads), -1), 0, 0
+    for group in model.groups:
+        size = len(group.leaves)
+        for a in range(len(group.designs)):
+            for b in range(a, len(group.designs)):
+                own = np.arange(size)
+                rows[start + a * size + own, start + b * size + own] = at + own
+                at += size
+        start += size * len(group.designs)
+    return rows
+
+
 def observed_statistics(
     model: Model, params: Parameters, block: Block, pseudo_weight: np.ndarray | None = None
 ) -> list[np.ndarray]:
@@ -74,19 +178,21 @@ def observed_statistics(
     Returns
     -------
     list of ndarray of shape (m, p_a, p_b)
-        For each pair of designs of `_design_pairs`, the blocks of its pairs of heads; to be
-        added over blocks of rows and handed to `assemble_information`.
+        For each pair of designs, the blocks of its pairs of heads; to be added over blocks of
+        rows and handed to `assemble_information`.
 
     Notes
     -----
-    O(rows * n_heads**2 * (n_leaves + p**2 / 2)): dear for many leaves.
+    O(rows * n_heads**2 * p**2 / 2).
     """
-    n_heads = sum(rows for rows, _ in model.slot_shapes)
-    size = max(_FEWEST_ROWS, _MOST_WEIGHTS // (n_heads * (n_heads + 1) // 2))
+    size = max(_FEWEST_ROWS, _MOST_WEIGHTS // max(len(_layout(model).pairs), 1))
     pieces = (slice(start, start + size) for start in range(0, len(block.weight), size))
     parts = (
         _piece_statistics(
-            model, params, block.take(rows), None if pseudo_weight is None else pseudo_weight[rows]
+            model,
+            params,
+            block if size >= len(block.weight) else block.take(rows),
+            None if pseudo_weight is None else pseudo_weight[rows],
         )
         for rows in pieces
     )
@@ -96,94 +202,108 @@ def observed_statistics(
 def _piece_statistics(
     model: Model, params: Parameters, block: Block, pseudo_weight: np.ndarray | None
 ) -> list[np.ndarray]:
-    found, scores, eta = complete_scores(model, params, block)
-    n_heads = len(scores)
-    weights = np.empty((n_heads * (n_heads + 1) // 2, scores.shape[2]))
-    resp = np.ascontiguousarray(found.node_resp[model.tree.leaves])
-    kernels.score_covariance(scores, resp, np.empty(scores.shape[2]), weights)
-    np.negative(weights, out=weights)
-    _add_gate_curvature(model, found.gate, found.node_resp, weights)
-    _add_expert_curvature(model, eta, block, resp, weights)
-    weights *= block.weight
+    layout, n_rows = _layout(model), len(block.weight)
+    eta = linear_predictors(model, params, block)
+    log_density, derivatives = evaluate_experts(model, eta, block)
+    found = posterior(model.tree, eta[0], log_density)
+    n_heads = len(layout.places)
+    weights = np.empty((len(layout.pairs), n_rows))
+    kernels.observed_weights(
+        found.gate,
+        found.node_resp,
+        _scores(model, derivatives, n_rows),
+        _curvatures(model, eta, block, derivatives),
+        block.weight,
+        model.tree.parent,
+        layout.edges,
+        layout.head_nodes,
+        layout.pairs,
+        *(np.empty((n_heads, _CHUNK)) for _ in range(3)),
+        weights,
+    )
     if pseudo_weight is not None:
-        at_every_node = np.broadcast_to(pseudo_weight, found.node_resp.shape)
-        _add_gate_curvature(model, found.gate, at_every_node, weights)
+        _add_balance(layout, found.gate, pseudo_weight, weights)
     designs = [model.design(block, design) for design in range(len(model.designs))]
-    requests = [(a, b, weights[pairs]) for (a, b), pairs in _design_pairs(model)]
-    return weighted_grams(designs, requests)
+    return weighted_grams(designs, [(a, b, weights[at]) for a, b, at in layout.designs])
+
+
+def _scores(model: Model, derivatives: Sequence[Derivatives], n_rows: int) -> np.ndarray:
+    """Return the scores of the experts' heads, shape (n_expert_heads, rows)."""
+    out, at = np.empty((len(_layout(model).head_nodes), n_rows)), 0
+    for group, found in zip(model.groups, derivatives, strict=True):
+        for score in found.score:
+            out[at : at + len(group.leaves)] = score
+            at += len(group.leaves)
+    return out
+
+
+def _curvatures(
+    model: Model, eta: Sequence[np.ndarray], block: Block, derivatives: Sequence[Derivatives]
+) -> np.ndarray:
+    """Return minus the second derivatives of the experts' log densities, (n_own, rows).
+
+    Group by group, pair of heads by pair of heads, 0 where a family has none, leaf by leaf.
+    """
+    n_own = sum(
+        len(group.leaves) * len(group.designs) * (len(group.designs) + 1) // 2
+        for group in model.groups
+    )
+    out, at = np.zeros((n_own, len(block.weight))), 0
+    parts = zip(model.groups, group_heads(model, eta), block.targets, derivatives, strict=True)
+    for group, heads, y, found in parts:
+        family, size = group.family, len(group.leaves)
+        observed = (
+            found.curvature
+            if family.has_observed_curvature
+            else family.observed_curvature(y, heads)
+        )
+        for a in range(len(group.designs)):
+            for b in range(a, len(group.designs)):
+                if (a, b) in observed:
+                    out[at : at + size] = observed[a, b]
+                at += size
+    return out
+
+
+def _add_balance(
+    layout: _Layout, gate: np.ndarray, pseudo_weight: np.ndarray, weights: np.ndarray
+) -> None:
+    """Add, in place, the gates' curvature at pseudo-rows that stand at every node."""
+    for total, (a, b, by_factor, _, is_sibling, _) in zip(weights, layout.pairs, strict=True):
+        if is_sibling:
+            total -= pseudo_weight * gate[layout.edges[a]] * gate[layout.edges[b]]
+        elif by_factor == 2:  # an edge and itself
+            own = gate[layout.edges[a]]
+            total += pseudo_weight * own * (1.0 - own)
 
 
 def assemble_information(model: Model, grams: Sequence[np.ndarray]) -> np.ndarray:
     """Return the observed information of the flat vector, shape (n_flat, n_flat)."""
-    information = np.zeros((model.n_flat, model.n_flat))
+    out = np.zeros((model.n_flat, model.n_flat))
     for (rows, columns), blocks in zip(_block_places(model), grams, strict=True):
-        information[rows[:, :, None], columns[:, None, :]] = blocks
-        information[columns[:, :, None], rows[:, None, :]] = blocks.swapaxes(1, 2)
-    return information
+        out[rows[:, :, None], columns[:, None, :]] = blocks
+        out[columns[:, :, None], rows[:, None, :]] = blocks.swapaxes(1, 2)
+    q = model.slot_shapes[0][1]
+    for node in model.tree.inner_nodes:
+        edges = model.tree.edges(node)
+        others, last = (
+            slice(edges.start * q, (edges.stop - 1) * q),
+            model.flat_index(0, edges.stop - 1),
+        )
+        out[last] = -out[others].reshape(-1, q, model.n_flat).sum(axis=0)
+        out[:, last] = -out[:, others].reshape(model.n_flat, -1, q).sum(axis=1)
+    return out
 
 
 @lru_cache(maxsize=8)
 def _block_places(model: Model) -> list[tuple[np.ndarray, np.ndarray]]:
     """Rows and columns of the flat matrix that each pair of heads fills, by pair of designs."""
-    places = [np.arange(at.start, at.stop) for at in _head_index(model)]
-    first, second = np.triu_indices(len(places))
+    layout = _layout(model)
+    places = [np.arange(at.start, at.stop) for at in layout.places]
     return [
-        (np.stack([places[a] for a in first[pairs]]), np.stack([places[b] for b in second[pairs]]))
-        for _, pairs in _design_pairs(model)
+        (
+            np.stack([places[a] for a in layout.pairs[at, 0]]),
+            np.stack([places[b] for b in layout.pairs[at, 1]]),
+        )
+        for _, _, at in layout.designs
     ]
-
-
-def _head_index(model: Model) -> list[slice]:
-    """Where each head's coefficients lie in the flat vector."""
-    return [
-        model.flat_index(slot, row)
-        for slot, (rows, _) in enumerate(model.slot_shapes)
-        for row in range(rows)
-    ]
-
-
-@lru_cache(maxsize=8)
-def _design_pairs(model: Model) -> list[tuple[tuple[int, int], np.ndarray]]:
-    """Pairs of heads, as positions in the packed triangle, by their pair of designs."""
-    design = np.repeat(model.slot_designs, [rows for rows, _ in model.slot_shapes])
-    first, second = np.triu_indices(len(design))
-    n = len(model.designs)
-    return [
-        ((a, b), np.flatnonzero((design[first] == a) & (design[second] == b)))
-        for a in range(n)
-        for b in range(n)
-        if np.any((design[first] == a) & (design[second] == b))
-    ]
-
-
-def _packed(a: int, b: int, n: int) -> int:
-    """Position of the pair a <= b in the packed triangle of n heads."""
-    return a * n - a * (a - 1) // 2 + b - a
-
-
-def _add_gate_curvature(
-    model: Model, gate: np.ndarray, node_weight: np.ndarray, weights: np.ndarray
-) -> None:
-    tree = model.tree
-    n_heads = sum(rows for rows, _ in model.slot_shapes)
-    for edge in range(tree.n_edges):
-        above = node_weight[tree.parent[edge + 1]]
-        weights[_packed(edge, edge, n_heads)] += above * gate[edge] * (1.0 - gate[edge])
-    for a, b in zip(*tree.sibling_pairs, strict=True):
-        above = node_weight[tree.parent[a + 1]]
-        weights[_packed(int(a), int(b), n_heads)] -= above * gate[a] * gate[b]
-
-
-def _add_expert_curvature(
-    model: Model, eta: Sequence[np.ndarray], block: Block, resp: np.ndarray, weights: np.ndarray
-) -> None:
-    n_heads = sum(rows for rows, _ in model.slot_shapes)
-    start = model.tree.n_edges
-    for group, heads, y in zip(model.groups, group_heads(model, eta), block.targets, strict=True):
-        size = len(group.leaves)
-        for (a, b), curvature in group.family.observed_curvature(y, heads).items():
-            weighted = resp[group.leaves] * curvature
-            for row in range(size):
-                at = _packed(start + a * size + row, start + b * size + row, n_heads)
-                weights[at] += weighted[row]
-        start += size * len(group.designs)

@@ -12,7 +12,7 @@ kernel they are more rows, and to a matrix product more heads.
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import lru_cache, reduce
+from functools import reduce
 from typing import NamedTuple
 
 import numpy as np
@@ -23,6 +23,14 @@ from mixexp.data import Block
 from mixexp.experts import Derivatives
 from mixexp.model._balance import add_balance, balance_value
 from mixexp.model._model import Model, Parameters, flatten_slots
+from mixexp.model._sums import (
+    PRODUCT_ROWS,
+    GroupStatistics,
+    HeadSums,
+    few_columns,
+    sum_heads,
+    unpacking,
+)
 from mixexp.tree import GatingTree
 
 Product = Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -31,13 +39,6 @@ Product = Callable[[np.ndarray, np.ndarray], np.ndarray]
 Reassign = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray | float]]
 # Weights for the Gram matrix between two designs: (design a, design b, weights (m, ..., rows)).
 GramRequest = tuple[int, int, np.ndarray]
-
-# Products of features, formed once for all weights, beat one product per weight up to so many
-# columns: these, and these per weight. Measured with 3, 10 and 36 weights.
-_PRODUCT_COLUMNS = 20
-_PRODUCT_COLUMNS_PER_WEIGHT = 2
-# Rows whose products of features stay in a core's cache until they are used.
-_PRODUCT_ROWS = 256
 
 
 class Posterior(NamedTuple):
@@ -56,21 +57,6 @@ class Posterior(NamedTuple):
     log_density: np.ndarray
     gate: np.ndarray
     node_resp: np.ndarray
-
-
-class GroupStatistics(NamedTuple):
-    """Sums over rows for the experts of one family.
-
-    Parameters
-    ----------
-    gradient : tuple of ndarray of shape (..., n_group, p_head)
-        Per head.
-    curvature : dict of ndarray of shape (..., n_group, p_a, p_b)
-        By pair of heads (a, b).
-    """
-
-    gradient: tuple[np.ndarray, ...]
-    curvature: dict[tuple[int, int], np.ndarray]
 
 
 class Statistics(NamedTuple):
@@ -175,8 +161,7 @@ def gate_probabilities(tree: GatingTree, logits: np.ndarray, n_rows: int) -> tup
     n_rows : int
     """
     lead = (*logits.shape[1:-1], n_rows)
-    if logits.shape[-1] != n_rows:
-        logits = np.ascontiguousarray(np.broadcast_to(logits, (tree.n_edges, *lead)))
+    logits = _over_rows(logits, n_rows)
     shifted, top = np.empty_like(logits), np.empty(lead)
     nodes = tree.inner_nodes, tree.first_child, tree.n_children
     kernels.shift_siblings(_wide(logits), *nodes, top.ravel(), _wide(shifted))
@@ -198,29 +183,31 @@ def posterior(tree: GatingTree, logits: np.ndarray, log_density: np.ndarray) -> 
     tree : GatingTree
     logits : ndarray of shape (n_edges, ..., rows) or (n_edges, ..., 1)
     log_density : ndarray of shape (n_leaves, ..., rows)
-        Overwritten.
     """
     lead = log_density.shape[1:]
-    gate, shifted, log_total = gate_probabilities(tree, logits, lead[-1])
-    top = np.empty(lead)
-    kernels.join_paths(
-        _wide(shifted),
-        _wide(log_total),
+    gate, node_resp = np.empty((tree.n_edges, *lead)), np.empty((tree.n_nodes, *lead))
+    row_log_density = np.empty(lead)
+    kernels.share_rows(
+        _wide(_over_rows(logits, lead[-1])),
+        _wide(log_density),
         tree.parent,
-        tree.inner_row,
+        tree.inner_nodes,
+        tree.first_child,
+        tree.n_children,
         tree.leaves,
         np.empty((tree.n_nodes, kernels.CHUNK)),
-        top.ravel(),
-        _wide(log_density),
+        _wide(gate),
+        _wide(node_resp),
+        row_log_density.ravel(),
     )
-    node_resp, total = np.empty((tree.n_nodes, *lead)), np.empty(lead)
-    node_resp[tree.leaf_rows] = np.exp(log_density, out=log_density)
-    kernels.share_nodes(
-        _wide(gate), tree.parent, tree.n_children, tree.leaves, total.ravel(), _wide(node_resp)
-    )
-    with np.errstate(divide="ignore"):
-        np.log(total, out=total)
-    return Posterior(np.add(top, total, out=top), gate, node_resp)
+    return Posterior(row_log_density, gate, node_resp)
+
+
+def _over_rows(array: np.ndarray, n_rows: int) -> np.ndarray:
+    """Return an array of shape (..., rows), copies of its only column where it has but one."""
+    if array.shape[-1] == n_rows:
+        return array
+    return np.ascontiguousarray(np.broadcast_to(array, (*array.shape[:-1], n_rows)))
 
 
 def posterior_of_block(
@@ -261,20 +248,36 @@ def em_statistics(
     per row in a flat model.
     """
     eta = linear_predictors(model, params, block)
-    log_density, derivatives = _evaluate_experts(model, eta, block)
+    log_density, derivatives = evaluate_experts(model, eta, block)
     found = posterior(model.tree, eta[0], log_density)
     node_weight, excess = found.node_resp, np.zeros(found.log_density.shape[:-1])
     if reassign is not None:
         resp, gain = reassign(node_weight[model.tree.leaf_rows])
         node_weight = np.tensordot(model.tree.covers.astype(float), resp, axes=1)
         excess = np.broadcast_to(gain, found.log_density.shape) @ block.weight
-    residual, pair_weight = _gate_weights(model.tree, found.gate, node_weight, block.weight)
-    if pseudo_weight is not None:
+    mass, sums = node_weight @ block.weight, None
+    if pseudo_weight is None:
+        sums = sum_heads(model, block, found.gate, node_weight, derivatives, mass)
+    else:
         _, shifted, log_total = gate_probabilities(model.tree, eta[0], eta[0].shape[-1])
         excess = excess + balance_value(model.tree, shifted, log_total, pseudo_weight)
-        residual, pair_weight = add_balance(
-            model.tree, found.gate, pseudo_weight, residual, pair_weight
-        )
+    if sums is None:
+        sums = _sum_by_head(model, block, found.gate, node_weight, derivatives, pseudo_weight)
+    return Statistics(found.log_density @ block.weight, excess, mass.T, *sums)
+
+
+def _sum_by_head(
+    model: Model,
+    block: Block,
+    gate: np.ndarray,
+    node_weight: np.ndarray,
+    derivatives: Sequence[Derivatives],
+    pseudo_weight: np.ndarray | None,
+) -> HeadSums:
+    """Return what `sum_heads` does, whatever features heads see; node_weight is overwritten."""
+    residual, pair_weight = _gate_weights(model.tree, gate, node_weight, block.weight)
+    if pseudo_weight is not None:
+        residual, pair_weight = add_balance(model.tree, gate, pseudo_weight, residual, pair_weight)
     leaf_weight = node_weight[model.tree.leaf_rows]
     designs = [model.design(block, design) for design in range(len(model.designs))]
     requests: list[GramRequest] = [(model.gate_design, model.gate_design, pair_weight)]
@@ -286,20 +289,17 @@ def em_statistics(
             weighted = weight if is_constant else weight * curvature
             requests.append((group.designs[a], group.designs[b], weighted))
     grams = iter(weighted_grams(designs, requests))
-    return Statistics(
-        log_likelihood=found.log_density @ block.weight,
-        excess=excess,
-        node_mass=node_weight.sum(axis=-1).T,
-        gate_gradient=_gradient(residual, designs[model.gate_design]),
-        gate_pairs=next(grams),
-        groups=tuple(
+    return HeadSums(
+        _gradient(residual, designs[model.gate_design]),
+        next(grams),
+        tuple(
             _group_statistics(leaf_weight[rows], d, group.designs, designs, grams)
             for group, rows, d in zip(model.groups, model.group_rows, derivatives, strict=True)
         ),
     )
 
 
-def _evaluate_experts(
+def evaluate_experts(
     model: Model, eta: Sequence[np.ndarray], block: Block
 ) -> tuple[np.ndarray, list[Derivatives]]:
     """Return log densities as `leaf_log_density` does, and the derivatives of every group."""
@@ -440,13 +440,13 @@ def _symmetric_grams(features: np.ndarray, weights: np.ndarray) -> np.ndarray:
     p, rows = features.shape
     if p == 1:
         return (weights @ (features * features).T)[:, :, None]
-    m, n_products, size = len(weights), p * (p + 1) // 2, min(rows, _PRODUCT_ROWS)
-    if p > _PRODUCT_COLUMNS + _PRODUCT_COLUMNS_PER_WEIGHT * m:
+    m, n_products, size = len(weights), p * (p + 1) // 2, min(rows, PRODUCT_ROWS)
+    if not few_columns(p, m):
         return np.stack([_weighted_gram(features, weight) for weight in weights])
-    packed, part = np.empty((m, n_products)), np.empty((m, n_products))
-    scratch = np.empty((m, size)), np.empty((n_products, size)), part
+    packed, part = np.zeros((m, n_products)), np.empty((m, n_products))
+    scratch = np.zeros((m, size)), np.empty((n_products, size)), part
     kernels.packed_grams(features, np.ascontiguousarray(weights), *scratch, packed)
-    return packed[:, _unpacking(p)]
+    return packed[:, unpacking(p)]
 
 
 def _weighted_gram(features: np.ndarray, weight: np.ndarray) -> np.ndarray:
@@ -457,14 +457,6 @@ def _weighted_gram(features: np.ndarray, weight: np.ndarray) -> np.ndarray:
 
 
 def _rectangular_grams(first: np.ndarray, second: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    columns = [(weights * feature) @ first.T for feature in second]
-    return np.stack(columns, axis=2)
-
-
-@lru_cache(maxsize=64)
-def _unpacking(p: int) -> np.ndarray:
-    """Positions of a symmetric matrix's elements in its packed upper triangle."""
-    at = np.zeros((p, p), dtype=np.intp)
-    upper = np.triu_indices(p)
-    at[upper] = at.T[upper] = np.arange(len(upper[0]))
-    return at
+    if len(first) < len(second):
+        return np.stack([weights @ (feature * second).T for feature in first], axis=1)
+    return np.stack([weights @ (first * feature).T for feature in second], axis=2)

@@ -1,0 +1,266 @@
+"""The sums over rows of a pass where all heads see the same features, or none: one compiled loop.
+
+What each row adds to gradients and Gram matrices is formed piece by piece, in cache, and added up
+at once. Where heads see different features, features are many, or gates are balanced, the pass
+takes the arrays of all rows instead (`_statistics`), which costs up to half as much again.
+"""
+
+import math
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+
+from mixexp import kernels
+from mixexp.data import Block
+from mixexp.experts import Derivatives
+from mixexp.model._model import Model
+from mixexp.tree import GatingTree
+
+# Products of features, formed once for all weights, beat one product per weight up to so many
+# columns: these, and these per weight. Measured with 3, 10 and 36 weights.
+_PRODUCT_COLUMNS = 20
+_PRODUCT_COLUMNS_PER_WEIGHT = 2
+#: Rows whose products of features stay in a core's cache until they are used.
+PRODUCT_ROWS = 256
+
+
+class GroupStatistics(NamedTuple):
+    """Sums over rows for the experts of one family.
+
+    Parameters
+    ----------
+    gradient : tuple of ndarray of shape (..., n_group, p_head)
+        Per head.
+    curvature : dict of ndarray of shape (..., n_group, p_a, p_b)
+        By pair of heads (a, b).
+    """
+
+    gradient: tuple[np.ndarray, ...]
+    curvature: dict[tuple[int, int], np.ndarray]
+
+
+class HeadSums(NamedTuple):
+    """What the heads of gates and experts contribute.
+
+    Parameters
+    ----------
+    gate_gradient : ndarray of shape (..., n_edges, q)
+    gate_pairs : ndarray of shape (..., n_pairs, q, q)
+    groups : tuple of GroupStatistics
+    """
+
+    gate_gradient: np.ndarray
+    gate_pairs: np.ndarray
+    groups: tuple[GroupStatistics, ...]
+
+
+def few_columns(n_columns: int, n_weights: int) -> bool:
+    """Tell whether products of features serve so many weights faster than one product each."""
+    return n_columns <= _PRODUCT_COLUMNS + _PRODUCT_COLUMNS_PER_WEIGHT * n_weights
+
+
+@lru_cache(maxsize=64)
+def unpacking(p: int) -> np.ndarray:
+    """Positions of a symmetric matrix's elements in its packed upper triangle."""
+    at = np.zeros((p, p), dtype=np.intp)
+    upper = np.triu_indices(p)
+    at[upper] = at.T[upper] = np.arange(len(upper[0]))
+    return at
+
+
+@lru_cache(maxsize=8)
+def common_design(model: Model) -> int | None:
+    """Return the design of all heads that see features, None if they differ.
+
+    Its first column is the intercept, which serves heads that see nothing else.
+    """
+    seen = {design for design in model.slot_designs if not model.sees_intercept_only(design)}
+    if len(seen) > 1:
+        return None
+    return seen.pop() if seen else model.gate_design
+
+
+class _Rows:
+    """Rows (experts, ..., rows) of several families, to be stacked, and the leaves they are of."""
+
+    def __init__(self) -> None:
+        self.parts: list[np.ndarray] = []
+        self.nodes: list[np.ndarray] = []
+        self.n = 0
+
+    def add(self, part: np.ndarray, nodes: np.ndarray) -> slice:
+        """Append a part, and return where it will stand."""
+        self.parts.append(part)
+        self.nodes.append(nodes)
+        self.n += len(nodes)
+        return slice(self.n - len(nodes), self.n)
+
+    def stacked(self, n_starts: int, n_rows: int) -> np.ndarray:
+        """Return all parts as (n, n_starts, rows); a part may have one column for all rows."""
+        if len(self.parts) == 1 and self.parts[0].shape[-1] == n_rows:
+            return np.ascontiguousarray(self.parts[0]).reshape(self.n, n_starts, n_rows)
+        out, at = np.empty((self.n, n_starts, n_rows)), 0
+        for part in self.parts:
+            out[at : at + len(part)] = part.reshape(len(part), n_starts, part.shape[-1])
+            at += len(part)
+        return out
+
+    def all_nodes(self) -> np.ndarray:
+        return np.concatenate([np.empty(0, dtype=np.int64), *self.nodes])
+
+
+class _Place(NamedTuple):
+    """Where the sums of one pair of heads come from, and what they are to be multiplied by."""
+
+    source: str
+    at: slice
+    factor: np.ndarray | None = None
+
+
+class _Plan:
+    """What is to be summed: values times features, and weights of products of features."""
+
+    def __init__(self, model: Model, derivatives: Sequence[Derivatives]) -> None:
+        self.values, self.bent, self.straight = _Rows(), _Rows(), _Rows()
+        self.scores: list[list[slice]] = []
+        self.curvatures: list[dict[tuple[int, int], _Place]] = []
+        for group, found in zip(model.groups, derivatives, strict=True):
+            nodes = model.tree.leaves[group.leaves]
+            is_narrow = [model.sees_intercept_only(design) for design in group.designs]
+            self.scores.append([self.values.add(score, nodes) for score in found.score])
+            self.curvatures.append(
+                {
+                    (a, b): self._place(curvature, nodes, is_narrow[a] + is_narrow[b])
+                    for (a, b), curvature in found.curvature.items()
+                }
+            )
+
+    def _place(self, curvature: np.ndarray, nodes: np.ndarray, n_narrow: int) -> _Place:
+        # A curvature that is the same in all rows is multiplied in afterwards.
+        is_constant = curvature.shape[-1] == 1
+        if n_narrow == 2 and is_constant:
+            return _Place("mass", slice(0), curvature)
+        if n_narrow > 0:
+            return _Place("sums", self.values.add(curvature, nodes))
+        if is_constant:
+            return _Place("straight", self.straight.add(curvature, nodes), curvature)
+        return _Place("bent", self.bent.add(curvature, nodes))
+
+
+def sum_heads(
+    model: Model,
+    block: Block,
+    gate: np.ndarray,
+    node_resp: np.ndarray,
+    derivatives: Sequence[Derivatives],
+    mass: np.ndarray,
+) -> HeadSums | None:
+    """Return what all heads contribute, or None if they see different or many features.
+
+    Parameters
+    ----------
+    model : Model
+    block : Block
+    gate : ndarray of shape (n_edges, ..., rows)
+    node_resp : ndarray of shape (n_nodes, ..., rows)
+    derivatives : sequence of Derivatives
+        Of each group.
+    mass : ndarray of shape (n_nodes, ...)
+        Weighted responsibility of every node.
+    """
+    design = common_design(model)
+    if design is None:
+        return None
+    plan, n_starts = _Plan(model, derivatives), math.prod(gate.shape[1:-1])
+    n_grams = len(model.tree.sibling_pairs[0]) + plan.bent.n + plan.straight.n
+    if not few_columns(len(model.designs[design]), n_starts * n_grams):
+        return None
+    features = model.design(block, design)
+    sums, packed = _run(model.tree, features, block.weight, gate, node_resp, plan)
+    p, lead = len(features), gate.shape[1:-1]
+    grams = packed[:, unpacking(p)].reshape(*lead, n_grams, p, p)
+    return _hand_out(model, plan, sums.reshape(*lead, -1, p), grams, mass)
+
+
+def _run(
+    tree: GatingTree,
+    features: np.ndarray,
+    weight: np.ndarray,
+    gate: np.ndarray,
+    node_resp: np.ndarray,
+    plan: _Plan,
+) -> tuple[np.ndarray, np.ndarray]:
+    p, n_rows = features.shape
+    n_starts, size = math.prod(gate.shape[1:-1]), min(n_rows, PRODUCT_ROWS)
+    pair_a, pair_b = tree.sibling_pairs
+    curvature_nodes = np.concatenate([plan.bent.all_nodes(), plan.straight.all_nodes()])
+    n_grams, n_products = n_starts * (len(pair_a) + len(curvature_nodes)), p * (p + 1) // 2
+    n_sums = n_starts * (tree.n_edges + plan.values.n)
+    grams, sums = np.zeros((n_grams, n_products)), np.zeros((n_sums, p))
+    kernels.head_sums(
+        features,
+        gate.reshape(tree.n_edges, n_starts, n_rows),
+        node_resp.reshape(tree.n_nodes, n_starts, n_rows),
+        plan.values.stacked(n_starts, n_rows),
+        plan.bent.stacked(n_starts, n_rows),
+        weight,
+        tree.parent,
+        pair_a,
+        pair_b,
+        plan.values.all_nodes(),
+        curvature_nodes,
+        np.empty((tree.n_nodes, size)),
+        np.empty((tree.n_edges, size)),
+        np.zeros((n_grams, size)),
+        np.zeros((n_sums, size)),
+        np.empty((p, size)),
+        np.empty((n_products, size)),
+        np.empty_like(grams),
+        np.empty_like(sums),
+        grams,
+        sums,
+    )
+    return sums, grams
+
+
+def _hand_out(
+    model: Model, plan: _Plan, sums: np.ndarray, grams: np.ndarray, mass: np.ndarray
+) -> HeadSums:
+    """Return the sums by gates, and by family, head and pair of heads.
+
+    Parameters
+    ----------
+    sums : ndarray of shape (..., n_edges + n_values, p)
+    grams : ndarray of shape (..., n_pairs + n_curvatures, p, p)
+    mass : ndarray of shape (n_nodes, ...)
+    """
+    tree, q = model.tree, len(model.designs[model.gate_design])
+    n_pairs = len(tree.sibling_pairs[0])
+    values, curvatures = sums[..., tree.n_edges :, :], grams[..., n_pairs:, :, :]
+    straight = curvatures[..., plan.bent.n :, :, :]
+    groups = []
+    for group, scores, places in zip(model.groups, plan.scores, plan.curvatures, strict=True):
+        width = [len(model.designs[design]) for design in group.designs]
+        found = {}
+        for (a, b), (source, at, factor) in places.items():
+            if source == "mass":
+                own = mass[tree.leaves[group.leaves]][..., None]
+            elif source == "sums":
+                own = values[..., at, : max(width[a], width[b])]
+                own = own.reshape(*own.shape[:-1], width[a], width[b])
+            else:
+                own = (straight if source == "straight" else curvatures)[..., at, :, :]
+            found[a, b] = own if factor is None else _scaled(own, factor, source == "mass")
+        gradient = tuple(values[..., at, : width[h]] for h, at in enumerate(scores))
+        groups.append(GroupStatistics(gradient, found))
+    return HeadSums(sums[..., : tree.n_edges, :q], grams[..., :n_pairs, :q, :q], tuple(groups))
+
+
+def _scaled(sums: np.ndarray, factor: np.ndarray, is_mass: bool) -> np.ndarray:
+    """Multiply sums by factors (experts, ..., 1); masses are (experts, ..., 1), too."""
+    if is_mass:
+        scaled = sums * factor
+        return (scaled if scaled.ndim == 2 else scaled.swapaxes(0, 1))[..., None]
+    return sums * (factor if factor.ndim == 2 else factor.swapaxes(0, 1))[..., None]
