@@ -56,9 +56,12 @@ class Result(NamedTuple):
 
 
 def load_reference(name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return features and target; the column z, the regime that drew a row, is left out."""
     with gzip.open(REFERENCE / f"{name}.csv.gz", "rt") as file:
-        table = np.loadtxt(file, delimiter=",", skiprows=1)
-    return table[:, 1:], table[:, 0]
+        columns = np.array(file.readline().strip().split(","))
+        table = np.loadtxt(file, delimiter=",")
+    is_feature = np.char.startswith(columns, "x")
+    return table[:, is_feature], table[:, columns == "y"].ravel()
 
 
 def draw_regimes(seed: int, n: int, shares: list[float], noise: float, apart: float) -> Any:

@@ -30,6 +30,8 @@ _MOST_PARAMETERS = 600
 _MOST_HEADS = 64
 # EM's steps are lengthened at most so many times, by the inverse, along a ridge.
 _SMALLEST_RATE = 0.02
+# A step along a ridge is doubled at most so many times.
+_MOST_DOUBLINGS = 12
 # Curvature, and gain, per unit of weight that counts as none.
 _FLAT = 1e-9
 # Squared pivots, in these units, that tell without eigenvalues that no direction is flat.
@@ -185,7 +187,10 @@ class NewtonFinish:
         # quadratic model holds.
         direction = _ridge_direction(basis.T @ metric @ basis, information, gradient)
         step = None if direction is None else self._climb(current, basis @ direction, noise)
-        return None if step is None else NewtonStep(*step, is_definite=False)
+        if step is None:
+            return None
+        reached = self._lengthen(current, basis @ direction, step[0])
+        return NewtonStep(reached, step[1], is_definite=False)
 
     def _climb(
         self,
@@ -206,6 +211,25 @@ class NewtonFinish:
                 return candidate, promised
             length *= 0.5
         return None
+
+    def _lengthen(
+        self, current: Evaluation, direction: np.ndarray, reached: Evaluation
+    ) -> Evaluation:
+        """Go on along a ridge, twice as far each time, as long as that leads higher.
+
+        Near a saddle it bends up, and steps that are in proportion to its slope would take
+        hundreds of iterations to leave.
+        """
+        model, length = self._problem.model, 1.0
+        flat = model.flatten(current.params)
+        for _ in range(_MOST_DOUBLINGS):
+            length *= 2.0
+            moved = np.clip(flat + length * direction, *model.flat_bounds)
+            candidate = self._problem.evaluate(model.unflatten(moved[None]))
+            if not candidate.objective[0] > reached.objective[0]:
+                break
+            reached = candidate
+        return reached
 
 
 def _ridge_direction(

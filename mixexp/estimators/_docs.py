@@ -86,8 +86,8 @@ _PARAMETERS = """gate : {"softmax", "constant"}, default="softmax"
         kept, the start included; with numbers drawn per row, a row of weight two is no longer
         exactly the row twice. "annealed": five iterations each with responsibilities to the
         power 0.5, 0.55, ..., 0.97 and 1, renormalised (Ueda & Nakano 1998), kept where
-        they lead higher than as many plain ones. Both help poor starts more than those that
-        ``init`` draws.
+        they lead higher than as many plain ones; a large ``alpha`` may hold experts together that
+        annealing has made alike. Both help poor starts more than those that ``init`` draws.
     warm_start : bool, default=False
         Whether ``fit`` goes on from the previous fit's coefficients, if there is one.
     random_state : int, RandomState instance or None, default=None
