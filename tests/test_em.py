@@ -128,7 +128,9 @@ def test_penalty_is_that_of_the_documentation(rng):
     slopes = (model.coef_ - single.coef_) * spread / unit
     logits = model.gate_coef_ * spread
     log_ratio = np.log(model.dispersion_ / single.dispersion_)
-    terms = 3.0 * excess(slopes) + 2.0 * excess(logits) + 0.5 * 4.0 * excess(log_ratio)
+    room = slopes.size / 100.0
+    pull = 3.0 * room * np.log1p(excess(slopes) / room)
+    terms = pull + 2.0 * excess(logits) + 0.5 * 4.0 * excess(log_ratio)
     expected = model.log_likelihood_ - terms
     np.testing.assert_allclose(model.penalized_log_likelihood_, expected, rtol=1e-10)
 
@@ -190,16 +192,16 @@ def test_one_gaussian_expert_is_least_squares(dispersion, rng):
 
 def test_one_gaussian_expert_with_alpha_is_ridge(rng):
     data = simulate_regimes(rng, N_ROWS, p=4)
-    model = flat(Gaussian(), 1, alpha=20.0, tol=1e-14, max_iter=2000).fit(data.X, data.y)
+    model = flat(Gaussian(), 1, alpha=0.8, tol=1e-14, max_iter=2000).fit(data.X, data.y)
     features = StandardScaler().fit_transform(data.X)
     # alpha penalises slopes in standard deviations of y; Ridge counts squares, not squares per
     # variance.
     unit = data.y.std()
-    expected = Ridge(alpha=20.0 * model.dispersion_[0] / unit**2).fit(features, data.y)
+    expected = Ridge(alpha=0.8 * model.dispersion_[0] / unit**2).fit(features, data.y)
     np.testing.assert_allclose(model.predict(data.X), expected.predict(features), rtol=1e-7)
 
 
-@pytest.mark.parametrize("alpha", [0.0, 3.0])
+@pytest.mark.parametrize("alpha", [0.0, 0.3])
 @pytest.mark.parametrize("n_classes", [2, 3])
 def test_one_expert_for_classes_is_logistic_regression(n_classes, alpha, rng):
     data = simulate_classes(rng, 500, n_classes)
@@ -356,10 +358,10 @@ def test_zero_tolerance_terminates(acceleration, rng):
 @pytest.mark.parametrize("acceleration", ["newton", "anderson"])
 def test_acceleration_reaches_the_optimum_of_plain_em(family, acceleration, rng):
     data = simulate_for(family, rng, 600)
-    options = {"init": data.labels % 2, "tol": 1e-11, "max_iter": 20000}
+    options = {"init": data.labels % 2, "tol": 1e-12, "max_iter": 20000}
     quick = flat(family, 2, acceleration=acceleration, **options).fit(data.X, data.y)
     plain = flat(family, 2, acceleration="none", **options).fit(data.X, data.y)
-    # Both stop with an estimated 1e-11 left to gain; EM's estimate may be some ten times off.
+    # Both stop with an estimated 1e-12 left to gain; EM's estimate may be some ten times off.
     np.testing.assert_allclose(
         quick.penalized_log_likelihood_, plain.penalized_log_likelihood_, rtol=1e-9
     )

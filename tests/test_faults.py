@@ -65,7 +65,7 @@ def test_interrupt_stops_a_long_fit_soon_and_leaves_it_unfitted(n_jobs):
 
 def test_interrupts_at_random_moments_keep_the_fit_before(data, rng):
     model = fit(data)
-    model.set_params(max_iter=10_000, tol=0.0, acceleration="none")
+    model.set_params(n_init=500, max_iter=10_000, tol=0.0, acceleration="none")
     before = dict(vars(model))
     for delay in rng.uniform(0.001, 0.3, 20):
         signal.setitimer(signal.ITIMER_REAL, delay)

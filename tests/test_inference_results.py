@@ -497,11 +497,11 @@ def test_penalised_errors_are_those_of_ridge(rng):
     # Known variance: the posterior of a linear model, ((X'X + variance * alpha * D))^-1 variance
     # for standardised features.
     data = regimes(rng)
-    model = MoERegressor(1, expert=Gaussian(dispersion=2.0), alpha=50.0).fit(data.X, data.y)
+    model = MoERegressor(1, expert=Gaussian(dispersion=2.0), alpha=0.7).fit(data.X, data.y)
     centre, scale = data.X.mean(axis=0), data.X.std(axis=0)
     Z = np.column_stack([np.ones(len(data.y)), (data.X - centre) / scale])
     unit = data.y.var()  # the ridge of a single expert is for y in standard deviations
-    information = Z.T @ Z / 2.0 + np.diag([0.0, 50.0, 50.0]) / unit
+    information = Z.T @ Z / 2.0 + np.diag([0.0, 0.7, 0.7]) / unit
     to_raw = np.array([[1.0, *(-centre / scale)], [0, 1 / scale[0], 0], [0, 0, 1 / scale[1]]])
     expected = np.sqrt(np.diagonal(to_raw @ np.linalg.inv(information) @ to_raw.T))
     table = model.coef_table(data.X, data.y)

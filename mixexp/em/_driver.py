@@ -334,7 +334,8 @@ def stack_parameters(problem: Problem, starts: Sequence[Parameters]) -> Paramete
 
 def rounding_noise(problem: Problem, objective: float) -> float:
     """Return what rounding alone may change the objective by."""
-    return _ROUNDING * (problem.total_weight + abs(objective))
+    n_rows = problem.total_weight + problem.model.penalty.balance
+    return _ROUNDING * (n_rows + abs(objective))
 
 
 def _take_em_steps(problem: Problem, runs: Sequence[Run]) -> None:

@@ -6,6 +6,7 @@ weight one do, whatever their order, and fits on weighted and on repeated data a
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
@@ -264,7 +265,7 @@ def _small_model(model: Model, g: int, n_experts: int) -> Model:
     group = model.groups[g]._replace(leaves=np.arange(n_experts))
     penalty = model.penalty._replace(balance=0.0) if n_experts > 1 else model.penalty.of_pooled()
     tree = GatingTree.flat(n_experts)
-    return Model(tree, (group,), model.designs, model.gate_design, penalty)
+    return replace(model, tree=tree, groups=(group,), penalty=penalty, ties=None)
 
 
 def _pooled_of(rows: Rows, g: int, n_experts: int) -> Parameters:

@@ -209,7 +209,8 @@ def build_problem(
         _group(family.fixed_to(y, weight), leaves, by_kind, designs, y, per_row)
         for family, leaves in _distinct_families(families)
     )
-    model = Model(tree, groups, tuple(designs), gate_design, penalty)
+    constant = tuple(int(1 + column) for column in np.flatnonzero(scaling.is_constant))
+    model = Model(tree, groups, tuple(designs), gate_design, penalty, constant_columns=constant)
     blocks = _with_targets(model, cut_features(X, scaling, per_row, chosen).keep_small(), y)
     pooled = pooled_params(Problem(model, blocks, n_threads))
     model, pooled = _anchor(model, pooled)
@@ -312,7 +313,7 @@ def _anchor(model: Model, pooled: Parameters) -> tuple[Model, Parameters]:
                 moved = group._replace(log_anchor=log_pooled)
         groups.append(moved if is_single else moved._replace(center=tuple(c[0] for c in coefs)))
         experts.append(tuple(coefs))
-    anchored = Model(model.tree, tuple(groups), model.designs, model.gate_design, penalty)
+    anchored = replace(model, groups=tuple(groups), penalty=penalty)
     return anchored, Parameters(pooled.gate, tuple(experts))
 
 

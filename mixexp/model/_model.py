@@ -169,6 +169,8 @@ class Model:
     penalty : Penalty
     ties : Ties, optional
         Slopes that are shared or known; None if there are none.
+    constant_columns : tuple of int
+        Columns of the features that do not vary; their slopes are zero.
     """
 
     tree: GatingTree
@@ -177,6 +179,7 @@ class Model:
     gate_design: int
     penalty: Penalty
     ties: Ties | None = None
+    constant_columns: tuple[int, ...] = ()
 
     @cached_property
     def group_rows(self) -> tuple[slice | np.ndarray, ...]:
@@ -314,12 +317,14 @@ class Model:
     def expert_pull(self) -> np.ndarray:
         """Return how much each coefficient in the flat vector counts among experts' slopes.
 
-        1 for a slope, a share for one that is the same for several experts, 0 for all else.
+        1 for a slope, a share for one that is the same for several experts, 0 for all else, as
+        for slopes of columns that do not vary.
         """
-        pull = np.concatenate([np.ones(shape).ravel() for shape in self.slot_shapes])
-        pull[self.slot_slices[0]] = 0.0
-        for at, (_, n_columns) in zip(self.slot_slices, self.slot_shapes, strict=True):
-            pull[at.start : at.stop : n_columns] = 0.0
+        slots = [np.zeros(self.slot_shapes[0])]
+        idle = (0, *self.constant_columns)
+        for shape, design in zip(self.slot_shapes[1:], self.slot_designs[1:], strict=True):
+            slots.append(np.tile(~np.isin(self.designs[design], idle), (shape[0], 1)).astype(float))
+        pull = flatten_slots(slots)
         return pull if self.ties is None else pull / self.ties.n_sharing
 
     @cached_property
