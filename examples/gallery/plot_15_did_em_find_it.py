@@ -9,6 +9,7 @@ ended, and how fast the winner came to where it is.
 # %%
 # Twenty starts
 # -------------
+# The priors are weak, which leaves the likelihood as rugged as it is.
 
 from mixexp import MoERegressor
 from mixexp.datasets import make_motorcycle
