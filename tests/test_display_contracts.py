@@ -170,6 +170,34 @@ def test_unknown_features_are_named(drawn, unknown, model, data):
     assert plt.get_fignums() == []
 
 
+@every_display
+def test_unknown_keywords_are_named_before_anything_is_drawn(drawn, model, data):
+    refused = f"{drawn.cls.__name__}.from_estimator has no parameter "
+    with pytest.raises(TypeError, match=refused + r"'weights'. (Did you mean|It takes \[)"):
+        drawn.draw(model, *data, weights=1)
+    with pytest.raises(TypeError, match=refused + "'axs'. Did you mean 'ax'"):
+        drawn.draw(model, *data, axs=None)
+    if drawn.features:
+        other = {"feature": "features", "features": "feature"}[drawn.features]
+        with pytest.raises(TypeError, match=f"'{other}'. Did you mean '{drawn.features}'"):
+            drawn.draw(model, *data, **{other: "age"})
+    assert plt.get_fignums() == []
+
+
+@pytest.mark.parametrize(
+    ("part", "scale", "label"),
+    [
+        ("expert", "deviation", "slope per standard deviation"),
+        ("expert", "unit", "slope"),
+        ("gate", "deviation", "slope of the logit per standard deviation"),
+        ("gate", "unit", "slope of the logit"),
+    ],
+)
+def test_axes_of_coefficients_say_what_they_are_slopes_of(part, scale, label, model):
+    display = DISPLAYS["coefficient"].draw(model, None, None, part=part, scale=scale)
+    assert panels_of(display)[-1].get_xlabel().replace("\n", " ") == label
+
+
 @with_data
 def test_rows_of_another_width_are_refused(drawn, model, data):
     X, y = data

@@ -68,7 +68,8 @@ def test_convergence_stores_the_history_and_the_other_starts(frame):
     model = MoERegressor(3, n_init=6, random_state=0).fit(*frame)
     display = ConvergenceDisplay.from_estimator(model)
     np.testing.assert_array_equal(display.history, model.history_)
-    assert len(display.n_iter) == len(display.objective) == len(display.ends) == 5
+    assert len(display.n_iter) == len(display.objective) == len(display.ends)
+    assert len(display.ends) == len(model.restarts_) - 1 >= 5  # moves that led higher count as well
     everything = {restart.objective for restart in model.restarts_}
     assert {*display.objective, model.penalized_log_likelihood_} == everything
     # Starts that found the same optimum differ in its last digits.
@@ -87,7 +88,8 @@ def test_convergence_draws_distances_that_fall_to_the_floor(frame):
     low, high = display.ax_.get_ylim()
     assert low < display.floor
     assert gaps.max() < high
-    assert sum(len(marks.get_xdata()) for marks in display.ends_.values()) == 5
+    drawn = sum(len(marks.get_xdata()) for marks in display.ends_.values())
+    assert drawn == len(model.restarts_) - 1
     np.testing.assert_array_equal(display.winner_.get_xdata(), [model.n_iter_])
 
 

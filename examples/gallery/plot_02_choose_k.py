@@ -56,12 +56,12 @@ print(selection.table[["n_experts", "n_parameters", "aic", "bic", "icl", "n_foun
 # %%
 # The answer
 # ----------
-# What to see: held-out patients are less surprised by two experts than by one, by more than three
-# standard errors (bars: of the *difference* to one expert, over the folds). Of three and four that
-# cannot be said, and they do no better than two. To AIC two to four are one and the same. BIC
-# counts every coefficient as if it were free, though the ridge holds them, and stays with one; ICL
-# also wants patients to be told apart, and charges most. So two experts predict better, and
-# nobody should tell stories of two kinds of patients.
+# What to see: held-out patients are less surprised by two experts than by one, by three standard
+# errors (bars: of the *difference* to one expert, over the folds). Three and four gain less, and
+# less surely. AIC says two as well. BIC counts every coefficient as if it were free, though the
+# prior holds most of them to those of one expert, and stays with one; ICL also wants patients to
+# be told apart, and charges most. So two experts predict better, and nobody should tell stories
+# of two kinds of patients.
 
 results = search.cv_results_
 folds = np.array([results[f"split{fold}_test_score"] for fold in range(search.n_splits_)])

@@ -35,9 +35,9 @@ for count in (1, 2):
 # Two rules all the same
 # ----------------------
 # What to see: the probability of a grower along the wine's colour, for alcohol held at its median,
-# by each expert (coloured) and by the mixture (black). Of grower 2 both experts say nearly the
-# same; of grower 0 they differ, where the first has few wines to learn from. The scores above say
-# what that is worth: their gain is an eighth of their spread over folds. One rule is enough.
+# by each expert (coloured) and by the mixture (black). Of grower 2 both experts say much the same;
+# of grower 0 they differ, but expert 0 is the most probable one of two wines in all. The scores
+# above say what that is worth: nothing. One rule is enough.
 model = MoEClassifier(2, random_state=0).fit(X, y)
 figure, axes = plt.subplots(1, 2, figsize=(10.5, 4.2), layout="constrained")
 for ax, grower in zip(axes, ["grower 0", "grower 2"], strict=True):

@@ -9,6 +9,7 @@ ended, and how fast the winner came to where it is.
 # %%
 # Twenty starts
 # -------------
+# The priors are weak, which leaves the likelihood as rugged as it is.
 
 from mixexp import MoERegressor
 from mixexp.datasets import make_motorcycle
@@ -29,7 +30,7 @@ for optimum in model.optima_:
 # ----------------------
 # What to see: the curve is the way of the winner, on a logarithmic scale. EM creeps along a plateau
 # where other starts give up and call it an optimum, then Newton's method falls to the bottom in
-# a few steps. Two starts got there, by different ways: a sign that there is nothing below, and no
-# proof. With some other seeds all twenty starts miss it.
+# a few steps. Two starts got there, by different ways: a sign that there is nothing better, and
+# no proof. With other seeds it is found by one to five of twenty: with ten starts it may be missed.
 
 ConvergenceDisplay.from_estimator(model)

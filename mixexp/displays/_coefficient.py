@@ -9,7 +9,7 @@ from mixexp.displays._docs import shared_docs
 from mixexp.displays._layout import grid_shape, make_panels
 from mixexp.displays._legend import Entry, draw_legend
 from mixexp.displays._nodes import node_styles
-from mixexp.displays._options import check_choice
+from mixexp.displays._options import check_choice, check_keywords
 from mixexp.displays._source import model_feature_names, open_source
 from mixexp.displays._styles import ExpertStyle, expert_styles, rim
 from mixexp.displays._text import fit_letters, name_axes, wrap
@@ -18,7 +18,8 @@ from mixexp.estimators._tables import feature_labels, node_names
 from mixexp.tree import GatingTree
 
 _PARTS = ("expert", "gate")
-_SCALES = {"deviation": "slope per standard deviation", "unit": "slope"}
+_QUANTITIES = {"expert": "slope", "gate": "slope of the logit"}
+_SCALES = {"deviation": " per standard deviation", "unit": ""}
 # Between the first and the last mark of a term, as a share of the distance of terms.
 _SPREAD = 0.5
 _MOST_COLUMNS = 4
@@ -112,6 +113,7 @@ class CoefficientDisplay:
 
         <MADE>
         """
+        check_keywords(cls.from_estimator, cls.plot, plot_kwargs)
         part, scale = check_choice("part", part, _PARTS), check_choice("scale", scale, [*_SCALES])
         source = open_source(estimator)
         columns = _read_table(source.model.coef_table() if table is None else table)
@@ -136,7 +138,7 @@ class CoefficientDisplay:
             estimates=[value[:, order, 0] for value in values],
             intervals=[value[:, order, 1:] for value in values],
             styles=[_styles_of(source.model.tree_, list(own)) for own in grouped.values()],
-            label=_SCALES[scale],
+            label=_QUANTITIES[part] + _SCALES[scale],
         )
         return display.plot(ax=ax, **plot_kwargs)
 

@@ -8,6 +8,7 @@ import numpy as np
 from mixexp.displays._docs import shared_docs
 from mixexp.displays._layout import one_axes
 from mixexp.displays._legend import draw_legend
+from mixexp.displays._options import check_keywords
 from mixexp.displays._source import open_source
 from mixexp.displays._text import fit_letters, name_axes
 
@@ -96,10 +97,11 @@ class ConvergenceDisplay:
         Raises
         ------
         TypeError
-            If the estimator is no mixture of experts.
+            If the estimator is no mixture of experts, or a keyword is unknown.
         NotFittedError
             If it has not been fitted.
         """
+        check_keywords(cls.from_estimator, cls.plot, plot_kwargs)
         model = open_source(estimator).model
         restarts = list(model.restarts_)
         winner = max(range(len(restarts)), key=lambda i: _rank(restarts[i], model))

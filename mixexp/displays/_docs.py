@@ -41,7 +41,7 @@ _MADE = """Returns
         ValueError
             If an argument is not as described; the message names it.
         TypeError
-            If the estimator is no mixture of experts.
+            If the estimator is no mixture of experts, or a keyword is unknown.
         NotFittedError
             If it has not been fitted."""
 

@@ -13,7 +13,7 @@ from mixexp.displays._docs import shared_docs
 from mixexp.displays._layout import columns_in, grid_shape, make_panels
 from mixexp.displays._legend import Entry, band_entries, draw_legend, held_note
 from mixexp.displays._marks import draw_points
-from mixexp.displays._options import check_count, check_coverage, check_margin
+from mixexp.displays._options import check_count, check_coverage, check_keywords, check_margin
 from mixexp.displays._parts import (
     Curves,
     Points,
@@ -152,6 +152,7 @@ class ExpertFitDisplay:
         Lines stand at the held values of the other features, marks at their own: where several
         features matter, marks need not lie around a line.
         """
+        check_keywords(cls.from_estimator, cls.plot, plot_kwargs)
         resolution, margin = check_count("grid_resolution", grid_resolution, 2), check_margin(eps)
         coverage = None if coverage is None else check_coverage(coverage)
         per_row = {"offset": offset, "exposure": exposure, "trials": trials}

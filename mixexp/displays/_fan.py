@@ -12,7 +12,7 @@ from mixexp.displays._data import read_data
 from mixexp.displays._docs import shared_docs
 from mixexp.displays._layout import one_axes
 from mixexp.displays._legend import Entry, draw_legend, held_note
-from mixexp.displays._options import check_count, check_coverage, check_margin
+from mixexp.displays._options import check_count, check_coverage, check_keywords, check_margin
 from mixexp.displays._text import fit_letters, name_axes
 from mixexp.displays._use import choose_line
 
@@ -133,10 +133,12 @@ class PredictiveDisplay:
         NotImplementedError
             If a family has no distribution function.
         TypeError
-            If the estimator is no mixture of experts, or one for classes.
+            If the estimator is no mixture of experts, or one for classes, or a keyword is
+            unknown.
         NotFittedError
             If it has not been fitted.
         """
+        check_keywords(cls.from_estimator, cls.plot, plot_kwargs)
         resolution, margin = check_count("grid_resolution", grid_resolution, 2), check_margin(eps)
         levels = _check_coverages(coverages)
         per_row = {"offset": offset, "exposure": exposure, "trials": trials}

@@ -21,7 +21,7 @@ from mixexp.displays._layout import make_node_panels
 from mixexp.displays._legend import Entry, draw_legend, held_note
 from mixexp.displays._marks import draw_name
 from mixexp.displays._nodes import conditional_gates, node_label, node_styles, sum_below
-from mixexp.displays._options import check_count, check_margin
+from mixexp.displays._options import check_count, check_keywords, check_margin
 from mixexp.displays._styles import ExpertStyle, expert_styles, tint
 from mixexp.displays._text import fit_letters, letters_along, name_axes
 from mixexp.displays._use import choose_line
@@ -123,6 +123,7 @@ class GateDisplay:
 
         <MADE>
         """
+        check_keywords(cls.from_estimator, cls.plot, plot_kwargs)
         resolution, margin = check_count("grid_resolution", grid_resolution, 2), check_margin(eps)
         data = read_data(estimator, X, sample_weight)
         use, tree = data.use[0], data.source.model.tree_

@@ -1,6 +1,8 @@
 """What displays check of their options."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from difflib import get_close_matches
+from inspect import signature
 from numbers import Integral, Real
 from typing import Any
 
@@ -60,3 +62,24 @@ def check_coverage(coverage: Any, name: str = "coverage") -> float:
     if not isinstance(coverage, Real) or not 0.0 < float(coverage) < 1.0:
         raise ValueError(f"The {name!r} parameter must be between 0 and 1. Got {coverage!r}.")
     return float(coverage)
+
+
+def check_keywords(
+    maker: Callable[..., Any], plot: Callable[..., Any], plot_kwargs: Iterable[str]
+) -> None:
+    """Refuse keywords that ``plot`` does not take, before anything is computed.
+
+    Raises
+    ------
+    TypeError
+        Naming the first one, and what it may have been meant to be.
+    """
+    taken = signature(plot).parameters
+    unknown = next((name for name in plot_kwargs if name not in taken), None)
+    if unknown is None:
+        return
+    everything = {**taken, **signature(maker).parameters}.values()
+    known = [each.name for each in everything if each.kind is each.KEYWORD_ONLY]
+    meant = get_close_matches(unknown, known, 1)
+    hint = f"Did you mean {meant[0]!r}?" if meant else f"It takes {known}."
+    raise TypeError(f"{maker.__qualname__} has no parameter {unknown!r}. {hint}")

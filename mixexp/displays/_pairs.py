@@ -21,7 +21,7 @@ from mixexp.displays._legend import (
     plane_entries,
 )
 from mixexp.displays._marks import draw_points
-from mixexp.displays._options import check_choice, check_count, check_margin
+from mixexp.displays._options import check_choice, check_count, check_keywords, check_margin
 from mixexp.displays._parts import Points, evaluate_rows, read_points
 from mixexp.displays._plane import (
     draw_boundaries,
@@ -152,6 +152,7 @@ class ResponsibilityPairsDisplay:
 
         <MADE>
         """
+        check_keywords(cls.from_estimator, cls.plot, plot_kwargs)
         check_choice("kind", kind, _KINDS)
         is_averaged = check_choice("others", others, OTHERS) == "averaged"
         resolution, margin = check_count("grid_resolution", grid_resolution, 2), check_margin(eps)

@@ -11,6 +11,7 @@ from mixexp.displays._docs import shared_docs
 from mixexp.displays._layout import make_panels
 from mixexp.displays._legend import Entry, draw_legend, expert_entries
 from mixexp.displays._marks import draw_points
+from mixexp.displays._options import check_keywords
 from mixexp.displays._parts import Points
 from mixexp.displays._source import Source, given, open_source
 from mixexp.displays._styles import ExpertStyle, expert_styles
@@ -140,10 +141,11 @@ class ResidualDisplay:
         NotImplementedError
             If a family has no distribution function.
         TypeError
-            If the estimator is no mixture of experts.
+            If the estimator is no mixture of experts, or a keyword is unknown.
         NotFittedError
             If it has not been fitted.
         """
+        check_keywords(cls.from_estimator, cls.plot, plot_kwargs)
         source = open_source(estimator)
         per_row = given(offset=offset, exposure=exposure, trials=trials)
         resp = source.responsibilities(X, y, **per_row)

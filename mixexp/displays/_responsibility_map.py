@@ -26,7 +26,7 @@ from mixexp.displays._grid import OTHERS, Others, grid_axis
 from mixexp.displays._layout import one_axes
 from mixexp.displays._legend import band_entries, draw_legend, held_note, plane_entries
 from mixexp.displays._marks import draw_points
-from mixexp.displays._options import check_choice, check_count, check_margin
+from mixexp.displays._options import check_choice, check_count, check_keywords, check_margin
 from mixexp.displays._parts import (
     Curves,
     Points,
@@ -204,6 +204,7 @@ class ResponsibilityMapDisplay:
         more features than the axes show, a point may lie on another expert's colour and
         still be no surprise. Rings compare with the gates at the row's own features.
         """
+        check_keywords(cls.from_estimator, cls.plot, plot_kwargs)
         check_choice("kind", kind, _KINDS)
         is_averaged = check_choice("others", others, OTHERS) == "averaged"
         check_count("grid_resolution", grid_resolution, 2)

@@ -8,7 +8,7 @@ import numpy as np
 from mixexp.displays._docs import shared_docs
 from mixexp.displays._layout import columns_in, grid_shape, make_panels
 from mixexp.displays._legend import Entry, draw_legend
-from mixexp.displays._options import check_count
+from mixexp.displays._options import check_count, check_keywords
 from mixexp.displays._source import open_source
 from mixexp.displays._styles import ExpertStyle, dark, expert_styles, tint
 from mixexp.displays._text import fit_letters, letters_along, name_axes, text_scale
@@ -109,6 +109,7 @@ class RootogramDisplay:
 
         <MADE>
         """
+        check_keywords(cls.from_estimator, cls.plot, plot_kwargs)
         n_bins = check_count("bins", bins)
         if not 0.0 <= eps < 1.0:
             raise ValueError(f"The 'eps' parameter must be in the range [0, 1). Got {eps!r}.")

@@ -9,6 +9,7 @@ import numpy as np
 from mixexp.displays._docs import shared_docs
 from mixexp.displays._layout import one_axes
 from mixexp.displays._legend import draw_legend
+from mixexp.displays._options import check_keywords
 from mixexp.displays._styles import expert_styles
 from mixexp.displays._text import fit_letters, name_axes
 from mixexp.selection import Selection
@@ -97,10 +98,11 @@ class SelectionDisplay:
         Raises
         ------
         TypeError
-            If it is no selection.
+            If it is no selection, or a keyword is unknown.
         ValueError
             If a criterion is unknown, or given beside a score.
         """
+        check_keywords(cls.from_selection, cls.plot, plot_kwargs)
         if not isinstance(selection, Selection):
             raise TypeError(
                 "selection must be what mixexp.select_n_experts returns. Got "

@@ -9,7 +9,7 @@ from mixexp.displays._cuts import cut_deviances
 from mixexp.displays._docs import shared_docs
 from mixexp.displays._layout import one_axes
 from mixexp.displays._nodes import node_styles, sum_below
-from mixexp.displays._options import check_count
+from mixexp.displays._options import check_count, check_keywords
 from mixexp.displays._source import given, model_feature_names, open_source
 from mixexp.displays._styles import ExpertStyle, expert_styles
 from mixexp.displays._tree_drawing import (
@@ -163,6 +163,7 @@ class TreeDisplay:
         subtree stay as they are. The single expert has the family of the expert there with
         the most rows that could have drawn every y.
         """
+        check_keywords(cls.from_estimator, cls.plot, plot_kwargs)
         n_terms = check_count("n_terms", n_terms)
         source = open_source(estimator)
         model, tree = source.model, source.model.tree_

@@ -166,10 +166,11 @@ _NOTES = """What is maximised is the penalised log-likelihood
 
 _PER_ROW = """offset : array-like of shape (n,), default=None
             Added to the linear predictor of every expert, on its scale (of y for an identity
-            link, of the log mean for a log link).
+            link, of the log mean for a log link); 0 if absent.
         exposure : array-like of shape (n,), default=None
             Positive; its logarithm is added to the offset. For experts with a log link: the
-            mean is then a rate times the exposure.
+            mean is then a rate times the exposure; 1 if absent. Nothing is kept of what `fit` was
+            given: without it, predictions and scores are those of an exposure of 1.
         trials : array-like of shape (n,), default=None
             Number of trials of which y counts the successes; for binomial experts, 1 if absent."""
 
