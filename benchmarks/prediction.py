@@ -210,15 +210,16 @@ class SmtMixture(RegressorMixin, BaseEstimator):
     """SMT's mixture of two surrogate models, linear or quadratic.
 
     Its default candidates are krigings, which take minutes for 300 noisy rows. A quadratic one
-    fails in clusters of fewer rows than terms, and two clusters where one has fewer than two
-    rows to validate with: then it is one.
+    fails in clusters of fewer rows than terms, and any where a cluster is small: few rows are
+    one cluster.
     """
 
     def fit(self, X: np.ndarray, y: np.ndarray) -> "SmtMixture":
         mixture = import_module("smt.applications").MOE
         n_terms = (X.shape[1] + 1) * (X.shape[1] + 2) // 2
-        candidates = ["LS", "QP"] if len(y) > 4 * n_terms else ["LS"]
-        for n_clusters in (2, 1):
+        candidates = ["LS", "QP"] if len(y) > 12 * n_terms else ["LS"]
+        fewest = 8 * (X.shape[1] + 2)
+        for n_clusters in (2, 1) if len(y) >= fewest else (1,):
             self.surrogate_ = mixture(n_clusters=n_clusters, allow=candidates)
             self.surrogate_.set_training_values(X, y)
             try:

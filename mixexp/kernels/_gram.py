@@ -42,6 +42,13 @@ def add_product(left, right, part, out):  # type: ignore[no-untyped-def]
 
 
 @kernel
+def multiply(left, right, out):  # type: ignore[no-untyped-def]
+    """Fill out with a product; a loop of its own is compiled once for all who call it."""
+    for r in range(left.shape[0]):
+        out[r] = left[r] * right[r]
+
+
+@kernel
 def packed_grams(features, weights, weight_piece, products, part, out):  # type: ignore[no-untyped-def]
     """Add the packed weighted Gram matrices to out.
 
@@ -144,9 +151,7 @@ def head_sums(  # type: ignore[no-untyped-def]
         for s in range(n_starts):
             factor = weight[start:stop]
             for node in range(n_nodes):
-                resp, own = node_resp[node, s, start:stop], node_weight[node]
-                for r in range(n):
-                    own[r] = resp[r] * factor[r]
+                multiply(node_resp[node, s, start:stop], factor, node_weight[node])
             for e in range(n_nodes - 1):
                 own, above = node_weight[e + 1], node_weight[parent[e + 1]]
                 share, kept = gate[e, s, start:stop], gate_piece[e]
@@ -155,21 +160,16 @@ def head_sums(  # type: ignore[no-untyped-def]
                     kept[r] = share[r]
                     out[r] = own[r] - above[r] * share[r]
             for t in range(n_pairs):
-                above, out = node_weight[parent[pair_a[t] + 1]], weight_piece[g + t]
-                in_a, in_b = gate_piece[pair_a[t]], gate_piece[pair_b[t]]
-                for r in range(n):
-                    out[r] = above[r] * in_a[r] * in_b[r]
+                above, out = node_weight[parent[pair_a[t] + 1], :n], weight_piece[g + t]
+                multiply(above, gate_piece[pair_a[t]], out)
+                multiply(out[:n], gate_piece[pair_b[t]], out)
             for k in range(values.shape[0]):
                 own, out = node_weight[value_nodes[k]], value_piece[v + n_nodes - 1 + k]
-                value = values[k, s, start:stop]
-                for r in range(n):
-                    out[r] = own[r] * value[r]
+                multiply(values[k, s, start:stop], own, out)
             for k in range(curvature_nodes.shape[0]):
                 own, out = node_weight[curvature_nodes[k]], weight_piece[g + n_pairs + k]
                 if k < n_rows_known:
-                    value = curvature[k, s, start:stop]
-                    for r in range(n):
-                        out[r] = own[r] * value[r]
+                    multiply(curvature[k, s, start:stop], own, out)
                 else:
                     for r in range(n):
                         out[r] = own[r]
