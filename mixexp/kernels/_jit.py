@@ -54,7 +54,12 @@ def fused_kernel(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _compile(function: Callable[..., Any], fastmath: set[str]) -> Callable[..., Any]:
-    options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": fastmath, "no_cfunc_wrapper": True}
+    options: dict[str, Any] = {
+        "nogil": True,
+        "error_model": "numpy",
+        "fastmath": fastmath,
+        "no_cfunc_wrapper": True,  # nobody calls kernels by way of C; a tenth of compilation
+    }
     try:
         dispatcher = numba.njit(cache=True, **options)(function)
     except RuntimeError:  # numba found no directory to cache in

@@ -314,6 +314,17 @@ class Model:
         return flat if self.ties is None else flat / self.ties.n_sharing
 
     @cached_property
+    def common_design(self) -> int | None:
+        """Return the design of all heads that see features, None if they differ.
+
+        Its first column is the intercept, which serves heads that see nothing else.
+        """
+        seen = {design for design in self.slot_designs if not self.sees_intercept_only(design)}
+        if len(seen) > 1:
+            return None
+        return seen.pop() if seen else self.gate_design
+
+    @cached_property
     def expert_pull(self) -> np.ndarray:
         """Return how much each coefficient in the flat vector counts among experts' slopes.
 

@@ -70,18 +70,6 @@ def unpacking(p: int) -> np.ndarray:
     return at
 
 
-@lru_cache(maxsize=8)
-def common_design(model: Model) -> int | None:
-    """Return the design of all heads that see features, None if they differ.
-
-    Its first column is the intercept, which serves heads that see nothing else.
-    """
-    seen = {design for design in model.slot_designs if not model.sees_intercept_only(design)}
-    if len(seen) > 1:
-        return None
-    return seen.pop() if seen else model.gate_design
-
-
 class _Rows:
     """Rows (experts, ..., rows) of several families, to be stacked, and the leaves they are of."""
 
@@ -170,7 +158,7 @@ def sum_heads(
     mass : ndarray of shape (n_nodes, ...)
         Weighted responsibility of every node.
     """
-    design = common_design(model)
+    design = model.common_design
     if design is None:
         return None
     plan, n_starts = _Plan(model, derivatives), math.prod(gate.shape[1:-1])
