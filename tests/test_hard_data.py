@@ -316,6 +316,12 @@ def test_experts_that_are_given_as_identical_are_told_apart_or_reported():
     assert model.log_likelihood_ >= single.log_likelihood_ - 1e-6
 
 
+def test_single_expert_without_coefficients_is_fitted():
+    y = np.random.default_rng(2).uniform(-3.0, 5.0, 40)
+    model = MoERegressor(1, expert="uniform").fit(np.arange(40.0)[:, None], y)
+    np.testing.assert_allclose(model.log_likelihood_, -40.0 * np.log(np.ptp(y)), rtol=1e-6)
+
+
 @pytest.mark.slow
 def test_many_experts_are_finite():
     rng = np.random.default_rng(7)

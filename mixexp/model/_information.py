@@ -106,7 +106,7 @@ def _layout(model: Model) -> _Layout:
     pairs[own, 5] = _curvature_rows(model)[first[own] - len(edges), second[own] - len(edges)]
     key = design[first] * len(model.designs) + design[second]
     bounds = np.searchsorted(key, np.unique(key)).tolist()
-    runs_of_pairs = [slice(a, b) for a, b in zip(bounds, [*bounds[1:], len(key)], strict=True)]
+    runs_of_pairs = [slice(a, b) for a, b in zip(bounds, [*bounds, len(key)][1:], strict=True)]
     places = [model.flat_index(0, int(edge)) for edge in edges]
     for slot, own_leaves in enumerate(leaves, start=1):
         places += [model.flat_index(slot, row) for row in range(len(own_leaves))]
