@@ -106,7 +106,7 @@ class ConvergenceDisplay:
         restarts = list(model.restarts_)
         winner = max(range(len(restarts)), key=lambda i: _rank(restarts[i], model))
         others = [restart for i, restart in enumerate(restarts) if i != winner]
-        comparable = [restart for restart in others if _ON_SAMPLE not in restart.reason]
+        comparable = [restart for restart in others if restart.n_starts]
         display = cls(
             history=np.asarray(model.history_, dtype=float),
             n_iter=np.array([restart.n_iter for restart in comparable], dtype=int),

@@ -1,8 +1,9 @@
 """Partitions of the rows that starts are made of, all functions of the weighted data.
 
-Randomness enters as a few directions in the space of features and residuals, and as shares of
-cumulative weight; never as numbers per row. So a row of weight two starts where two rows of
-weight one do, whatever their order, and fits on weighted and on repeated data agree.
+Randomness enters as a few directions in the space of features and residuals, as shares of
+cumulative weight, and as labels of distinct rows; never as numbers per row. So a row of weight two
+starts where two rows of weight one do, whatever their order, and fits on weighted and on repeated
+data agree.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,7 +22,7 @@ from mixexp.em._cuts import (
     is_above_quantile,
     project_features,
 )
-from mixexp.em._driver import Options, in_batches, run_em
+from mixexp.em._driver import Options, advance, begin, in_batches, run_em
 from mixexp.em._problem import Problem
 from mixexp.em._starts import (
     params_from_responsibilities,
@@ -42,6 +43,13 @@ from mixexp.tree import GatingTree
 # What is learned of a part of the rows, to partition them, is learned in a few iterations.
 _N_ITERATIONS = 10
 _ROUGH = Options(_N_ITERATIONS, 1e-4, "none")
+# Of so many drawn partitions the best after a few iterations is a start, where there are so few
+# responsibilities that this costs little more than one.
+_N_TRIED = 20
+_SHORT = Options(15, 0.0, "none")
+_FEW_RESPONSIBILITIES = 4000
+# Rows share points where features have fewer distinct rows than this share of all distinct rows.
+_FEW_POINTS = 0.9
 # A part of less than this share of the weight is not what a gate would start from.
 _LEAST_SHARE = 0.05
 # A local expert sees this share of what would be an expert's part of the rows.
@@ -61,6 +69,10 @@ class Rows(NamedTuple):
     scores : ndarray of shape (n_heads, n_rows)
         Derivatives of the log density at the pooled fit: residuals, for any family.
     weight : ndarray of shape (n_rows,)
+    cells : ndarray of shape (n_rows,), int
+        Numbers from 0 on, the same for rows that are equal in features and scores.
+    n_points : int
+        How many distinct rows of features there are.
     """
 
     problem: Problem
@@ -68,9 +80,40 @@ class Rows(NamedTuple):
     scores: np.ndarray
     weight: np.ndarray
 
+    cells: np.ndarray
+    n_points: int
+
+    @property
+    def n_cells(self) -> int:
+        return int(self.cells.max(initial=-1)) + 1
+
+    @property
+    def share_points(self) -> bool:
+        """Whether many rows stand at few points of the features' space, as with dummies."""
+        return self.n_points < _FEW_POINTS * self.n_cells
+
+    @property
+    def are_few(self) -> bool:
+        """Whether some more passes over them cost next to nothing."""
+        return self.n_cells * self.problem.model.tree.n_leaves <= _FEW_RESPONSIBILITIES
+
 
 #: From the rows and a source of randomness to a leaf for each row, (n_rows,).
 Partition = Callable[[Rows, np.random.Generator], np.ndarray]
+
+
+class Kind(NamedTuple):
+    """A kind of start.
+
+    Parameters
+    ----------
+    partition : Partition
+    n_tried : int
+        Partitions of which the best after a few iterations is taken, where rows are few.
+    """
+
+    partition: Partition
+    n_tried: int = 1
 
 
 def draw_starts(
@@ -87,7 +130,15 @@ def draw_starts(
     seeds : sequence of int
         The first start of "auto" is the one along residuals.
     """
-    labels = draw_partitions(problem, pooled, strategy, seeds)
+    partitions = draw_partitions(problem, pooled, strategy, seeds)
+    starts = _fit_partitions(problem, pooled, [labels for some in partitions for labels in some])
+    return [_best_of(problem, [starts.pop(0) for _ in some]) for some in partitions]
+
+
+def _fit_partitions(
+    problem: Problem, pooled: Parameters, labels: Sequence[np.ndarray]
+) -> list[Parameters]:
+    """Return gates and experts fitted to each of some partitions."""
     starts: list[Parameters] = []
     for some in in_batches(problem, labels):
         resp = partial(_soften_rows, np.stack(some), problem.model.tree.n_leaves)
@@ -96,16 +147,39 @@ def draw_starts(
     return starts
 
 
+def _best_of(problem: Problem, starts: Sequence[Parameters]) -> Parameters:
+    """Return where the best of some starts is after a few iterations; a single one as it is."""
+    if len(starts) == 1:
+        return starts[0]
+    runs = begin(problem, starts, [None] * len(starts), _SHORT)
+    advance(problem, runs, _SHORT.max_iter)
+    return max(runs, key=lambda run: (not run.is_spurious, run.objective)).standing.alone().params
+
+
 def draw_partitions(
     problem: Problem, pooled: Parameters, strategy: str, seeds: Sequence[int]
-) -> list[np.ndarray]:
-    """Return a leaf for each row, (n_rows,), per seed; see `draw_starts`."""
+) -> list[list[np.ndarray]]:
+    """Return candidates, a leaf for each row, (n_rows,), per seed; see `draw_starts`."""
     weight = np.concatenate([block.weight for block in problem.blocks.bare])
-    rows = Rows(problem, pooled, _pooled_scores(problem, pooled), weight)
-    return [
-        STARTS[strategy](number)(rows, np.random.default_rng(seed))
-        for number, seed in enumerate(seeds)
-    ]
+    scores = _pooled_scores(problem, pooled)
+    rows = Rows(problem, pooled, scores, weight, *_find_cells(problem, scores))
+    drawn = []
+    for number, seed in enumerate(seeds):
+        kind, rng = STARTS[strategy](rows, number), np.random.default_rng(seed)
+        drawn.append([kind.partition(rows, rng) for _ in range(kind.n_tried)])
+    return drawn
+
+
+def _find_cells(problem: Problem, scores: np.ndarray) -> tuple[np.ndarray, int]:
+    """Number the rows that differ in features or scores, and count those that do in features.
+
+    Rows are told apart by their place along one random direction.
+    """
+    rng = np.random.default_rng(0)
+    along = project_features(problem.blocks, rng)
+    n_points = len(np.unique(along))
+    along += row_stable_product(rng.standard_normal((1, len(scores))), scores)[0]
+    return np.unique(along, return_inverse=True)[1], n_points
 
 
 def _soften_rows(labels: np.ndarray, n_leaves: int, rows: slice) -> np.ndarray:
@@ -278,14 +352,36 @@ def _posteriors(problem: Problem, params: Parameters) -> list[Posterior]:
     return [posterior_of_block(problem.model, params, block) for block in problem.blocks]
 
 
+def _by_chance(rows: Rows, rng: np.random.Generator) -> np.ndarray:
+    """Draw a leaf for every distinct row.
+
+    Independent of the geometry of the features: where these have few distinct values, as dummies
+    have, no cut makes the partitions that matter. Rows that are equal get the same leaf, so that a
+    row of weight two is two rows.
+    """
+    return rng.integers(rows.problem.model.tree.n_leaves, size=rows.n_cells)[rows.cells]
+
+
+def _auto(rows: Rows, number: int) -> Kind:
+    """Cuts, along residuals first; drawn labels in turns with them where cuts see little."""
+    if number == 0:
+        return Kind(_by_cuts(cut_by_residuals))
+    if rows.share_points and number % 2:
+        return Kind(_by_chance, _N_TRIED if rows.are_few else 1)
+    if number % 4 == 3:
+        return Kind(_by_chance)
+    return Kind(_by_cuts(cut_at_random))
+
+
 #: How the n-th start of a strategy partitions the rows.
-STARTS: dict[str, Callable[[int], Partition]] = {
-    "auto": lambda number: _by_cuts(cut_by_residuals if number == 0 else cut_at_random),
-    "hyperplane": lambda number: _by_cuts(cut_at_random),
-    "residual": lambda number: _by_cuts(cut_by_residuals),
-    "partition": lambda number: _by_cuts(cut_where_unstable),
-    "recursive": lambda number: _by_pairs,
-    "spread": lambda number: _by_neighbourhoods,
+STARTS: dict[str, Callable[[Rows, int], Kind]] = {
+    "auto": _auto,
+    "random": lambda rows, number: Kind(_by_chance),
+    "hyperplane": lambda rows, number: Kind(_by_cuts(cut_at_random)),
+    "residual": lambda rows, number: Kind(_by_cuts(cut_by_residuals)),
+    "partition": lambda rows, number: Kind(_by_cuts(cut_where_unstable)),
+    "recursive": lambda rows, number: Kind(_by_pairs),
+    "spread": lambda rows, number: Kind(_by_neighbourhoods),
 }
 
 

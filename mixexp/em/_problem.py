@@ -1,7 +1,7 @@
 """The function that is maximised: penalised log-likelihood of a model on blocks of rows."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial, reduce
 from typing import NamedTuple
 
@@ -122,6 +122,13 @@ class Problem:
             stats.log_likelihood + stats.excess + penalty.value,
             flat_gradient(self.model, stats) + penalty.gradient,
         )
+
+    def with_weak_priors(self) -> "Problem":
+        """Return the problem with priors that hardly hold experts together, or itself."""
+        penalty = self.model.weak_penalty
+        if penalty == self.model.penalty:
+            return self
+        return replace(self, model=replace(self.model, penalty=penalty))
 
     def _reassign(self, rows: slice, resp: Responsibilities | None) -> Reassign | None:
         if resp is not None:

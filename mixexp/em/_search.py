@@ -1,6 +1,6 @@
 """Several starts, one winner: poor ones are dropped early."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -26,9 +26,13 @@ _N_RIVALS = 2
 _FEWEST_TO_MOVE = 3
 # A move is given up that is further behind than so many times what its own pace promises.
 _HOPE = 10.0
-# On a sample of the rows an optimum need not be known well, and so many are judged by all rows.
+# On a sample of the rows an optimum need not be known well, and so many are followed on all rows.
 _SAMPLE_TOL = 1e-6
 _N_JUDGED = 3
+# What starts lead to under weak priors need not be known well either.
+_WEAK = Options(max_iter=100, tol=1e-4, acceleration="auto")
+# So many experts have one round of moves there each.
+_EXPERTS_PER_ROUND = 4
 
 
 class Restart(NamedTuple):
@@ -48,6 +52,10 @@ class Restart(NamedTuple):
         Why it ended.
     degenerate : bool
         Whether an expert is at its floor, or without rows.
+    n_starts : int
+        How many starts it tells of: with a sample of the rows all that came to one optimum of
+        it, which one of them was followed from on all rows; 0 for the others, whose values are
+        estimates from the sample.
     """
 
     start: str
@@ -57,6 +65,7 @@ class Restart(NamedTuple):
     converged: bool
     reason: str
     degenerate: bool
+    n_starts: int = 1
 
     @classmethod
     def of(cls, start: str, outcome: Outcome) -> "Restart":
@@ -115,15 +124,20 @@ class Search(NamedTuple):
 
     def optima(self) -> list[Optimum]:
         """Return the distinct optima of the starts that converged, the highest first."""
-        ended = [restart for restart in self.restarts if restart.converged]
+        ended = [restart for restart in self.restarts if restart.converged and restart.n_starts]
         found: list[Optimum] = []
         for restart in sorted(ended, key=lambda restart: -restart.objective):
-            slack = _ALIKE * (1.0 + abs(restart.objective))
-            if found and restart.objective >= found[-1].objective - slack:
-                found[-1] = found[-1]._replace(n_starts=found[-1].n_starts + 1)
+            if found and restart.objective >= found[-1].objective - _slack(restart.objective):
+                n_starts = found[-1].n_starts + restart.n_starts
+                found[-1] = found[-1]._replace(n_starts=n_starts)
             else:
-                found.append(Optimum(*restart[1:3], n_starts=1, degenerate=restart.degenerate))
+                found.append(Optimum(*restart[1:3], restart.n_starts, restart.degenerate))
         return found
+
+
+def _slack(objective: float) -> float:
+    """Return how far from an objective others are taken for the same optimum."""
+    return _ALIKE * (1.0 + abs(objective))
 
 
 def search(
@@ -136,8 +150,8 @@ def search(
 ) -> Search:
     """Run EM from many starts and keep the highest penalised log-likelihood.
 
-    Where there are many rows, the starts compete on a sample of them, and the best are judged
-    by all rows: the one that is best there goes on. The monitor follows the latter alone.
+    Where there are many rows, the starts compete on a sample of them, and the best optima that
+    they find are followed to those of all rows. The monitor follows the latter alone.
 
     Parameters
     ----------
@@ -152,23 +166,80 @@ def search(
         Rounds of split-and-merge moves, see `leave_local_optima`.
     """
     sample = sample_problem(problem, rng)
-    starts, seed = draw(sample), int(rng.integers(np.iinfo(np.int64).max))
-    if sample is problem:
-        found = compete(problem, starts, options, monitor)
-        return leave_local_optima(problem, found, seed, options, n_moves)
+    weak = sample.with_weak_priors()
+    starts, seed = draw(weak), int(rng.integers(np.iinfo(np.int64).max))
     rough = options._replace(tol=max(options.tol, _SAMPLE_TOL))
-    tried = compete(sample, starts, rough, Monitor())
+    beaten: frozenset[int] = frozenset()
+    if weak is not sample and len(starts) > 1:
+        starts, beaten = start_from_weak_priors(weak, starts, seed, n_moves)
+        n_moves = 0
+    if sample is problem:
+        found = compete(problem, starts, options, monitor, beaten)
+        return leave_local_optima(problem, found, seed, options, n_moves)
+    tried = compete(sample, starts, rough, Monitor(), beaten)
     tried = leave_local_optima(sample, tried, seed, rough, n_moves)
-    race = _Race([name for name, _ in starts], monitor)
-    judged = list(zip(tried.places, tried.finals, strict=True))[:_N_JUDGED]
-    race.begin(problem, {i: final.evaluation.params for i, final in judged}, options.near())
-    best = max(race.runs, key=lambda i: (not race.runs[i].is_spurious, race.runs[i].objective))
-    note = f"; on a sample of {sample.n_rows} rows"
-    for i, restart in enumerate(tried.restarts):
-        if i != best:
-            race.end(i, restart._replace(reason=restart.reason + note))
-    race.finish([best], options.max_iter)
-    return race.result([best])
+    return _follow(problem, tried, options, monitor, f"on a sample of {sample.n_rows} rows")
+
+
+def _follow(
+    problem: Problem, tried: Search, options: Options, monitor: Monitor, where: str
+) -> Search:
+    """Carry the best optima of a sample on to those of all rows."""
+    restarts = tried.restarts
+    race = _Race([restart.start for restart in restarts], monitor)
+    judged = dict(list(zip(tried.places, tried.finals, strict=True))[:_N_JUDGED])
+    race.begin(problem, {i: end.evaluation.params for i, end in judged.items()}, options.near())
+    for i, restart in enumerate(restarts):
+        if i not in judged:
+            race.end(i, restart._replace(reason=f"{restart.reason}; {where}", n_starts=0))
+    race.finish(list(judged), options.max_iter)
+    found = race.result(list(judged))
+    for i, end in judged.items():
+        slack = _slack(end.objective)
+        n_alike = sum(r.converged and abs(r.objective - end.objective) <= slack for r in restarts)
+        found.restarts[i] = found.restarts[i]._replace(n_starts=max(n_alike, 1))
+    return found
+
+
+def start_from_weak_priors(
+    weak: Problem, starts: Sequence[tuple[str, Parameters]], seed: int, n_moves: int
+) -> tuple[list[tuple[str, Parameters]], frozenset[int]]:
+    """Let some starts compete under weak priors first, for those that win to go on from there.
+
+    Continuation in the strength of the priors: strong ones hold experts together until they are
+    apart, so that EM may not get away from a start that mixes regimes, nor moves help. Half of
+    the starts have this phase; a start that came higher than all before it is replaced by where it
+    led to, and the others are beaten. Only earlier starts count, so that one more start changes
+    none of the others.
+
+    Parameters
+    ----------
+    weak : Problem
+        With weak priors.
+    starts : sequence of (str, Parameters)
+    seed : int
+        Of the directions that experts are split along.
+    n_moves : int
+        Rounds of split-and-merge moves, see `leave_local_optima`.
+
+    Returns
+    -------
+    starts : list of (str, Parameters)
+    beaten : frozenset of int
+        Numbers of the starts that were.
+    """
+    numbers = [i for i in range(len(starts)) if i % 4 < 2]
+    tried = compete(weak, [starts[i] for i in numbers], _WEAK, Monitor())
+    n_rounds = n_moves * max(1, weak.model.tree.n_leaves // _EXPERTS_PER_ROUND)
+    tried = leave_local_optima(weak, tried, seed, _WEAK, n_rounds)
+    out, beaten, best = list(starts), set(numbers), -np.inf
+    ends = zip(tried.places, tried.finals, strict=True)
+    for place, final in sorted(ends, key=lambda end: (end[0], end[1].objective)):
+        if final.objective > best:
+            best, at = final.objective, numbers[place]
+            out[at] = (f"{starts[at][0]}, weak priors first", final.evaluation.params)
+            beaten.discard(at)
+    return out, frozenset(beaten)
 
 
 def compete(
@@ -176,6 +247,7 @@ def compete(
     starts: Sequence[tuple[str, Parameters]],
     options: Options,
     monitor: Monitor,
+    beaten: Collection[int] = (),
 ) -> Search:
     """Run EM from every start, on all rows, and drop those that fall behind.
 
@@ -189,9 +261,12 @@ def compete(
     starts : sequence of (str, Parameters)
     options : Options
     monitor : Monitor
+    beaten : collection of int
+        Numbers of starts that are dropped at once.
     """
     race = _Race([name for name, _ in starts], monitor)
     race.begin(problem, {i: params for i, (_, params) in enumerate(starts)}, options)
+    race.drop(beaten)
     finalists = race.drop_those_behind(options.max_iter)
     race.finish(finalists, options.max_iter)
     return race.result(finalists)
@@ -289,9 +364,14 @@ class _Race:
     def _outcome(self, i: int) -> Outcome:
         return self.runs[i].outcome("")
 
+    def drop(self, beaten: Collection[int]) -> None:
+        """End some runs where they start."""
+        for i in beaten:
+            self._end_run(i, "dropped: earlier starts led higher under weak priors")
+
     def drop_those_behind(self, max_iter: int) -> list[int]:
         """Carry runs on in rounds, and return those that are to be finished."""
-        alive, n_iter = list(self.runs), _FIRST_ROUND
+        alive, n_iter = [i for i in self.runs if i not in self._restarts], _FIRST_ROUND
         while len(alive) > _N_RIVALS and n_iter < max_iter:
             self._advance(alive, n_iter)
             # A spurious run stands for nothing: it neither beats another nor survives.

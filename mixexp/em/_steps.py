@@ -263,7 +263,7 @@ def _mean_deviance_dispersion(
     if model.is_shared(slot):
         deviance = deviance.sum(axis=-1, keepdims=True)
         mass = mass.sum(axis=-1, keepdims=True)
-    pseudo_rows = model.penalty.dispersion_prior
+    pseudo_rows = model.dispersion_rows(slot)
     move = _log_ratio(deviance, mass)
     if pseudo_rows > 0.0:
         move = _shrunk_log_ratio(move, mass / pseudo_rows, group.log_anchor - log_dispersion)

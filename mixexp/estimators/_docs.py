@@ -49,7 +49,9 @@ _PARAMETERS = """gate : {"softmax", "constant"}, default="softmax"
         differ most (Zeileis et al. 2008); "recursive": down the tree, to the more probable of two
         experts that are fitted to the rows at each cut; "spread": to the best of experts
         fitted to the surroundings of rows that are drawn like the centres of k-means++ (Arthur &
-        Vassilvitskii 2007); "auto": the first start by residuals, the others by hyperplanes.
+        Vassilvitskii 2007); "random": labels drawn for distinct rows; "auto": the
+        first start by residuals, the others by hyperplanes, some by drawn labels, half of those if
+        features have few distinct rows.
         Or one start of the user's: labels of shape (n,) in 0, ..., n_experts - 1 (softened to
         0.9 for the row's own expert), responsibilities of shape (n, n_experts), or a fitted
         estimator with the same experts, gates and features, from whose coefficients EM goes on.
@@ -118,11 +120,12 @@ _ATTRIBUTES = """gate_coef_ : ndarray of shape (n_nodes - 1, n_gate_features)
     convergence_reason_ : str
         Which, or why not.
     restarts_ : list of Restart
-        Start, log_likelihood, objective, n_iter, converged, reason and degenerate of every
-        start, and of the moves that led higher.
+        Start, log_likelihood, objective, n_iter, converged, reason, degenerate and n_starts of
+        every start, and of the moves that led higher. With more than 125 000 rows starts compete
+        on a sample: then n_starts is 0 where the values are estimates from it.
     optima_ : list of Optimum
-        The distinct optima of the starts that were followed to the end, the highest first:
-        log_likelihood, objective, n_starts (how many ended there) and degenerate.
+        The distinct optima of the starts that were followed to the end on all rows, the highest
+        first: log_likelihood, objective, n_starts (how many ended there) and degenerate.
     degenerate_ : ndarray of shape (n_experts,), bool
         Experts at the floor of their dispersion, or without rows.
     diagnostics_ : Diagnostics

@@ -91,7 +91,8 @@ def _how_often_found(estimator: Any) -> str:
     """Return in words how many starts came to the optimum that was kept."""
     best = estimator.penalized_log_likelihood_
     slack = 1e-6 * (1.0 + abs(best))
-    found = sum(abs(restart.objective - best) <= slack for restart in estimator.restarts_)
+    ended = [restart for restart in estimator.restarts_ if restart.n_starts]
+    found = sum(restart.n_starts for restart in ended if abs(restart.objective - best) <= slack)
     n_dropped = sum(restart.reason.startswith("dropped") for restart in estimator.restarts_)
     dropped = f", {n_dropped} of them dropped early" if n_dropped else ""
     n_optima = len(estimator.optima_)

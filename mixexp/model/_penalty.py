@@ -74,7 +74,7 @@ def penalty_terms(model: Model, params: Parameters) -> PenaltyTerms:
     excess = away * (away / (root + 1.0))  # sqrt(1 + u**2) - 1 loses the digits of a small u
     pull = model.expert_pull
     room = _FADING * pull.sum()
-    total = model.penalty.alpha * room  # what the logarithm is multiplied by
+    total = model.pooling * room  # what the logarithm is multiplied by
     is_pulled = pull > 0.0
     value = -np.einsum("...i,...i->...", strength[..., ~is_pulled], excess[..., ~is_pulled])
     sag = np.zeros_like(away)
@@ -92,4 +92,4 @@ def penalty_terms(model: Model, params: Parameters) -> PenaltyTerms:
 def _pseudo_rows(model: Model, slot: int) -> float:
     """Return the prior's rows per expert; a shared dispersion has the prior once in all."""
     n_sharing = model.slot_shapes[slot][0] if model.is_shared(slot) else 1
-    return model.penalty.dispersion_prior / n_sharing
+    return model.dispersion_rows(slot) / n_sharing

@@ -1,0 +1,101 @@
+"""Whether default fits end at the best optimum that is known, on data of several kinds.
+
+Known are optima from the true labels, from many random labelings, and for the counts of factor
+levels those that 25 runs of BFGS and another program agree on.
+"""
+
+import numpy as np
+import pytest
+
+from mixexp import MoERegressor
+from mixexp.exceptions import DegenerateExpertWarning
+
+MAXIMUM_LIKELIHOOD = {"alpha": 0.0, "gate_alpha": 0.0, "dispersion_prior": 0.0}
+CLOSE = 0.1  # log units
+
+
+def draw_lines(n_lines, gap, n, seed, is_crossing):
+    """Lines ``gap`` standard deviations of their noise apart, in no order of x."""
+    rng = np.random.default_rng(seed)
+    label = np.repeat(np.arange(n_lines), n // n_lines)
+    x = rng.uniform(-3.0, 3.0, len(label))
+    slope = np.linspace(-2.0, 2.0, n_lines)[label] if is_crossing else 2.4
+    return x[:, None], slope * x + gap * label + rng.normal(size=len(label)), label
+
+
+@pytest.mark.parametrize("is_crossing", [False, True], ids=["parallel", "crossing"])
+@pytest.mark.parametrize("gate", ["constant", "softmax"])
+@pytest.mark.parametrize(("n_lines", "n"), [(2, 400), (3, 150), (5, 400), (5, 1000), (10, 1000)])
+@pytest.mark.parametrize("gap", [10.0, 100.0])
+def test_separate_lines_are_found(n_lines, n, gap, gate, is_crossing):
+    X, y, label = draw_lines(n_lines, gap, n, 1, is_crossing)
+    model = MoERegressor(n_lines, gate=gate, random_state=0)
+    known = MoERegressor(n_lines, gate=gate, init=np.eye(n_lines)[label]).fit(X, y)
+    found = model.fit(X, y)
+    assert found.penalized_log_likelihood_ > known.penalized_log_likelihood_ - CLOSE
+
+
+@pytest.mark.parametrize(
+    ("seed", "best"), list(enumerate([-767.3388, -798.7603, -939.2167, -1035.4802]))
+)
+def test_counts_of_factor_levels_reach_the_known_optimum(seed, best):
+    rng = np.random.default_rng(seed)
+    level = rng.integers(0, 5, 400)
+    z = rng.choice(2, 400, p=[0.6, 0.4])
+    y = rng.poisson(np.exp(1.5 + 0.8 * (rng.normal(size=(2, 5)) * 1.2)[z, level]))
+    model = MoERegressor(2, expert="poisson", gate="constant", random_state=0, **MAXIMUM_LIKELIHOOD)
+    assert model.fit(np.eye(5)[level][:, 1:], y).log_likelihood_ > best - CLOSE
+
+
+def draw_factors(family, n_levels, n_factors, n, seed):
+    """Two regimes over dummies of factors, with effects of their own."""
+    rng = np.random.default_rng(seed)
+    columns, eta = [], np.zeros((2, n))
+    for _ in range(n_factors):
+        level = rng.integers(0, n_levels, n)
+        columns.append(np.eye(n_levels)[level][:, 1:])
+        eta += 1.2 * rng.normal(size=(2, n_levels))[:, level]
+    own = eta[rng.choice(2, n, p=[0.6, 0.4]), np.arange(n)]
+    if family == "poisson":
+        return np.hstack(columns), rng.poisson(np.exp(1.5 + 0.8 * np.minimum(own, 9.0)))
+    if family == "binomial":
+        return np.hstack(columns), rng.binomial(10, 1.0 / (1.0 + np.exp(-own))).astype(float)
+    return np.hstack(columns), 2.0 * own + 0.7 * rng.normal(size=n)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("priors", [{}, MAXIMUM_LIKELIHOOD], ids=["default", "likelihood"])
+@pytest.mark.parametrize("family", ["gaussian", "poisson", "binomial"])
+@pytest.mark.parametrize(("n_levels", "n_factors", "n"), [(3, 1, 60), (8, 1, 400), (4, 2, 400)])
+def test_factors_reach_the_best_of_random_labelings(family, n_levels, n_factors, n, priors):
+    X, y = draw_factors(family, n_levels, n_factors, n, 0)
+    given = {"trials": np.full(n, 10.0)} if family == "binomial" else {}
+
+    def fit(**options):
+        model = MoERegressor(2, expert=family, gate="constant", **priors, **options)
+        return model.fit(X, y, **given).penalized_log_likelihood_
+
+    rng = np.random.default_rng(0)
+    best = max(fit(init=rng.integers(0, 2, n)) for _ in range(15))
+    assert fit(random_state=0) > best - CLOSE
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings(f"ignore::{DegenerateExpertWarning.__module__}.DegenerateExpertWarning")
+@pytest.mark.parametrize(("n_features", "n"), [(5, 300), (40, 300), (40, 1000), (120, 1000)])
+@pytest.mark.parametrize("truth", ["one", "two"])
+def test_experts_too_many_do_no_harm(truth, n_features, n):
+    rng = np.random.default_rng(63)
+    X = rng.normal(size=(n + 3000, n_features))
+    sign = np.where(X[:, 0] + 0.5 * X[:, 1] > 0.0, 1.0, -1.0) if truth == "two" else 1.0
+    y = sign * X[:, 2 : min(n_features, 10)].sum(axis=1) + rng.normal(size=len(X))
+
+    def score(n_experts):
+        model = MoERegressor(n_experts, random_state=0).fit(X[:n], y[:n])
+        assert np.sqrt(model.dispersion_.min()) > 0.5  # the truth's is 1
+        return model.log_density(X[n:], y[n:]).mean()
+
+    n_true = 1 if truth == "one" else 2
+    right = score(n_true)
+    for extra in (1, 2):
+        assert score(n_true + extra) > right - 0.05
