@@ -45,7 +45,7 @@ _N_ITERATIONS = 10
 _ROUGH = Options(_N_ITERATIONS, 1e-4, "none")
 # Of so many drawn partitions the best after a few iterations is a start, where there are so few
 # responsibilities that this costs little more than one.
-_N_TRIED = 20
+_N_TRIED = 30
 _SHORT = Options(15, 0.0, "none")
 _FEW_RESPONSIBILITIES = 4000
 # Rows share points where features have fewer distinct rows than this share of all distinct rows.

@@ -31,8 +31,8 @@ _SAMPLE_TOL = 1e-6
 _N_JUDGED = 3
 # What starts lead to under weak priors need not be known well either.
 _WEAK = Options(max_iter=100, tol=1e-4, acceleration="auto")
-# So many experts have one round of moves there each.
-_EXPERTS_PER_ROUND = 4
+# Of so many experts or fewer one round of moves finds what is there; each more has one more.
+_FEW_EXPERTS = 6
 
 
 class Restart(NamedTuple):
@@ -230,7 +230,7 @@ def start_from_weak_priors(
     """
     numbers = [i for i in range(len(starts)) if i % 4 < 2]
     tried = compete(weak, [starts[i] for i in numbers], _WEAK, Monitor())
-    n_rounds = n_moves * max(1, weak.model.tree.n_leaves // _EXPERTS_PER_ROUND)
+    n_rounds = n_moves * max(1, 1 + weak.model.tree.n_leaves - _FEW_EXPERTS)
     tried = leave_local_optima(weak, tried, seed, _WEAK, n_rounds)
     out, beaten, best = list(starts), set(numbers), -np.inf
     ends = zip(tried.places, tried.finals, strict=True)
