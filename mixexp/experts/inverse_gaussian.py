@@ -13,7 +13,7 @@ from scipy.special import erfcx, ndtr
 from mixexp.experts._base import Heads
 from mixexp.experts._positive import PositiveModel
 from mixexp.experts._quantile import cantelli_bracket
-from mixexp.links import safe_exp
+from mixexp.links import capped_exp, extended_exp, safe_exp
 
 _HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)
 
@@ -53,17 +53,20 @@ class InverseGaussian(PositiveModel):
         return -_HALF_LOG_2PI - 1.5 * np.log(y)
 
     def log_kernel(self, y: np.ndarray, heads: Heads) -> np.ndarray:
-        return -0.5 * (self._scaled_deviance(y, heads) + heads[1])
+        return -0.5 * (extended_exp(self._log_scaled_deviance(y, heads)) + heads[1])
 
-    def _scaled_deviance(self, y: np.ndarray, heads: Heads) -> np.ndarray:
-        mean = self.mean(heads)
-        return ((y - mean) / mean) ** 2 / y * safe_exp(-heads[1])
+    def _log_scaled_deviance(self, y: np.ndarray, heads: Heads) -> np.ndarray:
+        """Return the log of ``(y / mean - 1)**2 / (dispersion * y)``."""
+        log_ratio = self.log_ratio(y, heads)
+        with np.errstate(divide="ignore"):
+            log_distance = np.maximum(log_ratio, 0.0) + np.log(-np.expm1(-np.abs(log_ratio)))
+        return 2.0 * log_distance - np.log(y) - heads[1]
 
-    def dispersion_derivatives(
-        self, y: np.ndarray, mean: np.ndarray, dispersion: np.ndarray
+    def dispersion_terms(
+        self, y: np.ndarray, heads: Heads
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        half_deviance = 0.5 * ((y - mean) / mean) ** 2 / y / dispersion
-        return half_deviance - 0.5, np.full_like(dispersion, 0.5), half_deviance
+        half_deviance = 0.5 * capped_exp(self._log_scaled_deviance(y, heads))
+        return half_deviance - 0.5, np.full_like(heads[1], 0.5), half_deviance
 
     def _terms(self, y: np.ndarray, heads: Heads) -> tuple[np.ndarray, np.ndarray]:
         """Return ``below``, and ``exp(2 / (dispersion * mean)) * Phi(-above)``.
