@@ -81,12 +81,16 @@ class Gaussian(DispersionModel):
 
     def _far_kernel(self, residual: np.ndarray, heads: Heads) -> np.ndarray:
         """Return ``-(residual**2 / dispersion + log_dispersion) / 2`` by logarithms."""
+        return -0.5 * (extended_exp(self._log_square(residual, heads)) + heads[1])
+
+    def _log_square(self, residual: np.ndarray, heads: Heads) -> np.ndarray:
+        """Return the log of the squared residual over the dispersion."""
         with np.errstate(divide="ignore"):
             log_distance = np.log(np.abs(residual))
         if self.link == "log":  # where the mean is cut, it or y is all of the residual
             from_mean = np.maximum(heads[0], log_distance)
             log_distance = np.where(heads[0] > LARGEST_LOG, from_mean, log_distance)
-        return -0.5 * (extended_exp(2.0 * log_distance - heads[1]) + heads[1])
+        return 2.0 * log_distance - heads[1]
 
     def derivatives(self, y: np.ndarray, heads: Heads) -> Derivatives:
         return Gaussian.evaluate(self, y, heads)[1]
@@ -103,6 +107,7 @@ class Gaussian(DispersionModel):
             log_kernel, excess = -0.5 * (square + log_dispersion), 0.5 * (square - 1.0)
         if self._is_far(np.zeros(()), heads):
             log_kernel = self._far_kernel(y - mean, heads)
+            excess = 0.5 * (capped_exp(self._log_square(y - mean, heads)) - 1.0)
         half = np.full_like(log_dispersion, 0.5)
         if self.link == "identity":
             curvature = {(0, 0): precision, (1, 1): half}
