@@ -84,8 +84,12 @@ def _student_t(y, eta, log_dispersion, log_df=None, df=None):
 
 
 def _laplace(y: mpf, eta: mpf, log_dispersion: mpf) -> mpf:
-    size = abs(y - eta) * mp.exp(-log_dispersion / 2)
-    return -mp.log(2) - log_dispersion / 2 - size
+    # Within 1e-4 scales the kink is a parabola, as the family's docstring says.
+    size, near = abs(y - eta) * mp.exp(-log_dispersion / 2), mpf(1e-4)
+    total = 2 * mp.exp(-near)
+    total += mp.exp(-near / 2) * mp.sqrt(2 * mp.pi * near) * mp.erf(mp.sqrt(near / 2))
+    size = size if size > near else (size * size / near + near) / 2
+    return -mp.log(total) - log_dispersion / 2 - size
 
 
 def _gamma(y: mpf, eta: mpf, log_dispersion: mpf, link: str) -> mpf:
