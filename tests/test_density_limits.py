@@ -13,7 +13,7 @@ import pytest
 from densities import as_float, reference_of
 from mpmath import mp, mpf
 
-from mixexp.experts import FAMILIES, Binomial, Expert
+from mixexp.experts import FAMILIES, Expert
 
 pytestmark = pytest.mark.filterwarnings("error")
 
