@@ -21,6 +21,8 @@ from scipy.special import erfcx, log_ndtr, ndtr, ndtri
 # exp(170) = 7e73: its cube, times another such number, is still finite.
 LARGEST_LOG = 170.0
 _LARGEST = 1e73
+#: Predictors below leave the domain of links that want them positive; they count as this.
+DOMAIN_EDGE = 1.0 / _LARGEST
 _SQRT_2 = math.sqrt(2.0)
 _HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)
 # Below, the Taylor series of 1 - x / (exp(x) - 1) to x**8 is exact to rounding.

@@ -15,8 +15,8 @@ from mixexp.experts import Expert
 
 Reference = Callable[..., mpf]
 
-# A mean that its link takes out of the domain is at these limits, as the links' docstrings say.
-_LARGEST_MEAN = mpf(10) ** 73
+# Predictors below leave the domain of some links; there densities go on as their tangents.
+_DOMAIN_EDGE = 1 / mpf(1e73)
 # Exponentials of more, or of minus that, are infinite or zero in any arithmetic.
 _MOST = mpf(10) ** 6
 
@@ -33,8 +33,21 @@ def reference_of(family: Expert) -> Reference:
 def _positive_mean(eta: mpf, link: str) -> mpf:
     if link == "log":
         return mp.exp(eta)
-    held = max(eta, 1 / _LARGEST_MEAN)
-    return {"identity": held, "inverse": 1 / held, "inverse_squared": 1 / mp.sqrt(held)}[link]
+    return {"identity": eta, "inverse": 1 / eta, "inverse_squared": 1 / mp.sqrt(eta)}[link]
+
+
+def _with_tangent(density: Reference) -> Reference:
+    """Return a density that falls along its tangent where its link leaves the domain."""
+
+    def extended(y: mpf, eta: mpf, log_dispersion: mpf, link: str) -> mpf:
+        if link == "log" or eta >= _DOMAIN_EDGE:
+            return density(y, eta, log_dispersion, link)
+        step = _DOMAIN_EDGE * mpf(10) ** -20
+        last = density(y, _DOMAIN_EDGE, log_dispersion, link)
+        slope = (density(y, _DOMAIN_EDGE + step, log_dispersion, link) - last) / step
+        return last - abs(slope) * (_DOMAIN_EDGE - eta)
+
+    return extended
 
 
 def _probability(eta: mpf, link: str) -> tuple[mpf, mpf]:
@@ -213,8 +226,8 @@ REFERENCES: dict[str, Reference] = {
     "student_t": _student_t,
     "laplace": _laplace,
     "lognormal": _lognormal,
-    "gamma": _gamma,
-    "inverse_gaussian": _inverse_gaussian,
+    "gamma": _with_tangent(_gamma),
+    "inverse_gaussian": _with_tangent(_inverse_gaussian),
     "weibull": _weibull,
     "tweedie": _tweedie,
     "beta": _beta,

@@ -187,7 +187,7 @@ def derivative_points(family: Expert, y: np.ndarray, grid: np.ndarray):
     """Yield points where the reference has derivatives to compare with."""
     link = getattr(family, "link", "")
     for at, point in points(family, y, grid):
-        # Beyond the domain a density is constant, and its score shows the way back.
+        # At the edge of the domain the score leaps.
         is_outside = link in ("inverse", "inverse_squared") or family.name == "gamma"
         is_outside = is_outside and link != "log" and point.heads[0] <= 0
         if is_known(family, point) and not is_outside:

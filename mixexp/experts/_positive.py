@@ -11,7 +11,7 @@ import numpy as np
 from mixexp.experts._base import Curvature, Derivatives, Expert, Head, Heads
 from mixexp.experts._glm import DispersionModel
 from mixexp.experts._weighted import log_or_zero, weighted_moments
-from mixexp.links import Identity, Inverse, InverseSquared, Log, PositiveLink, capped_exp
+from mixexp.links import DOMAIN_EDGE, Identity, Inverse, InverseSquared, Log, PositiveLink, capped_exp
 
 _POSITIVE_LINKS: Mapping[str, PositiveLink] = MappingProxyType(
     {link.name: link for link in (Log(), Identity(), Inverse(), InverseSquared())}
@@ -41,7 +41,7 @@ class PositiveModel(DispersionModel):
     """A GLM of y > 0 with variance = dispersion * mean**variance_power.
 
     Densities and derivatives are made of the logs of y and the mean, which need no cut. Where a
-    link leaves the domain, the mean is taken at its limit in all of their terms.
+    link leaves the domain, a log density goes on as its tangent at the last mean.
     """
 
     support = "> 0"
@@ -81,6 +81,18 @@ class PositiveModel(DispersionModel):
     def log_mean(self, heads: Heads) -> np.ndarray:
         """Return the log of the mean, which `mean` cuts."""
         return _POSITIVE_LINKS[self.link].log_mean(heads[0])
+
+    def domain_loss(self, y: np.ndarray, heads: Heads) -> np.ndarray | float:
+        """Return what a log density loses where the link leaves the domain, 0 inside.
+
+        There it goes on as its tangent at the last mean, whose slope is that of the score: so
+        steep that fits turn back.
+        """
+        short = DOMAIN_EDGE - heads[0]
+        if self.link == "log" or not np.any(short > 0.0):
+            return 0.0
+        found = self._location_terms(y, heads)
+        return np.maximum(short, 0.0) * np.abs(found.surplus * found.slope)
 
     def dispersion_terms(
         self, y: np.ndarray, heads: Heads

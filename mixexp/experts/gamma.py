@@ -29,7 +29,8 @@ class Gamma(PositiveModel):
     Parameters
     ----------
     link : {"log", "inverse", "identity"}, default="log"
-        The last two can leave the domain, where the mean is taken as 1e73 and 1e-73.
+        The last two can leave the domain; there the mean is taken as 1e73 and 1e-73, and the
+        density falls steeply.
     dispersion : {"own", "shared"} or float, default="own"
         Whether every expert has a dispersion of its own, all have the same, or it is known.
 
@@ -54,7 +55,8 @@ class Gamma(PositiveModel):
 
     def log_kernel(self, y: np.ndarray, heads: Heads) -> np.ndarray:
         half_deviance = extended_exp(log_exponential_excess(self.log_ratio(y, heads)) - heads[1])
-        return -half_deviance - 0.5 * heads[1] - stirling_error_of_log(-heads[1])
+        constant = -0.5 * heads[1] - stirling_error_of_log(-heads[1])
+        return constant - half_deviance - self.domain_loss(y, heads)
 
     def dispersion_terms(
         self, y: np.ndarray, heads: Heads

@@ -24,7 +24,8 @@ class InverseGaussian(PositiveModel):
     Parameters
     ----------
     link : {"log", "inverse_squared"}, default="log"
-        The latter can leave the domain, where the mean is taken as 3e36.
+        The latter can leave the domain; there the mean is taken as 3e36, and the density falls
+        steeply.
     dispersion : {"own", "shared"} or float, default="own"
         Whether every expert has a dispersion of its own, all have the same, or it is known.
 
@@ -48,7 +49,8 @@ class InverseGaussian(PositiveModel):
         return -_HALF_LOG_2PI - 1.5 * np.log(y)
 
     def log_kernel(self, y: np.ndarray, heads: Heads) -> np.ndarray:
-        return -0.5 * (extended_exp(self._log_scaled_deviance(y, heads)) + heads[1])
+        deviance = extended_exp(self._log_scaled_deviance(y, heads))
+        return -0.5 * (deviance + heads[1]) - self.domain_loss(y, heads)
 
     def _log_scaled_deviance(self, y: np.ndarray, heads: Heads) -> np.ndarray:
         """Return the log of ``(y / mean - 1)**2 / (dispersion * y)``."""
