@@ -222,3 +222,27 @@ def test_derivatives_are_exact_or_finite_and_of_the_right_sign(family):
             if not is_lost:
                 got = bend[pair][at] if pair in bend else 0.0
                 assert_follows(got, expected, False, ("bend", pair, got, expected, point))
+
+
+@pytest.mark.parametrize("family", [f for f in ALL if f.heads], ids=repr)
+def test_what_is_predicted_is_a_number_at_heads_of_any_size(family):
+    grid = grid_of(family, (-1e75, -1e3, 0.7, 1e3, 1e75), (-1e75, -1e3, 0.3, 1e3, 1e75))
+    heads = tuple(head[:, None] for head in grid)
+    with np.errstate(all="raise", under="ignore"):
+        assert np.isfinite(family.predict(heads)).all()
+        if family.target != "classes":
+            variance = family.variance(heads)
+            assert not np.isnan(variance).any()
+            assert np.all(variance >= 0.0)
+        if family.name == "multinomial":
+            return
+        y = targets_of(family)
+        below, above = family.cdf(y, heads), family.survival(y, heads)
+        for values in (below, above):
+            assert np.all((values >= 0.0) & (values <= 1.0))
+        np.testing.assert_allclose(below + above, 1.0, atol=1e-9)
+        if not family.uses_trials and family.target != "classes":
+            order = np.argsort(y)
+            assert np.all(np.diff(below[:, order], axis=1) >= -1e-12)
+        median = family.quantile(np.full((grid.shape[1], 1), 0.5), heads)
+        assert not np.isnan(median).any()

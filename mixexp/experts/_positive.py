@@ -11,7 +11,15 @@ import numpy as np
 from mixexp.experts._base import Curvature, Derivatives, Expert, Head, Heads
 from mixexp.experts._glm import DispersionModel
 from mixexp.experts._weighted import log_or_zero, weighted_moments
-from mixexp.links import DOMAIN_EDGE, Identity, Inverse, InverseSquared, Log, PositiveLink, capped_exp
+from mixexp.links import (
+    DOMAIN_EDGE,
+    Identity,
+    Inverse,
+    InverseSquared,
+    Log,
+    PositiveLink,
+    capped_exp,
+)
 
 _POSITIVE_LINKS: Mapping[str, PositiveLink] = MappingProxyType(
     {link.name: link for link in (Log(), Identity(), Inverse(), InverseSquared())}

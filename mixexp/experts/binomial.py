@@ -7,7 +7,7 @@
 import math
 
 import numpy as np
-from scipy.special import bdtr, bdtrc, gammaln
+from scipy.special import betainc, betaincc, gammaln
 
 from mixexp.experts._base import Curvature, Derivatives, Heads
 from mixexp.experts._glm import GLM
@@ -102,8 +102,9 @@ class Binomial(GLM):
 
     def cdf(self, y: np.ndarray, heads: Heads) -> np.ndarray:
         successes, trials = _split_trials(y)
-        inside = np.clip(np.floor(successes), 0.0, trials)
-        return np.where(successes < 0.0, 0.0, bdtr(inside, trials.astype(int), self.mean(heads)))
+        count, mean = np.clip(np.floor(successes), 0.0, trials), self.mean(heads)
+        inside = betaincc(count + 1.0, np.maximum(trials - count, 1.0), mean)
+        return np.where(successes < 0.0, 0.0, np.where(count >= trials, 1.0, inside))
 
     def survival(self, y: np.ndarray, heads: Heads) -> np.ndarray:
         successes, trials = _split_trials(y)
@@ -161,6 +162,6 @@ def _half_deviance(count: np.ndarray, trials: np.ndarray, log_mean: np.ndarray) 
 
 def _beyond(count: np.ndarray, trials: np.ndarray, mean: np.ndarray) -> np.ndarray:
     """Return the probability of more successes than a count."""
-    trials = np.maximum(trials, 0.0)
-    inside = bdtrc(np.clip(count, 0.0, trials), trials.astype(int), mean)
+    held = np.clip(count, 0.0, np.maximum(trials, 0.0))
+    inside = betainc(held + 1.0, np.maximum(trials - held, 1.0), mean)
     return np.where(count < 0.0, 1.0, np.where(count >= trials, 0.0, inside))

@@ -67,17 +67,20 @@ class Gamma(PositiveModel):
         expected = scaled_trigamma_gap(shape)
         return score, expected, score + expected
 
+    def _reach(self, y: np.ndarray, heads: Heads) -> np.ndarray:
+        """Return y in units of the scale."""
+        with np.errstate(over="ignore"):  # to infinity, whose probabilities are right
+            return np.maximum(y, 0.0) * (safe_exp(-heads[1]) / self.mean(heads))
+
     def cdf(self, y: np.ndarray, heads: Heads) -> np.ndarray:
-        shape = safe_exp(-heads[1])
-        return gammainc(shape, np.maximum(y, 0.0) * shape / self.mean(heads))
+        return np.minimum(gammainc(safe_exp(-heads[1]), self._reach(y, heads)), 1.0)
 
     def survival(self, y: np.ndarray, heads: Heads) -> np.ndarray:
-        shape = safe_exp(-heads[1])
-        return gammaincc(shape, np.maximum(y, 0.0) * shape / self.mean(heads))
+        return np.minimum(gammaincc(safe_exp(-heads[1]), self._reach(y, heads)), 1.0)
 
     def expected_excess(self, y: np.ndarray, heads: Heads) -> np.ndarray:
         shape, mean = safe_exp(-heads[1]), self.mean(heads)
-        reach = np.maximum(y, 0.0) * shape / mean
+        reach = self._reach(y, heads)
         return np.maximum(mean * gammaincc(shape + 1.0, reach) - y * gammaincc(shape, reach), 0.0)
 
     def quantile(self, q: np.ndarray, heads: Heads) -> np.ndarray:

@@ -131,11 +131,15 @@ class Gaussian(DispersionModel):
             (1, 1): 0.5 * score * residual,
         }
 
+    def _standardize(self, y: np.ndarray, heads: Heads) -> np.ndarray:
+        with np.errstate(over="ignore"):  # to infinity, whose probabilities are right
+            return (y - self.link_function.mean(heads[0])) * safe_exp(-0.5 * heads[1])
+
     def cdf(self, y: np.ndarray, heads: Heads) -> np.ndarray:
-        return ndtr((y - self.link_function.mean(heads[0])) * safe_exp(-0.5 * heads[1]))
+        return ndtr(self._standardize(y, heads))
 
     def survival(self, y: np.ndarray, heads: Heads) -> np.ndarray:
-        return ndtr((self.link_function.mean(heads[0]) - y) * safe_exp(-0.5 * heads[1]))
+        return ndtr(-self._standardize(y, heads))
 
     def expected_excess(self, y: np.ndarray, heads: Heads) -> np.ndarray:
         scale = safe_exp(0.5 * heads[1])

@@ -72,8 +72,10 @@ class InverseGaussian(PositiveModel):
         """
         mean, positive = self.mean(heads), np.maximum(y, 1e-300)
         scale = safe_exp(-0.5 * heads[1]) / np.sqrt(positive)
-        below, above = scale * (positive / mean - 1.0), scale * (positive / mean + 1.0)
-        return below, 0.5 * erfcx(above / math.sqrt(2.0)) * np.exp(-0.5 * below**2)
+        with np.errstate(over="ignore"):  # to infinity, whose probabilities are right
+            ratio = positive / mean
+            below, above = scale * (ratio - 1.0), scale * (ratio + 1.0)
+            return below, 0.5 * erfcx(above / math.sqrt(2.0)) * np.exp(-0.5 * below**2)
 
     def cdf(self, y: np.ndarray, heads: Heads) -> np.ndarray:
         below, tail = self._terms(y, heads)

@@ -160,10 +160,10 @@ class StudentT(Expert):
         return np.broadcast_to(safe_exp(heads[1]) * ratio, shape)
 
     def cdf(self, y: np.ndarray, heads: Heads) -> np.ndarray:
-        return stdtr(self._df(heads), (y - heads[0]) * safe_exp(-0.5 * heads[1]))
+        return stdtr(self._df(heads), self._terms(y, heads)[1])
 
     def survival(self, y: np.ndarray, heads: Heads) -> np.ndarray:
-        return stdtr(self._df(heads), (heads[0] - y) * safe_exp(-0.5 * heads[1]))
+        return stdtr(self._df(heads), -self._terms(y, heads)[1])
 
     def expected_excess(self, y: np.ndarray, heads: Heads) -> np.ndarray:
         df, z, distance, rate = self._terms(y, heads)

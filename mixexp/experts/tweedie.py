@@ -129,6 +129,11 @@ class Tweedie(PositiveModel):
         below = self.power - 1.0
         return safe_exp(heads[1]) * below * self.mean(heads) ** below
 
+    def _reach(self, y: np.ndarray, heads: Heads) -> np.ndarray:
+        """Return y in units of the scale of the jumps."""
+        with np.errstate(over="ignore"):  # to infinity, whose probabilities are right
+            return np.maximum(y, 0.0) / self._jump_size(heads)
+
     def _over_jumps(self, heads: Heads, function: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
         """Return the mean over the number of jumps, at least one, of a function of it."""
         jumps = self._expected_jumps(self.mean(heads), safe_exp(heads[1]))
@@ -144,12 +149,12 @@ class Tweedie(PositiveModel):
         return -self._expected_jumps(self.mean(heads), safe_exp(heads[1]))
 
     def cdf(self, y: np.ndarray, heads: Heads) -> np.ndarray:
-        reach = np.maximum(y, 0.0) / self._jump_size(heads)
+        reach = self._reach(y, heads)
         total = self._over_jumps(heads, lambda j: gammainc(self._index * j, reach))
         return np.where(y < 0.0, 0.0, np.minimum(total + np.exp(self._log_no_jump(heads)), 1.0))
 
     def survival(self, y: np.ndarray, heads: Heads) -> np.ndarray:
-        reach = np.maximum(y, 0.0) / self._jump_size(heads)
+        reach = self._reach(y, heads)
         total = self._over_jumps(heads, lambda j: gammaincc(self._index * j, reach))
         at_zero = -np.expm1(self._log_no_jump(heads))
         return np.where(y < 0.0, 1.0, np.where(y == 0.0, at_zero, np.minimum(total, 1.0)))
@@ -163,7 +168,7 @@ class Tweedie(PositiveModel):
 
     def expected_excess(self, y: np.ndarray, heads: Heads) -> np.ndarray:
         index, size = self._index, self._jump_size(heads)
-        reach = np.maximum(y, 0.0) / size
+        reach = self._reach(y, heads)
 
         def excess(j: np.ndarray) -> np.ndarray:
             shape = index * j
