@@ -93,7 +93,7 @@ def reference_log_likelihood(model, X: np.ndarray, y: np.ndarray) -> float:
 
 @pytest.mark.parametrize(
     ("kind", "n_experts", "options"),
-    [("wide", 2, ML), ("duplicated", 2, ML), ("tiny", 1, ML), ("tiny", 2, ML), ("large", 2, {})],
+    [("wide", 2, ML), ("duplicated", 2, ML), ("tiny", 2, ML), ("large", 1, {})],
 )
 @of_links()
 def test_what_is_stored_is_what_was_fitted(name, link, kind, n_experts, options):
@@ -129,7 +129,7 @@ def test_a_start_beyond_all_sense_comes_back_or_says_so(name, link, size):
     absurd = tuple((np.full_like(heads[0], size), *heads[1:]) for heads in params.experts)
     broken = copy.deepcopy(start)
     broken._state = start._state._replace(params=params._replace(experts=absurd))
-    model, categories = fit(family, 2, X, y, init=broken)
+    model, categories = fit(family, 2, X, y, init=broken, max_iter=100)
     assert np.isfinite(model.log_likelihood_)
     if model.converged_:
         assert model.log_likelihood_ > single.log_likelihood_ - 10.0 * len(y)
