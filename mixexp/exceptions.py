@@ -6,6 +6,7 @@ __all__ = [
     "ConvergenceWarning",
     "DegenerateExpertError",
     "DegenerateExpertWarning",
+    "ImplausibleFitWarning",
     "InferenceWarning",
     "RankDeficientWarning",
     "SeparationWarning",
@@ -22,6 +23,13 @@ class DegenerateExpertError(ValueError):
 
 class DegenerateExpertWarning(UserWarning):
     """An expert's dispersion is at its floor, or hardly any rows are left to it."""
+
+
+class ImplausibleFitWarning(ConvergenceWarning):
+    """Means on the rows of the fit are far beyond y, or one expert alone fits them far better.
+
+    Such a fit is not ``converged_``, whatever stopped it.
+    """
 
 
 class SeparationWarning(UserWarning):

@@ -54,7 +54,8 @@ _PARAMETERS = """gate : {"softmax", "constant"}, default="softmax"
         features have few distinct rows.
         Or one start of the user's: labels of shape (n,) in 0, ..., n_experts - 1 (softened to
         0.9 for the row's own expert), responsibilities of shape (n, n_experts), or a fitted
-        estimator with the same experts, gates and features, from whose coefficients EM goes on.
+        estimator with the same experts, gates and features, from whose coefficients EM goes on
+        (drawn toward the pooled expert where they explain rows by 1e4 log units less).
     max_iter : int, default=500
         Most iterations per start.
     tol : float, default=1e-8

@@ -43,6 +43,7 @@ from mixexp.estimators._diagnosis import (
 from mixexp.estimators._docs import per_row_docs
 from mixexp.estimators._fit_diagnostics import diagnose
 from mixexp.estimators._init import given_start
+from mixexp.estimators._plausibility import find_implausible
 from mixexp.estimators._progress import CallbackSupportMixin, FitTask, make_monitor, with_callbacks
 from mixexp.estimators._validation import (
     BOOLEAN,
@@ -197,6 +198,8 @@ class FittedByEM(CallbackSupportMixin):
         -----
         ConvergenceWarning
             If the winning start stopped before the criterion was met.
+        ImplausibleFitWarning
+            If means on the rows of the fit are beyond any plausible range of y.
         RankDeficientWarning
             If some coefficients are not determined by the data.
         DegenerateExpertWarning
@@ -319,12 +322,16 @@ class FittedByEM(CallbackSupportMixin):
         if self.on_collapse == "drop":
             layout, found = self._drop_collapsed(layout, found, is_given, lay_out)
         order = layout.learn(self, found)
-        troubles = find_troubles(self, layout.problem, found.best, order)
+        name, best = type(self).__name__, found.best.evaluation
+        implausible = find_implausible(name, layout.problem, best, layout.pooled)
+        if implausible:
+            self.converged_, self.convergence_reason_ = False, "what it came to makes no sense"
+        troubles = [*implausible, *find_troubles(self, layout.problem, found.best, order)]
         if self.on_collapse == "error":
             refuse_collapsed(troubles)
         self.diagnostics_ = diagnose(layout.problem, found.best, self._state.params)
         task.end()
-        dropped = dropped_experts(type(self).__name__, tree.n_leaves, self.tree_.n_leaves)
+        dropped = dropped_experts(name, tree.n_leaves, self.tree_.n_leaves)
         return [*dropped, *troubles]
 
     def _find(

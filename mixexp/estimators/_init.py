@@ -8,6 +8,7 @@ import numpy as np
 from mixexp.data import Scaling
 from mixexp.em import STARTS, Problem, params_from_responsibilities, soften
 from mixexp.estimators._build import raw_slots, standard_params
+from mixexp.estimators._plausibility import bring_near
 from mixexp.model import Model, Parameters
 
 
@@ -38,8 +39,8 @@ def given_start(
             )
         return None
     if hasattr(init, "get_params"):
-        params = _params_of_estimator(init, problem.model, scaling)
-        return "estimator", problem.model.obey(params)
+        params = problem.model.obey(_params_of_estimator(init, problem.model, scaling))
+        return "estimator", bring_near(problem, params, pooled)
     resp = _given_responsibilities(init, problem.model.tree.n_leaves, is_used)
     name = "labels" if np.ndim(init) == 1 else "responsibilities"
     params = params_from_responsibilities(problem, pooled, resp, 1)

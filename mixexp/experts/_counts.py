@@ -1,8 +1,17 @@
 """What families of counts share: their support, and the log link."""
 
+import math
+
 import numpy as np
+from scipy.special import gammaln
 
 from mixexp.experts._glm import GLM
+from mixexp.experts._special import exponential_excess, stirling_error
+from mixexp.links import extended_exp
+
+_HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)
+# From here on y * eta and log(y!) are so large that their difference loses digits.
+_LARGE_COUNT = 1e5
 
 
 class CountGLM(GLM):
@@ -24,7 +33,37 @@ class CountGLM(GLM):
     def find_unsupported(self, y: np.ndarray) -> np.ndarray:
         return ~(np.isfinite(y) & (y >= 0.0) & (y == np.floor(y)))
 
+    def log_base(self, y: np.ndarray) -> np.ndarray:
+        """Return ``-log(y!)``, for large y without what `log_kernel` then leaves out."""
+        is_large = y >= _LARGE_COUNT
+        exact = -gammaln(np.where(is_large, 0.0, y) + 1.0)
+        if not is_large.any():
+            return exact
+        held = np.where(is_large, y, 1.0)
+        rest = -stirling_error(held) - _HALF_LOG_2PI - 0.5 * np.log(held)
+        return np.where(is_large, rest, exact)
+
     def start(self, y: np.ndarray, weight: np.ndarray) -> tuple[float, ...]:
         # Half a pseudo-event keeps the log of a mean of zeros finite.
         mean = (weight @ y + 0.5) / (weight.sum() + 0.5)
         return (float(self.link_function.predictor(mean)),)
+
+
+def poisson_kernel(y: np.ndarray, eta: np.ndarray) -> np.ndarray:
+    """Return ``y * eta - exp(eta)``, and for large y the half deviance; see `CountGLM.log_base`."""
+    small = np.where(y >= _LARGE_COUNT, 0.0, y)
+    return with_large_counts(small * eta - extended_exp(eta), y, eta)
+
+
+def with_large_counts(log_kernel: np.ndarray, y: np.ndarray, eta: np.ndarray) -> np.ndarray:
+    """Return a Poisson kernel whose rows of large y are replaced by the half deviance.
+
+    ``y * eta - exp(eta) - (y * log(y) - y)``, of which nothing large cancels.
+    """
+    large = np.flatnonzero(y >= _LARGE_COUNT)
+    if not len(large):
+        return log_kernel
+    out, counts = log_kernel.copy(), y[large]
+    excess = np.broadcast_to(eta, log_kernel.shape)[..., large] - np.log(counts)
+    out[..., large] = -counts * exponential_excess(excess)
+    return out

@@ -34,7 +34,7 @@ def square_terms(
 
 
 def exponential_terms(y: np.ndarray, eta: np.ndarray) -> Terms:
-    """Return ``y * eta - mean``, ``y - mean`` and ``mean = safe_exp(eta)``, this shaped as eta."""
+    """Return ``y * eta - extended_exp(eta)``, ``y - mean``, and the mean shaped as eta."""
     spread, shape = _spread(eta, y)
     out = _empty(spread)
     kernels.exponential_terms(y, spread, LARGEST_LOG, np.empty((3, _CHUNK)), *out)

@@ -5,6 +5,7 @@
 Few jumps are added one by one; many jumps make a smooth bump whose sum is its integral.
 """
 
+import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -15,8 +16,12 @@ from mixexp.experts._special import stirling_error
 # From here on a bump is far enough from j = 0 for the trapezoid rule, which is exact to
 # rounding from 2.5 nodes per standard deviation (test_tweedie_coarse_nodes).
 _MANY = 64.0
+_LOG_MANY = math.log(_MANY)
 _NODES_PER_DEVIATION = 2.5
-_LARGEST_PEAK = 1e20
+# Beyond exp(23) jumps the sum is that of a Gaussian bump to rounding; beyond exp(14) the variance
+# differs from its limit by less than it is good to.
+_LARGEST_LOG_PEAK = 23.0
+_LARGEST_LOG_PEAK_OF_VARIANCE = 14.0
 # Numbers of jumps that a sum with a peak below 64 can need, and terms that do not matter.
 _MOST_ADDED = 256
 _LEAST_LOG_TERM = -40.0
@@ -28,43 +33,51 @@ class JumpMoments(NamedTuple):
     Parameters
     ----------
     log_sum : ndarray
-    deviation, variance : ndarray
-        Mean of ``j - peak`` and variance of j, each j weighted by its term.
+    deviation : ndarray
+        Mean of ``j - peak``, each j weighted by its term.
+    shortfall : ndarray
+        ``peak - (1 + index) * variance`` of j weighted so, which is small for large peaks.
     """
 
     log_sum: np.ndarray
     deviation: np.ndarray
-    variance: np.ndarray
+    shortfall: np.ndarray
 
 
-def jump_moments(peak: np.ndarray, index: float) -> JumpMoments:
+def jump_moments(log_peak: np.ndarray, index: float) -> JumpMoments:
     """Sum over jumps; zero jumps, with moments zero, where the peak is zero.
 
     Parameters
     ----------
-    peak : ndarray
-        Number of jumps of the largest term, at least 0.
+    log_peak : ndarray
+        Log of the number of jumps of the largest term; -inf where y is zero.
     index : float
         Shape of the gamma jumps.
     """
-    out = np.zeros((3, *peak.shape))
-    is_few, is_many = (peak > 0.0) & (peak < _MANY), peak >= _MANY
+    out = np.zeros((3, *log_peak.shape))
+    held = np.minimum(log_peak, _LARGEST_LOG_PEAK)
+    is_many = held >= _LOG_MANY
+    is_few = np.isfinite(log_peak) & ~is_many
     if is_few.any():
-        out[:, is_few] = _add_all(peak[is_few], index)
+        out[:, is_few] = _add_all(held[is_few], index)
     if is_many.any():
-        out[:, is_many] = _integrate(np.minimum(peak[is_many], _LARGEST_PEAK), index)
+        out[:, is_many] = _integrate(np.exp(held[is_many]), index)
+    # A bump's standard deviation, and so its sum, goes on to grow with the root of its peak.
+    out[0, is_many] += 0.5 * (log_peak[is_many] - held[is_many])
+    out[2, log_peak > _LARGEST_LOG_PEAK_OF_VARIANCE] = 0.0
     return JumpMoments(*out)
 
 
-def _add_all(peak: np.ndarray, index: float) -> np.ndarray:
+def _add_all(log_peak: np.ndarray, index: float) -> np.ndarray:
     j = np.arange(1.0, _MOST_ADDED + 1.0)
     constant = (1.0 + index) * j * (1.0 - np.log(j)) - stirling_error(j) - stirling_error(index * j)
-    log_peak = np.log(peak)
+    peak = np.exp(log_peak)
     # The largest term is the unit, so that sums neither over- nor underflow.
     center = np.maximum(np.round(peak), 1.0)
     slope = (1.0 + index) * log_peak
     top = slope * center + constant[center.astype(np.intp) - 1]
-    first, last = _needed(float(peak.min()), index)[0], _needed(float(peak.max()), index)[1]
+    first = _needed(float(log_peak.min()), index)[0]
+    last = _needed(float(log_peak.max()), index)[1]
     total, mean, square = np.zeros_like(peak), np.zeros_like(peak), np.zeros_like(peak)
     term, away = np.empty_like(peak), np.empty_like(peak)
     for k in range(first, last + 1):
@@ -80,13 +93,14 @@ def _add_all(peak: np.ndarray, index: float) -> np.ndarray:
         square += term
     mean /= total
     log_sum = top - (1.0 + index) * peak + np.log(total)
-    return np.stack([log_sum, center - peak + mean, square / total - mean**2])
+    variance = square / total - mean**2
+    return np.stack([log_sum, center - peak + mean, peak - (1.0 + index) * variance])
 
 
-def _needed(peak: float, index: float) -> tuple[int, int]:
+def _needed(log_peak: float, index: float) -> tuple[int, int]:
     """Return the least and largest number of jumps that matter at a peak."""
     j = np.arange(1.0, _MOST_ADDED + 1.0)
-    fall = (1.0 + index) * (j - peak - j * np.log(j / peak))
+    fall = (1.0 + index) * (j - j * (np.log(j) - log_peak))
     matters = np.flatnonzero(fall - fall.max() > _LEAST_LOG_TERM)
     return int(matters[0]) + 1, int(matters[-1]) + 1
 
@@ -102,7 +116,8 @@ def _integrate(peak: np.ndarray, index: float) -> np.ndarray:
         mean += term * away
         square += term * away**2
     mean /= total
-    return np.stack([np.log(total), mean, square / total - mean**2])
+    variance = square / total - mean**2
+    return np.stack([np.log(total), mean, peak - (1.0 + index) * variance])
 
 
 def jump_nodes(

@@ -1,23 +1,76 @@
 """What families of positive y share: their support, and variance as a power of the mean."""
 
+import math
+from collections.abc import Mapping
+from copy import copy
+from types import MappingProxyType
+from typing import NamedTuple
+
 import numpy as np
 
-from mixexp.experts._base import Expert
+from mixexp.experts._base import Curvature, Derivatives, Expert, Head, Heads
 from mixexp.experts._glm import DispersionModel
 from mixexp.experts._weighted import log_or_zero, weighted_moments
+from mixexp.links import (
+    DOMAIN_EDGE,
+    Identity,
+    Inverse,
+    InverseSquared,
+    Log,
+    PositiveLink,
+    capped_exp,
+)
+
+_POSITIVE_LINKS: Mapping[str, PositiveLink] = MappingProxyType(
+    {link.name: link for link in (Log(), Identity(), Inverse(), InverseSquared())}
+)
+
+
+class _LocationTerms(NamedTuple):
+    """What derivatives in the location are made of.
+
+    Parameters
+    ----------
+    surplus, pull, weight : ndarray of shape (..., rows)
+        ``(y / mean - 1) * weight``, ``y / mean * weight`` and
+        ``weight = mean**(2 - variance_power) / dispersion``.
+    slope, bend : ndarray
+        First and second derivative of the log mean.
+    """
+
+    surplus: np.ndarray
+    pull: np.ndarray
+    weight: np.ndarray
+    slope: np.ndarray
+    bend: np.ndarray
 
 
 class PositiveModel(DispersionModel):
-    """A GLM of y > 0 with variance = dispersion * mean**variance_power."""
+    """A GLM of y > 0 with variance = dispersion * mean**variance_power.
+
+    Densities and derivatives are made of the logs of y and the mean, which need no cut. Where a
+    link leaves the domain, a log density goes on as its tangent at the last mean.
+    """
 
     support = "> 0"
     support_limits = (0.0, np.inf)
     # Beyond, the variance function or its inverse overflows.
     mean_limits = (1e-73, 1e73)
 
+    #: Log of the mean of the y that are fitted, which gives dispersions their unit.
+    _log_unit: float = 0.0
+
     @property
     def variance_power(self) -> float:
         raise NotImplementedError
+
+    @property
+    def heads(self) -> tuple[Head, ...]:
+        # The floor is that of a standard deviation of 1e-5 of the mean: below, y is to be known
+        # to more digits than linear predictors have.
+        location, dispersion = super().heads
+        unit = (2.0 - self.variance_power) * self._log_unit
+        return location, dispersion._replace(lower=dispersion.lower + unit)
 
     def find_unsupported(self, y: np.ndarray) -> np.ndarray:
         return ~(np.isfinite(y) & (y > 0.0))
@@ -28,8 +81,61 @@ class PositiveModel(DispersionModel):
     def unit_variance_derivative(self, mean: np.ndarray) -> np.ndarray:
         return self.variance_power * mean ** (self.variance_power - 1.0)
 
+    def log_ratio(self, y: np.ndarray, heads: Heads) -> np.ndarray:
+        """Return ``log(y / mean)``."""
+        with np.errstate(divide="ignore"):
+            return np.log(y) - self.log_mean(heads)
+
+    def log_mean(self, heads: Heads) -> np.ndarray:
+        """Return the log of the mean, which `mean` cuts."""
+        return _POSITIVE_LINKS[self.link].log_mean(heads[0])
+
+    def domain_loss(self, y: np.ndarray, heads: Heads) -> np.ndarray | float:
+        """Return what a log density loses where the link leaves the domain, 0 inside.
+
+        There it goes on as its tangent at the last mean, whose slope is that of the score: so
+        steep that fits turn back.
+        """
+        short = DOMAIN_EDGE - heads[0]
+        if self.link == "log" or not np.any(short > 0.0):
+            return 0.0
+        found = self._location_terms(y, heads)
+        return np.maximum(short, 0.0) * np.abs(found.surplus * found.slope)
+
+    def dispersion_terms(
+        self, y: np.ndarray, heads: Heads
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return score, EM curvature and observed curvature of the log dispersion."""
+        raise NotImplementedError
+
+    def _location_terms(self, y: np.ndarray, heads: Heads) -> _LocationTerms:
+        log_ratio = self.log_ratio(y, heads)
+        log_weight = (2.0 - self.variance_power) * self.log_mean(heads) - heads[1]
+        weight, pull = capped_exp(log_weight), capped_exp(log_ratio + log_weight)
+        near = np.expm1(np.clip(log_ratio, -1.0, 1.0)) * weight
+        surplus = np.where(np.abs(log_ratio) < 1.0, near, pull - weight)
+        slopes = _POSITIVE_LINKS[self.link].log_mean_derivatives(heads[0])
+        return _LocationTerms(surplus, pull, weight, *slopes)
+
+    def derivatives(self, y: np.ndarray, heads: Heads) -> Derivatives:
+        found = self._location_terms(y, heads)
+        score, curvature, _ = self.dispersion_terms(y, heads)
+        information = found.weight * found.slope**2
+        return Derivatives(
+            (found.surplus * found.slope, score), {(0, 0): information, (1, 1): curvature}
+        )
+
+    def observed_curvature(self, y: np.ndarray, heads: Heads) -> Curvature:
+        found = self._location_terms(y, heads)
+        bend = found.bend + (2.0 - self.variance_power) * found.slope**2
+        return {
+            (0, 0): found.pull * found.slope**2 - found.surplus * bend,
+            (0, 1): found.surplus * found.slope,
+            (1, 1): self.dispersion_terms(y, heads)[2],
+        }
+
     def fixed_to(self, y: np.ndarray, weight: np.ndarray) -> Expert:
-        """Return the family itself; see `Expert.fixed_to`.
+        """Return a copy that knows the unit of its dispersion; see `Expert.fixed_to`.
 
         Raises
         ------
@@ -46,6 +152,9 @@ class PositiveModel(DispersionModel):
                     f"y has mean {mean:.3g}, which must be between {lowest:g} and {highest:g} for "
                     f"the {self.name} expert; give y in another unit."
                 )
+            fixed = copy(self)
+            fixed._log_unit = math.log(mean)
+            return fixed
         return self
 
     def start(self, y: np.ndarray, weight: np.ndarray) -> tuple[float, ...]:

@@ -11,6 +11,8 @@ from collections.abc import Callable
 import numpy as np
 from scipy.special import digamma, gammaln
 
+from mixexp.links import extended_exp
+
 _HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)
 # From here on the asymptotic series below are exact to rounding.
 _LARGE = 20.0
@@ -19,6 +21,11 @@ _BERNOULLI = (1 / 6, -1 / 30, 1 / 42, -1 / 30, 5 / 66, -691 / 2730)
 _STIRLING = tuple(b / (2 * k * (2 * k - 1)) for k, b in enumerate(_BERNOULLI, start=1))
 _DIGAMMA = tuple(b / (2 * k) for k, b in enumerate(_BERNOULLI, start=1))
 _SMALL_EXCESS = 0.01
+# From here on exp(x) - 1 - x is exp(x) to rounding; log of the least number that is looked at.
+_LARGE_EXPONENT = 100.0
+_LEAST_LOG = -690.0
+# Taylor coefficients of (exp(x) - 1 - x) / x**2, the highest power first.
+_EXCESS_SERIES = tuple(1.0 / math.factorial(k) for k in range(9, 1, -1))
 
 
 def _by_size(
@@ -92,3 +99,51 @@ def log_excess(excess: np.ndarray, ratio: np.ndarray) -> np.ndarray:
         series = series * near + (-1.0) ** (k + 1) / k
     exact = np.log(np.maximum(ratio, 1e-300)) - excess
     return np.where(np.abs(excess) < _SMALL_EXCESS, series * near * near, exact)
+
+
+def exponential_excess(x: np.ndarray) -> np.ndarray:
+    """Return ``exp(x) - 1 - x``, never negative, with its digits near zero; see `extended_exp`."""
+    exact = np.expm1(np.minimum(x, 0.5)) - x
+    exact = np.where(x < 0.5, exact, extended_exp(x) - 1.0 - x)
+    return np.where(np.abs(x) < _SMALL_EXCESS, _excess_share(x) * np.square(_near(x)), exact)
+
+
+def log_exponential_excess(x: np.ndarray) -> np.ndarray:
+    """Return the log of ``exp(x) - 1 - x`` for any x, -inf at zero."""
+    with np.errstate(divide="ignore"):
+        near = 2.0 * np.log(np.abs(_near(x))) + np.log(_excess_share(x))
+        held = np.minimum(x, _LARGE_EXPONENT)
+        away = np.log(np.where(np.abs(x) < _SMALL_EXCESS, 1.0, np.expm1(held) - held))
+    away = np.where(x > _LARGE_EXPONENT, x, away)
+    return np.where(np.abs(x) < _SMALL_EXCESS, near, away)
+
+
+def _near(x: np.ndarray) -> np.ndarray:
+    return np.clip(x, -_SMALL_EXCESS, _SMALL_EXCESS)
+
+
+def _excess_share(x: np.ndarray) -> np.ndarray:
+    """Return ``(exp(x) - 1 - x) / x**2`` for small x."""
+    near = _near(x)
+    series = np.zeros_like(near)
+    for coefficient in _EXCESS_SERIES:
+        series = series * near + coefficient
+    return series
+
+
+def stirling_error_of_log(log_a: np.ndarray) -> np.ndarray:
+    """Return `stirling_error` of ``exp(log_a)``, which may under- or overflow."""
+    a = np.exp(np.clip(log_a, _LEAST_LOG, -_LEAST_LOG))
+    return stirling_error(a) - 0.5 * np.minimum(log_a - _LEAST_LOG, 0.0)
+
+
+def scaled_digamma_gap(a: np.ndarray) -> np.ndarray:
+    """Return ``a * (log(a) - digamma(a))`` for a >= 0: 1 at zero, 1/2 for large a."""
+    held = np.maximum(a, 1e-300)
+    return held * digamma_gap(held)
+
+
+def scaled_trigamma_gap(a: np.ndarray) -> np.ndarray:
+    """Return ``a * (a * trigamma(a) - 1)`` for a >= 0: 1 at zero, 1/2 for large a."""
+    held = np.maximum(a, 1e-150)
+    return held * trigamma_gap(held)

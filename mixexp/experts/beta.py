@@ -7,17 +7,67 @@ Ferrari & Cribari-Neto (2004), Beta regression, J. Appl. Statist. 31, eqs. 3 and
 """
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 from scipy.special import betainc, betaincc, betaincinv
 
 from mixexp.experts._base import Curvature, Derivatives, Heads
 from mixexp.experts._glm import DispersionModel
-from mixexp.experts._special import digamma_gap, log_excess, stirling_error, trigamma_gap
+from mixexp.experts._special import (
+    log_exponential_excess,
+    scaled_digamma_gap,
+    scaled_trigamma_gap,
+    stirling_error_of_log,
+)
 from mixexp.experts._weighted import log_or_zero, weighted_moments
-from mixexp.links import safe_exp
+from mixexp.links import PROBABILITY_LINKS, ProbabilityLink, capped_exp, extended_exp, safe_exp
 
 _HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)
+
+
+class _Side(NamedTuple):
+    """What densities and derivatives are made of, for y or for 1 - y.
+
+    Parameters
+    ----------
+    log_share : ndarray
+        Log of the mean.
+    log_divergence : ndarray
+        Log of ``precision * mean * e(log(y / mean))``, with ``e(x) = exp(x) - 1 - x``.
+    pull : ndarray
+        ``a * (log(y) - digamma(a) + log(precision))`` with ``a = mean * precision``.
+    information : ndarray
+        ``a**2 * trigamma(a)``.
+    digamma_gap, trigamma_gap : ndarray
+        ``a * (log(a) - digamma(a))`` and ``a * (a * trigamma(a) - 1)``.
+    """
+
+    log_share: np.ndarray
+    log_divergence: np.ndarray
+    pull: np.ndarray
+    information: np.ndarray
+    digamma_gap: np.ndarray
+    trigamma_gap: np.ndarray
+
+    @classmethod
+    def of(cls, log_y: np.ndarray, log_share: np.ndarray, log_precision: np.ndarray) -> "_Side":
+        log_ratio, parameter = log_y - log_share, capped_exp(log_share + log_precision)
+        log_divergence = log_share + log_exponential_excess(log_ratio) + log_precision
+        gap, curvature = scaled_digamma_gap(parameter), scaled_trigamma_gap(parameter)
+        pull, information = parameter * log_ratio + gap, parameter + curvature
+        return cls(log_share, log_divergence, pull, information, gap, curvature)
+
+
+def _dispersion_score(first: _Side, second: _Side, heads: Heads) -> np.ndarray:
+    divergence = capped_exp(first.log_divergence) + capped_exp(second.log_divergence)
+    gap = scaled_digamma_gap(capped_exp(-heads[1]))
+    return divergence + (gap - first.digamma_gap - second.digamma_gap)
+
+
+def _dispersion_information(first: _Side, second: _Side, heads: Heads) -> np.ndarray:
+    gap = scaled_trigamma_gap(capped_exp(-heads[1]))
+    return first.trigamma_gap + second.trigamma_gap - gap
 
 
 class Beta(DispersionModel):
@@ -26,7 +76,7 @@ class Beta(DispersionModel):
     Parameters
     ----------
     link : {"logit", "probit"}, default="logit"
-        Means are cut to [1e-12, 1 - 1e-12].
+        Between the location and the mean.
     dispersion : {"own", "shared"} or float, default="own"
         Whether every expert has a dispersion of its own, all have the same, or it is known.
 
@@ -42,7 +92,7 @@ class Beta(DispersionModel):
     links = ("logit", "probit")
     support = "between 0 and 1, both excluded"
     support_limits = (0.0, 1.0)
-    mean_limits = (1e-12, 1.0 - 1e-12)
+    mean_limits = (1e-300, 1.0 - 2.0**-53)
 
     def __init__(self, link: str = "logit", dispersion: str | float = "own") -> None:
         self.dispersion = dispersion
@@ -54,57 +104,50 @@ class Beta(DispersionModel):
     def log_base(self, y: np.ndarray) -> np.ndarray:
         return -np.log(y) - np.log1p(-y) - _HALF_LOG_2PI
 
-    def _divergence(self, y: np.ndarray, mean: np.ndarray) -> np.ndarray:
-        """Return ``mean * log(y / mean) + (1 - mean) * log((1 - y) / (1 - mean))``."""
-        rest = 1.0 - mean
-        first = log_excess((y - mean) / mean, y / mean)
-        return mean * first + rest * log_excess((mean - y) / rest, (1.0 - y) / rest)
+    @property
+    def _probability_link(self) -> ProbabilityLink:
+        return PROBABILITY_LINKS[self.link]
+
+    def _sides(self, y: np.ndarray, heads: Heads) -> tuple["_Side", "_Side"]:
+        """Return what densities are made of, for y and for 1 - y."""
+        link, precision = self._probability_link, -heads[1]
+        return (
+            _Side.of(np.log(y), link.log_mean(heads[0]), precision),
+            _Side.of(np.log1p(-y), link.log_complement(heads[0]), precision),
+        )
 
     def log_kernel(self, y: np.ndarray, heads: Heads) -> np.ndarray:
-        mean, precision = self.mean(heads), safe_exp(-heads[1])
-        rest = 1.0 - mean
-        errors = stirling_error(mean * precision) + stirling_error(rest * precision)
-        scale = 0.5 * (np.log(mean) + np.log(rest) + np.log(precision))
-        return precision * self._divergence(y, mean) + scale + stirling_error(precision) - errors
-
-    def _scores(
-        self, y: np.ndarray, mean: np.ndarray, precision: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Return the score of the mean and of the log dispersion."""
-        rest = 1.0 - mean
-        gap, rest_gap = digamma_gap(mean * precision), digamma_gap(rest * precision)
-        log_odds = np.log(y / mean) - np.log((1.0 - y) / rest)
-        spread = self._divergence(y, mean) - digamma_gap(precision) + mean * gap + rest * rest_gap
-        return precision * (log_odds + gap - rest_gap), -precision * spread
-
-    def _information(
-        self, mean: np.ndarray, precision: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return that of the mean, mean by log dispersion, and log dispersion."""
-        rest = 1.0 - mean
-        gap, rest_gap = trigamma_gap(mean * precision), trigamma_gap(rest * precision)
-        in_mean = precision * ((1.0 + gap) / mean + (1.0 + rest_gap) / rest)
-        in_dispersion = precision * (mean * gap + rest * rest_gap - trigamma_gap(precision))
-        return in_mean, precision * (rest_gap - gap), np.maximum(in_dispersion, 0.0)
+        out = stirling_error_of_log(-heads[1]) - 0.5 * heads[1]
+        for side in self._sides(y, heads):
+            log_parameter = side.log_share - heads[1]
+            out = out - extended_exp(side.log_divergence)
+            # 0.5 * log_share, and what Stirling's formula leaves of a small parameter.
+            out = out + (0.5 * side.log_share - stirling_error_of_log(log_parameter))
+        return out
 
     def derivatives(self, y: np.ndarray, heads: Heads) -> Derivatives:
-        mean, precision = self.mean(heads), safe_exp(-heads[1])
-        slope = self.link_function.mean_derivative(heads[0], mean)
-        score, dispersion_score = self._scores(y, mean, precision)
-        in_mean, _, in_dispersion = self._information(mean, precision)
-        curvature = {(0, 0): in_mean * slope**2, (1, 1): in_dispersion}
-        return Derivatives((score * slope, dispersion_score), curvature)
+        first, second = self._sides(y, heads)
+        gain, loss = self._probability_link.rates(heads[0])
+        score = gain * first.pull - loss * second.pull
+        curvature = {
+            (0, 0): gain**2 * first.information + loss**2 * second.information,
+            (1, 1): np.maximum(_dispersion_information(first, second, heads), 0.0),
+        }
+        return Derivatives((score, _dispersion_score(first, second, heads)), curvature)
 
     def observed_curvature(self, y: np.ndarray, heads: Heads) -> Curvature:
-        mean, precision, link = self.mean(heads), safe_exp(-heads[1]), self.link_function
-        slope = link.mean_derivative(heads[0], mean)
-        score, dispersion_score = self._scores(y, mean, precision)
-        in_mean, mixed, in_dispersion = self._information(mean, precision)
-        bend = link.mean_second_derivative(heads[0], mean)
+        (first, second), link = self._sides(y, heads), self._probability_link
+        gain, loss = link.rates(heads[0])
+        gain_slope, loss_slope = link.rate_derivatives(heads[0])
+        in_location = gain**2 * first.information + loss**2 * second.information
+        in_location = in_location - (gain_slope + gain**2) * first.pull
+        in_location = in_location + (loss_slope - loss**2) * second.pull
+        score = gain * first.pull - loss * second.pull
+        in_dispersion = _dispersion_information(first, second, heads)
         return {
-            (0, 0): in_mean * slope**2 - score * bend,
-            (0, 1): (score + mixed) * slope,
-            (1, 1): dispersion_score + in_dispersion,
+            (0, 0): in_location,
+            (0, 1): score + loss * second.trigamma_gap - gain * first.trigamma_gap,
+            (1, 1): _dispersion_score(first, second, heads) + in_dispersion,
         }
 
     def variance(self, heads: Heads) -> np.ndarray:
@@ -112,8 +155,9 @@ class Beta(DispersionModel):
         return mean * (1.0 - mean) / (1.0 + safe_exp(-heads[1]))
 
     def _parameters(self, heads: Heads) -> tuple[np.ndarray, np.ndarray]:
-        mean, precision = self.mean(heads), safe_exp(-heads[1])
-        return mean * precision, (1.0 - mean) * precision
+        precision, link = safe_exp(-heads[1]), self._probability_link
+        mean, rest = np.exp(link.log_mean(heads[0])), np.exp(link.log_complement(heads[0]))
+        return np.maximum(mean * precision, 1e-300), np.maximum(rest * precision, 1e-300)
 
     def cdf(self, y: np.ndarray, heads: Heads) -> np.ndarray:
         return betainc(*self._parameters(heads), np.clip(y, 0.0, 1.0))

@@ -4,14 +4,21 @@
 ``link(mean) = eta`` the probability of success in one trial.
 """
 
+import math
+
 import numpy as np
-from scipy.special import bdtr, bdtrc, gammaln
+from scipy.special import betainc, betaincc, gammaln
 
 from mixexp.experts._base import Curvature, Derivatives, Heads
 from mixexp.experts._glm import GLM
+from mixexp.experts._special import exponential_excess, stirling_error
 from mixexp.links import PROBABILITY_LINKS, ProbabilityLink
 
 Trials = np.ndarray | float
+
+_HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)
+# From here on the logs of ways and probabilities are so large that their sum loses digits.
+_MANY_TRIALS = 1e5
 
 
 class Binomial(GLM):
@@ -55,14 +62,28 @@ class Binomial(GLM):
 
     def log_base(self, y: np.ndarray) -> np.ndarray:
         successes, trials = _split_trials(y)
-        ways = gammaln(trials + 1.0) - gammaln(successes + 1.0)
-        return ways - gammaln(trials - successes + 1.0)
+        is_large = trials >= _MANY_TRIALS
+        few = np.where(is_large, 0.0, trials), np.where(is_large, 0.0, successes)
+        ways = gammaln(few[0] + 1.0) - gammaln(few[1] + 1.0) - gammaln(few[0] - few[1] + 1.0)
+        if not is_large.any():
+            return ways
+        # Loader's form: what Stirling's formula leaves; the rest is in the deviance.
+        held = np.where(is_large, trials, 1.0)
+        rest = _stirling_rest(held) - _stirling_rest(successes) - _stirling_rest(trials - successes)
+        return np.where(is_large, rest, ways)
 
     def log_kernel(self, y: np.ndarray, heads: Heads) -> np.ndarray:
         successes, trials = _split_trials(y)
         link = self.link_function
-        failures = (trials - successes) * link.log_complement(heads[0])
-        return successes * link.log_mean(heads[0]) + failures
+        log_mean, log_rest = link.log_mean(heads[0]), link.log_complement(heads[0])
+        is_large = trials >= _MANY_TRIALS
+        few, few_failures = np.where(is_large, [[0.0], [0.0]], [successes, trials - successes])
+        log_kernel = few * log_mean + few_failures * log_rest
+        if not is_large.any():
+            return log_kernel
+        deviance = _half_deviance(successes, trials, log_mean)
+        deviance = deviance + _half_deviance(trials - successes, trials, log_rest)
+        return np.where(is_large, -deviance, log_kernel)
 
     def derivatives(self, y: np.ndarray, heads: Heads) -> Derivatives:
         # By rates, not by unit_variance: both sides of the mean underflow at their own end.
@@ -81,8 +102,9 @@ class Binomial(GLM):
 
     def cdf(self, y: np.ndarray, heads: Heads) -> np.ndarray:
         successes, trials = _split_trials(y)
-        inside = np.clip(np.floor(successes), 0.0, trials)
-        return np.where(successes < 0.0, 0.0, bdtr(inside, trials.astype(int), self.mean(heads)))
+        count, mean = np.clip(np.floor(successes), 0.0, trials), self.mean(heads)
+        inside = betaincc(count + 1.0, np.maximum(trials - count, 1.0), mean)
+        return np.where(successes < 0.0, 0.0, np.where(count >= trials, 1.0, inside))
 
     def survival(self, y: np.ndarray, heads: Heads) -> np.ndarray:
         successes, trials = _split_trials(y)
@@ -121,8 +143,25 @@ def _split_trials(y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return (y, np.ones_like(y)) if np.ndim(y) < 2 else (y[0], y[1])
 
 
+def _stirling_rest(count: np.ndarray) -> np.ndarray:
+    """Return ``log(count!) - count * log(count) + count``, 0 for 0."""
+    held = np.maximum(count, 1.0)
+    rest = stirling_error(held) + 0.5 * np.log(held) + _HALF_LOG_2PI
+    return np.where(count == 0.0, 0.0, rest)
+
+
+def _half_deviance(count: np.ndarray, trials: np.ndarray, log_mean: np.ndarray) -> np.ndarray:
+    """Return ``count * log(count / expected) - count + expected``, of which nothing cancels."""
+    held = np.maximum(count, 1.0)
+    # log1p of what is missing, where that is little.
+    missing = np.minimum((trials - held) / trials, 0.5)
+    log_share = np.where(2.0 * held > trials, np.log1p(-missing), np.log(held / trials))
+    inside = held * exponential_excess(log_mean - log_share)
+    return np.where(count == 0.0, trials * np.exp(log_mean), inside)
+
+
 def _beyond(count: np.ndarray, trials: np.ndarray, mean: np.ndarray) -> np.ndarray:
     """Return the probability of more successes than a count."""
-    trials = np.maximum(trials, 0.0)
-    inside = bdtrc(np.clip(count, 0.0, trials), trials.astype(int), mean)
+    held = np.clip(count, 0.0, np.maximum(trials, 0.0))
+    inside = betainc(held + 1.0, np.maximum(trials - held, 1.0), mean)
     return np.where(count < 0.0, 1.0, np.where(count >= trials, 0.0, inside))

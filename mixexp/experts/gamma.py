@@ -12,8 +12,13 @@ from scipy.special import gammainc, gammaincc, gammaincinv
 
 from mixexp.experts._base import Heads
 from mixexp.experts._positive import PositiveModel
-from mixexp.experts._special import digamma_gap, log_excess, stirling_error, trigamma_gap
-from mixexp.links import safe_exp
+from mixexp.experts._special import (
+    log_exponential_excess,
+    scaled_digamma_gap,
+    scaled_trigamma_gap,
+    stirling_error_of_log,
+)
+from mixexp.links import capped_exp, extended_exp, safe_exp
 
 _HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)
 
@@ -24,7 +29,8 @@ class Gamma(PositiveModel):
     Parameters
     ----------
     link : {"log", "inverse", "identity"}, default="log"
-        The last two can leave the domain, where the mean is cut to [1e-73, 1e73].
+        The last two can leave the domain; there the mean is taken as 1e73 and 1e-73, and the
+        density falls steeply.
     dispersion : {"own", "shared"} or float, default="own"
         Whether every expert has a dispersion of its own, all have the same, or it is known.
 
@@ -48,29 +54,33 @@ class Gamma(PositiveModel):
         return -np.log(y) - _HALF_LOG_2PI
 
     def log_kernel(self, y: np.ndarray, heads: Heads) -> np.ndarray:
-        mean, shape = self.mean(heads), safe_exp(-heads[1])
-        half_deviance = -log_excess((y - mean) / mean, y / mean)
-        return -shape * half_deviance + 0.5 * np.log(shape) - stirling_error(shape)
+        half_deviance = extended_exp(log_exponential_excess(self.log_ratio(y, heads)) - heads[1])
+        constant = -0.5 * heads[1] - stirling_error_of_log(-heads[1])
+        return constant - half_deviance - self.domain_loss(y, heads)
 
-    def dispersion_derivatives(
-        self, y: np.ndarray, mean: np.ndarray, dispersion: np.ndarray
+    def dispersion_terms(
+        self, y: np.ndarray, heads: Heads
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        shape = 1.0 / dispersion
-        score = -shape * (log_excess((y - mean) / mean, y / mean) + digamma_gap(shape))
-        expected = shape * trigamma_gap(shape)
+        shape = capped_exp(-heads[1])
+        half_deviance = capped_exp(log_exponential_excess(self.log_ratio(y, heads)) - heads[1])
+        score = half_deviance - scaled_digamma_gap(shape)
+        expected = scaled_trigamma_gap(shape)
         return score, expected, score + expected
 
+    def _reach(self, y: np.ndarray, heads: Heads) -> np.ndarray:
+        """Return y in units of the scale."""
+        with np.errstate(over="ignore"):  # to infinity, whose probabilities are right
+            return np.maximum(y, 0.0) * (safe_exp(-heads[1]) / self.mean(heads))
+
     def cdf(self, y: np.ndarray, heads: Heads) -> np.ndarray:
-        shape = safe_exp(-heads[1])
-        return gammainc(shape, np.maximum(y, 0.0) * shape / self.mean(heads))
+        return np.minimum(gammainc(safe_exp(-heads[1]), self._reach(y, heads)), 1.0)
 
     def survival(self, y: np.ndarray, heads: Heads) -> np.ndarray:
-        shape = safe_exp(-heads[1])
-        return gammaincc(shape, np.maximum(y, 0.0) * shape / self.mean(heads))
+        return np.minimum(gammaincc(safe_exp(-heads[1]), self._reach(y, heads)), 1.0)
 
     def expected_excess(self, y: np.ndarray, heads: Heads) -> np.ndarray:
         shape, mean = safe_exp(-heads[1]), self.mean(heads)
-        reach = np.maximum(y, 0.0) * shape / mean
+        reach = self._reach(y, heads)
         return np.maximum(mean * gammaincc(shape + 1.0, reach) - y * gammaincc(shape, reach), 0.0)
 
     def quantile(self, q: np.ndarray, heads: Heads) -> np.ndarray:

@@ -14,9 +14,12 @@ from mixexp.experts._base import Curvature, Derivatives, Heads
 from mixexp.experts._fused import square_terms
 from mixexp.experts._glm import DispersionModel
 from mixexp.experts._weighted import log_or_zero, weighted_moments
-from mixexp.links import safe_exp
+from mixexp.links import LARGEST_LOG, capped_exp, extended_exp, safe_exp
 
 _HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)
+# Residuals whose square is finite, and log dispersions whose precision is.
+_LARGEST_DISTANCE = 1e100
+_LEAST_LOG_DISPERSION = -100.0
 
 
 class Gaussian(DispersionModel):
@@ -61,23 +64,50 @@ class Gaussian(DispersionModel):
 
     def log_kernel(self, y: np.ndarray, heads: Heads) -> np.ndarray:
         residual = y - self.link_function.mean(heads[0])
+        if self._is_far(residual, heads):
+            return self._far_kernel(residual, heads)
         residual *= residual
-        residual *= -0.5 * safe_exp(-heads[1])
+        residual *= -0.5 * capped_exp(-heads[1])
         residual -= 0.5 * heads[1]
         return residual
+
+    def _is_far(self, residual: np.ndarray, heads: Heads) -> bool:
+        """Tell whether a square, a precision or a mean might be cut: beyond what fits come to."""
+        return bool(
+            np.any(heads[1] < _LEAST_LOG_DISPERSION)
+            or np.any(np.abs(residual) > _LARGEST_DISTANCE)
+            or (self.link == "log" and np.any(heads[0] > LARGEST_LOG))
+        )
+
+    def _far_kernel(self, residual: np.ndarray, heads: Heads) -> np.ndarray:
+        """Return ``-(residual**2 / dispersion + log_dispersion) / 2`` by logarithms."""
+        return -0.5 * (extended_exp(self._log_square(residual, heads)) + heads[1])
+
+    def _log_square(self, residual: np.ndarray, heads: Heads) -> np.ndarray:
+        """Return the log of the squared residual over the dispersion."""
+        with np.errstate(divide="ignore"):
+            log_distance = np.log(np.abs(residual))
+        if self.link == "log":  # where the mean is cut, it or y is all of the residual
+            from_mean = np.maximum(heads[0], log_distance)
+            log_distance = np.where(heads[0] > LARGEST_LOG, from_mean, log_distance)
+        return 2.0 * log_distance - heads[1]
 
     def derivatives(self, y: np.ndarray, heads: Heads) -> Derivatives:
         return Gaussian.evaluate(self, y, heads)[1]
 
     def evaluate(self, y: np.ndarray, heads: Heads) -> tuple[np.ndarray, Derivatives]:
         eta, log_dispersion = heads
-        mean, precision = self.link_function.mean(eta), safe_exp(-log_dispersion)
+        mean, precision = self.link_function.mean(eta), capped_exp(-log_dispersion)
         if log_dispersion.shape == (*mean.shape[:-1], 1):
             log_kernel, score, excess = square_terms(y, mean, log_dispersion, precision)
         else:
-            score = (y - mean) * precision
-            square = (y - mean) * score
+            residual = np.clip(y - mean, -_LARGEST_DISTANCE, _LARGEST_DISTANCE)
+            score = residual * precision
+            square = residual * score
             log_kernel, excess = -0.5 * (square + log_dispersion), 0.5 * (square - 1.0)
+        if self._is_far(np.zeros(()), heads):
+            log_kernel = self._far_kernel(y - mean, heads)
+            excess = 0.5 * (capped_exp(self._log_square(y - mean, heads)) - 1.0)
         half = np.full_like(log_dispersion, 0.5)
         if self.link == "identity":
             curvature = {(0, 0): precision, (1, 1): half}
@@ -87,24 +117,29 @@ class Gaussian(DispersionModel):
         return log_kernel, Derivatives((score * slope, excess), curvature)
 
     def observed_curvature(self, y: np.ndarray, heads: Heads) -> Curvature:
-        link, precision = self.link_function, safe_exp(-heads[1])
+        link, precision = self.link_function, capped_exp(-heads[1])
         mean = link.mean(heads[0])
         slope, bend = (
             link.mean_derivative(heads[0], mean),
             link.mean_second_derivative(heads[0], mean),
         )
-        score = (y - mean) * precision
+        residual = np.clip(y - mean, -_LARGEST_DISTANCE, _LARGEST_DISTANCE)
+        score = residual * precision
         return {
             (0, 0): precision * slope**2 - score * bend,
             (0, 1): score * slope,
-            (1, 1): 0.5 * score * (y - mean),
+            (1, 1): 0.5 * score * residual,
         }
 
+    def _standardize(self, y: np.ndarray, heads: Heads) -> np.ndarray:
+        with np.errstate(over="ignore"):  # to infinity, whose probabilities are right
+            return (y - self.link_function.mean(heads[0])) * safe_exp(-0.5 * heads[1])
+
     def cdf(self, y: np.ndarray, heads: Heads) -> np.ndarray:
-        return ndtr((y - self.link_function.mean(heads[0])) * safe_exp(-0.5 * heads[1]))
+        return ndtr(self._standardize(y, heads))
 
     def survival(self, y: np.ndarray, heads: Heads) -> np.ndarray:
-        return ndtr((self.link_function.mean(heads[0]) - y) * safe_exp(-0.5 * heads[1]))
+        return ndtr(-self._standardize(y, heads))
 
     def expected_excess(self, y: np.ndarray, heads: Heads) -> np.ndarray:
         scale = safe_exp(0.5 * heads[1])

@@ -13,7 +13,7 @@ from scipy.special import erfcx, ndtr
 from mixexp.experts._base import Heads
 from mixexp.experts._positive import PositiveModel
 from mixexp.experts._quantile import cantelli_bracket
-from mixexp.links import safe_exp
+from mixexp.links import capped_exp, extended_exp, safe_exp
 
 _HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)
 
@@ -24,13 +24,10 @@ class InverseGaussian(PositiveModel):
     Parameters
     ----------
     link : {"log", "inverse_squared"}, default="log"
-        The latter can leave the domain, where the mean is taken as 3e36.
+        The latter can leave the domain; there the mean is taken as 3e36, and the density falls
+        steeply.
     dispersion : {"own", "shared"} or float, default="own"
         Whether every expert has a dispersion of its own, all have the same, or it is known.
-
-    Notes
-    -----
-    The dispersion has the unit of 1 / y, so its floor is next to none.
 
     Examples
     --------
@@ -43,7 +40,6 @@ class InverseGaussian(PositiveModel):
     name = "inverse_gaussian"
     links = ("log", "inverse_squared")
     variance_power = 3.0
-    log_dispersion_floor = -150.0
 
     def __init__(self, link: str = "log", dispersion: str | float = "own") -> None:
         self.dispersion = dispersion
@@ -53,17 +49,21 @@ class InverseGaussian(PositiveModel):
         return -_HALF_LOG_2PI - 1.5 * np.log(y)
 
     def log_kernel(self, y: np.ndarray, heads: Heads) -> np.ndarray:
-        return -0.5 * (self._scaled_deviance(y, heads) + heads[1])
+        deviance = extended_exp(self._log_scaled_deviance(y, heads))
+        return -0.5 * (deviance + heads[1]) - self.domain_loss(y, heads)
 
-    def _scaled_deviance(self, y: np.ndarray, heads: Heads) -> np.ndarray:
-        mean = self.mean(heads)
-        return ((y - mean) / mean) ** 2 / y * safe_exp(-heads[1])
+    def _log_scaled_deviance(self, y: np.ndarray, heads: Heads) -> np.ndarray:
+        """Return the log of ``(y / mean - 1)**2 / (dispersion * y)``."""
+        log_ratio = self.log_ratio(y, heads)
+        with np.errstate(divide="ignore"):
+            log_distance = np.maximum(log_ratio, 0.0) + np.log(-np.expm1(-np.abs(log_ratio)))
+        return 2.0 * log_distance - np.log(y) - heads[1]
 
-    def dispersion_derivatives(
-        self, y: np.ndarray, mean: np.ndarray, dispersion: np.ndarray
+    def dispersion_terms(
+        self, y: np.ndarray, heads: Heads
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        half_deviance = 0.5 * ((y - mean) / mean) ** 2 / y / dispersion
-        return half_deviance - 0.5, np.full_like(dispersion, 0.5), half_deviance
+        half_deviance = 0.5 * capped_exp(self._log_scaled_deviance(y, heads))
+        return half_deviance - 0.5, np.full_like(heads[1], 0.5), half_deviance
 
     def _terms(self, y: np.ndarray, heads: Heads) -> tuple[np.ndarray, np.ndarray]:
         """Return ``below``, and ``exp(2 / (dispersion * mean)) * Phi(-above)``.
@@ -72,8 +72,10 @@ class InverseGaussian(PositiveModel):
         """
         mean, positive = self.mean(heads), np.maximum(y, 1e-300)
         scale = safe_exp(-0.5 * heads[1]) / np.sqrt(positive)
-        below, above = scale * (positive / mean - 1.0), scale * (positive / mean + 1.0)
-        return below, 0.5 * erfcx(above / math.sqrt(2.0)) * np.exp(-0.5 * below**2)
+        with np.errstate(over="ignore"):  # to infinity, whose probabilities are right
+            ratio = positive / mean
+            below, above = scale * (ratio - 1.0), scale * (ratio + 1.0)
+            return below, 0.5 * erfcx(above / math.sqrt(2.0)) * np.exp(-0.5 * below**2)
 
     def cdf(self, y: np.ndarray, heads: Heads) -> np.ndarray:
         below, tail = self._terms(y, heads)

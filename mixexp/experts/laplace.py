@@ -10,9 +10,12 @@ import numpy as np
 
 from mixexp.experts._base import LOG_DISPERSION_FLOOR, Curvature, Derivatives, Expert, Head, Heads
 from mixexp.experts._weighted import log_or_zero, weighted_median
-from mixexp.links import safe_exp
+from mixexp.links import capped_exp, extended_exp, safe_exp
 
 _ROUNDING = 1e-4
+# Beyond, a residual in scales might overflow, or one over the scale have to be cut.
+_LARGEST_DISTANCE = 1e200
+_LEAST_LOG_DISPERSION = -200.0
 # log of the integral of exp(-rounded |t|), 2 - 2/3 * 1e-8.
 _LOG_CONSTANT = math.log(
     2.0 * math.exp(-_ROUNDING)
@@ -72,14 +75,25 @@ class Laplace(Expert):
 
     def _standardize(self, y: np.ndarray, heads: Heads) -> tuple[np.ndarray, np.ndarray]:
         """Return the residual in scales, and one over the scale."""
-        rate = safe_exp(-0.5 * heads[1])
-        return (y - heads[0]) * rate, rate
+        rate = capped_exp(-0.5 * heads[1])
+        return np.clip(y - heads[0], -_LARGEST_DISTANCE, _LARGEST_DISTANCE) * rate, rate
+
+    def _size(self, y: np.ndarray, heads: Heads) -> np.ndarray:
+        """Return the magnitude of the residual in scales, which grows on where these are cut."""
+        size = np.abs(self._standardize(y, heads)[0])
+        distance = np.abs(y - heads[0])
+        is_far = (heads[1] < _LEAST_LOG_DISPERSION) | (distance > _LARGEST_DISTANCE)
+        if not is_far.any():
+            return size
+        with np.errstate(divide="ignore"):
+            far = extended_exp(np.log(distance) - 0.5 * heads[1])
+        return np.where(is_far, far, size)
 
     def log_base(self, y: np.ndarray) -> float:
         return -_LOG_CONSTANT
 
     def log_kernel(self, y: np.ndarray, heads: Heads) -> np.ndarray:
-        size = np.abs(self._standardize(y, heads)[0])
+        size = self._size(y, heads)
         near = np.minimum(size, _ROUNDING)
         parabola = 0.5 * (near * near / _ROUNDING + _ROUNDING)
         return -np.where(size < _ROUNDING, parabola, size) - 0.5 * heads[1]

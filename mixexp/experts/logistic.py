@@ -8,7 +8,6 @@ import numpy as np
 from mixexp.experts._base import LARGEST_LOG_ODDS, Curvature, Derivatives, Head, Heads
 from mixexp.experts._fused import logistic_terms
 from mixexp.experts._glm import GLM
-from mixexp.links import softplus
 
 
 class Logistic(GLM):
@@ -40,7 +39,9 @@ class Logistic(GLM):
         return (y != 0.0) & (y != 1.0)
 
     def log_kernel(self, y: np.ndarray, heads: Heads) -> np.ndarray:
-        return y * heads[0] - softplus(heads[0])
+        # The large terms cancel first, so that a certain class keeps its digits.
+        eta = heads[0]
+        return (y * eta - np.maximum(eta, 0.0)) - np.log1p(np.exp(-np.abs(eta)))
 
     def derivatives(self, y: np.ndarray, heads: Heads) -> Derivatives:
         return Logistic.evaluate(self, y, heads)[1]

@@ -7,14 +7,30 @@ With mean = ``exp(eta)``, dispersion = ``exp(log_dispersion)`` and size = 1 / di
 Lawless (1987), Negative binomial and mixed Poisson regression, Can. J. Statist. 15.
 """
 
+import math
+
 import numpy as np
-from scipy.special import betainc, betaincc, gammaln
+from scipy.special import betainc, betaincc
 
 from mixexp.experts._base import LOG_DISPERSION_FLOOR, Curvature, Derivatives, Head, Heads
 from mixexp.experts._counts import CountGLM
-from mixexp.experts._special import digamma_gap, log_excess, stirling_error, trigamma_gap
+from mixexp.experts._special import (
+    digamma_gap,
+    exponential_excess,
+    log_excess,
+    log_exponential_excess,
+    scaled_digamma_gap,
+    scaled_trigamma_gap,
+    stirling_error,
+    stirling_error_of_log,
+)
 from mixexp.experts._weighted import log_or_zero, weighted_moments
-from mixexp.links import safe_exp
+from mixexp.links import capped_exp, logistic, safe_exp, softplus
+
+_HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)
+_LEAST_SIZE = 1e-300
+# Less is Poisson to all digits, whatever the mean.
+_LEAST_LOG_DISPERSION = -340.0
 
 
 class NegativeBinomial(CountGLM):
@@ -55,47 +71,82 @@ class NegativeBinomial(CountGLM):
         )
 
     def log_base(self, y: np.ndarray) -> np.ndarray:
-        return -gammaln(y + 1.0)
+        is_zero = y == 0.0
+        held = np.where(is_zero, 1.0, y)
+        base = -stirling_error(held) - _HALF_LOG_2PI - 0.5 * np.log(held)
+        return np.where(is_zero, 0.0, base)
 
     def log_kernel(self, y: np.ndarray, heads: Heads) -> np.ndarray:
-        mean, dispersion = self.mean(heads), safe_exp(heads[1])
-        size = 1.0 / dispersion
-        # log of Gamma(y + size) / Gamma(size) / size**y, by Stirling: of order one throughout.
-        rising = (y + size - 0.5) * np.log1p(y * dispersion) - y
-        rising = rising + stirling_error(y + size) - stirling_error(size)
-        return y * heads[0] - (y + size) * np.log1p(dispersion * mean) + rising
+        # Loader's form: a deviance, and Stirling's errors of order one.
+        log_dispersion = _held(heads[1])
+        log_total = np.log(np.maximum(y, 1.0)) + _log_share(y, -log_dispersion)
+        log_total = np.where(y == 0.0, -log_dispersion, log_total)
+        errors = stirling_error_of_log(log_total) - stirling_error_of_log(-log_dispersion)
+        scale = -0.5 * (log_dispersion + log_total)
+        return errors + scale - self._half_deviance(y, heads[0], log_dispersion)
+
+    def _half_deviance(
+        self, y: np.ndarray, eta: np.ndarray, log_dispersion: np.ndarray
+    ) -> np.ndarray:
+        """Return ``y * log(y / mean) - (y + size) * log((y + size) / (mean + size))``."""
+        size, log_odds = np.exp(-log_dispersion), eta + log_dispersion
+        log_y = np.log(np.maximum(y, 1.0))
+        log_ratio = np.where(y == 0.0, np.inf, eta - log_y)
+        # Near the mean each logarithm less its linear part, which cancel: of second order.
+        near = np.clip(log_ratio, -1.0, 1.0)
+        grown = y * np.expm1(near) / np.maximum(y + size, _LEAST_SIZE)
+        close = y * exponential_excess(near) + (y + size) * log_excess(grown, 1.0 + grown)
+        away = y * softplus(-log_odds) + _expected(size, log_odds)
+        away = (
+            away - y * _log_share(y, -log_dispersion) - _expected(size, log_y + log_dispersion, y)
+        )
+        # Either loses digits of what it is made of: y * near**2, or size.
+        is_close = (np.abs(log_ratio) < 1.0) & (y * near**2 < size)
+        return np.where(is_close, close, away)
 
     def derivatives(self, y: np.ndarray, heads: Heads) -> Derivatives:
-        mean, dispersion = self.mean(heads), safe_exp(heads[1])
-        inflation = 1.0 + dispersion * mean
-        share = dispersion * mean / inflation
-        size = 1.0 / dispersion
-        for_large = size * trigamma_gap(size)
-        is_positive = -np.expm1(-size * np.log1p(dispersion * mean))
+        score, share, size = self._location_terms(y, heads)
+        log_odds = heads[0] + _held(heads[1])
+        for_large = scaled_trigamma_gap(size)
+        is_positive = -np.expm1(-_expected(size, log_odds))
         bound = np.maximum(is_positive * (size + for_large) - size * share, 0.0)
         curvature = {
-            (0, 0): mean / inflation,
+            (0, 0): _information(size, log_odds),
             (1, 1): np.minimum(for_large * share**2, bound),
         }
-        score = (y - mean) / inflation
-        return Derivatives((score, self._dispersion_score(y, mean, size)), curvature)
+        return Derivatives((score, self._dispersion_score(y, heads, size)), curvature)
 
-    def _dispersion_score(self, y: np.ndarray, mean: np.ndarray, size: np.ndarray) -> np.ndarray:
-        total = size + mean
-        excess = log_excess((y - mean) / total, (y + size) / total)
-        return -size * (excess + digamma_gap(size) - digamma_gap(y + size))
+    def _location_terms(
+        self, y: np.ndarray, heads: Heads
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the score of the location, ``dispersion * mean / inflation`` and the size."""
+        log_dispersion = _held(heads[1])
+        size, log_odds = np.exp(-log_dispersion), heads[0] + log_dispersion
+        share, rest = logistic(log_odds), logistic(-log_odds)
+        log_ratio = heads[0] - np.log(np.maximum(y, 1.0))
+        near = -y * np.expm1(np.clip(log_ratio, -1.0, 1.0)) * rest
+        is_near = (np.abs(log_ratio) < 1.0) & (y > 0.0)
+        return np.where(is_near, near, y * rest - _information(size, log_odds)), share, size
+
+    def _dispersion_score(self, y: np.ndarray, heads: Heads, size: np.ndarray) -> np.ndarray:
+        log_dispersion = _held(heads[1])
+        # log of (y + size) / (mean + size).
+        log_ratio = _expected(1.0, np.log(np.maximum(y, 1.0)) + log_dispersion, y)
+        log_ratio = log_ratio - softplus(heads[0] + log_dispersion)
+        gap = size * digamma_gap(np.maximum(y + size, _LEAST_SIZE))
+        gap = np.where(y == 0.0, scaled_digamma_gap(size), gap)
+        excess = capped_exp(log_exponential_excess(log_ratio) - log_dispersion)
+        return excess + (gap - scaled_digamma_gap(size))
 
     def observed_curvature(self, y: np.ndarray, heads: Heads) -> Curvature:
-        mean, dispersion = self.mean(heads), safe_exp(heads[1])
-        inflation, size = 1.0 + dispersion * mean, 1.0 / dispersion
-        in_location = mean / inflation * ((1.0 + dispersion * y) / inflation)
-        mixed = (y - mean) / inflation * (dispersion * mean / inflation)
+        score, share, size = self._location_terms(y, heads)
+        total = np.maximum(y + size, _LEAST_SIZE)
+        in_location = (y + size) * (share * logistic(-heads[0] - _held(heads[1])))
         # size**2 * d2 log f / d size2, each term scaled before it can cancel or overflow.
-        bend = ((y - mean) / inflation) ** 2 / (y + size)
-        bend = bend + trigamma_gap(y + size) * (size / (y + size)) * size
-        bend = bend - trigamma_gap(size) * size
-        in_dispersion = self._dispersion_score(y, mean, size) - bend
-        return {(0, 0): in_location, (0, 1): mixed, (1, 1): in_dispersion}
+        bend = score / total * score - scaled_trigamma_gap(size)
+        of_total = np.where(y == 0.0, 1.0, size / total) ** 2 * scaled_trigamma_gap(y + size)
+        in_dispersion = self._dispersion_score(y, heads, size) - (bend + of_total)
+        return {(0, 0): in_location, (0, 1): share * score, (1, 1): in_dispersion}
 
     def variance(self, heads: Heads) -> np.ndarray:
         mean = self.mean(heads)
@@ -129,3 +180,24 @@ class NegativeBinomial(CountGLM):
         mean, variance = weighted_moments(y, weight)
         dispersion = max((variance - mean) / mean**2, 0.01) if mean > 0.0 else 1.0
         return (*super().start(y, weight), log_or_zero(dispersion))
+
+
+def _held(log_dispersion: np.ndarray) -> np.ndarray:
+    return np.maximum(log_dispersion, _LEAST_LOG_DISPERSION)
+
+
+def _log_share(y: np.ndarray, log_size: np.ndarray) -> np.ndarray:
+    """Return ``log((y + size) / y)``, 0 where y is 0."""
+    return np.where(y == 0.0, 0.0, softplus(log_size - np.log(np.maximum(y, 1.0))))
+
+
+def _expected(
+    size: np.ndarray | float, log_odds: np.ndarray, y: np.ndarray | float = 1.0
+) -> np.ndarray:
+    """Return ``size * log(1 + exp(log_odds))``, 0 where y is 0."""
+    return np.where(y == 0.0, 0.0, size * softplus(log_odds))
+
+
+def _information(size: np.ndarray, log_odds: np.ndarray) -> np.ndarray:
+    """Return ``mean / (1 + dispersion * mean)``."""
+    return size * logistic(log_odds)

@@ -6,6 +6,8 @@ first threshold is zero, for the location has an intercept; each further one lie
 McCullagh (1980), Regression models for ordinal data, J. R. Statist. Soc. B 42, eq. 2.2.
 """
 
+import math
+
 import numpy as np
 
 from mixexp.experts._base import Curvature, Derivatives, Expert, Head, Heads
@@ -15,6 +17,10 @@ from mixexp.links import PROBABILITY_LINKS, ProbabilityLink
 Terms = tuple[np.ndarray, np.ndarray, np.ndarray]
 # Thresholds closer than 2e-9 or farther than 5e8 apart are not told from merged or infinite.
 _LOG_INCREMENT_LIMITS = (-20.0, 20.0)
+# Classes of less width, or less of a share of their distance, are integrated over: by
+# Gauss-Legendre's rule that is exact to width**7.
+_NARROW, _NARROW_SHARE = 0.1, 1e-3
+_GAUSS = ((-math.sqrt(0.6), 5 / 9), (0.0, 8 / 9), (math.sqrt(0.6), 5 / 9))
 
 
 class Ordinal(Expert):
@@ -87,12 +93,25 @@ class Ordinal(Expert):
         is_right = upper + lower > 0.0
         far, near = np.where(is_right, -upper, lower), np.where(is_right, -lower, upper)
         log_near = link.log_mean(near)
-        log_ratio = np.minimum(link.log_mean(far) - log_near, -1e-16)
+        log_ratio = self._log_ratio(far, near, self._increments(heads)[c - 1])
         share = -np.expm1(log_ratio)
         at_near = link.rates(near)[0] / share
         at_far = link.rates(far)[0] * np.exp(log_ratio) / share
         at_upper = np.where(is_right, at_far, at_near)
         return log_near + np.log(share), at_upper, np.where(is_right, at_near, at_far)
+
+    def _log_ratio(self, far: np.ndarray, near: np.ndarray, width: np.ndarray) -> np.ndarray:
+        """Return ``log F(far) - log F(near)``, where close ends cancel as an integral."""
+        link = self.link_function
+        apart = link.log_mean(far) - link.log_mean(near)
+        is_narrow = width < np.maximum(_NARROW, _NARROW_SHARE * np.abs(near))
+        if not is_narrow.any():
+            return apart
+        narrow = np.where(is_narrow, width, _NARROW)
+        area = sum(
+            weight * link.rates(near - (0.5 - 0.5 * node) * narrow)[0] for node, weight in _GAUSS
+        )
+        return np.where(is_narrow, -0.5 * narrow * area, apart)
 
     def _log_slope(self, z: np.ndarray) -> np.ndarray:
         """Return d log F' / dz, an odd function."""

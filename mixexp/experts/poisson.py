@@ -4,10 +4,10 @@
 """
 
 import numpy as np
-from scipy.special import gammaln, pdtr, pdtrc
+from scipy.special import pdtr, pdtrc
 
-from mixexp.experts._base import Derivatives, Heads
-from mixexp.experts._counts import CountGLM
+from mixexp.experts._base import Curvature, Derivatives, Heads
+from mixexp.experts._counts import CountGLM, poisson_kernel, with_large_counts
 from mixexp.experts._fused import exponential_terms
 
 
@@ -34,16 +34,20 @@ class Poisson(CountGLM):
     def unit_variance_derivative(self, mean: np.ndarray) -> np.ndarray:
         return np.ones_like(mean)
 
-    def log_base(self, y: np.ndarray) -> np.ndarray:
-        return -gammaln(y + 1.0)
-
     def log_kernel(self, y: np.ndarray, heads: Heads) -> np.ndarray:
-        return y * heads[0] - self.mean(heads)
+        return poisson_kernel(y, heads[0])
+
+    def derivatives(self, y: np.ndarray, heads: Heads) -> Derivatives:
+        return Poisson.evaluate(self, y, heads)[1]
 
     def evaluate(self, y: np.ndarray, heads: Heads) -> tuple[np.ndarray, Derivatives]:
         # Log is the canonical link: slope and variance cancel.
         log_kernel, score, mean = exponential_terms(y, heads[0])
-        return log_kernel, Derivatives((score,), {(0, 0): mean})
+        kernel = with_large_counts(log_kernel, y, heads[0])
+        return kernel, Derivatives((score,), {(0, 0): mean})
+
+    def observed_curvature(self, y: np.ndarray, heads: Heads) -> Curvature:
+        return {(0, 0): self.mean(heads)}
 
     def cdf(self, y: np.ndarray, heads: Heads) -> np.ndarray:
         return np.where(y < 0.0, 0.0, pdtr(np.maximum(np.floor(y), 0.0), self.mean(heads)))

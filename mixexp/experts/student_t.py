@@ -9,16 +9,22 @@ Lange, Little & Taylor (1989), J. Am. Statist. Assoc. 84, section 3 and appendix
 import math
 
 import numpy as np
-from scipy.special import betaincinv, digamma, gammaln, polygamma, stdtr, stdtrit
+from scipy.special import betaincinv, digamma, polygamma, stdtr, stdtrit
 
 from mixexp.experts._base import LOG_DISPERSION_FLOOR, Curvature, Derivatives, Expert, Head, Heads
+from mixexp.experts._special import stirling_error
 from mixexp.experts._weighted import log_or_zero, weighted_median
-from mixexp.links import safe_exp
+from mixexp.links import capped_exp, safe_exp
 
 # Below 1 there is no mean; 1000 differs from a Gaussian by less than 1e-3 within 3 scales
 # of the location in log density.
 _LOG_DF_LIMITS = (0.0, math.log(1000.0))
 _START_DF = 5.0
+_HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)
+# Residuals whose square is finite over any dispersion, and logs of dispersions that are beyond
+# what fits come to.
+_LARGEST_DISTANCE = 1e80
+_LARGEST_LOG_DISPERSION = 100.0
 
 
 class StudentT(Expert):
@@ -77,8 +83,8 @@ class StudentT(Expert):
 
     def _terms(self, y: np.ndarray, heads: Heads) -> tuple[np.ndarray, ...]:
         """Return df, residual / scale, its square, and 1 / scale."""
-        rate = safe_exp(-0.5 * heads[1])
-        z = (y - heads[0]) * rate
+        rate = capped_exp(-0.5 * heads[1])
+        z = np.clip(y - heads[0], -_LARGEST_DISTANCE, _LARGEST_DISTANCE) * rate
         return self._df(heads), z, z * z, rate
 
     def _df(self, heads: Heads) -> np.ndarray:
@@ -88,15 +94,26 @@ class StudentT(Expert):
         return np.exp(np.clip(heads[2], -20.0, 20.0))
 
     def log_kernel(self, y: np.ndarray, heads: Heads) -> np.ndarray:
-        df, _, distance, _ = self._terms(y, heads)
-        constant = gammaln(0.5 * (df + 1.0)) - gammaln(0.5 * df) - 0.5 * np.log(np.pi * df)
-        return constant - 0.5 * heads[1] - 0.5 * (df + 1.0) * np.log1p(distance / df)
+        df = self._df(heads)
+        spread = 0.5 * (df + 1.0) * self._log_spread(y, heads)
+        return _log_constant(df) - 0.5 * heads[1] - spread
 
-    def _df_score(self, df: np.ndarray, distance: np.ndarray) -> np.ndarray:
+    def _log_spread(self, y: np.ndarray, heads: Heads) -> np.ndarray:
+        """Return ``log(1 + distance / df)``, also where the distance over- or underflows."""
+        df, _, distance, _ = self._terms(y, heads)
+        spread, is_far = np.log1p(distance / df), _is_far(y, heads)
+        if not is_far.any():
+            return spread
+        with np.errstate(divide="ignore"):
+            log_distance = 2.0 * np.log(np.abs(y - heads[0])) - heads[1]
+        return np.where(is_far, np.logaddexp(0.0, log_distance - np.log(df)), spread)
+
+    def _df_score(self, y: np.ndarray, heads: Heads) -> np.ndarray:
         """Return the derivative in df, not in its log."""
+        df, _, distance, _ = self._terms(y, heads)
         gammas = digamma(0.5 * (df + 1.0)) - digamma(0.5 * df) - 1.0 / df
         share = distance / (df + distance)
-        return 0.5 * (gammas - np.log1p(distance / df) + (df + 1.0) / df * share)
+        return 0.5 * (gammas - self._log_spread(y, heads) + (df + 1.0) / df * share)
 
     def derivatives(self, y: np.ndarray, heads: Heads) -> Derivatives:
         df, z, distance, rate = self._terms(y, heads)
@@ -110,7 +127,7 @@ class StudentT(Expert):
         gammas = 0.5 * (polygamma(1, 0.5 * df) - polygamma(1, 0.5 * (df + 1.0)))
         in_df = 0.5 * (gammas - (df + 5.0) / (df * (df + 1.0) * (df + 3.0)))
         curvature[2, 2] = np.maximum(df**2 * in_df, 0.0)
-        return Derivatives((*score, df * self._df_score(df, distance)), curvature)
+        return Derivatives((*score, df * self._df_score(y, heads)), curvature)
 
     def observed_curvature(self, y: np.ndarray, heads: Heads) -> Curvature:
         df, z, distance, rate = self._terms(y, heads)
@@ -129,7 +146,7 @@ class StudentT(Expert):
         gammas = 0.5 * (polygamma(1, 0.5 * (df + 1.0)) - polygamma(1, 0.5 * df)) + 1.0 / df**2
         share = distance / total
         bend = share / df * (1.0 - 1.0 / df - (df + 1.0) / total)
-        slope = df * self._df_score(df, distance)
+        slope = df * self._df_score(y, heads)
         curvature[2, 2] = -(slope + 0.5 * df**2 * (gammas + bend))
         return curvature
 
@@ -143,10 +160,10 @@ class StudentT(Expert):
         return np.broadcast_to(safe_exp(heads[1]) * ratio, shape)
 
     def cdf(self, y: np.ndarray, heads: Heads) -> np.ndarray:
-        return stdtr(self._df(heads), (y - heads[0]) * safe_exp(-0.5 * heads[1]))
+        return stdtr(self._df(heads), self._terms(y, heads)[1])
 
     def survival(self, y: np.ndarray, heads: Heads) -> np.ndarray:
-        return stdtr(self._df(heads), (heads[0] - y) * safe_exp(-0.5 * heads[1]))
+        return stdtr(self._df(heads), -self._terms(y, heads)[1])
 
     def expected_excess(self, y: np.ndarray, heads: Heads) -> np.ndarray:
         df, z, distance, rate = self._terms(y, heads)
@@ -172,6 +189,19 @@ class StudentT(Expert):
         scale = weighted_median(np.abs(y - center), weight) / 0.727
         start = (center, log_or_zero(scale**2))
         return start if self.df is not None else (*start, math.log(_START_DF))
+
+
+def _is_far(y: np.ndarray, heads: Heads) -> np.ndarray:
+    """Return where residuals or scales are beyond what a square can take."""
+    is_large = np.abs(y - heads[0]) > _LARGEST_DISTANCE
+    return is_large | (np.abs(heads[1]) > _LARGEST_LOG_DISPERSION)
+
+
+def _log_constant(df: np.ndarray) -> np.ndarray:
+    """Return ``log Gamma((df + 1) / 2) - log Gamma(df / 2) - log(pi * df) / 2``, by Stirling."""
+    half = 0.5 * df
+    errors = stirling_error(half + 0.5) - stirling_error(half)
+    return half * np.log1p(0.5 / half) - 0.5 + errors - _HALF_LOG_2PI
 
 
 def _lower_quantile(df: np.ndarray, tail: np.ndarray) -> np.ndarray:

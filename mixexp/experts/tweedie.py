@@ -22,9 +22,9 @@ from mixexp.experts._base import Heads
 from mixexp.experts._jumps import jump_moments, jump_nodes
 from mixexp.experts._positive import PositiveModel
 from mixexp.experts._quantile import cantelli_bracket
-from mixexp.experts._special import stirling_error
+from mixexp.experts._special import log_exponential_excess, stirling_error
 from mixexp.experts._weighted import log_or_zero, weighted_moments
-from mixexp.links import safe_exp
+from mixexp.links import capped_exp, extended_exp, safe_exp
 
 
 class Tweedie(PositiveModel):
@@ -56,7 +56,6 @@ class Tweedie(PositiveModel):
     name = "tweedie"
     links = ("log",)
     support = ">= 0"
-    log_dispersion_floor = -150.0
 
     def __init__(
         self, power: float = 1.5, link: str = "log", dispersion: str | float = "own"
@@ -85,34 +84,55 @@ class Tweedie(PositiveModel):
         return np.where(y > 0.0, constant - np.log(np.where(y > 0.0, y, 1.0)), 0.0)
 
     def log_kernel(self, y: np.ndarray, heads: Heads) -> np.ndarray:
-        dispersion = safe_exp(heads[1])
-        log_sum = jump_moments(self._expected_jumps(y, dispersion), self._index).log_sum
-        return log_sum - self._half_deviance(y, self.mean(heads)) / dispersion
+        log_sum = jump_moments(self._log_peak(y, heads), self._index).log_sum
+        return log_sum - extended_exp(self._log_half_deviance(y, heads))
 
-    def _half_deviance(self, y: np.ndarray, mean: np.ndarray) -> np.ndarray:
+    def _log_peak(self, y: np.ndarray, heads: Heads) -> np.ndarray:
+        """Return the log of ``y**(2 - power) / ((2 - power) * dispersion)``."""
+        rest = 2.0 - self.power
+        with np.errstate(divide="ignore"):
+            return rest * np.log(y) - heads[1] - math.log(rest)
+
+    def _log_half_deviance(self, y: np.ndarray, heads: Heads) -> np.ndarray:
+        """Return the log of half the deviance over the dispersion.
+
+        With u = log(y / mean) and e(x) = exp(x) - 1 - x it is, for y > 0,
+        ``y**rest * (e(-rest * u) / rest + e(below * u) / below) / dispersion``, where
+        ``below = power - 1`` and ``rest = 2 - power``: nothing cancels.
+        """
         below, rest = self.power - 1.0, 2.0 - self.power
-        return np.maximum(
-            mean**rest / rest + y * mean**-below / below - y**rest / (below * rest), 0.0
+        at_zero = rest * self.log_mean(heads) - math.log(rest) - heads[1]
+        log_y = np.log(np.where(y > 0.0, y, 1.0))
+        log_ratio = log_y - self.log_mean(heads)
+        excess = np.logaddexp(
+            log_exponential_excess(-rest * log_ratio) - math.log(rest),
+            log_exponential_excess(below * log_ratio) - math.log(below),
         )
+        return np.where(y > 0.0, rest * log_y + excess - heads[1], at_zero)
 
     def _expected_jumps(self, mean: np.ndarray, dispersion: np.ndarray) -> np.ndarray:
         return mean ** (2.0 - self.power) / ((2.0 - self.power) * dispersion)
 
-    def dispersion_derivatives(
-        self, y: np.ndarray, mean: np.ndarray, dispersion: np.ndarray
+    def dispersion_terms(
+        self, y: np.ndarray, heads: Heads
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         per_jump = 1.0 + self._index
-        deviance = self._half_deviance(y, mean) / dispersion
-        peak = self._expected_jumps(y, dispersion)
-        _, deviation, spread = jump_moments(peak, self._index)
-        observed = deviance + per_jump * (peak - per_jump * spread)
-        least = 1.0 / (1.0 / (per_jump * self._expected_jumps(mean, dispersion)) + 2.0)
+        deviance = capped_exp(self._log_half_deviance(y, heads))
+        _, deviation, shortfall = jump_moments(self._log_peak(y, heads), self._index)
+        observed = deviance + per_jump * shortfall
+        expected = self._expected_jumps(self.mean(heads), safe_exp(heads[1]))
+        least = 1.0 / (1.0 / (per_jump * expected) + 2.0)
         return deviance - per_jump * deviation, np.maximum(observed, least), observed
 
     def _jump_size(self, heads: Heads) -> np.ndarray:
         """Return the scale of the gamma jumps, whose shape is the index."""
         below = self.power - 1.0
         return safe_exp(heads[1]) * below * self.mean(heads) ** below
+
+    def _reach(self, y: np.ndarray, heads: Heads) -> np.ndarray:
+        """Return y in units of the scale of the jumps."""
+        with np.errstate(over="ignore"):  # to infinity, whose probabilities are right
+            return np.maximum(y, 0.0) / self._jump_size(heads)
 
     def _over_jumps(self, heads: Heads, function: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
         """Return the mean over the number of jumps, at least one, of a function of it."""
@@ -129,12 +149,12 @@ class Tweedie(PositiveModel):
         return -self._expected_jumps(self.mean(heads), safe_exp(heads[1]))
 
     def cdf(self, y: np.ndarray, heads: Heads) -> np.ndarray:
-        reach = np.maximum(y, 0.0) / self._jump_size(heads)
+        reach = self._reach(y, heads)
         total = self._over_jumps(heads, lambda j: gammainc(self._index * j, reach))
         return np.where(y < 0.0, 0.0, np.minimum(total + np.exp(self._log_no_jump(heads)), 1.0))
 
     def survival(self, y: np.ndarray, heads: Heads) -> np.ndarray:
-        reach = np.maximum(y, 0.0) / self._jump_size(heads)
+        reach = self._reach(y, heads)
         total = self._over_jumps(heads, lambda j: gammaincc(self._index * j, reach))
         at_zero = -np.expm1(self._log_no_jump(heads))
         return np.where(y < 0.0, 1.0, np.where(y == 0.0, at_zero, np.minimum(total, 1.0)))
@@ -148,7 +168,7 @@ class Tweedie(PositiveModel):
 
     def expected_excess(self, y: np.ndarray, heads: Heads) -> np.ndarray:
         index, size = self._index, self._jump_size(heads)
-        reach = np.maximum(y, 0.0) / size
+        reach = self._reach(y, heads)
 
         def excess(j: np.ndarray) -> np.ndarray:
             shape = index * j

@@ -11,7 +11,7 @@ from scipy.special import gammaincc, gammaln
 
 from mixexp.experts._base import LOG_DISPERSION_FLOOR, Curvature, Derivatives, Expert, Head, Heads
 from mixexp.experts._weighted import log_or_zero, weighted_moments
-from mixexp.links import LARGEST_LOG, safe_exp
+from mixexp.links import LARGEST_LOG, capped_exp, extended_exp, safe_exp
 
 # Variance of z * (exp(z) - 1), where exp(z) is a standard exponential.
 _DISPERSION_INFORMATION = (1.0 - np.euler_gamma) ** 2 + np.pi**2 / 6.0
@@ -58,25 +58,35 @@ class Weibull(Expert):
         return -np.log(y)
 
     def _standardize(self, y: np.ndarray, heads: Heads) -> np.ndarray:
-        return (np.log(y) - heads[0]) * safe_exp(-heads[1])
+        distance = np.log(y) - heads[0]
+        z = distance * capped_exp(-heads[1])
+        is_narrow = heads[1] < -LARGEST_LOG
+        if not is_narrow.any():
+            return z
+        # The rate is cut; its exponential must grow on, lest log_dispersion outweigh it.
+        with np.errstate(divide="ignore"):
+            far = extended_exp(np.log(np.abs(distance)) - heads[1])
+        return np.where(is_narrow, np.sign(distance) * far, z)
 
     def log_kernel(self, y: np.ndarray, heads: Heads) -> np.ndarray:
         z = self._standardize(y, heads)
-        return z - safe_exp(z) - heads[1]
+        return z - extended_exp(z) - heads[1]
 
     def derivatives(self, y: np.ndarray, heads: Heads) -> Derivatives:
-        z, rate = self._standardize(y, heads), safe_exp(-heads[1])
-        surplus = safe_exp(z) - 1.0
+        z, rate = self._standardize(y, heads), capped_exp(-heads[1])
+        surplus = capped_exp(z) - 1.0
         curvature = {(0, 0): rate**2, (1, 1): np.full_like(rate, _DISPERSION_INFORMATION)}
         return Derivatives((surplus * rate, z * surplus - 1.0), curvature)
 
     def observed_curvature(self, y: np.ndarray, heads: Heads) -> Curvature:
-        z, rate = self._standardize(y, heads), safe_exp(-heads[1])
-        hazard = safe_exp(z)
+        z, rate = self._standardize(y, heads), capped_exp(-heads[1])
+        hazard = capped_exp(z)
+        # The tangent beyond 170 has no curvature.
+        bend = np.where(z > LARGEST_LOG, 0.0, hazard)
         return {
-            (0, 0): hazard * rate**2,
-            (0, 1): (hazard - 1.0 + z * hazard) * rate,
-            (1, 1): z * (hazard - 1.0) + z**2 * hazard,
+            (0, 0): bend * rate**2,
+            (0, 1): (hazard - 1.0 + z * bend) * rate,
+            (1, 1): z * (hazard - 1.0) + np.square(np.minimum(z, LARGEST_LOG)) * bend,
         }
 
     def mean(self, heads: Heads) -> np.ndarray:

@@ -6,14 +6,11 @@ parameter eta, so that variance = d mean / d eta.
 """
 
 import numpy as np
-from scipy.special import gammaln, pdtrc
+from scipy.special import pdtrc
 
 from mixexp.experts._base import Curvature, Derivatives, Heads
-from mixexp.experts._counts import CountGLM
-from mixexp.links import safe_exp
-
-# Below, the Taylor series of 1 - x / (exp(x) - 1) to x**8 is exact to rounding.
-_SMALL_RATE = 0.2
+from mixexp.experts._counts import CountGLM, poisson_kernel
+from mixexp.links import inverse_odds_gap, safe_exp
 
 
 class ZeroTruncatedPoisson(CountGLM):
@@ -40,12 +37,12 @@ class ZeroTruncatedPoisson(CountGLM):
     def find_unsupported(self, y: np.ndarray) -> np.ndarray:
         return super().find_unsupported(y) | (y < 1.0)
 
-    def log_base(self, y: np.ndarray) -> np.ndarray:
-        return -gammaln(y + 1.0)
-
     def log_kernel(self, y: np.ndarray, heads: Heads) -> np.ndarray:
-        rate = safe_exp(heads[0])
-        return y * heads[0] - rate - np.log(-np.expm1(-rate))
+        eta, rate = heads[0], safe_exp(heads[0])
+        # log(1 - exp(-rate)) is next to eta for small rates, which is taken from y * eta at once.
+        is_small = eta < 0.0
+        left = np.where(is_small, -np.expm1(-rate) / rate, -np.expm1(-rate))
+        return poisson_kernel(y, eta) - np.where(is_small, eta, 0.0) - np.log(left)
 
     def derivatives(self, y: np.ndarray, heads: Heads) -> Derivatives:
         return Derivatives((y - self.mean(heads),), {(0, 0): self.variance(heads)})
@@ -58,14 +55,8 @@ class ZeroTruncatedPoisson(CountGLM):
         return rate / -np.expm1(-rate)
 
     def variance(self, heads: Heads) -> np.ndarray:
-        rate = safe_exp(heads[0])
         # 1 + rate - mean cancels for small rates: it is rate / 2 there.
-        small = np.minimum(rate, _SMALL_RATE)
-        square = small * small
-        series = 1 / 12 - square * (1 / 720 - square * (1 / 30240 - square / 1209600))
-        exact = 1.0 - rate * np.exp(-rate) / -np.expm1(-rate)
-        share = np.where(rate < _SMALL_RATE, small * (0.5 - small * series), exact)
-        return self.mean(heads) * share
+        return self.mean(heads) * inverse_odds_gap(safe_exp(heads[0]))
 
     def cdf(self, y: np.ndarray, heads: Heads) -> np.ndarray:
         rate = safe_exp(heads[0])

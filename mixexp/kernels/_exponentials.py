@@ -28,6 +28,7 @@ _ROUNDING_SHIFT = 6755399441055744.0  # 1.5 * 2**52
 _EXPONENT_BITS = 52
 _ONE_BITS = np.int64(0x3FF0000000000000)
 _ROOT_HALF_BITS = np.int64(0x3FE6A09E667F3BCD)
+_LARGEST_DISTANCE = 1e100
 # exp of less would be subnormal.
 _LEAST_EXPONENT = -708.0
 
@@ -240,12 +241,16 @@ def square_terms(y, mean, log_dispersion, precision, value, score, excess):  # t
     log_dispersion, precision : ndarray of shape (m,)
         ``z**2 = precision * (y - mean)**2``, and precision is ``exp(-log_dispersion)``.
     value, score, excess : ndarray of shape (m, rows)
+
+    Notes
+    -----
+    Distances are held at 1e100, whose square is finite.
     """
     for k in range(mean.shape[0]):
         center, by, shift = mean[k], precision[k], log_dispersion[k]
         own, slope, rest = value[k], score[k], excess[k]
         for r in range(y.shape[0]):
-            distance = y[r] - center[r]
+            distance = min(max(y[r] - center[r], -_LARGEST_DISTANCE), _LARGEST_DISTANCE)
             slope[r] = by * distance
             half_square = 0.5 * (distance * slope[r])
             own[r] = -0.5 * shift - half_square
@@ -254,14 +259,15 @@ def square_terms(y, mean, log_dispersion, precision, value, score, excess):  # t
 
 @fused_kernel
 def exponential_terms(y, eta, limit, scratch, value, score, mean):  # type: ignore[no-untyped-def]
-    """Fill out with ``y * eta - mean``, ``y - mean`` and ``mean = exp(eta)``.
+    """Fill out with ``y * eta - exp(eta)``, ``y - mean`` and ``mean = exp(eta)``.
 
     Parameters
     ----------
     y : ndarray of shape (rows,)
     eta : ndarray of shape (m, rows)
     limit : float
-        The exponential is that of eta cut at this and minus this.
+        The mean is that of eta cut at this and minus this, and the exponential in the first goes
+        on from there as its tangent, so that no cut makes it larger than it is.
     scratch : ndarray of shape (3, size)
         For so many rows, which are taken through all loops before the next.
     value, score, mean : ndarray of shape (m, rows)
@@ -280,7 +286,7 @@ def exponential_terms(y, eta, limit, scratch, value, score, mean):  # type: igno
                 unused[r] = 0.0
             add_exponentials(held, zero, power, unused)
             for r in range(n):
-                own[r] = seen[r] * x[r] - power[r]
+                own[r] = seen[r] * x[r] - power[r] * (1.0 + max(x[r] - limit, 0.0))
                 slope[r] = seen[r] - power[r]
 
 

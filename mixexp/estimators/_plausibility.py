@@ -1,0 +1,115 @@
+"""Whether a fit makes sense of the rows it was made from, and starts from which one can."""
+
+import numpy as np
+
+from mixexp.em import Evaluation, Problem
+from mixexp.estimators._diagnosis import Trouble
+from mixexp.exceptions import ImplausibleFitWarning
+from mixexp.experts import Expert
+from mixexp.model import ExpertGroup, Parameters, mean_of_block, posterior_of_block
+
+# Means that leave the range of y by more than so many of its widths are no description of it.
+_MOST_WIDTHS = 1e3
+# Natural log units per row by which a fit may fall short of one expert for all rows; EM itself
+# ends above that, so that only starts from far away leave it there.
+_MOST_SHORT = 10.0
+# A start that explains rows by so much less is no description of them, but numbers that
+# overflowed or came from other data; each halving takes half of its distance away.
+_MOST_SHORT_OF_START = 1e4
+_MOST_HALVINGS = 1100
+
+
+def find_implausible(
+    name: str, problem: Problem, best: Evaluation, pooled: Parameters
+) -> list[Trouble]:
+    """Return what is to be said of a fit that makes no sense of its rows.
+
+    Parameters
+    ----------
+    name : str
+        Of the estimator.
+    problem : Problem
+    best : Evaluation
+        Of the fit.
+    pooled : Parameters
+        Of one expert for all rows.
+    """
+    n_beyond, reach = _means_beyond(problem, best.params)
+    if n_beyond:
+        message = (
+            f"{name}: the means of {n_beyond} rows of the fit are beyond any plausible range of "
+            f"y, up to {reach:.1e}. Look for extreme values of X or y; positive alpha, gate_alpha "
+            "and dispersion_prior hold coefficients, as does another link or a log of y."
+        )
+        return [Trouble(message, ImplausibleFitWarning)]
+    short = _log_likelihood(problem, pooled) - float(best.stats.log_likelihood)
+    if short > _MOST_SHORT * problem.total_weight:
+        message = (
+            f"{name}: the log-likelihood is {short:.1e} below that of a single expert. The start "
+            "was too far from the data: use another 'init', or standardise what it was fitted to."
+        )
+        return [Trouble(message, ImplausibleFitWarning)]
+    return []
+
+
+def bring_near(problem: Problem, start: Parameters, pooled: Parameters) -> Parameters:
+    """Return a start, drawn toward the pooled fit by halves where it explains rows not at all."""
+    model = problem.model
+    worst = _log_likelihood(problem, pooled) - _MOST_SHORT_OF_START * problem.total_weight
+    center, flat = model.flatten(pooled), model.flatten(start)
+    for _ in range(_MOST_HALVINGS):
+        near = model.unflatten(flat)
+        if _log_likelihood(problem, near) >= worst or not np.isfinite(worst):
+            break
+        flat = center + 0.5 * (flat - center)
+    return near
+
+
+def _log_likelihood(problem: Problem, params: Parameters) -> float:
+    return float(
+        sum(
+            posterior_of_block(problem.model, params, block).log_density @ block.weight
+            for block in problem.blocks
+        )
+    )
+
+
+def _means_beyond(problem: Problem, params: Parameters) -> tuple[int, float]:
+    """Return how many rows have means far from any y, and the largest of these means."""
+    model = problem.model
+    if not all(_has_mean(group.family) for group in model.groups):
+        return 0, 0.0
+    lowest, highest = _range_of_y(problem)
+    width = (highest - lowest) or max(abs(lowest), abs(highest))
+    n_beyond, reach = 0, 0.0
+    for block in problem.blocks:
+        mean = mean_of_block(model, params, block)
+        beyond = np.maximum(mean - highest, lowest - mean)
+        is_beyond = ~(beyond <= _MOST_WIDTHS * width)
+        n_beyond += int(is_beyond.sum())
+        reach = max(reach, float(np.abs(mean[is_beyond]).max(initial=0.0)))
+    return n_beyond, reach
+
+
+def _has_mean(family: Expert) -> bool:
+    """Tell whether a family predicts numbers; one of a user's own need not."""
+    return family.target == "regression" and type(family).mean is not Expert.mean
+
+
+def _range_of_y(problem: Problem) -> tuple[float, float]:
+    """Return least and largest y, in its unit."""
+    ends = [
+        end
+        for block in problem.blocks.bare
+        for group, target in zip(problem.model.groups, block.targets, strict=True)
+        for end in _ends(group, target)
+    ]
+    return min(ends), max(ends)
+
+
+def _ends(group: ExpertGroup, target: np.ndarray) -> tuple[float, float]:
+    seen = target[0] if target.ndim == 2 else target  # successes, of trials
+    return (
+        float(seen.min()) * group.scale + group.shift,
+        float(seen.max()) * group.scale + group.shift,
+    )
