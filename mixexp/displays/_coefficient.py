@@ -5,11 +5,12 @@ from typing import Any, Self
 
 import numpy as np
 
+from mixexp.arguments import check_choice
 from mixexp.displays._docs import shared_docs
 from mixexp.displays._layout import grid_shape, make_panels
 from mixexp.displays._legend import Entry, draw_legend
 from mixexp.displays._nodes import node_styles
-from mixexp.displays._options import check_choice, check_keywords
+from mixexp.displays._options import check_keywords
 from mixexp.displays._source import model_feature_names, open_source
 from mixexp.displays._styles import ExpertStyle, expert_styles, rim
 from mixexp.displays._text import fit_letters, name_axes, wrap

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mixexp.displays._weights import lower_median, most_frequent
+from mixexp.text import shown
 
 
 class Columns(NamedTuple):
@@ -152,7 +153,7 @@ def column_number(feature: Any, argument: str, columns: Columns) -> int:
         return int(feature)
     known = f"one of {list(columns.names)} or " if columns.are_named else ""
     raise ValueError(
-        f"Unknown feature {feature!r} in {argument!r}; expected {known}a column number in the "
+        f"Unknown feature {shown(feature)} in {argument!r}; expected {known}a column number in the "
         f"range [0, {n_columns})."
     )
 

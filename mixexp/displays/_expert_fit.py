@@ -5,6 +5,7 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 
+from mixexp.arguments import check_count
 from mixexp.displays._along import Line, lay_line
 from mixexp.displays._axes import as_levels, ends, write_categories
 from mixexp.displays._bands import draw_experts, draw_mixture, spread_classes, vertical_range
@@ -13,7 +14,7 @@ from mixexp.displays._docs import shared_docs
 from mixexp.displays._layout import columns_in, grid_shape, make_panels
 from mixexp.displays._legend import Entry, band_entries, draw_legend, held_note
 from mixexp.displays._marks import draw_points
-from mixexp.displays._options import check_count, check_coverage, check_keywords, check_margin
+from mixexp.displays._options import check_coverage, check_keywords, check_margin
 from mixexp.displays._parts import (
     Curves,
     Points,

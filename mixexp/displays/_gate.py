@@ -5,6 +5,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from mixexp.arguments import check_count
 from mixexp.displays._along import Line, lay_line
 from mixexp.displays._axes import (
     as_levels,
@@ -21,7 +22,7 @@ from mixexp.displays._layout import make_node_panels
 from mixexp.displays._legend import Entry, draw_legend, held_note
 from mixexp.displays._marks import draw_name
 from mixexp.displays._nodes import conditional_gates, node_label, node_styles, sum_below
-from mixexp.displays._options import check_count, check_keywords, check_margin
+from mixexp.displays._options import check_keywords, check_margin
 from mixexp.displays._styles import ExpertStyle, expert_styles, tint
 from mixexp.displays._text import fit_letters, letters_along, name_axes
 from mixexp.displays._use import choose_line

@@ -6,6 +6,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from mixexp.arguments import check_choice, check_count
 from mixexp.displays._axes import draw_separators, ends, write_categories
 from mixexp.displays._bands import draw_band_numbers, draw_bands
 from mixexp.displays._data import read_data
@@ -21,7 +22,7 @@ from mixexp.displays._legend import (
     plane_entries,
 )
 from mixexp.displays._marks import draw_points
-from mixexp.displays._options import check_choice, check_count, check_keywords, check_margin
+from mixexp.displays._options import check_keywords, check_margin
 from mixexp.displays._parts import Points, evaluate_rows, read_points
 from mixexp.displays._plane import (
     draw_boundaries,

@@ -10,6 +10,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from mixexp.arguments import check_choice, check_count
 from mixexp.displays._axes import draw_separators, ends, write_categories
 from mixexp.displays._bands import (
     add_band_axes,
@@ -26,7 +27,7 @@ from mixexp.displays._grid import OTHERS, Others, grid_axis
 from mixexp.displays._layout import one_axes
 from mixexp.displays._legend import band_entries, draw_legend, held_note, plane_entries
 from mixexp.displays._marks import draw_points
-from mixexp.displays._options import check_choice, check_count, check_keywords, check_margin
+from mixexp.displays._options import check_keywords, check_margin
 from mixexp.displays._parts import (
     Curves,
     Points,

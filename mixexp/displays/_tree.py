@@ -5,11 +5,12 @@ from typing import Any, Self
 
 import numpy as np
 
+from mixexp.arguments import check_count
 from mixexp.displays._cuts import cut_deviances
 from mixexp.displays._docs import shared_docs
 from mixexp.displays._layout import one_axes
 from mixexp.displays._nodes import node_styles, sum_below
-from mixexp.displays._options import check_count, check_keywords
+from mixexp.displays._options import check_keywords
 from mixexp.displays._source import given, model_feature_names, open_source
 from mixexp.displays._styles import ExpertStyle, expert_styles
 from mixexp.displays._tree_drawing import (

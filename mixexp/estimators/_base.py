@@ -12,11 +12,12 @@ from mixexp.estimators._bootstrap import Resampled
 from mixexp.estimators._build import FitState, with_target
 from mixexp.estimators._criteria import Criteria
 from mixexp.estimators._docs import per_row_docs
+from mixexp.estimators._features import check_features
 from mixexp.estimators._fitting import FittedByEM
 from mixexp.estimators._html import FittedHTML
 from mixexp.estimators._inference import Inferential
 from mixexp.estimators._routing import RoutedPrediction
-from mixexp.estimators._validation import check_features, check_same_length
+from mixexp.estimators._validation import check_same_length
 from mixexp.model import (
     Posterior,
     Prediction,

@@ -13,11 +13,12 @@ from sklearn.base import clone
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
+from mixexp.arguments import is_whole
 from mixexp.data import RowBlocks
 from mixexp.em import reorder
 from mixexp.estimators._build import FitState
 from mixexp.estimators._docs import per_row_docs
-from mixexp.estimators._validation import check_weights, is_whole, number_clusters
+from mixexp.estimators._validation import check_weights, number_clusters
 from mixexp.exceptions import InferenceWarning
 from mixexp.inference import (
     BootstrapRatioTest,
@@ -30,6 +31,7 @@ from mixexp.inference import (
     list_terms,
     match_nodes,
 )
+from mixexp.text import shown
 
 # A log-likelihood ratio may be below zero by so much, relative, where both fits are one.
 _NOISE = 1e-6
@@ -160,7 +162,7 @@ class Resampled:
             check_is_fitted(model)
             if any(model._state.model.penalty):
                 raise ValueError(
-                    f"The likelihood-ratio test is for maximum likelihood, but {model!r} is "
+                    f"The likelihood-ratio test is for maximum likelihood, but {shown(model)} is "
                     "penalised; fit with alpha=0, gate_alpha=0 and dispersion_prior=0."
                 )
         _check_nested(self, restricted)
@@ -250,18 +252,22 @@ class Resampled:
 
 def _check_resampling(kind: Any, cluster: Any, n_resamples: Any) -> None:
     if kind not in ("nonparametric", "parametric"):
-        raise ValueError(f"kind must be 'nonparametric' or 'parametric'. Got {kind!r} instead.")
+        raise ValueError(
+            f"kind must be 'nonparametric' or 'parametric'. Got {shown(kind)} instead."
+        )
     if cluster is not None and kind != "nonparametric":
         raise ValueError("cluster is for kind='nonparametric': clusters are drawn as a whole.")
     if not is_whole(n_resamples) or n_resamples < 2:
-        raise ValueError(f"n_resamples must be an int of at least 2. Got {n_resamples!r} instead.")
+        raise ValueError(
+            f"n_resamples must be an int of at least 2. Got {shown(n_resamples)} instead."
+        )
 
 
 def _check_rows_of_fit(model: Any, X: Any, y: Any, known: dict[str, Any]) -> None:
     found, expected = model.log_likelihood(X, y, **known), model.log_likelihood_
     if abs(found - expected) > _NOISE * (1.0 + abs(expected)):
         raise ValueError(
-            f"X and y are not the rows that {model!r} was fitted to, each with weight 1: its "
+            f"X and y are not the rows that {shown(model)} was fitted to, each with weight 1: its "
             f"log-likelihood is {found:.6g} there, and was {expected:.6g} in fit."
         )
 

@@ -5,9 +5,10 @@ from typing import Any
 
 from sklearn.utils.validation import check_is_fitted
 
+from mixexp.arguments import is_whole
 from mixexp.estimators._tables import node_names
-from mixexp.estimators._validation import is_whole
 from mixexp.estimators._words import Terms, edge_words, expert_equation, gate_equation, read_terms
+from mixexp.text import shown
 
 
 def export_text(
@@ -59,7 +60,9 @@ def export_text(
         )
     check_is_fitted(model)
     if not is_whole(n_terms) or n_terms < 1:
-        raise ValueError(f"The 'n_terms' parameter must be an int of at least 1. Got {n_terms!r}.")
+        raise ValueError(
+            f"The 'n_terms' parameter must be an int of at least 1. Got {shown(n_terms)}."
+        )
     if feature_names is not None and len(feature_names) != model.n_features_in_:
         raise ValueError(
             f"feature_names must have one name for each of the {model.n_features_in_} features; "

@@ -41,6 +41,7 @@ from mixexp.estimators._diagnosis import (
     refuse_collapsed,
 )
 from mixexp.estimators._docs import per_row_docs
+from mixexp.estimators._features import check_features, select_columns
 from mixexp.estimators._fit_diagnostics import diagnose
 from mixexp.estimators._init import given_start
 from mixexp.estimators._progress import CallbackSupportMixin, FitTask, make_monitor, with_callbacks
@@ -54,14 +55,12 @@ from mixexp.estimators._validation import (
     check_acceleration,
     check_collapse,
     check_exposure,
-    check_features,
     check_parameters,
     check_per_row,
     check_same_length,
     check_weights,
     one_of,
     real,
-    select_columns,
     whole,
 )
 from mixexp.gates import GATES
@@ -246,6 +245,7 @@ class FittedByEM(CallbackSupportMixin):
         check_per_row_use(families, exposure, offset, trials)
         check_support(families, target, per_row, np.flatnonzero(is_used))
         columns = self._select_columns()
+        strengths = self.alpha, self.gate_alpha, self.dispersion_prior, self.balance
         build = partial(
             build_problem,
             X,
@@ -253,7 +253,7 @@ class FittedByEM(CallbackSupportMixin):
             per_row,
             gate=self.gate,
             columns=columns,
-            penalty=Penalty(self.alpha, self.gate_alpha, self.dispersion_prior, self.balance),
+            penalty=Penalty(*map(float, strengths)),
             n_threads=effective_n_jobs(self.n_jobs),
             chosen=None if is_used.all() else np.flatnonzero(is_used),
             tie=self._tie,
@@ -336,7 +336,7 @@ class FittedByEM(CallbackSupportMixin):
     ) -> Search:
         """Run EM from some starts, and from those of ``init`` unless these were given."""
         problem = layout.problem
-        options = Options(int(self.max_iter), self.tol, self.acceleration)
+        options = Options(int(self.max_iter), float(self.tol), self.acceleration)
         if is_given:
             found = compete(problem, self._prepare(problem, first), options.near(), monitor)
         else:

@@ -13,6 +13,7 @@ from mixexp.data import PerRow, RowBlocks, cut_features, cut_rows, single_thread
 from mixexp.em import Problem
 from mixexp.estimators._build import FitState, check_per_row_use, check_support, with_target
 from mixexp.estimators._docs import per_row_docs
+from mixexp.estimators._features import check_features
 from mixexp.estimators._tables import (
     coefficient_table,
     describe_fit,
@@ -20,7 +21,7 @@ from mixexp.estimators._tables import (
     node_names,
     summarize,
 )
-from mixexp.estimators._validation import check_features, check_same_length, number_clusters
+from mixexp.estimators._validation import check_same_length, number_clusters
 from mixexp.exceptions import ConvergenceWarning, InferenceWarning
 from mixexp.inference import (
     KINDS,
@@ -31,6 +32,7 @@ from mixexp.inference import (
     estimate_covariance,
     list_terms,
 )
+from mixexp.text import shown
 from mixexp.tree import GatingTree
 
 
@@ -237,9 +239,11 @@ def _check_kind(kind: Any, cluster: Any) -> str:
     if kind is None:
         return "model" if cluster is None else "robust"
     if kind not in KINDS:
-        raise ValueError(f"kind must be one of {list(KINDS)} or None. Got {kind!r} instead.")
+        raise ValueError(f"kind must be one of {list(KINDS)} or None. Got {shown(kind)} instead.")
     if cluster is not None and kind != "robust":
-        raise ValueError(f"cluster is for kind='robust'; got kind={kind!r}. Leave one of them out.")
+        raise ValueError(
+            f"cluster is for kind='robust'; got kind={shown(kind)}. Leave one of them out."
+        )
     return str(kind)
 
 

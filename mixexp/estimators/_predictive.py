@@ -17,7 +17,7 @@ from mixexp.distribution import (
 )
 from mixexp.estimators._build import FitState
 from mixexp.estimators._docs import per_row_docs
-from mixexp.estimators._validation import check_features
+from mixexp.estimators._features import check_features
 from mixexp.model import Prediction
 
 

@@ -8,10 +8,11 @@ import numpy as np
 from joblib import effective_n_jobs
 from sklearn.utils.validation import check_is_fitted
 
+from mixexp.arguments import is_whole
 from mixexp.data import PerRow, cut_features, cut_rows, map_blocks
 from mixexp.estimators._build import FitState
 from mixexp.estimators._docs import routing_docs
-from mixexp.estimators._validation import check_features, is_whole
+from mixexp.estimators._features import check_features
 from mixexp.model import (
     Route,
     Rows,
@@ -22,6 +23,7 @@ from mixexp.model import (
     routed_mean,
     top_route,
 )
+from mixexp.text import shown
 from mixexp.tree import GatingTree
 
 Result = TypeVar("Result")
@@ -60,7 +62,7 @@ def check_routing(routing: Any, n_experts: int) -> int | None:
         return int(routing)
     raise ValueError(
         f"The 'routing' argument must be 'soft', 'hard' or an int in the range [1, {n_experts}], "
-        f"for there are {n_experts} experts. Got {routing!r} instead."
+        f"for there are {n_experts} experts. Got {shown(routing)} instead."
     )
 
 
