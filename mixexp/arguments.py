@@ -105,7 +105,7 @@ def as_array(values: Any, name: str) -> np.ndarray:
     if array.ndim == 0 and array.dtype.kind == "O" and _as_float(values) is None:
         hint = f"call {name}.collect() first" if hasattr(values, "collect") else _WANTED
         kind = f"the class {values.__name__}" if isinstance(values, type) else shown(values)
-        raise TypeError(f"{name} must hold numbers, not be a scalar; got {kind}: {hint}.")
+        raise ValueError(f"{name} must hold numbers, not be a scalar; got {kind}: {hint}.")
     return array
 
 

@@ -241,7 +241,10 @@ def fault_of(call, names):
         else:
             foreign = [w for w in caught if not issubclass(w.category, OURS)]
             return f"warns: {foreign[0].message} {foreign[0].filename}:{foreign[0].lineno}" if foreign else ""
-    own = [f for f in frames_ if "mixexp/" in f.filename][-1]
+    inside = [f for f in frames_ if "mixexp/" in f.filename]
+    if not inside:
+        return ""  # Python's own: an unhashable key, a missing argument
+    own = inside[-1]
     at = f"({Path(own.filename).name}:{own.lineno}; {frames_[-1].filename.split('site-packages/')[-1]}:{frames_[-1].lineno})"
     if not re.search(rf"(?<![A-Za-z_])({words})(?![A-Za-z_])", message):
         return f"names no argument: {message[:150]!r} {at}"

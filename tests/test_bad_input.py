@@ -72,7 +72,7 @@ BAD_DATA = [
     refused("X_string_in_list", ValueError, "X", X=[["a", 1.0]] * N_ROWS),
     refused("X_ragged_list", ValueError, "X", X=[[1.0, 2.0]] * (N_ROWS - 1) + [[1.0]]),
     refused("frame_category", ValueError, "X", "'kind'", X=FRAME.assign(kind=list("ab") * 20)),
-    refused("frame_datetime", ValueError, "X", "'day'", X=FRAME.assign(day=DATES)),
+    refused("frame_datetime", TypeError, "X", "'day'", X=FRAME.assign(day=DATES)),
     refused(
         "frame_missing",
         ValueError,

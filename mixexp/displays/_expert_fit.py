@@ -26,6 +26,7 @@ from mixexp.displays._parts import (
 from mixexp.displays._styles import ExpertStyle, expert_styles
 from mixexp.displays._text import fit_letters, name_axes
 from mixexp.displays._use import choose_lines
+from mixexp.text import drawn
 from mixexp.tree import GatingTree
 
 _BAND_COLOR = "0.85"
@@ -213,7 +214,8 @@ class ExpertFitDisplay:
             axes = self.axes_.flat[number]
             self._plot_panel(axes, panel, styles, number, scatter_kwargs)
             is_first = number % shape[1] == 0
-            name_axes(axes, panel.line.name, (ylabel or panel.curves.label) if is_first else "")
+            beside = (ylabel or drawn(panel.curves.label)) if is_first else ""
+            name_axes(axes, drawn(panel.line.name), beside)
             axes.set_xlim(*ends(panel.line.grid))
             write_categories(axes, panel.line.grid, "x")
             limits = [vertical_range(other.curves, target) for other in self.panels]

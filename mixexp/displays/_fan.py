@@ -16,7 +16,7 @@ from mixexp.displays._legend import Entry, draw_legend, held_note
 from mixexp.displays._options import check_coverage, check_keywords, check_margin
 from mixexp.displays._text import fit_letters, name_axes
 from mixexp.displays._use import choose_line
-from mixexp.text import shown
+from mixexp.text import drawn, shown
 
 _HUE = np.array([0.0, 0.447, 0.698])
 # With more rows than this, vector files hold them as an image.
@@ -217,7 +217,7 @@ class PredictiveDisplay:
             entries.append((self._row_entry(), "rows"))
         write_categories(ax, x, "x")
         ax.set_xlim(*ends(x))
-        name_axes(ax, xlabel or self.line.name, ylabel or self.label)
+        name_axes(ax, xlabel or drawn(self.line.name), ylabel or drawn(self.label))
         fit_letters([ax])
         self.legend_ = draw_legend(ax, entries, held_note(self.line.held), legend_kwargs)
         return self

@@ -27,6 +27,7 @@ from mixexp.displays._styles import ExpertStyle, expert_styles, tint
 from mixexp.displays._text import fit_letters, letters_along, name_axes
 from mixexp.displays._use import choose_line
 from mixexp.estimators._tables import node_names
+from mixexp.text import drawn
 from mixexp.tree import GatingTree
 
 # A child that nowhere is this probable has no room for its name.
@@ -181,7 +182,7 @@ class GateDisplay:
             is_lowest = tree.level[node] == lowest or not self._has_gates_below(node)
             panel.tick_params(axis="x", labelbottom=is_lowest)
             is_first = tree.covers[node][0]
-            named = (xlabel or self.line.name) if is_lowest else ""
+            named = (xlabel or drawn(self.line.name)) if is_lowest else ""
             name_axes(panel, named, (ylabel or "gate") if is_first else "")
             panel.set_yticks([0.0, 0.5, 1.0], ["0", "0.5", "1"] if is_first else ["", "", ""])
         fit_letters(self.axes_)

@@ -9,6 +9,7 @@ from mixexp.displays._marks import marker_areas
 from mixexp.displays._parts import Points
 from mixexp.displays._styles import ExpertStyle, certainty, rim, tint
 from mixexp.displays._text import size_of, wrap
+from mixexp.text import drawn
 
 Entry = tuple[Any, str]
 
@@ -163,7 +164,7 @@ def held_note(held: dict[str, Any] | None, n_averaged: int = 0) -> str:
     if len(held) > _MOST_LISTED:
         words = f"{len(held)} other features\nheld constant"
     else:
-        named = (f"{name} = {_short(value)}" for name, value in held.items())
+        named = (drawn(f"{name} = {_short(value)}") for name, value in held.items())
         words = "\n".join(["held:", *(wrap(line, _NOTE_LETTERS) for line in named)])
     return f"{words}\n{averaged}" if averaged else words
 

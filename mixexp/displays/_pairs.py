@@ -34,6 +34,7 @@ from mixexp.displays._plane import (
 from mixexp.displays._styles import ExpertStyle, expert_styles
 from mixexp.displays._text import fit_letters, name_axes, size_of
 from mixexp.displays._use import choose_pairs, is_used
+from mixexp.text import drawn
 from mixexp.tree import GatingTree
 
 _KINDS = ("gate", "hard")
@@ -266,10 +267,10 @@ class ResponsibilityPairsDisplay:
             write_categories(ax, self.grid[i], "y")
         is_lowest, is_first = i == len(self.features) - 1, j == 0
         ax.tick_params(labelbottom=is_lowest, labelleft=is_first or i == j)
-        below, beside = self.feature_names[j] if is_lowest else "", ""
+        below, beside = drawn(self.feature_names[j]) if is_lowest else "", ""
         if i == j:
             ax.set_yticks([0.0, 1.0], ["0", "1"])
             beside = "gate" if i == 0 else ""
         elif is_first:
-            beside = self.feature_names[i]
+            beside = drawn(self.feature_names[i])
         name_axes(ax, below, beside)

@@ -46,6 +46,7 @@ from mixexp.displays._plane import (
 from mixexp.displays._styles import ExpertStyle, expert_styles
 from mixexp.displays._text import fit_letters, name_axes
 from mixexp.displays._use import choose_map, is_used
+from mixexp.text import drawn
 from mixexp.tree import GatingTree
 
 _KINDS = ("gate", "hard")
@@ -267,12 +268,12 @@ class ResponsibilityMapDisplay:
         if self.curves is None:
             self._plot_plane(ax, styles, scatter_kwargs)
             entries = plane_entries(styles, self.points, self.kind)
-            vertical = self.feature_names[1]
+            vertical = drawn(self.feature_names[1])
         else:
             self._plot_bands(ax, styles, self.curves, scatter_kwargs)
             entries = band_entries(styles, self.points)
-            vertical = self.curves.label
-        name_axes(ax, xlabel or self.feature_names[0], ylabel or vertical)
+            vertical = drawn(self.curves.label)
+        name_axes(ax, xlabel or drawn(self.feature_names[0]), ylabel or vertical)
         fit_letters([ax])
         for axis, direction in zip(self.grid, "xy", strict=False):
             write_categories(ax, axis, direction)

@@ -36,6 +36,7 @@ from mixexp.displays._tree_layout import (
 from mixexp.estimators._tables import node_names
 from mixexp.estimators._validation import check_weights
 from mixexp.estimators._words import edge_words, expert_equation, percent, read_terms
+from mixexp.text import drawn
 from mixexp.tree import GatingTree
 
 _N_BINS = 10
@@ -227,14 +228,14 @@ class TreeDisplay:
         shares = [percent(share) for share in self.mass]
         nodes = [f"{name}  {share}" for name, share in zip(self.names, shares, strict=True)]
         leaves = [
-            f"{shares[leaf]} of rows\n{wrap_terms(equation)}"
+            f"{shares[leaf]} of rows\n{wrap_terms(drawn(equation))}"
             for leaf, equation in zip(self.tree.leaves, self.equations, strict=True)
         ]
         caption = "bars: rows by their probability of the node, from 0 to 1 (heights are roots)"
         if self.deviance is not None:
             worth = "cut: its growth with one expert in place of all below"
             caption += f"\ndeviance {self.deviance:.1f}; {worth}"
-        return Texts(nodes, [wrap_words(text) for text in self.conditions], leaves, caption)
+        return Texts(nodes, [wrap_words(drawn(text)) for text in self.conditions], leaves, caption)
 
     def _plot_node(
         self, node: int, layout: Layout, texts: Texts, style: ExpertStyle, size: float

@@ -61,7 +61,7 @@ class MixtureOfExperts(
     ) -> Iterator[Prediction]:
         check_is_fitted(self)
         X = check_features(self, X, reset=False)
-        per_row = self._check_per_row(len(X), None, offset, exposure, trials)
+        per_row = self._check_known(len(X), offset, exposure, trials)
         state: FitState = self._state
         for block in cut_features(X, state.scaling, per_row, block_rows=piece_rows(state.model)):
             yield predict_block(state.model, state.params, block)
@@ -73,7 +73,7 @@ class MixtureOfExperts(
         X = check_features(self, X, reset=False)
         target = self._encode_target(self._check_target(y))
         check_same_length(len(X), target)
-        per_row = self._check_per_row(len(X), None, offset, exposure, trials)
+        per_row = self._check_known(len(X), offset, exposure, trials)
         state: FitState = self._state
         blocks = cut_features(X, state.scaling, per_row)
         for block, rows in zip(blocks, cut_rows(len(X)), strict=True):

@@ -13,12 +13,19 @@ from sklearn.base import clone
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from mixexp.arguments import is_whole
+from mixexp.arguments import is_word
 from mixexp.data import RowBlocks
 from mixexp.em import reorder
 from mixexp.estimators._build import FitState
 from mixexp.estimators._docs import per_row_docs
-from mixexp.estimators._validation import check_weights, number_clusters
+from mixexp.estimators._validation import (
+    N_JOBS,
+    RANDOM_STATE,
+    check_argument,
+    check_weights,
+    number_clusters,
+    whole,
+)
 from mixexp.exceptions import InferenceWarning
 from mixexp.inference import (
     BootstrapRatioTest,
@@ -35,6 +42,7 @@ from mixexp.text import shown
 
 # A log-likelihood ratio may be below zero by so much, relative, where both fits are one.
 _NOISE = 1e-6
+_MOST_RESAMPLES = 1_000_000
 
 
 class _Refit(NamedTuple):
@@ -115,11 +123,11 @@ class Resampled:
         Efron & Tibshirani (1993), An Introduction to the Bootstrap.
         """
         check_is_fitted(self)
-        _check_resampling(kind, cluster, n_resamples)
+        _check_resampling(kind, cluster, n_resamples, random_state, n_jobs)
         known = {"offset": offset, "exposure": exposure, "trials": trials}
-        weight = check_weights(sample_weight, len(y))
         places = choose_reference(self.tree_, self._names(), reference)
         resp = self.responsibilities(X, y, **known)
+        weight = check_weights(sample_weight, len(resp))
         draw = _resampling(self, X, y, weight, kind, cluster, known)
         refit = partial(_matched_terms, self, draw, (X, y), resp, weight, known, places)
         refits = _run(refit, n_resamples, random_state, n_jobs)
@@ -158,6 +166,7 @@ class Resampled:
             not chi-squared (`bootstrap_ratio_test` is for that), or not fewer parameters, fits
             better, or one of both is penalised.
         """
+        _check_restricted(restricted)
         for model in (self, restricted):
             check_is_fitted(model)
             if any(model._state.model.penalty):
@@ -233,10 +242,11 @@ class Resampled:
         McLachlan (1987), On bootstrapping the likelihood ratio test statistic for the number of
         components in a normal mixture, Applied Statistics 36.
         """
+        _check_restricted(restricted)
         for model in (self, restricted):
             check_is_fitted(model)
         _check_nested(self, restricted)
-        _check_resampling("parametric", None, n_resamples)
+        _check_resampling("parametric", None, n_resamples, random_state, n_jobs)
         known = {"offset": offset, "exposure": exposure, "trials": trials}
         for model in (self, restricted):
             _check_rows_of_fit(model, X, y, known)
@@ -250,17 +260,18 @@ class Resampled:
         return BootstrapRatioTest(statistic, p_value, replicates, n_resamples - len(replicates))
 
 
-def _check_resampling(kind: Any, cluster: Any, n_resamples: Any) -> None:
-    if kind not in ("nonparametric", "parametric"):
+def _check_resampling(
+    kind: Any, cluster: Any, n_resamples: Any, random_state: Any, n_jobs: Any
+) -> None:
+    check_argument("random_state", random_state, RANDOM_STATE)
+    check_argument("n_jobs", n_jobs, N_JOBS)
+    if not is_word(kind, ("nonparametric", "parametric")):
         raise ValueError(
             f"kind must be 'nonparametric' or 'parametric'. Got {shown(kind)} instead."
         )
     if cluster is not None and kind != "nonparametric":
         raise ValueError("cluster is for kind='nonparametric': clusters are drawn as a whole.")
-    if not is_whole(n_resamples) or n_resamples < 2:
-        raise ValueError(
-            f"n_resamples must be an int of at least 2. Got {shown(n_resamples)} instead."
-        )
+    check_argument("n_resamples", n_resamples, whole(2, _MOST_RESAMPLES))
 
 
 def _check_rows_of_fit(model: Any, X: Any, y: Any, known: dict[str, Any]) -> None:
@@ -269,6 +280,14 @@ def _check_rows_of_fit(model: Any, X: Any, y: Any, known: dict[str, Any]) -> Non
         raise ValueError(
             f"X and y are not the rows that {shown(model)} was fitted to, each with weight 1: its "
             f"log-likelihood is {found:.6g} there, and was {expected:.6g} in fit."
+        )
+
+
+def _check_restricted(restricted: Any) -> None:
+    if isinstance(restricted, type) or not isinstance(restricted, Resampled):
+        raise TypeError(
+            "restricted must be a fitted MoERegressor, MoEClassifier, HMERegressor or "
+            f"HMEClassifier. Got {shown(restricted)} instead."
         )
 
 

@@ -58,6 +58,7 @@ from mixexp.estimators._validation import (
     check_parameters,
     check_per_row,
     check_same_length,
+    check_trials,
     check_weights,
     one_of,
     real,
@@ -136,6 +137,7 @@ class FittedByEM(CallbackSupportMixin):
     random_state: Any
     n_jobs: int | None
     verbose: int
+    experts_: list[Any]
 
     # What the subclasses add.
 
@@ -286,8 +288,13 @@ class FittedByEM(CallbackSupportMixin):
         if exposure is not None:
             log_exposure = np.log(check_exposure(exposure, n))
             total = log_exposure if total is None else total + log_exposure
-        counts = None if trials is None else check_per_row(trials, "trials", n)
+        counts = None if trials is None else check_trials(trials, n)
         return PerRow(check_weights(sample_weight, n), total, counts)
+
+    def _check_known(self, n: int, offset: Any, exposure: Any, trials: Any) -> PerRow:
+        """Return what is known of each row where no y is; refuse what experts have no use for."""
+        check_per_row_use(self.experts_, exposure, offset, trials)
+        return self._check_per_row(n, None, offset, exposure, trials)
 
     def _fit_rows(
         self,

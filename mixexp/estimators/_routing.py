@@ -73,9 +73,7 @@ class RoutedPrediction:
     n_jobs: int | None
     _state: FitState
 
-    def _check_per_row(
-        self, n: int, sample_weight: Any, offset: Any, exposure: Any, trials: Any
-    ) -> PerRow:
+    def _check_known(self, n: int, offset: Any, exposure: Any, trials: Any) -> PerRow:
         raise NotImplementedError
 
     @routing_docs
@@ -109,7 +107,7 @@ class RoutedPrediction:
                 return greedy_route(model, params, rows)
             return top_route(model, params, rows, k)
 
-        found = self._map_rows(find, X, self._check_per_row(len(X), None, None, None, None))
+        found = self._map_rows(find, X, self._check_known(len(X), None, None, None))
         return Routing(*map(np.concatenate, zip(*found, strict=True)))
 
     def _mixture_mean(
@@ -124,7 +122,7 @@ class RoutedPrediction:
         check_is_fitted(self)
         k = check_routing(routing, self.tree_.n_leaves)
         X = check_features(self, X, reset=False)
-        per_row = self._check_per_row(len(X), None, offset, exposure, trials)
+        per_row = self._check_known(len(X), offset, exposure, trials)
         model, params, scaling = self._state
 
         def predict(rows: Rows) -> np.ndarray:

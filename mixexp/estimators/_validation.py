@@ -274,6 +274,23 @@ def check_exposure(values: Any, n: int) -> np.ndarray:
     return exposure
 
 
+# float64 holds every whole number up to here.
+_MOST_TRIALS = 2.0**53
+
+
+def check_trials(values: Any, n: int) -> np.ndarray:
+    """Return numbers of trials, one per row: whole, none of them negative."""
+    trials = check_per_row(values, "trials", n)
+    is_count = (trials >= 0.0) & (trials <= _MOST_TRIALS) & (trials == np.floor(trials))
+    if not is_count.all():
+        row = int(np.argmin(is_count))
+        raise ValueError(
+            f"trials must be whole numbers in the range [0, 2**53]; found {trials[row]} at row "
+            f"{row}. Give the number of trials of which y counts the successes."
+        )
+    return trials
+
+
 def check_same_length(n: int, y: np.ndarray) -> None:
     """Raise ValueError unless y has one value per row of X."""
     if len(y) != n:

@@ -18,7 +18,7 @@ from mixexp.inference._hypotheses import ChiSquared, Contrast, critical_value, t
 from mixexp.inference._summary import Summary, summarize
 from mixexp.inference._tables import Table
 from mixexp.inference._terms import Label, Names, Terms
-from mixexp.text import shown
+from mixexp.text import printable, shown
 
 # Share of a combination of coefficients that may lie along a direction that is not determined.
 _LOADING = 1e-6
@@ -151,7 +151,7 @@ class Inference:
         if self.spread.refusal:
             found.append(f"No standard errors: {self.spread.refusal}.")
         undetermined = [
-            f"{label.unit}: {label.term}"
+            printable(f"{label.unit}: {label.term}")
             for label, reason in zip(self.labels, self.reasons, strict=True)
             if reason == "not determined"
         ]

@@ -6,7 +6,7 @@ one expert less, whose experts are split. The highest objective is kept.
 """
 
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -16,10 +16,10 @@ from sklearn.base import clone, is_classifier
 from sklearn.model_selection import check_cv
 from sklearn.utils import _safe_indexing, check_random_state
 
-from mixexp.arguments import is_whole
+from mixexp.arguments import is_whole, is_word
 from mixexp.em import experts_at_floor, experts_without_rows
 from mixexp.estimators._base import MixtureOfExperts
-from mixexp.estimators._validation import check_weights
+from mixexp.estimators._validation import N_JOBS, VERBOSE, check_argument, check_weights
 from mixexp.inference import (
     aic,
     aicc,
@@ -133,6 +133,8 @@ def select_n_experts(
     2
     """
     parameter = _check_estimator(estimator)
+    check_argument("n_jobs", n_jobs, N_JOBS)
+    check_argument("verbose", verbose, VERBOSE)
     listed = _check_candidates(candidates, parameter)
     _check_criterion(criterion, cv)
     per_row = {"offset": offset, "exposure": exposure, "trials": trials}
@@ -188,7 +190,7 @@ def _check_estimator(estimator: Any) -> str:
 
 
 def _check_candidates(candidates: Any, parameter: str) -> list[Any]:
-    if isinstance(candidates, str) or not isinstance(candidates, Iterable):
+    if isinstance(candidates, str | bytes | Mapping) or not isinstance(candidates, Iterable):
         raise ValueError(
             f"candidates must be an iterable of values of {parameter!r}. Got {shown(candidates)} "
             "instead."
@@ -210,10 +212,14 @@ def _check_candidates(candidates: Any, parameter: str) -> list[Any]:
     return listed
 
 
+def _is_scorer(criterion: Any) -> bool:
+    return callable(criterion) and not isinstance(criterion, type)
+
+
 def _check_criterion(criterion: Any, cv: Any) -> None:
-    if callable(criterion):
+    if _is_scorer(criterion):
         return
-    if criterion not in _CRITERIA:
+    if not is_word(criterion, _CRITERIA):
         raise ValueError(
             f"criterion must be one of {_CRITERIA} or a scorer. Got {shown(criterion)}."
         )
