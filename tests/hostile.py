@@ -211,8 +211,13 @@ def frames(n, p):
         "structured": np.zeros(n, dtype=[("a", float), ("b", float)]),
         "generator_of_rows": (row for row in plain),
         "dict_of_columns": {f"x{j}": plain[:, j] for j in range(p)},
-        "categorical_frame": pd.DataFrame({f"x{j}": pd.Categorical(["a", "b"] * (n // 2)) for j in range(p)}),
-        "masked": np.ma.MaskedArray(plain, plain > 2.0, ),
+        "categorical_frame": pd.DataFrame(
+            {f"x{j}": pd.Categorical(["a", "b"] * (n // 2)) for j in range(p)}
+        ),
+        "masked": np.ma.MaskedArray(
+            plain,
+            plain > 2.0,
+        ),
         "masked_some": np.ma.MaskedArray(plain, np.arange(n * p).reshape(n, p) == 0),
         "void": np.zeros((n, p), dtype="V8"),
         "sparse": sparse.csr_matrix(plain),
@@ -240,7 +245,11 @@ def fault_of(call, names):
             return f"{type(error).__name__}: {str(error)[:100]} ({frame.filename}:{frame.lineno})"
         else:
             foreign = [w for w in caught if not issubclass(w.category, OURS)]
-            return f"warns: {foreign[0].message} {foreign[0].filename}:{foreign[0].lineno}" if foreign else ""
+            return (
+                f"warns: {foreign[0].message} {foreign[0].filename}:{foreign[0].lineno}"
+                if foreign
+                else ""
+            )
     inside = [f for f in frames_ if "mixexp/" in f.filename]
     if not inside:
         return ""  # Python's own: an unhashable key, a missing argument

@@ -1,5 +1,6 @@
 """Coefficients of experts or gates side by side: a forest plot."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -17,7 +18,7 @@ from mixexp.displays._text import fit_letters, name_axes, wrap
 from mixexp.displays._tree_layout import text_width
 from mixexp.estimators._tables import feature_labels, node_names
 from mixexp.inference._tables import number_terms
-from mixexp.text import drawn
+from mixexp.text import drawn, shown
 from mixexp.tree import GatingTree
 
 _PARTS = ("expert", "gate")
@@ -234,6 +235,10 @@ def _read_table(table: Any) -> dict[str, list[Any]]:
     """Return the columns of a table by name, NaN for bounds that it does not have."""
     columns = getattr(table, "columns", table)
     wanted = ("part", "unit", "term", "estimate")
+    if isinstance(columns, str | bytes) or not isinstance(columns, Iterable):
+        raise TypeError(
+            f"The 'table' parameter must be a table as coef_table() returns it. Got {shown(table)}."
+        )
     missing = [name for name in wanted if name not in columns]
     if missing:
         raise ValueError(

@@ -43,6 +43,8 @@ from mixexp.text import shown
 # A log-likelihood ratio may be below zero by so much, relative, where both fits are one.
 _NOISE = 1e-6
 _MOST_RESAMPLES = 1_000_000
+# float64 holds every number of rows up to here.
+_MOST_ROWS = 2.0**53
 
 
 class _Refit(NamedTuple):
@@ -348,6 +350,11 @@ def _resampling(
     """Return what draws a target and weights."""
     if kind == "nonparametric":
         codes = None if cluster is None else number_clusters(cluster, weight > 0.0)
+        if weight.sum() > _MOST_ROWS:
+            raise ValueError(
+                f"sample_weight stands for {weight.sum():.4g} rows, of which no sample can be "
+                "drawn; for kind='nonparametric' weights are numbers of like rows."
+            )
         return _Rows(y, weight, codes)
     if not np.all(weight == 1.0):
         raise ValueError(

@@ -9,7 +9,13 @@ from sklearn.metrics import accuracy_score
 from mixexp.estimators._base import MixtureOfExperts, store_parameters
 from mixexp.estimators._docs import routing_docs, shared_docs
 from mixexp.estimators._predictive import ClassPredictive
-from mixexp.estimators._validation import N_EXPERTS, check_labels, check_parameters
+from mixexp.estimators._validation import (
+    N_EXPERTS,
+    check_labels,
+    check_parameters,
+    check_same_length,
+    check_weights,
+)
 from mixexp.experts import FAMILIES
 from mixexp.text import shown
 from mixexp.tree import GatingTree
@@ -115,7 +121,10 @@ class _Classifier(ClassifierMixin, MixtureOfExperts, ClassPredictive):
             As for `predict_proba`.
         """
         predicted = self.predict(X, offset=offset)
-        return float(accuracy_score(y, predicted, sample_weight=sample_weight))
+        target = self._check_target(y)
+        check_same_length(len(predicted), target)
+        weight = check_weights(sample_weight, len(predicted))
+        return float(accuracy_score(target, predicted, sample_weight=weight))
 
 
 @shared_docs

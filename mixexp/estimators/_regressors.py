@@ -9,7 +9,15 @@ from sklearn.metrics import r2_score
 from mixexp.estimators._base import MixtureOfExperts, store_parameters
 from mixexp.estimators._docs import per_row_docs, routing_docs, shared_docs
 from mixexp.estimators._predictive import Predictive
-from mixexp.estimators._validation import N_EXPERTS, check_parameters, check_real_target
+from mixexp.estimators._validation import (
+    BOOLEAN,
+    N_EXPERTS,
+    check_argument,
+    check_parameters,
+    check_real_target,
+    check_same_length,
+    check_weights,
+)
 from mixexp.text import shown
 from mixexp.tree import GatingTree
 
@@ -52,6 +60,7 @@ class _Regressor(RegressorMixin, MixtureOfExperts, Predictive):
         ndarray of shape (n,)
             In the unit of y.
         """
+        check_argument("return_std", return_std, BOOLEAN)
         mean = self._mixture_mean(X, routing, offset, exposure, trials)
         if not return_std:
             return mean
@@ -82,7 +91,10 @@ class _Regressor(RegressorMixin, MixtureOfExperts, Predictive):
         <PER_ROW>
         """
         predicted = self.predict(X, offset=offset, exposure=exposure, trials=trials)
-        return float(r2_score(y, predicted, sample_weight=sample_weight))
+        target = self._check_target(y)
+        check_same_length(len(predicted), target)
+        weight = check_weights(sample_weight, len(predicted))
+        return float(r2_score(target, predicted, sample_weight=weight))
 
 
 @shared_docs

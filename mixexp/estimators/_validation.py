@@ -64,9 +64,11 @@ def one_of(*names: str) -> Rule:
 
 
 BOOLEAN = Rule(lambda value: isinstance(value, bool | np.bool_), "a bool")
+# Threads and processes that no machine has would be asked of the system all the same.
+_MOST_JOBS = 4096
 N_JOBS = Rule(
-    lambda value: value is None or (is_whole(value) and int(value) != 0),
-    "None, a positive int, or a negative int (-1 for all cores)",
+    lambda value: value is None or (is_whole(value) and 0 < abs(int(value)) <= _MOST_JOBS),
+    f"None, a positive int up to {_MOST_JOBS}, or a negative int (-1 for all cores)",
 )
 RANDOM_STATE = Rule(is_seed, SEED)
 # All starts are drawn at once, which more would not have the memory for.

@@ -401,7 +401,7 @@ class Inference:
         estimate = float(row @ self.estimates)
         deviation = float(np.sqrt((in_flat @ self.spread.flat @ in_flat.T)[0, 0]))
         if not deviation > 0.0:
-            raise ValueError(f"The contrast {shown(dict(weights))} has no variance.")
+            raise ValueError(f"The contrast has no variance: weights are {shown(dict(weights))}.")
         z = (estimate - value) / deviation
         ends = estimate - reach * deviation, estimate + reach * deviation
         return Contrast(estimate, deviation, z, float(two_sided(np.array(z))), *ends)
@@ -421,15 +421,17 @@ class Inference:
         ValueError
             If fewer than two experts have it.
         """
+        if not isinstance(term, str):
+            raise ValueError(f"term must be a name as in coef_table. Got {shown(term)}.")
         having = [
             label.unit for label in self.labels if label.part == "expert" and label.term == term
         ]
         if units is not None and not is_listed(units):
             raise ValueError(f"units must be a list such as ['expert 0']. Got {shown(units)}.")
         chosen = having if units is None else list(units)
-        if not isinstance(term, str) or len(chosen) < 2:
+        if len(chosen) < 2:
             raise ValueError(
-                f"term {shown(term)} is to be equal in {chosen}; name at least two experts. There are "
+                f"term {shown(term)} is to be equal in {shown(chosen)}; name at least two experts in units. There are "
                 f"terms {sorted({label.term for label in self.labels})}."
             )
         rows = np.zeros((len(chosen) - 1, len(self.labels)))
