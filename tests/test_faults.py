@@ -159,9 +159,14 @@ signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # writing then fails as on a full
 resource.setrlimit(resource.RLIMIT_FSIZE, (64, 64))
 import numpy as np
 from mixexp import MoERegressor
-warnings.simplefilter("ignore")
 x = np.linspace(-1.0, 1.0, 50)[:, None]
-assert np.isfinite(MoERegressor(2, n_init=1).fit(x, np.abs(x[:, 0])).coef_).all()
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    assert np.isfinite(MoERegressor(2, n_init=1).fit(x, np.abs(x[:, 0])).coef_).all()
+told = [str(w.message) for w in caught if w.category is RuntimeWarning]
+assert len(told) == 1, told
+for part in ("cache of compiled kernels", "File too large", "NUMBA_CACHE_DIR"):
+    assert part in told[0], told
 """
     result = subprocess.run(
         [sys.executable, "-P", "-c", code],

@@ -9,6 +9,7 @@ from mixexp.arguments import is_listed, is_real, is_whole
 from mixexp.constraints import Fixed, Shared
 from mixexp.data import Scaling
 from mixexp.estimators._features import select_columns
+from mixexp.estimators._validation import LARGEST_SHIFT
 from mixexp.model import Model, Ties
 from mixexp.text import shown
 
@@ -173,4 +174,11 @@ def _standard_value(
             f"{shown(constraint)} in 'constraints' must have a value of 0 where there are more than "
             "two classes."
         )
-    return float(constraint.value * scaling.scale[column] / group.scale)
+    # Products of extremes overflow: factors are compared as logarithms.
+    size = np.log([abs(float(constraint.value)), scaling.scale[column], 1.0 / group.scale]).sum()
+    if size > np.log(LARGEST_SHIFT):
+        raise ValueError(
+            f"{shown(constraint)} in 'constraints' fixes a slope that leaves no digit of y to be "
+            f"explained: more than {LARGEST_SHIFT:g} spreads of y per spread of the feature."
+        )
+    return float(constraint.value) / group.scale * float(scaling.scale[column])

@@ -47,6 +47,8 @@ from mixexp.estimators._init import given_start
 from mixexp.estimators._progress import CallbackSupportMixin, FitTask, make_monitor, with_callbacks
 from mixexp.estimators._validation import (
     BOOLEAN,
+    LARGEST_SHIFT,
+    LARGEST_TARGET,
     N_INIT,
     N_JOBS,
     RANDOM_STATE,
@@ -58,6 +60,7 @@ from mixexp.estimators._validation import (
     check_parameters,
     check_per_row,
     check_same_length,
+    check_size,
     check_trials,
     check_weights,
     one_of,
@@ -243,6 +246,9 @@ class FittedByEM(CallbackSupportMixin):
             y, per_row = y[is_used], per_row.take(is_used)
         self._learn_target(y)
         target = self._encode_target(y)
+        if per_row.offset is not None:
+            most = LARGEST_SHIFT * max(1.0, float(np.abs(target).max()))
+            check_size(per_row.offset, "offset", most, "it leaves no digit of y to be explained")
         families = resolve_families(self._expert_spec(), tree.n_leaves, self._targets)
         check_per_row_use(families, exposure, offset, trials)
         check_support(families, target, per_row, np.flatnonzero(is_used))
@@ -285,6 +291,8 @@ class FittedByEM(CallbackSupportMixin):
     ) -> PerRow:
         """Return what is known of each row, exposure as part of the offset."""
         total = None if offset is None else check_per_row(offset, "offset", n)
+        if total is not None:
+            check_size(total, "offset", LARGEST_TARGET, "sums with it overflow. Use smaller units")
         if exposure is not None:
             log_exposure = np.log(check_exposure(exposure, n))
             total = log_exposure if total is None else total + log_exposure

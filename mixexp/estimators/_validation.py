@@ -143,6 +143,13 @@ def check_collapse(on_collapse: str, constraints: Any) -> None:
         )
 
 
+#: Squares of y, and of residuals, are still numbers.
+LARGEST_TARGET = 1e153
+#: Sums over rows of weights times squares are, too.
+LARGEST_WEIGHT = 1e100
+#: Known parts of a linear predictor of more than this, in units of y or of a logarithm, leave no
+#: digit to what is to be fitted beside them.
+LARGEST_SHIFT = 1e30
 _FOR_CLASSES = (
     "A regressor's y are numbers: encode it as such, or use MoEClassifier or HMEClassifier for "
     "classes."
@@ -157,8 +164,26 @@ def check_real_target(y: Any) -> np.ndarray:
     ValueError, TypeError
         Naming y, what it holds and what to do.
     """
-    array = as_numbers(y, "y", _FOR_CLASSES)
-    return _as_column(as_finite(array, "y"), "y")
+    array = as_finite(as_numbers(y, "y", _FOR_CLASSES), "y")
+    check_size(array, "y", LARGEST_TARGET, "their squares overflow. Give y in a larger unit")
+    return _as_column(array, "y")
+
+
+def check_size(values: np.ndarray, name: str, largest: float, why: str) -> None:
+    """Refuse numbers whose powers or sums float64 does not hold.
+
+    Raises
+    ------
+    ValueError
+        Naming the argument, and the first such number.
+    """
+    is_large = np.abs(values) > largest
+    if is_large.any():
+        row = int(np.argmax(is_large.reshape(len(values), -1).any(axis=1))) if values.ndim else 0
+        raise ValueError(
+            f"{name} must be within +-{largest:.3g}, but is {values.flat[np.argmax(is_large)]:.3g} "
+            f"at row {row}: beyond, {why}."
+        )
 
 
 def check_labels(y: Any) -> np.ndarray:
@@ -212,8 +237,14 @@ def check_weights(sample_weight: Any, n: int) -> np.ndarray:
             f"sample_weight must be non-negative; found {weight[row]} at row {row}. "
             "Drop the row, or give it weight zero."
         )
+    check_size(weight, "sample_weight", LARGEST_WEIGHT, "their sums overflow. Divide them all")
     if weight.max() == 0.0:
         raise ValueError("sample_weight is zero for every row; at least one must be positive.")
+    if weight.max() < 1.0 / LARGEST_WEIGHT**2:
+        raise ValueError(
+            f"sample_weight is at most {weight.max():.3g}, of which no share can be told; expected "
+            f"at least {1.0 / LARGEST_WEIGHT**2:.3g}. Divide them all by their mean."
+        )
     return weight
 
 
