@@ -4,6 +4,7 @@ Whatever an argument is, the call either works or is refused by the name of the 
 package's words or those of scikit-learn's checks: never in those of NumPy, numba or SciPy.
 """
 
+import contextlib
 import datetime
 import decimal
 import fractions
@@ -193,12 +194,10 @@ def frames(n, p):
     plain = np.ones((n, p))
     out = {}
     for name, column in columns(n).items():
-        try:
+        with contextlib.suppress(ValueError, TypeError, RuntimeError, AssertionError):
             out[f"pandas_{name}"] = pd.DataFrame({f"x{j}": plain[:, j] for j in range(p)}).assign(
                 x0=column
             )
-        except (ValueError, TypeError, RuntimeError, AssertionError):
-            pass
         if name.startswith("polars_"):
             out[name] = pl.DataFrame({"x0": column, **{f"x{j}": plain[:, j] for j in range(1, p)}})
     for name, value in scalars().items():
@@ -233,32 +232,31 @@ def fault_of(call, names):
     names : str or tuple of str
         Of which the refusal must have one.
     """
-    words = "|".join(re.escape(name) for name in ([names] if isinstance(names, str) else names))
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
             call()
         except (ValueError, TypeError) as error:
-            message, frames_ = str(error), traceback.extract_tb(error.__traceback__)
+            return _fault_of_refusal(error, [names] if isinstance(names, str) else names)
         except Exception as error:  # noqa: BLE001  # this is what is looked for
-            frame = traceback.extract_tb(error.__traceback__)[-1]
-            return f"{type(error).__name__}: {str(error)[:100]} ({frame.filename}:{frame.lineno})"
-        else:
-            foreign = [w for w in caught if not issubclass(w.category, OURS)]
-            return (
-                f"warns: {foreign[0].message} {foreign[0].filename}:{foreign[0].lineno}"
-                if foreign
-                else ""
-            )
-    inside = [f for f in frames_ if "mixexp/" in f.filename]
-    if not inside:
-        return ""  # Python's own: an unhashable key, a missing argument
-    own = inside[-1]
-    at = f"({Path(own.filename).name}:{own.lineno}; {frames_[-1].filename.split('site-packages/')[-1]}:{frames_[-1].lineno})"
+            return f"{type(error).__name__}: {str(error)[:100]}"
+    foreign = [str(w.message) for w in caught if not issubclass(w.category, OURS)]
+    return f"warns: {foreign[0][:200]}" if foreign else ""
+
+
+def _fault_of_refusal(error, names):
+    message, frames_ = str(error), traceback.extract_tb(error.__traceback__)
+    if not any("mixexp/" in frame.filename for frame in frames_):
+        return ""  # Python's own: an unhashable key
+    words = "|".join(map(re.escape, names))
     if not re.search(rf"(?<![A-Za-z_])({words})(?![A-Za-z_])", message):
-        return f"names no argument: {message[:150]!r} {at}"
+        return f"names no argument: {message[:200]!r}"
     if not any(part in frames_[-1].filename for part in _SPEAKS):
-        return f"deep: {message[:150]!r} {at}"
-    if len(message) > _LONGEST or not message.isprintable() and "\n" not in message:
-        return f"unreadable: {message[:150]!r} {at}"
-    return ""
+        return f"from deep inside: {message[:200]!r} of {frames_[-1].filename}"
+    return f"too long: {message[:200]!r}" if len(message) > _LONGEST else ""
+
+
+def faults_of(call, objects, names):
+    """Return what is wrong with how a call takes some objects, by their names."""
+    found = {name: fault_of(lambda value=value: call(value), names) for name, value in objects}
+    return {name: fault for name, fault in found.items() if fault}

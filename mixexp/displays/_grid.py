@@ -39,7 +39,8 @@ def held_values(fixed: Any, columns: Columns, plotted: tuple[int, ...]) -> list[
             )
         if columns.is_numeric(column) and not _is_finite(value):
             raise ValueError(
-                f"The 'fixed' parameter must give {shown(feature)} a finite number. Got {shown(value)}."
+                f"The 'fixed' parameter must give {shown(feature)} a finite number. Got "
+                f"{shown(value)}."
             )
         held[column] = value
     return held

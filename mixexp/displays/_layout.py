@@ -44,7 +44,8 @@ def make_panels(
     given = np.asarray(ax, dtype=object)
     if ax is not None and not all(hasattr(each, "get_subplotspec") for each in given.flat):
         raise TypeError(
-            f"The 'ax' parameter must be matplotlib Axes, an array of these or None. Got {shown(ax)}."
+            "The 'ax' parameter must be matplotlib Axes, an array of these or None. Got "
+            f"{shown(ax)}."
         )
     if ax is None or (given.ndim == 0 and n_panels > 1):
         axes = (

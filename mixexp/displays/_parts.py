@@ -140,7 +140,8 @@ def choose_quantity(model: Any, class_of_interest: Any) -> Quantity:
     wanted = classes[-1] if class_of_interest is None else class_of_interest
     if wanted not in classes:
         raise ValueError(
-            f"The 'class_of_interest' parameter must be one of {list(classes)}. Got {shown(wanted)}."
+            f"The 'class_of_interest' parameter must be one of {list(classes)}. Got "
+            f"{shown(wanted)}."
         )
     number = int(np.flatnonzero(classes == wanted)[0])
     return Quantity(

@@ -159,7 +159,8 @@ def choose_pairs(features: Any, columns: Columns, use: np.ndarray) -> tuple[int,
     numbers = () if isinstance(features, str) else _numbers_of(features, columns)
     if len(numbers) < 2 or len(set(numbers)) < len(numbers):
         raise ValueError(
-            f"The 'features' parameter must be at least two different features; got {shown(features)}."
+            "The 'features' parameter must be at least two different features; got "
+            f"{shown(features)}."
         )
     return numbers
 

@@ -61,7 +61,8 @@ def check_coverage(coverage: Any) -> float:
     """
     if not is_in_range(coverage, 0.0, 1.0):
         raise ValueError(
-            f"coverage must be a number between 0 and 1, both excluded; got {shown(coverage)}. Give "
+            f"coverage must be a number between 0 and 1, both excluded; got {shown(coverage)}. "
+            "Give "
             "0.9 for an interval that holds 90 % of y."
         )
     return float(coverage)
@@ -79,7 +80,8 @@ def check_n_samples(n_samples: Any, n_rows: int) -> int:
     most = max(1, MOST_NUMBERS // max(n_rows, 1))
     if not is_whole(n_samples) or not 1 <= int(n_samples) <= most:
         raise ValueError(
-            f"n_samples must be an int in the range [1, {most}], for {n_rows} rows; got {shown(n_samples)}."
+            f"n_samples must be an int in the range [1, {most}], for {n_rows} rows; got "
+            f"{shown(n_samples)}."
         )
     return int(n_samples)
 

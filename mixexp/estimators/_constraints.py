@@ -130,7 +130,8 @@ def _coefficients(
             )
     if isinstance(constraint, Shared) and len({model.kind_of(leaf)[0] for leaf in leaves}) > 1:
         raise ValueError(
-            f"{shown(constraint)} in 'constraints' is about experts of several families, whose slopes "
+            f"{shown(constraint)} in 'constraints' is about experts of several families, whose "
+            "slopes "
             "are in different units; give the experts of one family."
         )
     return [np.array(indices) for indices in per_head.values()]
@@ -166,12 +167,14 @@ def _standard_value(
         return 0.0
     if scaling.is_constant[column]:
         raise ValueError(
-            f"{shown(constraint)} in 'constraints' fixes the slope of a column that is constant, which "
+            f"{shown(constraint)} in 'constraints' fixes the slope of a column that is "
+            "constant, which "
             "is zero; give a value of 0, or the product as an offset."
         )
     if sum(head.kind == "location" for head in group.family.heads) > 1:
         raise ValueError(
-            f"{shown(constraint)} in 'constraints' must have a value of 0 where there are more than "
+            f"{shown(constraint)} in 'constraints' must have a value of 0 where there are more "
+            "than "
             "two classes."
         )
     # Products of extremes overflow: factors are compared as logarithms.

@@ -36,7 +36,8 @@ def given_start(
         if init not in STARTS:
             raise ValueError(
                 f"The 'init' parameter must be one of {sorted(STARTS)}, labels of shape (n,), "
-                f"responsibilities of shape (n, n_experts) or a fitted estimator. Got {shown(init)}."
+                "responsibilities of shape (n, n_experts) or a fitted estimator. Got "
+                f"{shown(init)}."
             )
         return None
     if hasattr(init, "get_params"):

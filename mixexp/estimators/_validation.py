@@ -123,7 +123,8 @@ def check_acceleration(responsibility: str, acceleration: str) -> None:
     """
     if responsibility == "hard" and acceleration not in ("auto", "none"):
         raise ValueError(
-            f"The 'acceleration' parameter is {shown(acceleration)}, which needs a smooth objective; "
+            f"The 'acceleration' parameter is {shown(acceleration)}, which needs a smooth "
+            "objective; "
             "that of responsibility='hard' has kinks. Leave it at 'auto'."
         )
 

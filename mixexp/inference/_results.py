@@ -431,7 +431,8 @@ class Inference:
         chosen = having if units is None else list(units)
         if len(chosen) < 2:
             raise ValueError(
-                f"term {shown(term)} is to be equal in {shown(chosen)}; name at least two experts in units. There are "
+                f"term {shown(term)} is to be equal in {shown(chosen)}; name at least two "
+                "experts in units. There are "
                 f"terms {sorted({label.term for label in self.labels})}."
             )
         rows = np.zeros((len(chosen) - 1, len(self.labels)))

@@ -134,7 +134,8 @@ def choose_reference(
     unknown = [name for name in chosen if name not in inner]
     if unknown:
         raise ValueError(
-            f"reference names {shown(unknown[0])}, which is no gate of this tree; expected names among "
+            f"reference names {shown(unknown[0])}, which is no gate of this tree; expected "
+            "names among "
             f"{list(inner)}."
         )
     out = tree.n_children - 1

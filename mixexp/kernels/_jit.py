@@ -6,7 +6,6 @@ middle of a user's ``fit``. Here each of these costs a compilation and nothing e
 """
 
 import contextlib
-import os
 import pickle
 import warnings
 from collections.abc import Callable, Iterator
@@ -83,7 +82,7 @@ def _tolerate_faults(cache: Any) -> Iterator[None]:
         # An unreadable index would fail again on every later run: start it afresh.
         with contextlib.suppress(*_CACHE_FAULTS):
             cache.flush()
-        place = os.path.dirname(cache.cache_path)
+        place = cache.cache_path
         if place not in _failed:
             _failed.add(place)
             warnings.warn(_fault_in_words(place, fault), RuntimeWarning, stacklevel=1)

@@ -90,7 +90,8 @@ class NegativeCriterionScorer(BaseEstimator):
         """
         if not is_word(self.criterion, _CRITERIA):
             raise ValueError(
-                f"The 'criterion' parameter must be one of {_CRITERIA}. Got {shown(self.criterion)}."
+                f"The 'criterion' parameter must be one of {_CRITERIA}. Got "
+                f"{shown(self.criterion)}."
             )
         steps, model = _split_pipeline(estimator, self.criterion)
         known = {"offset": offset, "exposure": exposure, "trials": trials}

@@ -68,7 +68,7 @@ def pinball_loss(y_true: Any, quantiles: Any, q: Any, *, sample_weight: Any = No
     y = per_row(y_true, "y_true")
     levels = np.atleast_1d(as_finite(q, "q"))
     if levels.ndim > 1 or levels.size == 0 or not np.all((levels >= 0.0) & (levels <= 1.0)):
-        raise ValueError(f"q must be one or several levels in [0, 1]; got {shown(q)}.")
+        raise ValueError(f"q must lie in [0, 1], one or several levels; got {shown(q)}.")
     values = as_numbers(quantiles, "quantiles")
     if values.ndim not in (1, 2) or len(values) != len(y):
         raise ValueError(
@@ -172,7 +172,8 @@ def check_row_weights(sample_weight: Any, n: int) -> np.ndarray | None:
             f"sample_weight must have shape ({n},), one non-negative weight per row, not all of "
             f"them zero; got shape {weight.shape}, {shown(sample_weight)}."
         )
-    return weight / weight.max()  # sums of the largest numbers overflow
+    # Sums of the largest numbers overflow.
+    return weight / weight.max() if weight.max() > 1e100 else weight
 
 
 def _check_dist(dist: Any, method: str, n: int) -> Any:

@@ -225,7 +225,8 @@ def _check_criterion(criterion: Any, cv: Any) -> None:
         )
     if cv is not None:
         raise ValueError(
-            f"cv is for scorers, but criterion is {shown(criterion)}, which is computed on the rows of "
+            f"cv is for scorers, but criterion is {shown(criterion)}, which is computed on the "
+            "rows of "
             "the fit; give criterion=mixexp.metrics.log_density_scorer, or leave cv out."
         )
 
