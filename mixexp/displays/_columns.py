@@ -9,7 +9,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from mixexp.arguments import as_array
 from mixexp.displays._weights import lower_median, most_frequent
+from mixexp.estimators._features import is_frame
 from mixexp.text import shown
 
 
@@ -70,9 +72,9 @@ def read_columns(X: Any, estimator: Any) -> Columns:
     ValueError
         If X is not two-dimensional, has no rows, or two columns of one name.
     """
-    if hasattr(X, "columns"):
+    if is_frame(X):
         return _columns_of_frame(X)
-    array = np.asarray(X)
+    array = as_array(X, "X")
     if array.ndim != 2 or len(array) == 0:
         raise ValueError(
             f"X must have at least one row and be two-dimensional, (n, n_features); "

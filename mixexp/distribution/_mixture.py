@@ -323,6 +323,7 @@ class MixtureDistribution:
         """
         if not is_real(score) or np.isnan(float(score)):
             raise ValueError(f"score must be a number. Got {shown(score)} instead.")
+        score = float(score)
         if check_kind(method, "method") == "hdr":
             return self._padded(lambda block: densest_region(block, score))
         return self._over_blocks(lambda block: central_region(block, score))

@@ -124,6 +124,11 @@ class _Classifier(ClassifierMixin, MixtureOfExperts, ClassPredictive):
         target = self._check_target(y)
         check_same_length(len(predicted), target)
         weight = check_weights(sample_weight, len(predicted))
+        if (target.dtype.kind in "UO") != (self.classes_.dtype.kind in "UO"):
+            raise ValueError(
+                f"y holds labels such as {shown(target[0])}, but classes in fit were such as "
+                f"{shown(self.classes_[0])}; give y as in fit."
+            )
         return float(accuracy_score(target, predicted, sample_weight=weight))
 
 

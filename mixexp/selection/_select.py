@@ -190,7 +190,11 @@ def _check_estimator(estimator: Any) -> str:
 
 
 def _check_candidates(candidates: Any, parameter: str) -> list[Any]:
-    if isinstance(candidates, str | bytes | Mapping) or not isinstance(candidates, Iterable):
+    if (
+        isinstance(candidates, str | bytes | Mapping)
+        or not isinstance(candidates, Iterable)
+        or getattr(candidates, "ndim", 1) == 0
+    ):
         raise ValueError(
             f"candidates must be an iterable of values of {parameter!r}. Got {shown(candidates)} "
             "instead."
