@@ -301,8 +301,9 @@ class FittedByEM(CallbackSupportMixin):
 
     def _check_known(self, n: int, offset: Any, exposure: Any, trials: Any) -> PerRow:
         """Return what is known of each row where no y is; refuse what experts have no use for."""
+        per_row = self._check_per_row(n, None, offset, exposure, trials)
         check_per_row_use(self.experts_, exposure, offset, trials)
-        return self._check_per_row(n, None, offset, exposure, trials)
+        return per_row
 
     def _fit_rows(
         self,
