@@ -4,13 +4,22 @@ A flat mixture of experts is the tree with one inner node. Nothing here knows of
 coefficients or families.
 """
 
+import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from numbers import Integral
 from typing import Any
 
 import numpy as np
+
+from mixexp.arguments import is_whole
+from mixexp.text import shown
+
+#: What is kept of a tree grows with the square of its leaves, and a gate's curvature with that of
+#: its children: 0.3 and 0.3 GB.
+MOST_LEAVES, MOST_SIBLINGS = 1 << 14, 1 << 12
+#: Methods of a tree call themselves once per level.
+MOST_LEVELS = 100
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,18 +98,21 @@ class GatingTree:
         Raises
         ------
         ValueError
-            If it is neither.
+            If it is neither, or has more experts than can be fitted.
         """
         if isinstance(spec, GatingTree):
             return spec
         if isinstance(spec, tuple) and spec and all(_is_count(b) for b in spec):
+            _refuse_large(spec, math.prod(map(int, spec)), max(map(int, spec)))
             return cls.balanced(spec)
-        if isinstance(spec, list) and _is_nested(spec):
+        shape = _measure_nested(spec) if isinstance(spec, list) else None
+        if shape is not None:
+            _refuse_large(spec, *shape)
             return cls.from_nested(spec)
         raise ValueError(
             f"The 'tree' parameter must be a tuple of branching factors such as (2, 2), or a "
             f"nested list in which 1 stands for an expert such as [[1, 1], 1]. "
-            f"Got {spec!r} instead."
+            f"Got {shown(spec)} instead."
         )
 
     @property
@@ -244,13 +256,48 @@ def as_slice(indices: np.ndarray) -> slice | np.ndarray:
 
 
 def _is_count(value: Any) -> bool:
-    return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= 1
+    return is_whole(value) and int(value) >= 1
 
 
-def _is_nested(spec: Any) -> bool:
-    if isinstance(spec, list):
-        return len(spec) > 0 and all(_is_nested(child) for child in spec)
-    return _is_count(spec) and spec == 1
+def _measure_nested(spec: list[Any]) -> tuple[int, int] | None:
+    """Return leaves and most siblings of a nested list, level by level; None if it is none.
+
+    A list that holds itself has no end: the search ends where there are too many leaves, or
+    more levels than a tree may have.
+    """
+    level, n_leaves, widest = [spec], 0, 0
+    for _ in range(MOST_LEVELS):
+        if not all(level):
+            return None  # a gate over nothing
+        children = [child for node in level for child in node]
+        widest = max(widest, *map(len, level))
+        level = [child for child in children if isinstance(child, list)]
+        experts = [child for child in children if not isinstance(child, list)]
+        if not all(_is_count(child) and child == 1 for child in experts):
+            return None
+        n_leaves += len(experts)
+        if not level or n_leaves + len(level) > MOST_LEAVES:
+            return n_leaves + len(level), widest
+    raise ValueError(
+        f"The 'tree' parameter has more than {MOST_LEVELS} levels, or is a list that holds "
+        f"itself. Got {shown(spec)}."
+    )
+
+
+def _refuse_large(spec: Any, n_leaves: int, n_siblings: int) -> None:
+    """Refuse what no memory holds, before any of it is made.
+
+    Raises
+    ------
+    ValueError
+        Naming ``tree``.
+    """
+    if n_leaves > MOST_LEAVES or n_siblings > MOST_SIBLINGS:
+        raise ValueError(
+            f"The 'tree' parameter has too many experts: at most {MOST_LEAVES}, and "
+            f"{MOST_SIBLINGS} below one gate, can be held in memory, and each needs rows of its "
+            f"own. Got {shown(spec)}; use a smaller tree."
+        )
 
 
 def _leaves_below(node: int, first_child: list[int], n_children: list[int]) -> list[int]:

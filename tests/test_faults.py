@@ -11,8 +11,11 @@ import joblib
 import numpy as np
 import pytest
 from problems import simulate_regimes
+from threadpoolctl import ThreadpoolController
 
 from mixexp import MoERegressor
+from mixexp.data import _executor as executor
+from mixexp.data import single_threaded_blas
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +83,74 @@ def test_interrupts_at_random_moments_keep_the_fit_before(data, rng):
     np.testing.assert_array_equal(fit(data).coef_, before["coef_"])
 
 
+def n_blas_threads():
+    libraries = ThreadpoolController().select(user_api="blas").info()
+    return {library["num_threads"] for library in libraries}
+
+
+def interrupt_at(number, filename):
+    """Return a tracer that raises KeyboardInterrupt at the so-manieth line of a file."""
+    seen = []
+
+    def trace(frame, event, argument):
+        if frame.f_code.co_filename != filename:
+            return None
+        if event == "line":
+            seen.append(frame.f_lineno)
+            if len(seen) == number:
+                raise KeyboardInterrupt
+        return trace
+
+    return trace
+
+
+def enter_and_leave(trace):
+    """Enter and leave the limit with a tracer; return whether it was interrupted."""
+    previous = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        with single_threaded_blas():
+            pass
+    except KeyboardInterrupt:
+        return True
+    finally:
+        sys.settrace(previous)
+    return False
+
+
+@pytest.mark.skipif(n_blas_threads() == {1}, reason="BLAS has one thread here anyway")
+def test_an_interrupt_anywhere_leaves_no_limit_of_blas_threads_behind():
+    before, number = n_blas_threads(), 0
+    while enter_and_leave(interrupt_at(number := number + 1, executor.__file__)):
+        # The next to enter sets the limit, and the last to leave lifts it.
+        with single_threaded_blas():
+            assert n_blas_threads() == {1}
+            with single_threaded_blas():
+                pass
+            assert n_blas_threads() == {1}
+        assert n_blas_threads() == before
+        assert len(executor._blas_limit.holders) == 0
+    assert number > 10  # lines there are
+
+
+@pytest.mark.skipif(n_blas_threads() == {1}, reason="BLAS has one thread here anyway")
+def test_an_interrupted_fit_lifts_the_limit_by_itself():
+    before, number = n_blas_threads(), 0
+    while enter_and_leave(interrupt_at(number := number + 1, executor.__file__)):
+        executor._blas_limit.settle()  # waits for what was asked before
+        assert n_blas_threads() == before
+
+
+def test_an_interrupt_while_the_keeper_starts_keeps_nobody_out(monkeypatch):
+    for number in range(1, 30):
+        monkeypatch.setattr(executor, "_blas_limit", executor._BlasLimit())
+        monkeypatch.setattr(executor._BlasLimit, "_look", lambda limit: None)
+        enter_and_leave(interrupt_at(number, executor.__file__))
+        with single_threaded_blas():
+            assert len(executor._blas_limit.holders) == 1
+        assert len(executor._blas_limit.holders) == 0
+
+
 @pytest.mark.slow
 def test_fit_works_where_the_disk_is_full(tmp_path):
     code = """
@@ -88,9 +159,14 @@ signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # writing then fails as on a full
 resource.setrlimit(resource.RLIMIT_FSIZE, (64, 64))
 import numpy as np
 from mixexp import MoERegressor
-warnings.simplefilter("ignore")
 x = np.linspace(-1.0, 1.0, 50)[:, None]
-assert np.isfinite(MoERegressor(2, n_init=1).fit(x, np.abs(x[:, 0])).coef_).all()
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    assert np.isfinite(MoERegressor(2, n_init=1).fit(x, np.abs(x[:, 0])).coef_).all()
+told = [str(w.message) for w in caught if w.category is RuntimeWarning]
+assert len(told) == 1, told
+for part in ("cache of compiled kernels", "File too large", "NUMBA_CACHE_DIR"):
+    assert part in told[0], told
 """
     result = subprocess.run(
         [sys.executable, "-P", "-c", code],

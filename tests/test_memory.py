@@ -10,6 +10,8 @@ import tracemalloc
 import weakref
 
 import numpy as np
+import pandas as pd
+import polars as pl
 import pytest
 from problems import simulate_regimes
 
@@ -157,6 +159,38 @@ def test_nothing_of_the_size_of_the_features_is_made(many_rows, layout, zero_wei
     assert peak_bytes(lambda: model.fit(X, y, sample_weight=weight)) < size_of_copy
     assert peak_bytes(lambda: model.predict(X)) < size_of_copy
     assert peak_bytes(lambda: model.log_density(X, y)) < size_of_copy
+
+
+FRAMES = {
+    "polars": lambda X: pl.DataFrame({f"x{j}": X[:, j] for j in range(X.shape[1])}),
+    "pandas": lambda X: pd.DataFrame({f"x{j}": X[:, j] for j in range(X.shape[1])}),
+}
+
+
+@pytest.mark.parametrize("kind", FRAMES)
+def test_frames_are_not_copied(many_rows, kind):
+    X, y = many_rows[0].astype(np.float64), many_rows[1]
+    frame = FRAMES[kind](X)
+    model = MoERegressor(2, n_init=1, max_iter=2, random_state=0, n_jobs=2)
+    model.set_params(expert_features=[0, 1], gate_features=[0])
+    model.fit(frame[:200], y[:200])  # compiles kernels
+    for function in (
+        lambda: model.fit(frame, y),
+        lambda: model.predict(frame),
+        lambda: model.log_density(frame, y),
+    ):
+        assert peak_bytes(function) < 4 * N_MANY * P_MANY
+
+
+@pytest.mark.parametrize("kind", FRAMES)
+def test_frames_change_no_bit(kind):
+    X, y = data()
+    X = X.astype(np.float64)
+    weight = np.random.default_rng(1).integers(0, 2, N_ROWS)
+    model = MoERegressor(2, n_init=1, max_iter=5, random_state=0)
+    expected = bits(model.fit(X, y, sample_weight=weight), X, y)
+    frame = FRAMES[kind](X)
+    assert bits(model.fit(frame, y, sample_weight=weight), frame, y) == expected
 
 
 class Fleeting:

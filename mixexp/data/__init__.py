@@ -2,11 +2,12 @@
 
 from mixexp.data._blocks import Block, PerRow, RowBlocks, cut_features
 from mixexp.data._executor import map_blocks, single_threaded_blas
-from mixexp.data._rows import cut_rows
+from mixexp.data._rows import ColumnRows, cut_rows
 from mixexp.data._scaling import Scaling, weighted_scaling
 
 __all__ = [
     "Block",
+    "ColumnRows",
     "PerRow",
     "RowBlocks",
     "Scaling",

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mixexp.data._rows import cut_rows, take_rows
+from mixexp.data._rows import Rows, cut_rows, take_rows
 from mixexp.data._scaling import Scaling
 
 # Standardised features up to here are kept, for small data are visited hundreds of times and
@@ -131,7 +131,7 @@ class RowBlocks(Sequence[Block]):
 
 
 def cut_features(
-    X: np.ndarray,
+    X: Rows,
     scaling: Scaling,
     per_row: PerRow,
     chosen: np.ndarray | None = None,
@@ -141,7 +141,7 @@ def cut_features(
 
     Parameters
     ----------
-    X : ndarray of shape (n, p)
+    X : ndarray of shape (n, p), or ColumnRows
         float64 or float32, in any memory layout; read block by block, never copied whole.
     scaling : Scaling
     per_row : PerRow

@@ -2,10 +2,12 @@
 
 import os
 import threading
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from functools import lru_cache
+from queue import SimpleQueue
 from typing import TypeVar
 
 from threadpoolctl import ThreadpoolController
@@ -50,32 +52,73 @@ def _pool(n_threads: int) -> ThreadPoolExecutor:
 
 
 class _BlasLimit:
-    """The process-wide limit of BLAS threads, counted, for fits may run side by side.
+    """The process-wide limit of BLAS threads, set as long as anybody is inside.
 
     The first to enter sets the limit and the last to leave lifts it: were each to restore
     what it found, two overlapping fits would leave the limit behind for good. Both happen on
-    a thread kept for it, because threadpoolctl heeds the thread that set a limit alone.
+    a thread kept for it, because threadpoolctl heeds the thread that set a limit alone, and
+    because Ctrl-C interrupts the main thread alone: what the keeper has begun it ends.
+
+    Who is inside is told by living holders and not by a number. One that an interrupt kept from
+    leaving counts until it is forgotten, and being forgotten asks the keeper to look again.
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._keeper: ThreadPoolExecutor | None = None
-        self._n_inside = 0
+        self.holders: weakref.WeakSet[_Holder] = weakref.WeakSet()
         self._limiter: AbstractContextManager[object] | None = None
+        # Unlike a lock, this queue may be used by what the garbage collector calls at any time.
+        self.asked: SimpleQueue[threading.Event] = SimpleQueue()
+        self._keeper = threading.Thread(target=self._keep, name="mixexp-blas", daemon=True)
+        self._starting = threading.Lock()
+
+    def settle(self) -> None:
+        """Set or lift the limit, and return when that is done."""
+        if not self._keeper.is_alive():
+            self._start()
+        done = threading.Event()
+        self.asked.put(done)
+        done.wait()
+
+    def _start(self) -> None:
+        # Not for ever, for an interrupt may have kept another from releasing it.
+        is_held = self._starting.acquire(timeout=1.0)
+        try:
+            if not self._keeper.is_alive():
+                self._keeper.start()
+        finally:
+            if is_held:
+                self._starting.release()
+
+    def _keep(self) -> None:
+        while True:
+            done = self.asked.get()
+            try:
+                self._look()
+            finally:
+                done.set()
+
+    def _look(self) -> None:
+        if len(self.holders) > 0 and self._limiter is None:
+            self._limiter = _controller().limit(limits=1, user_api="blas")
+        elif len(self.holders) == 0 and self._limiter is not None:
+            limiter, self._limiter = self._limiter, None
+            limiter.__exit__(None, None, None)
+
+
+class _Holder:
+    """One that wants BLAS on one thread while it is inside; each enters once."""
 
     def __enter__(self) -> None:
-        with self._lock:
-            self._n_inside += 1
-            if self._n_inside == 1:
-                self._keeper = self._keeper or ThreadPoolExecutor(1, "mixexp-blas")
-                self._limiter = self._keeper.submit(_limit_blas).result()
+        self._limit = _blas_limit
+        # No Python of ours, in which an interrupt would be lost.
+        weakref.finalize(self, self._limit.asked.put, threading.Event()).atexit = False
+        self._limit.holders.add(self)
+        self._limit.settle()
 
     def __exit__(self, *exception: object) -> None:
-        with self._lock:
-            self._n_inside -= 1
-            if self._n_inside == 0 and self._limiter is not None and self._keeper is not None:
-                self._keeper.submit(self._limiter.__exit__, None, None, None).result()
-                self._limiter = None
+        self._limit.holders.discard(self)
+        if self._limit is _blas_limit:  # not that of the process that this one was forked from
+            self._limit.settle()
 
 
 _blas_limit = _BlasLimit()
@@ -83,11 +126,7 @@ _blas_limit = _BlasLimit()
 
 def single_threaded_blas() -> AbstractContextManager[None]:
     """Return a context in which matrix products use one thread, so that bits do not vary."""
-    return _blas_limit
-
-
-def _limit_blas() -> AbstractContextManager[object]:
-    return _controller().limit(limits=1, user_api="blas")
+    return _Holder()
 
 
 @lru_cache(maxsize=1)

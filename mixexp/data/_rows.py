@@ -4,7 +4,7 @@ The partition depends on the number of rows alone, so that sums over its parts h
 bits whatever the number of threads.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -24,12 +24,41 @@ def cut_rows(n: int, rows: int | None = None) -> Iterator[slice]:
         yield slice(start, min(start + rows, n))
 
 
-def take_rows(X: np.ndarray, rows: slice, chosen: np.ndarray | None = None) -> np.ndarray:
+class ColumnRows:
+    """A matrix whose columns lie apart, as those of a frame do; some rows are made an array.
+
+    Parameters
+    ----------
+    columns : sequence of ndarray of shape (n,)
+        Numbers of any type; not copied.
+    """
+
+    def __init__(self, columns: Sequence[np.ndarray]) -> None:
+        self._columns = columns
+        self.shape = len(columns[0]), len(columns)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows: slice | np.ndarray) -> np.ndarray:
+        """Return rows as float64, features contiguous, in one copy."""
+        taken = [column[rows] for column in self._columns]
+        out = np.empty((len(taken), len(taken[0])))
+        for place, values in zip(out, taken, strict=True):
+            place[:] = values
+        return out.T
+
+
+#: Rows of features: an array, or columns that are not to be copied whole.
+Rows = np.ndarray | ColumnRows
+
+
+def take_rows(X: Rows, rows: slice, chosen: np.ndarray | None = None) -> np.ndarray:
     """Return some rows of a matrix that may be too large to be copied.
 
     Parameters
     ----------
-    X : ndarray of shape (n, p)
+    X : ndarray of shape (n, p), or ColumnRows
         float64 or float32, in any memory layout.
     rows : slice
         Of the rows that are used.

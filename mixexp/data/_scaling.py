@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mixexp import kernels
-from mixexp.data._rows import cut_rows, take_rows
+from mixexp.data._rows import Rows, cut_rows, take_rows
 
 # A column whose spread is below this share of its magnitude is rounding noise about a constant.
 _CONSTANT = 1e-13
@@ -88,14 +88,12 @@ def _plain(X: np.ndarray) -> np.ndarray:
     return X if is_plain else np.array(X, dtype=np.float64, order="C")
 
 
-def weighted_scaling(
-    X: np.ndarray, weight: np.ndarray, chosen: np.ndarray | None = None
-) -> Scaling:
+def weighted_scaling(X: Rows, weight: np.ndarray, chosen: np.ndarray | None = None) -> Scaling:
     """Measure weighted mean and standard deviation of every column.
 
     Parameters
     ----------
-    X : ndarray of shape (n, p)
+    X : ndarray of shape (n, p), or ColumnRows
     weight : ndarray of shape (n_used,)
     chosen : ndarray of shape (n_used,), int, optional
         Numbers of the rows that are used; all of them by default.
@@ -123,7 +121,7 @@ def weighted_scaling(
 class _Columns(NamedTuple):
     """Columns whose rows are read block by block, with each row's share of the weight."""
 
-    X: np.ndarray
+    X: Rows
     chosen: np.ndarray | None
     share: np.ndarray
 

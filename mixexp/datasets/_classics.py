@@ -4,7 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from mixexp.datasets._checks import check_count, check_size, make_generator
+from mixexp.arguments import check_count
+from mixexp.datasets._checks import check_size, make_generator
 
 # Knots of the mean acceleration, in g, over milliseconds after the impact; standard deviation
 # of the noise, in g, at the same times.

@@ -4,8 +4,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from mixexp.arguments import as_finite
 from mixexp.datasets._gates import random_directions
 from mixexp.experts import FAMILIES, Expert
+from mixexp.text import shown
 
 # Centre of the intercepts and unit of `separation`, by link. With the default separation of 3,
 # neighbouring experts differ by a factor of 3.3 on a log scale, and of 8 in the odds.
@@ -81,7 +83,7 @@ def _read_family(entry: Any, n_classes: int) -> Expert:
     if not hasattr(entry, "log_kernel"):
         raise ValueError(
             f"The 'expert' parameter must be one of {sorted(FAMILIES)}, an expert object, or a "
-            f"list of these. Got {entry!r} instead."
+            f"list of these. Got {shown(entry)} instead."
         )
     entry.check_options()
     return entry
@@ -136,11 +138,11 @@ def draw_experts(
 def _check_dispersion(dispersion: Any, families: list[Expert]) -> np.ndarray:
     n_experts = len(families)
     usual = np.array([1.0 if family.is_location_scale else _DISPERSION for family in families])
-    values = usual if dispersion is None else np.asarray(dispersion, dtype=float)
-    if values.shape not in ((), (n_experts,)) or not np.all(np.isfinite(values) & (values > 0.0)):
+    values = usual if dispersion is None else as_finite(dispersion, "dispersion")
+    if values.shape not in ((), (n_experts,)) or not np.all(values > 0.0):
         raise ValueError(
             f"The 'dispersion' parameter must be a positive number, or {n_experts} of them. "
-            f"Got {dispersion!r}."
+            f"Got {shown(dispersion)}."
         )
     known = [family.known_dispersion for family in families]
     return np.where([k is None for k in known], values, [1.0 if k is None else k for k in known])

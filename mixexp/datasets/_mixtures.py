@@ -9,10 +9,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mixexp.datasets._checks import check_count, check_size, make_generator
+from mixexp.arguments import MOST_NUMBERS, as_finite, check_choice, check_count
+from mixexp.datasets._checks import check_size, make_generator
 from mixexp.datasets._experts import draw_experts, read_families
 from mixexp.datasets._gates import draw_gates, leaf_proba
 from mixexp.experts import Expert
+from mixexp.experts._base import MOST_CLASSES
+from mixexp.text import shown
 from mixexp.tree import GatingTree
 
 _GATES = ("softmax", "constant")
@@ -218,13 +221,11 @@ def _simulate(
     n_samples: Any, n_features: Any, tree: GatingTree, options: _Options, random_state: Any
 ) -> Simulation:
     n, p = check_count("n_samples", n_samples), check_count("n_features", n_features)
-    if options.gate not in _GATES:
-        raise ValueError(
-            f"The 'gate' parameter must be one of {list(_GATES)}. Got {options.gate!r}."
-        )
+    check_count("n_samples * n_features", n * p)
+    check_choice("gate", options.gate, _GATES)
     separation = check_size("separation", options.separation)
     sharpness = check_size("sharpness", options.sharpness) * (options.gate == "softmax")
-    n_classes = check_count("n_classes", options.n_classes, 2)
+    n_classes = check_count("n_classes", options.n_classes, 2, MOST_CLASSES)
     families = read_families(options.expert, tree.n_leaves, n_classes)
     counts = _check_trials(options.trials, families, n)
     rng = make_generator(random_state)
@@ -259,11 +260,12 @@ def _check_trials(trials: Any, families: list[Expert], n: int) -> np.ndarray | N
     if not any(family.uses_trials for family in families):
         names = sorted({family.name for family in families})
         raise ValueError(f"trials are for binomial experts; the experts here are {names}.")
-    counts = np.asarray(trials, dtype=float)
-    is_count = np.isfinite(counts) & (counts >= 1.0) & (counts == np.floor(counts))
+    counts = as_finite(trials, "trials")
+    is_count = (counts >= 1.0) & (counts <= MOST_NUMBERS) & (counts == np.floor(counts))
     if counts.shape not in ((), (n,)) or not is_count.all():
         raise ValueError(
-            f"The 'trials' parameter must be a whole number of at least 1, or {n} of them. "
-            f"Got {trials!r}."
+            f"The 'trials' parameter must be a whole number in the range "
+            f"[1, {MOST_NUMBERS}], or {n} of them. "
+            f"Got {shown(trials)}."
         )
     return np.broadcast_to(counts, (n,)).copy()

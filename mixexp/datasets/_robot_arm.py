@@ -21,7 +21,8 @@ from typing import Any
 
 import numpy as np
 
-from mixexp.datasets._checks import check_count, check_size, make_generator
+from mixexp.arguments import check_count
+from mixexp.datasets._checks import check_size, make_generator
 
 # Metres and kilograms: links get shorter and lighter towards the hand.
 LENGTHS = np.array([0.5, 0.4, 0.3, 0.2])

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from mixexp.displays._text import letters_along
+from mixexp.text import drawn
 
 # Rows of a category are spread over this share of its strip.
 _SPREAD = 0.62
@@ -69,7 +70,7 @@ def write_categories(ax: Any, axis: np.ndarray, direction: str) -> None:
         return
     room = letters_along(ax, direction)
     most = min(max(room, _LEAST_LETTERS), _MOST_LETTERS)
-    names = [textwrap.shorten(str(category), most, placeholder="…") for category in axis]
+    names = [textwrap.shorten(drawn(category), most, placeholder="…") for category in axis]
     if direction == "x":
         strip = room / len(names)
         is_long = any(len(a) + len(b) + 2 > 2.0 * strip for a, b in pairwise(["", *names, ""]))

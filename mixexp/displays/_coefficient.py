@@ -1,20 +1,24 @@
 """Coefficients of experts or gates side by side: a forest plot."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
 
+from mixexp.arguments import check_choice
 from mixexp.displays._docs import shared_docs
 from mixexp.displays._layout import grid_shape, make_panels
 from mixexp.displays._legend import Entry, draw_legend
 from mixexp.displays._nodes import node_styles
-from mixexp.displays._options import check_choice, check_keywords
+from mixexp.displays._options import check_keywords
 from mixexp.displays._source import model_feature_names, open_source
 from mixexp.displays._styles import ExpertStyle, expert_styles, rim
 from mixexp.displays._text import fit_letters, name_axes, wrap
 from mixexp.displays._tree_layout import text_width
 from mixexp.estimators._tables import feature_labels, node_names
+from mixexp.inference._tables import number_terms
+from mixexp.text import drawn, shown
 from mixexp.tree import GatingTree
 
 _PARTS = ("expert", "gate")
@@ -163,7 +167,7 @@ class CoefficientDisplay:
         """
         n_panels, n_units = len(self.panels), max(len(own) for own in self.units)
         shape = grid_shape(n_panels, _MOST_COLUMNS)
-        terms = [wrap(term, _TERM_LETTERS) for term in self.terms]
+        terms = [wrap(drawn(term), _TERM_LETTERS) for term in self.terms]
         n_lines = 1 + max(term.count("\n") for term in terms)
         high = 0.9 + len(self.terms) * max(0.1 + 0.18 * n_lines, 0.11 * n_units)
         beside = max(text_width(term) for term in terms)
@@ -179,7 +183,7 @@ class CoefficientDisplay:
             panel.set_yticks(-np.arange(len(self.terms)), terms if is_first else [])
             name_axes(panel, (xlabel or self.label) if is_lowest else "", "")
             panel.set_xlim(*limits)
-            panel.set_title(self.panels[number], fontsize="medium")
+            panel.set_title(drawn(self.panels[number]), fontsize="medium")
         corner = self.axes_.flat[min(shape[1], n_panels) - 1]
         shown = self.axes_.flat[:n_panels]
         fit_letters(shown)
@@ -220,7 +224,7 @@ class CoefficientDisplay:
         for names, marks in zip(self.units, self.marks_, strict=True):
             for name, mark in zip(names, marks, strict=True):
                 entries.setdefault(name, mark)
-        return [(mark, name) for name, mark in entries.items()]
+        return [(mark, drawn(name)) for name, mark in entries.items()]
 
 
 def _features_of(model: Any, part: str) -> list[int]:
@@ -231,6 +235,10 @@ def _read_table(table: Any) -> dict[str, list[Any]]:
     """Return the columns of a table by name, NaN for bounds that it does not have."""
     columns = getattr(table, "columns", table)
     wanted = ("part", "unit", "term", "estimate")
+    if isinstance(columns, str | bytes) or not isinstance(columns, Iterable):
+        raise TypeError(
+            f"The 'table' parameter must be a table as coef_table() returns it. Got {shown(table)}."
+        )
     missing = [name for name in wanted if name not in columns]
     if missing:
         raise ValueError(
@@ -252,16 +260,18 @@ def _group(
     out: dict[str, dict[str, np.ndarray]] = {}
     rows = zip(*(columns[name] for name in ("part", "unit", "term")), strict=True)
     values = zip(*(columns[name] for name in ("estimate", "lower", "upper")), strict=True)
-    for (kind, unit, term), value in zip(rows, values, strict=True):
-        if kind != part or term not in labels:
+    # The intercept comes first, then the slopes, whatever the columns are called.
+    places = {(label, int(label == "intercept")): j for j, label in enumerate(labels)}
+    numbers = number_terms(columns)
+    for (kind, unit, term), value, number in zip(rows, values, numbers, strict=True):
+        at = places.get((term, number))
+        if kind != part or at is None:
             continue
         panel, name = _place_of(str(unit), part)
         if part == "expert" and name in left_out:
             continue
         own = out.setdefault(panel, {}).setdefault(name, np.full((len(labels), 3), np.nan))
-        # Slopes come first: a dispersion does not take the place of a feature of that name.
-        if np.isnan(own[labels.index(term), 0]):
-            own[labels.index(term)] = value
+        own[at] = value
     return out
 
 

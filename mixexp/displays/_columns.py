@@ -9,7 +9,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from mixexp.arguments import as_array
 from mixexp.displays._weights import lower_median, most_frequent
+from mixexp.estimators._features import is_frame
+from mixexp.text import shown
 
 
 class Columns(NamedTuple):
@@ -69,9 +72,9 @@ def read_columns(X: Any, estimator: Any) -> Columns:
     ValueError
         If X is not two-dimensional, has no rows, or two columns of one name.
     """
-    if hasattr(X, "columns"):
+    if is_frame(X):
         return _columns_of_frame(X)
-    array = np.asarray(X)
+    array = as_array(X, "X")
     if array.ndim != 2 or len(array) == 0:
         raise ValueError(
             f"X must have at least one row and be two-dimensional, (n, n_features); "
@@ -152,7 +155,7 @@ def column_number(feature: Any, argument: str, columns: Columns) -> int:
         return int(feature)
     known = f"one of {list(columns.names)} or " if columns.are_named else ""
     raise ValueError(
-        f"Unknown feature {feature!r} in {argument!r}; expected {known}a column number in the "
+        f"Unknown feature {shown(feature)} in {argument!r}; expected {known}a column number in the "
         f"range [0, {n_columns})."
     )
 

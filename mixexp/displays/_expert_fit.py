@@ -5,6 +5,7 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 
+from mixexp.arguments import check_count
 from mixexp.displays._along import Line, lay_line
 from mixexp.displays._axes import as_levels, ends, write_categories
 from mixexp.displays._bands import draw_experts, draw_mixture, spread_classes, vertical_range
@@ -13,7 +14,7 @@ from mixexp.displays._docs import shared_docs
 from mixexp.displays._layout import columns_in, grid_shape, make_panels
 from mixexp.displays._legend import Entry, band_entries, draw_legend, held_note
 from mixexp.displays._marks import draw_points
-from mixexp.displays._options import check_count, check_coverage, check_keywords, check_margin
+from mixexp.displays._options import check_coverage, check_keywords, check_margin
 from mixexp.displays._parts import (
     Curves,
     Points,
@@ -25,6 +26,7 @@ from mixexp.displays._parts import (
 from mixexp.displays._styles import ExpertStyle, expert_styles
 from mixexp.displays._text import fit_letters, name_axes
 from mixexp.displays._use import choose_lines
+from mixexp.text import drawn
 from mixexp.tree import GatingTree
 
 _BAND_COLOR = "0.85"
@@ -212,7 +214,8 @@ class ExpertFitDisplay:
             axes = self.axes_.flat[number]
             self._plot_panel(axes, panel, styles, number, scatter_kwargs)
             is_first = number % shape[1] == 0
-            name_axes(axes, panel.line.name, (ylabel or panel.curves.label) if is_first else "")
+            beside = (ylabel or drawn(panel.curves.label)) if is_first else ""
+            name_axes(axes, drawn(panel.line.name), beside)
             axes.set_xlim(*ends(panel.line.grid))
             write_categories(axes, panel.line.grid, "x")
             limits = [vertical_range(other.curves, target) for other in self.panels]

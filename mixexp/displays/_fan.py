@@ -6,15 +6,17 @@ from typing import Any, Self
 
 import numpy as np
 
+from mixexp.arguments import check_count
 from mixexp.displays._along import Line, lay_line
 from mixexp.displays._axes import as_levels, ends, place, write_categories
 from mixexp.displays._data import read_data
 from mixexp.displays._docs import shared_docs
 from mixexp.displays._layout import one_axes
 from mixexp.displays._legend import Entry, draw_legend, held_note
-from mixexp.displays._options import check_count, check_coverage, check_keywords, check_margin
+from mixexp.displays._options import check_coverage, check_keywords, check_margin
 from mixexp.displays._text import fit_letters, name_axes
 from mixexp.displays._use import choose_line
+from mixexp.text import drawn, shown
 
 _HUE = np.array([0.0, 0.447, 0.698])
 # With more rows than this, vector files hold them as an image.
@@ -215,7 +217,7 @@ class PredictiveDisplay:
             entries.append((self._row_entry(), "rows"))
         write_categories(ax, x, "x")
         ax.set_xlim(*ends(x))
-        name_axes(ax, xlabel or self.line.name, ylabel or self.label)
+        name_axes(ax, xlabel or drawn(self.line.name), ylabel or drawn(self.label))
         fit_letters([ax])
         self.legend_ = draw_legend(ax, entries, held_note(self.line.held), legend_kwargs)
         return self
@@ -243,7 +245,9 @@ class PredictiveDisplay:
 
 def _check_coverages(coverages: Any) -> tuple[float, ...]:
     if isinstance(coverages, str) or not isinstance(coverages, Iterable):
-        raise ValueError(f"The 'coverages' parameter must be a list of numbers. Got {coverages!r}.")
+        raise ValueError(
+            f"The 'coverages' parameter must be a list of numbers. Got {shown(coverages)}."
+        )
     levels = sorted({check_coverage(level, "coverages") for level in coverages})
     if not levels:
         raise ValueError("The 'coverages' parameter must hold at least one number. Got none.")

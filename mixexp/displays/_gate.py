@@ -5,6 +5,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from mixexp.arguments import check_count
 from mixexp.displays._along import Line, lay_line
 from mixexp.displays._axes import (
     as_levels,
@@ -21,11 +22,12 @@ from mixexp.displays._layout import make_node_panels
 from mixexp.displays._legend import Entry, draw_legend, held_note
 from mixexp.displays._marks import draw_name
 from mixexp.displays._nodes import conditional_gates, node_label, node_styles, sum_below
-from mixexp.displays._options import check_count, check_keywords, check_margin
+from mixexp.displays._options import check_keywords, check_margin
 from mixexp.displays._styles import ExpertStyle, expert_styles, tint
 from mixexp.displays._text import fit_letters, letters_along, name_axes
 from mixexp.displays._use import choose_line
 from mixexp.estimators._tables import node_names
+from mixexp.text import drawn
 from mixexp.tree import GatingTree
 
 # A child that nowhere is this probable has no room for its name.
@@ -180,7 +182,7 @@ class GateDisplay:
             is_lowest = tree.level[node] == lowest or not self._has_gates_below(node)
             panel.tick_params(axis="x", labelbottom=is_lowest)
             is_first = tree.covers[node][0]
-            named = (xlabel or self.line.name) if is_lowest else ""
+            named = (xlabel or drawn(self.line.name)) if is_lowest else ""
             name_axes(panel, named, (ylabel or "gate") if is_first else "")
             panel.set_yticks([0.0, 0.5, 1.0], ["0", "0.5", "1"] if is_first else ["", "", ""])
         fit_letters(self.axes_)

@@ -8,6 +8,7 @@ import numpy as np
 
 from mixexp.displays._columns import Columns, column_number, repeated, typical_values
 from mixexp.displays._weights import spread_rows
+from mixexp.text import shown
 
 OTHERS = ("held", "averaged")
 # Rows that a grid is averaged over: the standard error of a probability is then below 0.07, and
@@ -27,18 +28,19 @@ def held_values(fixed: Any, columns: Columns, plotted: tuple[int, ...]) -> list[
     held = typical_values(columns)
     if not isinstance(fixed, Mapping | None):
         raise ValueError(
-            f"The 'fixed' parameter must be None or a dict of feature: value. Got {fixed!r}."
+            f"The 'fixed' parameter must be None or a dict of feature: value. Got {shown(fixed)}."
         )
     for feature, value in (fixed or {}).items():
         column = column_number(feature, "fixed", columns)
         if column in plotted:
             raise ValueError(
-                f"The 'fixed' parameter holds {feature!r}, which is on an axis; drop it from "
+                f"The 'fixed' parameter holds {shown(feature)}, which is on an axis; drop it from "
                 "'fixed' or from 'features'."
             )
         if columns.is_numeric(column) and not _is_finite(value):
             raise ValueError(
-                f"The 'fixed' parameter must give {feature!r} a finite number. Got {value!r}."
+                f"The 'fixed' parameter must give {shown(feature)} a finite number. Got "
+                f"{shown(value)}."
             )
         held[column] = value
     return held

@@ -6,6 +6,7 @@ import numpy as np
 
 from mixexp.displays._marks import import_matplotlib
 from mixexp.displays._text import size_of
+from mixexp.text import shown
 from mixexp.tree import GatingTree
 
 # Inches of a panel beside and below others in the place of one axes.
@@ -41,6 +42,11 @@ def make_panels(
     """
     n_panels = shape[0] * shape[1] if n_panels is None else n_panels
     given = np.asarray(ax, dtype=object)
+    if ax is not None and not all(hasattr(each, "get_subplotspec") for each in given.flat):
+        raise TypeError(
+            "The 'ax' parameter must be matplotlib Axes, an array of these or None. Got "
+            f"{shown(ax)}."
+        )
     if ax is None or (given.ndim == 0 and n_panels > 1):
         axes = (
             _new_figure(shape, size)

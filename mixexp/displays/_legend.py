@@ -1,6 +1,6 @@
 """The legend of a map: experts, shades of colours, sizes and rings of the data."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -9,6 +9,7 @@ from mixexp.displays._marks import marker_areas
 from mixexp.displays._parts import Points
 from mixexp.displays._styles import ExpertStyle, certainty, rim, tint
 from mixexp.displays._text import size_of, wrap
+from mixexp.text import drawn, shown
 
 Entry = tuple[Any, str]
 
@@ -130,6 +131,8 @@ def draw_legend(
     """
     from matplotlib.legend_handler import HandlerTuple
 
+    if kwargs is not None and not isinstance(kwargs, Mapping):
+        raise TypeError(f"legend_kwargs must be a dict or None. Got {shown(kwargs)}.")
     wide, _ = size_of([ax] if panels is None else panels)
     look: dict[str, Any] = {"fontsize": "small", "title_fontsize": "small", "handlelength": 2.8}
     is_inside = ax.get_figure().get_layout_engine() is None
@@ -163,7 +166,7 @@ def held_note(held: dict[str, Any] | None, n_averaged: int = 0) -> str:
     if len(held) > _MOST_LISTED:
         words = f"{len(held)} other features\nheld constant"
     else:
-        named = (f"{name} = {_short(value)}" for name, value in held.items())
+        named = (drawn(f"{name} = {_short(value)}") for name, value in held.items())
         words = "\n".join(["held:", *(wrap(line, _NOTE_LETTERS) for line in named)])
     return f"{words}\n{averaged}" if averaged else words
 

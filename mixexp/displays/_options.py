@@ -1,28 +1,14 @@
 """What displays check of their options."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from difflib import get_close_matches
 from inspect import signature
-from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
 
-
-def check_count(name: str, value: Any, least: int = 1) -> int:
-    """Return an option that must be a whole number.
-
-    Raises
-    ------
-    ValueError
-        Naming it.
-    """
-    is_whole = isinstance(value, Integral) and not isinstance(value, bool | np.bool_)
-    if not is_whole or int(value) < least:
-        raise ValueError(
-            f"The {name!r} parameter must be an int of at least {least}. Got {value!r}."
-        )
-    return int(value)
+from mixexp.arguments import is_in_range, is_real
+from mixexp.text import shown
 
 
 def check_margin(eps: Any) -> float:
@@ -33,22 +19,9 @@ def check_margin(eps: Any) -> float:
     ValueError
         If it is no finite number of at least 0.
     """
-    if not isinstance(eps, Real) or not 0.0 <= float(eps) < np.inf:
-        raise ValueError(f"The 'eps' parameter must be a finite number >= 0. Got {eps!r}.")
+    if not is_real(eps) or not 0.0 <= float(eps) < np.inf:
+        raise ValueError(f"The 'eps' parameter must be a finite number >= 0. Got {shown(eps)}.")
     return float(eps)
-
-
-def check_choice(name: str, value: Any, choices: Sequence[str]) -> str:
-    """Return an option that must be one of some words.
-
-    Raises
-    ------
-    ValueError
-        Naming it.
-    """
-    if not isinstance(value, str) or value not in choices:
-        raise ValueError(f"The {name!r} parameter must be one of {list(choices)}. Got {value!r}.")
-    return value
 
 
 def check_coverage(coverage: Any, name: str = "coverage") -> float:
@@ -59,8 +32,8 @@ def check_coverage(coverage: Any, name: str = "coverage") -> float:
     ValueError
         If it is not strictly between 0 and 1.
     """
-    if not isinstance(coverage, Real) or not 0.0 < float(coverage) < 1.0:
-        raise ValueError(f"The {name!r} parameter must be between 0 and 1. Got {coverage!r}.")
+    if not is_in_range(coverage, 0.0, 1.0):
+        raise ValueError(f"The {name!r} parameter must be between 0 and 1. Got {shown(coverage)}.")
     return float(coverage)
 
 
@@ -81,5 +54,5 @@ def check_keywords(
     everything = {**taken, **signature(maker).parameters}.values()
     known = [each.name for each in everything if each.kind is each.KEYWORD_ONLY]
     meant = get_close_matches(unknown, known, 1)
-    hint = f"Did you mean {meant[0]!r}?" if meant else f"It takes {known}."
-    raise TypeError(f"{maker.__qualname__} has no parameter {unknown!r}. {hint}")
+    hint = f"Did you mean {shown(meant[0])}?" if meant else f"It takes {known}."
+    raise TypeError(f"{maker.__qualname__} has no parameter {shown(unknown)}. {hint}")

@@ -6,6 +6,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from mixexp.arguments import check_choice, check_count
 from mixexp.displays._axes import draw_separators, ends, write_categories
 from mixexp.displays._bands import draw_band_numbers, draw_bands
 from mixexp.displays._data import read_data
@@ -21,7 +22,7 @@ from mixexp.displays._legend import (
     plane_entries,
 )
 from mixexp.displays._marks import draw_points
-from mixexp.displays._options import check_choice, check_count, check_keywords, check_margin
+from mixexp.displays._options import check_keywords, check_margin
 from mixexp.displays._parts import Points, evaluate_rows, read_points
 from mixexp.displays._plane import (
     draw_boundaries,
@@ -33,6 +34,7 @@ from mixexp.displays._plane import (
 from mixexp.displays._styles import ExpertStyle, expert_styles
 from mixexp.displays._text import fit_letters, name_axes, size_of
 from mixexp.displays._use import choose_pairs, is_used
+from mixexp.text import drawn
 from mixexp.tree import GatingTree
 
 _KINDS = ("gate", "hard")
@@ -265,10 +267,10 @@ class ResponsibilityPairsDisplay:
             write_categories(ax, self.grid[i], "y")
         is_lowest, is_first = i == len(self.features) - 1, j == 0
         ax.tick_params(labelbottom=is_lowest, labelleft=is_first or i == j)
-        below, beside = self.feature_names[j] if is_lowest else "", ""
+        below, beside = drawn(self.feature_names[j]) if is_lowest else "", ""
         if i == j:
             ax.set_yticks([0.0, 1.0], ["0", "1"])
             beside = "gate" if i == 0 else ""
         elif is_first:
-            beside = self.feature_names[i]
+            beside = drawn(self.feature_names[i])
         name_axes(ax, below, beside)

@@ -7,6 +7,7 @@ import numpy as np
 
 from mixexp.displays._axes import place
 from mixexp.displays._data import Data
+from mixexp.text import shown
 
 
 class Points(NamedTuple):
@@ -139,7 +140,8 @@ def choose_quantity(model: Any, class_of_interest: Any) -> Quantity:
     wanted = classes[-1] if class_of_interest is None else class_of_interest
     if wanted not in classes:
         raise ValueError(
-            f"The 'class_of_interest' parameter must be one of {list(classes)}. Got {wanted!r}."
+            f"The 'class_of_interest' parameter must be one of {list(classes)}. Got "
+            f"{shown(wanted)}."
         )
     number = int(np.flatnonzero(classes == wanted)[0])
     return Quantity(
@@ -155,7 +157,7 @@ def _mean_of_target(model: Any, class_of_interest: Any) -> Quantity:
     if class_of_interest is not None:
         raise ValueError(
             f"The 'class_of_interest' parameter is for classifiers; leave it None for "
-            f"{type(model).__name__}. Got {class_of_interest!r}."
+            f"{type(model).__name__}. Got {shown(class_of_interest)}."
         )
     return Quantity(
         experts=model.predict_experts,

@@ -10,6 +10,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from mixexp.arguments import check_choice, check_count
 from mixexp.displays._axes import draw_separators, ends, write_categories
 from mixexp.displays._bands import (
     add_band_axes,
@@ -26,7 +27,7 @@ from mixexp.displays._grid import OTHERS, Others, grid_axis
 from mixexp.displays._layout import one_axes
 from mixexp.displays._legend import band_entries, draw_legend, held_note, plane_entries
 from mixexp.displays._marks import draw_points
-from mixexp.displays._options import check_choice, check_count, check_keywords, check_margin
+from mixexp.displays._options import check_keywords, check_margin
 from mixexp.displays._parts import (
     Curves,
     Points,
@@ -45,6 +46,7 @@ from mixexp.displays._plane import (
 from mixexp.displays._styles import ExpertStyle, expert_styles
 from mixexp.displays._text import fit_letters, name_axes
 from mixexp.displays._use import choose_map, is_used
+from mixexp.text import drawn
 from mixexp.tree import GatingTree
 
 _KINDS = ("gate", "hard")
@@ -266,12 +268,12 @@ class ResponsibilityMapDisplay:
         if self.curves is None:
             self._plot_plane(ax, styles, scatter_kwargs)
             entries = plane_entries(styles, self.points, self.kind)
-            vertical = self.feature_names[1]
+            vertical = drawn(self.feature_names[1])
         else:
             self._plot_bands(ax, styles, self.curves, scatter_kwargs)
             entries = band_entries(styles, self.points)
-            vertical = self.curves.label
-        name_axes(ax, xlabel or self.feature_names[0], ylabel or vertical)
+            vertical = drawn(self.curves.label)
+        name_axes(ax, xlabel or drawn(self.feature_names[0]), ylabel or vertical)
         fit_letters([ax])
         for axis, direction in zip(self.grid, "xy", strict=False):
             write_categories(ax, axis, direction)

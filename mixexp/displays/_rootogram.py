@@ -5,15 +5,17 @@ from typing import Any, Self
 
 import numpy as np
 
+from mixexp.arguments import check_count
 from mixexp.displays._docs import shared_docs
 from mixexp.displays._layout import columns_in, grid_shape, make_panels
 from mixexp.displays._legend import Entry, draw_legend
-from mixexp.displays._options import check_count, check_keywords
+from mixexp.displays._options import check_keywords
 from mixexp.displays._source import open_source
 from mixexp.displays._styles import ExpertStyle, dark, expert_styles, tint
 from mixexp.displays._text import fit_letters, letters_along, name_axes, text_scale
 from mixexp.estimators._validation import check_weights
 from mixexp.estimators._words import percent
+from mixexp.text import shown
 from mixexp.tree import GatingTree
 
 
@@ -112,7 +114,7 @@ class RootogramDisplay:
         check_keywords(cls.from_estimator, cls.plot, plot_kwargs)
         n_bins = check_count("bins", bins)
         if not 0.0 <= eps < 1.0:
-            raise ValueError(f"The 'eps' parameter must be in the range [0, 1). Got {eps!r}.")
+            raise ValueError(f"The 'eps' parameter must be in the range [0, 1). Got {shown(eps)}.")
         source = open_source(estimator)
         resp = source.responsibilities(X, y, offset=offset, exposure=exposure, trials=trials)
         weight = check_weights(sample_weight, len(resp))[:, None]

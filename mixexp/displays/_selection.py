@@ -13,6 +13,7 @@ from mixexp.displays._options import check_keywords
 from mixexp.displays._styles import expert_styles
 from mixexp.displays._text import fit_letters, name_axes
 from mixexp.selection import Selection
+from mixexp.text import shown
 from mixexp.tree import GatingTree
 
 # Drawn beside the criterion that was chosen by.
@@ -206,7 +207,9 @@ def _check_criteria(criteria: Sequence[str] | None, is_score: bool) -> list[str]
     if criteria is None:
         return [] if is_score else list(_USUAL)
     if isinstance(criteria, str) or not all(name in known for name in criteria):
-        raise ValueError(f"criteria must be a list of some of {known}. Got {criteria!r} instead.")
+        raise ValueError(
+            f"criteria must be a list of some of {known}. Got {shown(criteria)} instead."
+        )
     if is_score and criteria:
         raise ValueError(
             "criteria cannot be drawn beside a score, which has another scale. Leave them out."

@@ -5,11 +5,12 @@ from typing import Any, Self
 
 import numpy as np
 
+from mixexp.arguments import check_count
 from mixexp.displays._cuts import cut_deviances
 from mixexp.displays._docs import shared_docs
 from mixexp.displays._layout import one_axes
 from mixexp.displays._nodes import node_styles, sum_below
-from mixexp.displays._options import check_count, check_keywords
+from mixexp.displays._options import check_keywords
 from mixexp.displays._source import given, model_feature_names, open_source
 from mixexp.displays._styles import ExpertStyle, expert_styles
 from mixexp.displays._tree_drawing import (
@@ -35,6 +36,7 @@ from mixexp.displays._tree_layout import (
 from mixexp.estimators._tables import node_names
 from mixexp.estimators._validation import check_weights
 from mixexp.estimators._words import edge_words, expert_equation, percent, read_terms
+from mixexp.text import drawn
 from mixexp.tree import GatingTree
 
 _N_BINS = 10
@@ -226,14 +228,14 @@ class TreeDisplay:
         shares = [percent(share) for share in self.mass]
         nodes = [f"{name}  {share}" for name, share in zip(self.names, shares, strict=True)]
         leaves = [
-            f"{shares[leaf]} of rows\n{wrap_terms(equation)}"
+            f"{shares[leaf]} of rows\n{wrap_terms(drawn(equation))}"
             for leaf, equation in zip(self.tree.leaves, self.equations, strict=True)
         ]
         caption = "bars: rows by their probability of the node, from 0 to 1 (heights are roots)"
         if self.deviance is not None:
             worth = "cut: its growth with one expert in place of all below"
             caption += f"\ndeviance {self.deviance:.1f}; {worth}"
-        return Texts(nodes, [wrap_words(text) for text in self.conditions], leaves, caption)
+        return Texts(nodes, [wrap_words(drawn(text)) for text in self.conditions], leaves, caption)
 
     def _plot_node(
         self, node: int, layout: Layout, texts: Texts, style: ExpertStyle, size: float

@@ -8,6 +8,7 @@ import numpy as np
 from mixexp.displays._columns import Columns, column_number, repeated, typical_values
 from mixexp.displays._source import Source
 from mixexp.displays._weights import spread_rows
+from mixexp.text import shown
 
 # Enough rows to tell which features matter, few enough to cost nothing.
 _MOST_PROBED_ROWS = 200
@@ -80,7 +81,7 @@ def choose_map(features: Any, columns: Columns, use: np.ndarray) -> tuple[int, .
     if len(numbers) not in (1, 2) or len(set(numbers)) < len(numbers):
         raise ValueError(
             f"The 'features' parameter must be one feature or two different ones; got "
-            f"{features!r}. ResponsibilityPairsDisplay draws every pair of several."
+            f"{shown(features)}. ResponsibilityPairsDisplay draws every pair of several."
         )
     return numbers
 
@@ -125,7 +126,7 @@ def choose_lines(features: Any, columns: Columns, use: np.ndarray) -> tuple[int,
     if not numbers or len(set(numbers)) < len(numbers):
         raise ValueError(
             f"The 'features' parameter must name at least one feature, none twice; "
-            f"got {features!r}."
+            f"got {shown(features)}."
         )
     return numbers
 
@@ -158,7 +159,8 @@ def choose_pairs(features: Any, columns: Columns, use: np.ndarray) -> tuple[int,
     numbers = () if isinstance(features, str) else _numbers_of(features, columns)
     if len(numbers) < 2 or len(set(numbers)) < len(numbers):
         raise ValueError(
-            f"The 'features' parameter must be at least two different features; got {features!r}."
+            "The 'features' parameter must be at least two different features; got "
+            f"{shown(features)}."
         )
     return numbers
 

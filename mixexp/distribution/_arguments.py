@@ -1,9 +1,11 @@
 """Checks of what users ask a distribution for: values, levels, coverages, seeds."""
 
-import numbers
 from typing import Any
 
 import numpy as np
+
+from mixexp.arguments import MOST_NUMBERS, as_finite, is_in_range, is_whole, is_word
+from mixexp.text import shown
 
 
 def as_values(y: Any, name: str, n_rows: int) -> tuple[np.ndarray, bool]:
@@ -22,9 +24,7 @@ def as_values(y: Any, name: str, n_rows: int) -> tuple[np.ndarray, bool]:
     ValueError
         Naming the argument.
     """
-    values = _as_floats(y, name)
-    if not np.isfinite(values).all():
-        raise ValueError(f"{name} must be finite; found {values[~np.isfinite(values)][0]}.")
+    values = as_finite(y, name)
     if values.ndim == 0 or values.shape == (n_rows,):
         return np.broadcast_to(values, (n_rows,))[:, None], True
     return _as_matrix(values, name, n_rows, f"a number, ({n_rows},)"), False
@@ -38,7 +38,9 @@ def as_levels(q: Any, n_rows: int) -> tuple[np.ndarray, bool]:
     ValueError
         If one of them lies outside of [0, 1], or is not a number.
     """
-    levels = _as_floats(q, "q")
+    levels = as_finite(q, "q")
+    if levels.size == 0:
+        raise ValueError(f"q has no levels, shape {levels.shape}; give at least one in [0, 1].")
     is_inside = (levels >= 0.0) & (levels <= 1.0)
     if not is_inside.all():
         found = levels[~is_inside][0]
@@ -57,27 +59,30 @@ def check_coverage(coverage: Any) -> float:
     ------
     ValueError
     """
-    is_number = isinstance(coverage, numbers.Real) and not isinstance(coverage, bool)
-    if not is_number or not 0.0 < float(coverage) < 1.0:
+    if not is_in_range(coverage, 0.0, 1.0):
         raise ValueError(
-            f"coverage must be a number between 0 and 1, both excluded; got {coverage!r}. Give "
+            f"coverage must be a number between 0 and 1, both excluded; got {shown(coverage)}. "
+            "Give "
             "0.9 for an interval that holds 90 % of y."
         )
     return float(coverage)
 
 
-def check_kind(kind: Any) -> str:
+def check_kind(kind: Any, name: str = "kind") -> str:
     """Return the kind of an interval."""
-    if kind not in ("central", "hdr"):
-        raise ValueError(f"kind must be 'central' or 'hdr'; got {kind!r}.")
+    if not is_word(kind, ("central", "hdr")):
+        raise ValueError(f"{name} must be 'central' or 'hdr'; got {shown(kind)}.")
     return str(kind)
 
 
-def check_n_samples(n_samples: Any) -> int:
-    """Return a number of samples, at least 1."""
-    is_whole = isinstance(n_samples, numbers.Integral) and not isinstance(n_samples, bool)
-    if not is_whole or int(n_samples) < 1:
-        raise ValueError(f"n_samples must be an int in the range [1, inf); got {n_samples!r}.")
+def check_n_samples(n_samples: Any, n_rows: int) -> int:
+    """Return a number of samples per row: at least 1, and not more than can be held."""
+    most = max(1, MOST_NUMBERS // max(n_rows, 1))
+    if not is_whole(n_samples) or not 1 <= int(n_samples) <= most:
+        raise ValueError(
+            f"n_samples must be an int in the range [1, {most}], for {n_rows} rows; got "
+            f"{shown(n_samples)}."
+        )
     return int(n_samples)
 
 
@@ -87,20 +92,12 @@ def seed_sequence(random_state: Any) -> np.random.SeedSequence:
         return np.random.SeedSequence(random_state.randint(2**31, size=4).tolist())
     if isinstance(random_state, np.random.Generator):
         return np.random.SeedSequence(random_state.integers(2**32, size=4).tolist())
-    is_whole = isinstance(random_state, numbers.Integral) and not isinstance(random_state, bool)
-    if random_state is None or (is_whole and int(random_state) >= 0):
-        return np.random.SeedSequence(random_state)
+    if random_state is None or (is_whole(random_state) and int(random_state) >= 0):
+        return np.random.SeedSequence(None if random_state is None else int(random_state))
     raise ValueError(
         "random_state must be None, an int in the range [0, inf), a numpy.random.Generator or a "
-        f"numpy.random.RandomState; got {random_state!r}."
+        f"numpy.random.RandomState; got {shown(random_state)}."
     )
-
-
-def _as_floats(values: Any, name: str) -> np.ndarray:
-    array = np.asarray(values)
-    if array.dtype.kind not in "biuf" or isinstance(values, np.ma.MaskedArray):
-        raise ValueError(f"{name} must be numbers; got dtype {array.dtype} from {type(values)}.")
-    return array.astype(np.float64)
 
 
 def _as_matrix(values: np.ndarray, name: str, n_rows: int, allowed: str) -> np.ndarray:

@@ -92,7 +92,7 @@ class ClassDistribution:
             Labels from ``classes``.
         expert : ndarray of shape (n, n_samples), int
         """
-        shape = len(self), check_n_samples(n_samples)
+        shape = len(self), check_n_samples(n_samples, len(self))
         rng = np.random.default_rng(seed_sequence(random_state))
         expert = _draw(self._gate[:, None], rng.random(shape))
         chosen = np.take_along_axis(self._by_expert, expert[..., None], axis=1)

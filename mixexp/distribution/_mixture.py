@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from mixexp.arguments import is_real
 from mixexp.data import cut_rows, map_blocks
 from mixexp.distribution._arguments import (
     as_levels,
@@ -25,6 +26,7 @@ from mixexp.distribution._conformal import (
 from mixexp.distribution._crps import mixture_crps
 from mixexp.distribution._quantile import mixture_quantile
 from mixexp.distribution._regions import densest_regions, mixture_modes
+from mixexp.text import shown
 
 Array = np.ndarray
 
@@ -308,7 +310,7 @@ class MixtureDistribution:
         method : {"central", "hdr"}, default="central"
             Natural log of one over the smaller tail at y, or the probability of what is denser.
         """
-        score = densest_score if check_kind(method) == "hdr" else central_score
+        score = densest_score if check_kind(method, "method") == "hdr" else central_score
         return self._of_values(score, y, "y")
 
     def conformal_interval(self, score: float, method: str = "central") -> Array:
@@ -319,7 +321,10 @@ class MixtureDistribution:
         score : float
         method : {"central", "hdr"}, default="central"
         """
-        if check_kind(method) == "hdr":
+        if not is_real(score) or np.isnan(float(score)):
+            raise ValueError(f"score must be a number. Got {shown(score)} instead.")
+        score = float(score)
+        if check_kind(method, "method") == "hdr":
             return self._padded(lambda block: densest_region(block, score))
         return self._over_blocks(lambda block: central_region(block, score))
 
@@ -343,7 +348,7 @@ class MixtureDistribution:
         y : ndarray of shape (n, n_samples)
         expert : ndarray of shape (n, n_samples), int
         """
-        m = check_n_samples(n_samples)
+        m = check_n_samples(n_samples, len(self))
         seeds = seed_sequence(random_state).spawn(len(self._rows))
         drawn = self._map(lambda at: _draw(self._blocks[at], m, seeds[at]))
         y, expert = zip(*drawn, strict=True)

@@ -12,11 +12,12 @@ from mixexp.estimators._bootstrap import Resampled
 from mixexp.estimators._build import FitState, with_target
 from mixexp.estimators._criteria import Criteria
 from mixexp.estimators._docs import per_row_docs
+from mixexp.estimators._features import check_features
 from mixexp.estimators._fitting import FittedByEM
 from mixexp.estimators._html import FittedHTML
 from mixexp.estimators._inference import Inferential
 from mixexp.estimators._routing import RoutedPrediction
-from mixexp.estimators._validation import check_features, check_same_length
+from mixexp.estimators._validation import check_same_length
 from mixexp.model import (
     Posterior,
     Prediction,
@@ -60,7 +61,7 @@ class MixtureOfExperts(
     ) -> Iterator[Prediction]:
         check_is_fitted(self)
         X = check_features(self, X, reset=False)
-        per_row = self._check_per_row(len(X), None, offset, exposure, trials)
+        per_row = self._check_known(len(X), offset, exposure, trials)
         state: FitState = self._state
         for block in cut_features(X, state.scaling, per_row, block_rows=piece_rows(state.model)):
             yield predict_block(state.model, state.params, block)
@@ -72,7 +73,7 @@ class MixtureOfExperts(
         X = check_features(self, X, reset=False)
         target = self._encode_target(self._check_target(y))
         check_same_length(len(X), target)
-        per_row = self._check_per_row(len(X), None, offset, exposure, trials)
+        per_row = self._check_known(len(X), offset, exposure, trials)
         state: FitState = self._state
         blocks = cut_features(X, state.scaling, per_row)
         for block, rows in zip(blocks, cut_rows(len(X)), strict=True):

@@ -13,11 +13,19 @@ from sklearn.base import clone
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
+from mixexp.arguments import is_word
 from mixexp.data import RowBlocks
 from mixexp.em import reorder
 from mixexp.estimators._build import FitState
 from mixexp.estimators._docs import per_row_docs
-from mixexp.estimators._validation import check_weights, is_whole, number_clusters
+from mixexp.estimators._validation import (
+    N_JOBS,
+    RANDOM_STATE,
+    check_argument,
+    check_weights,
+    number_clusters,
+    whole,
+)
 from mixexp.exceptions import InferenceWarning
 from mixexp.inference import (
     BootstrapRatioTest,
@@ -30,9 +38,13 @@ from mixexp.inference import (
     list_terms,
     match_nodes,
 )
+from mixexp.text import shown
 
 # A log-likelihood ratio may be below zero by so much, relative, where both fits are one.
 _NOISE = 1e-6
+_MOST_RESAMPLES = 1_000_000
+# float64 holds every number of rows up to here.
+_MOST_ROWS = 2.0**53
 
 
 class _Refit(NamedTuple):
@@ -113,11 +125,11 @@ class Resampled:
         Efron & Tibshirani (1993), An Introduction to the Bootstrap.
         """
         check_is_fitted(self)
-        _check_resampling(kind, cluster, n_resamples)
+        _check_resampling(kind, cluster, n_resamples, random_state, n_jobs)
         known = {"offset": offset, "exposure": exposure, "trials": trials}
-        weight = check_weights(sample_weight, len(y))
         places = choose_reference(self.tree_, self._names(), reference)
         resp = self.responsibilities(X, y, **known)
+        weight = check_weights(sample_weight, len(resp))
         draw = _resampling(self, X, y, weight, kind, cluster, known)
         refit = partial(_matched_terms, self, draw, (X, y), resp, weight, known, places)
         refits = _run(refit, n_resamples, random_state, n_jobs)
@@ -156,11 +168,12 @@ class Resampled:
             not chi-squared (`bootstrap_ratio_test` is for that), or not fewer parameters, fits
             better, or one of both is penalised.
         """
+        _check_restricted(restricted)
         for model in (self, restricted):
             check_is_fitted(model)
             if any(model._state.model.penalty):
                 raise ValueError(
-                    f"The likelihood-ratio test is for maximum likelihood, but {model!r} is "
+                    f"The likelihood-ratio test is for maximum likelihood, but {shown(model)} is "
                     "penalised; fit with alpha=0, gate_alpha=0 and dispersion_prior=0."
                 )
         _check_nested(self, restricted)
@@ -231,10 +244,11 @@ class Resampled:
         McLachlan (1987), On bootstrapping the likelihood ratio test statistic for the number of
         components in a normal mixture, Applied Statistics 36.
         """
+        _check_restricted(restricted)
         for model in (self, restricted):
             check_is_fitted(model)
         _check_nested(self, restricted)
-        _check_resampling("parametric", None, n_resamples)
+        _check_resampling("parametric", None, n_resamples, random_state, n_jobs)
         known = {"offset": offset, "exposure": exposure, "trials": trials}
         for model in (self, restricted):
             _check_rows_of_fit(model, X, y, known)
@@ -248,21 +262,34 @@ class Resampled:
         return BootstrapRatioTest(statistic, p_value, replicates, n_resamples - len(replicates))
 
 
-def _check_resampling(kind: Any, cluster: Any, n_resamples: Any) -> None:
-    if kind not in ("nonparametric", "parametric"):
-        raise ValueError(f"kind must be 'nonparametric' or 'parametric'. Got {kind!r} instead.")
+def _check_resampling(
+    kind: Any, cluster: Any, n_resamples: Any, random_state: Any, n_jobs: Any
+) -> None:
+    check_argument("random_state", random_state, RANDOM_STATE)
+    check_argument("n_jobs", n_jobs, N_JOBS)
+    if not is_word(kind, ("nonparametric", "parametric")):
+        raise ValueError(
+            f"kind must be 'nonparametric' or 'parametric'. Got {shown(kind)} instead."
+        )
     if cluster is not None and kind != "nonparametric":
         raise ValueError("cluster is for kind='nonparametric': clusters are drawn as a whole.")
-    if not is_whole(n_resamples) or n_resamples < 2:
-        raise ValueError(f"n_resamples must be an int of at least 2. Got {n_resamples!r} instead.")
+    check_argument("n_resamples", n_resamples, whole(2, _MOST_RESAMPLES))
 
 
 def _check_rows_of_fit(model: Any, X: Any, y: Any, known: dict[str, Any]) -> None:
     found, expected = model.log_likelihood(X, y, **known), model.log_likelihood_
     if abs(found - expected) > _NOISE * (1.0 + abs(expected)):
         raise ValueError(
-            f"X and y are not the rows that {model!r} was fitted to, each with weight 1: its "
+            f"X and y are not the rows that {shown(model)} was fitted to, each with weight 1: its "
             f"log-likelihood is {found:.6g} there, and was {expected:.6g} in fit."
+        )
+
+
+def _check_restricted(restricted: Any) -> None:
+    if isinstance(restricted, type) or not isinstance(restricted, Resampled):
+        raise TypeError(
+            "restricted must be a fitted MoERegressor, MoEClassifier, HMERegressor or "
+            f"HMEClassifier. Got {shown(restricted)} instead."
         )
 
 
@@ -323,6 +350,11 @@ def _resampling(
     """Return what draws a target and weights."""
     if kind == "nonparametric":
         codes = None if cluster is None else number_clusters(cluster, weight > 0.0)
+        if weight.sum() > _MOST_ROWS:
+            raise ValueError(
+                f"sample_weight stands for {weight.sum():.4g} rows, of which no sample can be "
+                "drawn; for kind='nonparametric' weights are numbers of like rows."
+            )
         return _Rows(y, weight, codes)
     if not np.all(weight == 1.0):
         raise ValueError(

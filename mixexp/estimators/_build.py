@@ -9,6 +9,7 @@ import numpy as np
 
 from mixexp.data import (
     Block,
+    ColumnRows,
     PerRow,
     RowBlocks,
     Scaling,
@@ -20,6 +21,7 @@ from mixexp.em import Problem, pooled_params
 from mixexp.experts import FAMILIES, Expert
 from mixexp.gates import GATES
 from mixexp.model import ExpertGroup, Model, Parameters, Penalty, Ties
+from mixexp.text import shown
 from mixexp.tree import GatingTree
 
 # The pooled residual variance that anchors the prior is not taken below this share of y's
@@ -84,7 +86,7 @@ def _resolve_family(entry: Any, targets: Sequence[str]) -> Expert:
         allowed = sorted(name for name, known in FAMILIES.items() if known.target in targets)
         raise ValueError(
             f"The 'expert' parameter must be one of {allowed}, an expert object of such a "
-            f"family, or a list of these. Got {entry!r} instead."
+            f"family, or a list of these. Got {shown(entry)} instead."
         )
     family.check_options()
     return family
@@ -148,13 +150,13 @@ def check_support(
             dict.fromkeys(f"{family.support} for the {family.name} expert" for family in families)
         )
         raise ValueError(
-            f"y must be {wanted}; found {float(y[at])!r}{trials} at row {rows[at]}. "
+            f"y must be {wanted}; found {shown(float(y[at]))}{trials} at row {rows[at]}. "
             "Use another expert, or transform the target."
         )
 
 
 def build_problem(
-    X: np.ndarray,
+    X: np.ndarray | ColumnRows,
     y: np.ndarray,
     per_row: PerRow,
     *,
@@ -171,7 +173,7 @@ def build_problem(
 
     Parameters
     ----------
-    X : ndarray of shape (n, p)
+    X : ndarray of shape (n, p), or ColumnRows
         float64 or float32, in any memory layout.
     y : ndarray of shape (n_used,)
         In the support of at least one family per row.

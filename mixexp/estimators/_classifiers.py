@@ -5,14 +5,19 @@ from typing import Any
 import numpy as np
 from sklearn.base import ClassifierMixin, clone
 from sklearn.metrics import accuracy_score
-from sklearn.utils import assert_all_finite, column_or_1d
-from sklearn.utils.multiclass import check_classification_targets
 
 from mixexp.estimators._base import MixtureOfExperts, store_parameters
 from mixexp.estimators._docs import routing_docs, shared_docs
 from mixexp.estimators._predictive import ClassPredictive
-from mixexp.estimators._validation import check_parameters, refuse_nonlabels, whole
+from mixexp.estimators._validation import (
+    N_EXPERTS,
+    check_labels,
+    check_parameters,
+    check_same_length,
+    check_weights,
+)
 from mixexp.experts import FAMILIES
+from mixexp.text import shown
 from mixexp.tree import GatingTree
 
 
@@ -24,10 +29,11 @@ def _expert_for_classes(entry: Any, n_classes: int) -> Any:
         entry = FAMILIES[entry]()
     if getattr(entry, "target", None) == "binary" and n_classes > 2:
         raise ValueError(
-            f"The 'expert' parameter is {entry.name!r}, which is for two classes, but y has "
+            f"The 'expert' parameter is {shown(entry.name)}, which is for two classes, but y has "
             f"{n_classes}; use 'multinomial' or 'auto'."
         )
-    if getattr(entry, "target", None) == "classes":
+    if getattr(entry, "target", None) == "classes" and not isinstance(entry, type):
+        entry.check_options()  # before `clone`, which fails at what is none
         return clone(entry).set_params(n_classes=n_classes)
     return entry
 
@@ -38,17 +44,14 @@ class _Classifier(ClassifierMixin, MixtureOfExperts, ClassPredictive):
     _targets = ("binary", "classes")
 
     def _check_target(self, y: Any) -> np.ndarray:
-        refuse_nonlabels(y, "y")
-        labels = column_or_1d(y, warn=True)
-        assert_all_finite(labels, input_name="y")
-        check_classification_targets(labels)
+        labels = check_labels(y)
         return labels
 
     def _learn_target(self, y: np.ndarray) -> None:
         self.classes_ = np.unique(y)
         if len(self.classes_) < 2:
             raise ValueError(
-                f"y has only one class, {self.classes_[0]!r}; a classifier needs at least two."
+                f"y has only one class, {shown(self.classes_[0])}; a classifier needs at least two."
             )
 
     def _encode_target(self, y: np.ndarray) -> np.ndarray:
@@ -57,7 +60,7 @@ class _Classifier(ClassifierMixin, MixtureOfExperts, ClassPredictive):
         if not is_known.all():
             row = int(np.argmin(is_known))
             raise ValueError(
-                f"y holds class {labels[row]!r} at row {row}, which was not there in fit; "
+                f"y holds class {shown(labels[row])} at row {row}, which was not there in fit; "
                 f"expected one of {list(self.classes_)}."
             )
         return np.searchsorted(self.classes_, labels).astype(np.float64)
@@ -118,7 +121,15 @@ class _Classifier(ClassifierMixin, MixtureOfExperts, ClassPredictive):
             As for `predict_proba`.
         """
         predicted = self.predict(X, offset=offset)
-        return float(accuracy_score(y, predicted, sample_weight=sample_weight))
+        target = self._check_target(y)
+        check_same_length(len(predicted), target)
+        weight = check_weights(sample_weight, len(predicted))
+        if (target.dtype.kind in "UO") != (self.classes_.dtype.kind in "UO"):
+            raise ValueError(
+                f"y holds labels such as {shown(target[0])}, but classes in fit were such as "
+                f"{shown(self.classes_[0])}; give y as in fit."
+            )
+        return float(accuracy_score(target, predicted, sample_weight=weight))
 
 
 @shared_docs
@@ -189,7 +200,7 @@ class MoEClassifier(_Classifier):
         store_parameters(self, locals())
 
     def _make_tree(self) -> GatingTree:
-        check_parameters(self, {"n_experts": whole(1)})
+        check_parameters(self, {"n_experts": N_EXPERTS})
         return GatingTree.flat(int(self.n_experts))
 
 

@@ -9,23 +9,24 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, RegressorMixin, clone
-from sklearn.utils import _safe_indexing, check_random_state, column_or_1d
+from sklearn.utils import _safe_indexing, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
+from mixexp.arguments import is_real
 from mixexp.distribution import check_coverage
 from mixexp.estimators._base import store_parameters
 from mixexp.estimators._docs import per_row_docs
+from mixexp.estimators._features import check_features
 from mixexp.estimators._validation import (
     RANDOM_STATE,
     Rule,
-    check_features,
     check_parameters,
     check_per_row,
     check_real_target,
     check_same_length,
-    is_real,
     one_of,
 )
+from mixexp.text import shown
 
 _RULES = {
     "method": one_of("central", "hdr"),
@@ -139,14 +140,14 @@ class ConformalRegressor(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
         if not hasattr(self.estimator, "predict_dist") or hasattr(self.estimator, "predict_proba"):
             raise TypeError(
                 "The 'estimator' parameter of ConformalRegressor must be a regressor with a "
-                f"method predict_dist, such as MoERegressor. Got {self.estimator!r} instead."
+                f"method predict_dist, such as MoERegressor. Got {shown(self.estimator)} instead."
             )
         checked = check_features(self, X, reset=True)
         if y is None:
             raise ValueError(
                 "ConformalRegressor requires y to be passed, but the target y is None."
             )
-        target = column_or_1d(check_real_target(y), warn=True)
+        target = check_real_target(y)
         check_same_length(len(checked), target)
         given = {"offset": offset, "exposure": exposure, "trials": trials}
         per_row = {

@@ -5,10 +5,13 @@ from typing import Any
 
 import numpy as np
 
+from mixexp.arguments import is_listed, is_real, is_whole
 from mixexp.constraints import Fixed, Shared
 from mixexp.data import Scaling
-from mixexp.estimators._validation import is_real, is_whole, select_columns
+from mixexp.estimators._features import select_columns
+from mixexp.estimators._validation import LARGEST_SHIFT
 from mixexp.model import Model, Ties
+from mixexp.text import shown
 
 
 def make_ties(
@@ -52,7 +55,7 @@ def make_ties(
     if np.any(is_shared & ~np.isnan(known)):
         raise ValueError(
             "The 'constraints' parameter fixes a slope that it also shares; fix it for all of the "
-            f"experts, or share it. Got {constraints!r}."
+            f"experts, or share it. Got {shown(constraints)}."
         )
     return Ties(owner, known, tuple(named))
 
@@ -66,7 +69,7 @@ def _list_constraints(constraints: Any) -> list[Shared | Fixed]:
     ):
         raise ValueError(
             "The 'constraints' parameter must be None or a list of Shared and Fixed of "
-            f"mixexp.constraints. Got {constraints!r} instead."
+            f"mixexp.constraints. Got {shown(constraints)} instead."
         )
     return list(listed)
 
@@ -76,7 +79,9 @@ def _columns(constraint: Shared | Fixed, scaling: Scaling, names: np.ndarray | N
     if isinstance(features, str) or is_whole(features):
         features = [features]
     if features is None:
-        raise ValueError(f"{constraint!r} in 'constraints' must name features, or column numbers.")
+        raise ValueError(
+            f"{shown(constraint)} in 'constraints' must name features, or column numbers."
+        )
     return select_columns(features, "constraints", names, len(scaling.scale))
 
 
@@ -86,17 +91,15 @@ def _leaves(constraint: Shared | Fixed, model: Model) -> list[int]:
     if experts is None:
         return list(range(n_leaves))
     listed = [experts] if is_whole(experts) else experts
-    if not isinstance(listed, list | tuple | range | np.ndarray) or not all(
-        is_whole(leaf) and 0 <= leaf < n_leaves for leaf in listed
-    ):
+    if not is_listed(listed) or not all(is_whole(leaf) and 0 <= leaf < n_leaves for leaf in listed):
         raise ValueError(
-            f"experts of {constraint!r} in 'constraints' must be numbers in the range "
+            f"experts of {shown(constraint)} in 'constraints' must be numbers in the range "
             f"[0, {n_leaves}), or None for all."
         )
     leaves = sorted({int(leaf) for leaf in listed})
     if len(leaves) < len(listed) or len(leaves) < (2 if isinstance(constraint, Shared) else 1):
         raise ValueError(
-            f"experts of {constraint!r} in 'constraints' must be different ones, at least two "
+            f"experts of {shown(constraint)} in 'constraints' must be different ones, at least two "
             "where a slope is shared."
         )
     return leaves
@@ -122,22 +125,25 @@ def _coefficients(
                 found = True
         if not found:
             raise ValueError(
-                f"{constraint!r} in 'constraints' is about a slope that expert {leaf} "
+                f"{shown(constraint)} in 'constraints' is about a slope that expert {leaf} "
                 f"({group.family.name}) does not have; see 'expert_features'."
             )
     if isinstance(constraint, Shared) and len({model.kind_of(leaf)[0] for leaf in leaves}) > 1:
         raise ValueError(
-            f"{constraint!r} in 'constraints' is about experts of several families, whose slopes "
+            f"{shown(constraint)} in 'constraints' is about experts of several families, whose "
+            "slopes "
             "are in different units; give the experts of one family."
         )
     return [np.array(indices) for indices in per_head.values()]
 
 
 def _check_known_once(constraint: Fixed, known: np.ndarray) -> None:
-    if not is_real(constraint.value) or not np.isfinite(constraint.value):
-        raise ValueError(f"value of {constraint!r} in 'constraints' must be a finite number.")
+    if not is_real(constraint.value) or not np.isfinite(float(constraint.value)):
+        raise ValueError(f"value of {shown(constraint)} in 'constraints' must be a finite number.")
     if not np.isnan(known).all():
-        raise ValueError(f"{constraint!r} in 'constraints' fixes a slope that is fixed before.")
+        raise ValueError(
+            f"{shown(constraint)} in 'constraints' fixes a slope that is fixed before."
+        )
 
 
 def _standard_value(
@@ -161,12 +167,21 @@ def _standard_value(
         return 0.0
     if scaling.is_constant[column]:
         raise ValueError(
-            f"{constraint!r} in 'constraints' fixes the slope of a column that is constant, which "
+            f"{shown(constraint)} in 'constraints' fixes the slope of a column that is "
+            "constant, which "
             "is zero; give a value of 0, or the product as an offset."
         )
     if sum(head.kind == "location" for head in group.family.heads) > 1:
         raise ValueError(
-            f"{constraint!r} in 'constraints' must have a value of 0 where there are more than "
+            f"{shown(constraint)} in 'constraints' must have a value of 0 where there are more "
+            "than "
             "two classes."
         )
-    return float(constraint.value * scaling.scale[column] / group.scale)
+    # Products of extremes overflow: factors are compared as logarithms.
+    size = np.log([abs(float(constraint.value)), scaling.scale[column], 1.0 / group.scale]).sum()
+    if size > np.log(LARGEST_SHIFT):
+        raise ValueError(
+            f"{shown(constraint)} in 'constraints' fixes a slope that leaves no digit of y to be "
+            f"explained: more than {LARGEST_SHIFT:g} spreads of y per spread of the feature."
+        )
+    return float(constraint.value) / group.scale * float(scaling.scale[column])

@@ -5,9 +5,10 @@ from typing import Any
 
 from sklearn.utils.validation import check_is_fitted
 
+from mixexp.arguments import is_listed, is_whole
 from mixexp.estimators._tables import node_names
-from mixexp.estimators._validation import is_whole
 from mixexp.estimators._words import Terms, edge_words, expert_equation, gate_equation, read_terms
+from mixexp.text import shown
 
 
 def export_text(
@@ -52,20 +53,30 @@ def export_text(
     |-- node 0: low x0
     """
     model = estimator.steps[-1][1] if hasattr(estimator, "steps") else estimator
-    if not hasattr(model, "gate_proba"):
+    if isinstance(model, type) or not hasattr(model, "gate_proba"):
         raise TypeError(
             f"estimator must be a mixture of experts, or a Pipeline that ends in one; got "
             f"{type(model).__name__}."
         )
     check_is_fitted(model)
     if not is_whole(n_terms) or n_terms < 1:
-        raise ValueError(f"The 'n_terms' parameter must be an int of at least 1. Got {n_terms!r}.")
-    if feature_names is not None and len(feature_names) != model.n_features_in_:
         raise ValueError(
-            f"feature_names must have one name for each of the {model.n_features_in_} features; "
-            f"got {len(feature_names)}."
+            f"The 'n_terms' parameter must be an int of at least 1. Got {shown(n_terms)}."
         )
+    if feature_names is not None:
+        _check_names(feature_names, model.n_features_in_)
     return "\n".join(_tree_lines(model, read_terms(model, feature_names), n_terms))
+
+
+def _check_names(names: Any, n_features: int) -> None:
+    is_index = hasattr(names, "take") and getattr(names, "ndim", 0) == 1
+    if not (is_listed(names) or is_index) or not all(isinstance(name, str) for name in names):
+        raise ValueError(f"feature_names must be a list of str. Got {shown(names)} instead.")
+    if len(names) != n_features:
+        raise ValueError(
+            f"feature_names must have one name for each of the {n_features} features; got "
+            f"{len(names)}."
+        )
 
 
 def _tree_lines(model: Any, terms: Terms, n_terms: int) -> list[str]:

@@ -41,12 +41,15 @@ from mixexp.estimators._diagnosis import (
     refuse_collapsed,
 )
 from mixexp.estimators._docs import per_row_docs
+from mixexp.estimators._features import check_features, select_columns
 from mixexp.estimators._fit_diagnostics import diagnose
 from mixexp.estimators._init import given_start
 from mixexp.estimators._plausibility import find_implausible
 from mixexp.estimators._progress import CallbackSupportMixin, FitTask, make_monitor, with_callbacks
 from mixexp.estimators._validation import (
     BOOLEAN,
+    LARGEST_SHIFT,
+    LARGEST_TARGET,
     N_INIT,
     N_JOBS,
     RANDOM_STATE,
@@ -55,14 +58,14 @@ from mixexp.estimators._validation import (
     check_acceleration,
     check_collapse,
     check_exposure,
-    check_features,
     check_parameters,
     check_per_row,
     check_same_length,
+    check_size,
+    check_trials,
     check_weights,
     one_of,
     real,
-    select_columns,
     whole,
 )
 from mixexp.gates import GATES
@@ -138,6 +141,7 @@ class FittedByEM(CallbackSupportMixin):
     random_state: Any
     n_jobs: int | None
     verbose: int
+    experts_: list[Any]
 
     # What the subclasses add.
 
@@ -245,10 +249,14 @@ class FittedByEM(CallbackSupportMixin):
             y, per_row = y[is_used], per_row.take(is_used)
         self._learn_target(y)
         target = self._encode_target(y)
+        if per_row.offset is not None:
+            most = LARGEST_SHIFT * max(1.0, float(np.abs(target).max()))
+            check_size(per_row.offset, "offset", most, "it leaves no digit of y to be explained")
         families = resolve_families(self._expert_spec(), tree.n_leaves, self._targets)
         check_per_row_use(families, exposure, offset, trials)
         check_support(families, target, per_row, np.flatnonzero(is_used))
         columns = self._select_columns()
+        strengths = self.alpha, self.gate_alpha, self.dispersion_prior, self.balance
         build = partial(
             build_problem,
             X,
@@ -256,7 +264,7 @@ class FittedByEM(CallbackSupportMixin):
             per_row,
             gate=self.gate,
             columns=columns,
-            penalty=Penalty(self.alpha, self.gate_alpha, self.dispersion_prior, self.balance),
+            penalty=Penalty(*map(float, strengths)),
             n_threads=effective_n_jobs(self.n_jobs),
             chosen=None if is_used.all() else np.flatnonzero(is_used),
             tie=self._tie,
@@ -286,11 +294,19 @@ class FittedByEM(CallbackSupportMixin):
     ) -> PerRow:
         """Return what is known of each row, exposure as part of the offset."""
         total = None if offset is None else check_per_row(offset, "offset", n)
+        if total is not None:
+            check_size(total, "offset", LARGEST_TARGET, "sums with it overflow. Use smaller units")
         if exposure is not None:
             log_exposure = np.log(check_exposure(exposure, n))
             total = log_exposure if total is None else total + log_exposure
-        counts = None if trials is None else check_per_row(trials, "trials", n)
+        counts = None if trials is None else check_trials(trials, n)
         return PerRow(check_weights(sample_weight, n), total, counts)
+
+    def _check_known(self, n: int, offset: Any, exposure: Any, trials: Any) -> PerRow:
+        """Return what is known of each row where no y is; refuse what experts have no use for."""
+        per_row = self._check_per_row(n, None, offset, exposure, trials)
+        check_per_row_use(self.experts_, exposure, offset, trials)
+        return per_row
 
     def _fit_rows(
         self,
@@ -343,7 +359,7 @@ class FittedByEM(CallbackSupportMixin):
     ) -> Search:
         """Run EM from some starts, and from those of ``init`` unless these were given."""
         problem = layout.problem
-        options = Options(int(self.max_iter), self.tol, self.acceleration)
+        options = Options(int(self.max_iter), float(self.tol), self.acceleration)
         if is_given:
             found = compete(problem, self._prepare(problem, first), options.near(), monitor)
         else:

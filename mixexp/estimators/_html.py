@@ -1,6 +1,5 @@
 """What a notebook shows below scikit-learn's diagram of a fitted estimator: the fit itself."""
 
-from html import escape
 from typing import Any
 
 import numpy as np
@@ -8,6 +7,8 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
 
 from mixexp.estimators._tables import coefficient_table
+from mixexp.inference._tables import widen
+from mixexp.text import hypertext
 
 # More rows and columns than these would bury the rest of a notebook.
 _MOST_TERMS, _MOST_UNITS = 30, 12
@@ -48,7 +49,7 @@ def fitted_html(estimator: Any) -> str:
     parts = [
         _STYLE,
         '<div class="mixexp-fit"><details open><summary>',
-        escape(_headline(estimator)),
+        hypertext(_headline(estimator)),
         "</summary>",
         _facts(estimator),
         _table("Experts", table, "expert"),
@@ -75,7 +76,7 @@ def _facts(estimator: Any) -> str:
         "Starts": str(len(estimator.restarts_)),
     }
     rows = "".join(
-        f'<tr><th scope="row">{escape(name)}</th><td>{escape(value)}</td></tr>'
+        f'<tr><th scope="row">{hypertext(name)}</th><td>{hypertext(value)}</td></tr>'
         for name, value in facts.items()
     )
     return f"<table><tbody>{rows}</tbody></table>"
@@ -83,25 +84,19 @@ def _facts(estimator: Any) -> str:
 
 def _table(title: str, columns: dict[str, list[Any]], part: str) -> str:
     """Return one part with a row per term and a column per unit."""
-    cells: dict[str, dict[str, float]] = {}
-    named = (columns[name] for name in ("part", "unit", "term", "estimate"))
-    for kind, unit, term, estimate in zip(*named, strict=True):
-        if kind == part:
-            cells.setdefault(unit, {})[term] = estimate
-    units = list(cells)
-    terms = list(dict.fromkeys(term for values in cells.values() for term in values))
+    units, terms, estimates = widen(columns, part)
     if not units:
         return ""
-    head = "".join(f'<th scope="col">{escape(unit)}</th>' for unit in units[:_MOST_UNITS])
+    head = "".join(f'<th scope="col">{hypertext(unit)}</th>' for unit in units[:_MOST_UNITS])
     rows = "".join(
-        f'<tr><th scope="row">{escape(term)}</th>'
-        + "".join(_cell(cells[unit].get(term, np.nan)) for unit in units[:_MOST_UNITS])
+        f'<tr><th scope="row">{hypertext(term)}</th>'
+        + "".join(map(_cell, values[:_MOST_UNITS]))
         + "</tr>"
-        for term in terms[:_MOST_TERMS]
+        for term, values in zip(terms[:_MOST_TERMS], estimates, strict=False)
     )
     left_out = _left_out(len(terms) - _MOST_TERMS, len(units) - _MOST_UNITS)
     return (
-        f"<table><caption>{escape(title)}</caption><thead><tr><th></th>{head}</tr></thead>"
+        f"<table><caption>{hypertext(title)}</caption><thead><tr><th></th>{head}</tr></thead>"
         f"<tbody>{rows}</tbody></table>{left_out}"
     )
 

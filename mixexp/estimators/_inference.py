@@ -9,10 +9,12 @@ import numpy as np
 from joblib import effective_n_jobs
 from sklearn.utils.validation import check_is_fitted
 
+from mixexp.arguments import is_word
 from mixexp.data import PerRow, RowBlocks, cut_features, cut_rows, single_threaded_blas
 from mixexp.em import Problem
 from mixexp.estimators._build import FitState, check_per_row_use, check_support, with_target
 from mixexp.estimators._docs import per_row_docs
+from mixexp.estimators._features import check_features
 from mixexp.estimators._tables import (
     coefficient_table,
     describe_fit,
@@ -20,7 +22,7 @@ from mixexp.estimators._tables import (
     node_names,
     summarize,
 )
-from mixexp.estimators._validation import check_features, check_same_length, number_clusters
+from mixexp.estimators._validation import check_same_length, number_clusters
 from mixexp.exceptions import ConvergenceWarning, InferenceWarning
 from mixexp.inference import (
     KINDS,
@@ -31,6 +33,7 @@ from mixexp.inference import (
     estimate_covariance,
     list_terms,
 )
+from mixexp.text import shown
 from mixexp.tree import GatingTree
 
 
@@ -53,6 +56,9 @@ class Inferential:
     def _check_per_row(
         self, n: int, sample_weight: Any, offset: Any, exposure: Any, trials: Any
     ) -> PerRow:
+        raise NotImplementedError
+
+    def _check_known(self, n: int, offset: Any, exposure: Any, trials: Any) -> PerRow:
         raise NotImplementedError
 
     def inference(
@@ -176,8 +182,7 @@ class Inferential:
     ) -> RowBlocks:
         """Return blocks of rows whose y is not known."""
         X = check_features(self, X, reset=False)
-        check_per_row_use(self.experts_, exposure, offset, trials)
-        per_row = self._check_per_row(len(X), None, offset, exposure, trials)
+        per_row = self._check_known(len(X), offset, exposure, trials)
         return cut_features(X, self._state.scaling, per_row)
 
     def coef_table(
@@ -236,10 +241,12 @@ class Inferential:
 def _check_kind(kind: Any, cluster: Any) -> str:
     if kind is None:
         return "model" if cluster is None else "robust"
-    if kind not in KINDS:
-        raise ValueError(f"kind must be one of {list(KINDS)} or None. Got {kind!r} instead.")
+    if not is_word(kind, KINDS):
+        raise ValueError(f"kind must be one of {list(KINDS)} or None. Got {shown(kind)} instead.")
     if cluster is not None and kind != "robust":
-        raise ValueError(f"cluster is for kind='robust'; got kind={kind!r}. Leave one of them out.")
+        raise ValueError(
+            f"cluster is for kind='robust'; got kind={shown(kind)}. Leave one of them out."
+        )
     return str(kind)
 
 

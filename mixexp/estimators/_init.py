@@ -5,11 +5,13 @@ from typing import Any
 
 import numpy as np
 
+from mixexp.arguments import as_array
 from mixexp.data import Scaling
 from mixexp.em import STARTS, Problem, params_from_responsibilities, soften
 from mixexp.estimators._build import raw_slots, standard_params
 from mixexp.estimators._plausibility import bring_near
 from mixexp.model import Model, Parameters
+from mixexp.text import shown
 
 
 def given_start(
@@ -35,7 +37,8 @@ def given_start(
         if init not in STARTS:
             raise ValueError(
                 f"The 'init' parameter must be one of {sorted(STARTS)}, labels of shape (n,), "
-                f"responsibilities of shape (n, n_experts) or a fitted estimator. Got {init!r}."
+                "responsibilities of shape (n, n_experts) or a fitted estimator. Got "
+                f"{shown(init)}."
             )
         return None
     if hasattr(init, "get_params"):
@@ -50,7 +53,7 @@ def given_start(
 def _params_of_estimator(init: Any, model: Model, scaling: Scaling) -> Parameters:
     state = getattr(init, "_state", None)
     if state is None:
-        raise ValueError(f"The 'init' parameter is an estimator that is not fitted: {init!r}.")
+        raise ValueError(f"The 'init' parameter is an estimator that is not fitted: {shown(init)}.")
     if _layout(state.model) != _layout(model):
         raise ValueError(
             "The 'init' parameter is an estimator with other experts, gates or features: it has "
@@ -70,7 +73,7 @@ def _given_responsibilities(
     init: Any, n_leaves: int, is_used: np.ndarray
 ) -> Callable[[slice], np.ndarray]:
     """Return what gives responsibilities of weighted rows, shape (n_leaves, 1, rows)."""
-    given = np.asarray(init)
+    given = as_array(init, "init")
     if given.dtype.kind not in "biuf" or given.ndim not in (1, 2):
         raise ValueError(
             f"The 'init' parameter must be a name, labels, responsibilities or a fitted "

@@ -17,7 +17,7 @@ from mixexp.distribution import (
 )
 from mixexp.estimators._build import FitState
 from mixexp.estimators._docs import per_row_docs
-from mixexp.estimators._validation import check_features
+from mixexp.estimators._features import check_features
 from mixexp.model import Prediction
 
 
@@ -90,16 +90,14 @@ class Predictive:
     n_jobs: int | None
     _state: FitState
 
-    def _check_per_row(
-        self, n: int, sample_weight: Any, offset: Any, exposure: Any, trials: Any
-    ) -> PerRow:
+    def _check_known(self, n: int, offset: Any, exposure: Any, trials: Any) -> PerRow:
         raise NotImplementedError
 
     def _distribution(self, X: Any, offset: Any, exposure: Any, trials: Any) -> MixtureDistribution:
         """Return the distribution at X, whose blocks are evaluated whenever they are used."""
         check_is_fitted(self)
         X = check_features(self, X, reset=False)
-        per_row = self._check_per_row(len(X), None, offset, exposure, trials)
+        per_row = self._check_known(len(X), offset, exposure, trials)
         blocks = cut_features(X, self._state.scaling, per_row)
         mixtures = _MixtureBlocks(self._state, blocks)
         return MixtureDistribution(mixtures, len(X), effective_n_jobs(self.n_jobs))

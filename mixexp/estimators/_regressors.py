@@ -5,12 +5,20 @@ from typing import Any
 import numpy as np
 from sklearn.base import RegressorMixin
 from sklearn.metrics import r2_score
-from sklearn.utils import column_or_1d
 
 from mixexp.estimators._base import MixtureOfExperts, store_parameters
 from mixexp.estimators._docs import per_row_docs, routing_docs, shared_docs
 from mixexp.estimators._predictive import Predictive
-from mixexp.estimators._validation import check_parameters, check_real_target, whole
+from mixexp.estimators._validation import (
+    BOOLEAN,
+    N_EXPERTS,
+    check_argument,
+    check_parameters,
+    check_real_target,
+    check_same_length,
+    check_weights,
+)
+from mixexp.text import shown
 from mixexp.tree import GatingTree
 
 
@@ -21,7 +29,7 @@ class _Regressor(RegressorMixin, MixtureOfExperts, Predictive):
     _targets = ("regression",)
 
     def _check_target(self, y: Any) -> np.ndarray:
-        return column_or_1d(check_real_target(y), warn=True)
+        return check_real_target(y)
 
     def _dispersion_spec(self) -> Any:
         return [] if self.dispersion_features is None else self.dispersion_features
@@ -52,13 +60,14 @@ class _Regressor(RegressorMixin, MixtureOfExperts, Predictive):
         ndarray of shape (n,)
             In the unit of y.
         """
+        check_argument("return_std", return_std, BOOLEAN)
         mean = self._mixture_mean(X, routing, offset, exposure, trials)
         if not return_std:
             return mean
         if routing != "soft":
             raise ValueError(
                 "The 'routing' argument must be 'soft' where return_std=True, for the deviation "
-                f"is that of all experts. Got {routing!r} instead."
+                f"is that of all experts. Got {shown(routing)} instead."
             )
         return mean, self._distribution(X, offset, exposure, trials).std()
 
@@ -82,7 +91,10 @@ class _Regressor(RegressorMixin, MixtureOfExperts, Predictive):
         <PER_ROW>
         """
         predicted = self.predict(X, offset=offset, exposure=exposure, trials=trials)
-        return float(r2_score(y, predicted, sample_weight=sample_weight))
+        target = self._check_target(y)
+        check_same_length(len(predicted), target)
+        weight = check_weights(sample_weight, len(predicted))
+        return float(r2_score(target, predicted, sample_weight=weight))
 
 
 @shared_docs
@@ -163,7 +175,7 @@ class MoERegressor(_Regressor):
         store_parameters(self, locals())
 
     def _make_tree(self) -> GatingTree:
-        check_parameters(self, {"n_experts": whole(1)})
+        check_parameters(self, {"n_experts": N_EXPERTS})
         return GatingTree.flat(int(self.n_experts))
 
 

@@ -8,10 +8,11 @@ import numpy as np
 from joblib import effective_n_jobs
 from sklearn.utils.validation import check_is_fitted
 
+from mixexp.arguments import is_whole
 from mixexp.data import PerRow, cut_features, cut_rows, map_blocks
 from mixexp.estimators._build import FitState
 from mixexp.estimators._docs import routing_docs
-from mixexp.estimators._validation import check_features, is_whole
+from mixexp.estimators._features import check_features
 from mixexp.model import (
     Route,
     Rows,
@@ -22,6 +23,7 @@ from mixexp.model import (
     routed_mean,
     top_route,
 )
+from mixexp.text import shown
 from mixexp.tree import GatingTree
 
 Result = TypeVar("Result")
@@ -60,7 +62,7 @@ def check_routing(routing: Any, n_experts: int) -> int | None:
         return int(routing)
     raise ValueError(
         f"The 'routing' argument must be 'soft', 'hard' or an int in the range [1, {n_experts}], "
-        f"for there are {n_experts} experts. Got {routing!r} instead."
+        f"for there are {n_experts} experts. Got {shown(routing)} instead."
     )
 
 
@@ -71,9 +73,7 @@ class RoutedPrediction:
     n_jobs: int | None
     _state: FitState
 
-    def _check_per_row(
-        self, n: int, sample_weight: Any, offset: Any, exposure: Any, trials: Any
-    ) -> PerRow:
+    def _check_known(self, n: int, offset: Any, exposure: Any, trials: Any) -> PerRow:
         raise NotImplementedError
 
     @routing_docs
@@ -107,7 +107,7 @@ class RoutedPrediction:
                 return greedy_route(model, params, rows)
             return top_route(model, params, rows, k)
 
-        found = self._map_rows(find, X, self._check_per_row(len(X), None, None, None, None))
+        found = self._map_rows(find, X, self._check_known(len(X), None, None, None))
         return Routing(*map(np.concatenate, zip(*found, strict=True)))
 
     def _mixture_mean(
@@ -122,7 +122,7 @@ class RoutedPrediction:
         check_is_fitted(self)
         k = check_routing(routing, self.tree_.n_leaves)
         X = check_features(self, X, reset=False)
-        per_row = self._check_per_row(len(X), None, offset, exposure, trials)
+        per_row = self._check_known(len(X), offset, exposure, trials)
         model, params, scaling = self._state
 
         def predict(rows: Rows) -> np.ndarray:

@@ -13,6 +13,7 @@ from mixexp.inference import (
     relative_entropy,
     render,
 )
+from mixexp.inference._tables import widen
 from mixexp.tree import GatingTree
 
 
@@ -152,11 +153,6 @@ def _header(estimator: Any) -> str:
 
 def _wide(table: Table, part: str) -> str:
     """Return one part with a row per term and a column per unit."""
-    columns = table.columns
-    units: dict[str, dict[str, float]] = {}
-    for kind, unit, term, estimate in zip(*columns.values(), strict=True):
-        if kind == part:
-            units.setdefault(unit, {})[term] = estimate
-    terms = list(dict.fromkeys(term for values in units.values() for term in values))
-    rows = [[term, *(values.get(term, np.nan) for values in units.values())] for term in terms]
+    units, terms, estimates = widen(table.columns, part)
+    rows = [[term, *values] for term, values in zip(terms, estimates, strict=True)]
     return render(["", *units], rows)

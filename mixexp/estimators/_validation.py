@@ -1,14 +1,28 @@
-"""Checks of what users hand in: hyper-parameters and data. Raised in ``fit``, never before."""
+"""Checks of what users hand in: hyper-parameters and vectors. Raised in ``fit``, never before.
 
-import numbers
-from collections import Counter
+X is looked at in `_features.py`.
+"""
+
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy import sparse
-from sklearn.utils import check_array
-from sklearn.utils.validation import validate_data
+from sklearn.utils import column_or_1d
+from sklearn.utils.multiclass import type_of_target
+
+from mixexp.arguments import (
+    SEED,
+    as_array,
+    as_finite,
+    as_numbers,
+    is_real,
+    is_seed,
+    is_whole,
+    is_word,
+    refuse_nonlabels,
+)
+from mixexp.text import shown
+from mixexp.tree import MOST_SIBLINGS
 
 
 class Rule(NamedTuple):
@@ -26,11 +40,12 @@ class Rule(NamedTuple):
     wording: str
 
 
-def whole(lower: int) -> Rule:
-    """Return the rule for an int of at least ``lower``."""
+def whole(lower: int, upper: float = np.inf) -> Rule:
+    """Return the rule for an int between two limits, both included."""
+    end = "inf)" if upper == np.inf else f"{upper}]"
     return Rule(
-        lambda value: is_whole(value) and int(value) >= lower,
-        f"an int in the range [{lower}, inf)",
+        lambda value: is_whole(value) and lower <= int(value) <= upper,
+        f"an int in the range [{lower}, {end}",
     )
 
 
@@ -45,33 +60,23 @@ def real(lower: float) -> Rule:
 def one_of(*names: str) -> Rule:
     """Return the rule for one of some names."""
     listed = ", ".join(repr(name) for name in names)
-    return Rule(lambda value: isinstance(value, str) and value in names, f"one of {listed}")
-
-
-def is_whole(value: Any) -> bool:
-    return isinstance(value, numbers.Integral) and not isinstance(value, bool | np.bool_)
-
-
-def is_real(value: Any) -> bool:
-    return isinstance(value, numbers.Real) and not isinstance(value, bool | np.bool_)
+    return Rule(lambda value: is_word(value, names), f"one of {listed}")
 
 
 BOOLEAN = Rule(lambda value: isinstance(value, bool | np.bool_), "a bool")
+# Threads and processes that no machine has would be asked of the system all the same.
+_MOST_JOBS = 4096
 N_JOBS = Rule(
-    lambda value: value is None or (is_whole(value) and int(value) != 0),
-    "None, a positive int, or a negative int (-1 for all cores)",
+    lambda value: value is None or (is_whole(value) and 0 < abs(int(value)) <= _MOST_JOBS),
+    f"None, a positive int up to {_MOST_JOBS}, or a negative int (-1 for all cores)",
 )
-RANDOM_STATE = Rule(
-    lambda value: (
-        value is None
-        or isinstance(value, np.random.RandomState)
-        or (is_whole(value) and 0 <= int(value) < 2**32)
-    ),
-    "None, an int in the range [0, 2**32), or a numpy.random.RandomState",
-)
+RANDOM_STATE = Rule(is_seed, SEED)
+# All starts are drawn at once, which more would not have the memory for.
+_STARTS = whole(1, 1_000_000)
+N_EXPERTS = whole(1, MOST_SIBLINGS)
 N_INIT = Rule(
-    lambda value: (isinstance(value, str) and value == "auto") or whole(1).accepts(value),
-    f"'auto' or {whole(1).wording}",
+    lambda value: (isinstance(value, str) and value == "auto") or _STARTS.accepts(value),
+    f"'auto' or {_STARTS.wording}",
 )
 VERBOSE = Rule(
     lambda value: isinstance(value, bool | np.bool_) or (is_whole(value) and int(value) >= 0),
@@ -92,8 +97,20 @@ def check_parameters(estimator: Any, rules: Mapping[str, Rule]) -> None:
         if not rule.accepts(value):
             raise ValueError(
                 f"The {name!r} parameter of {type(estimator).__name__} must be {rule.wording}. "
-                f"Got {value!r} instead."
+                f"Got {shown(value)} instead."
             )
+
+
+def check_argument(name: str, value: Any, rule: Rule) -> None:
+    """Check an argument of a method against a rule.
+
+    Raises
+    ------
+    ValueError
+        Naming the argument, what is allowed and what was found.
+    """
+    if not rule.accepts(value):
+        raise ValueError(f"{name} must be {rule.wording}. Got {shown(value)} instead.")
 
 
 def check_acceleration(responsibility: str, acceleration: str) -> None:
@@ -106,7 +123,8 @@ def check_acceleration(responsibility: str, acceleration: str) -> None:
     """
     if responsibility == "hard" and acceleration not in ("auto", "none"):
         raise ValueError(
-            f"The 'acceleration' parameter is {acceleration!r}, which needs a smooth objective; "
+            f"The 'acceleration' parameter is {shown(acceleration)}, which needs a smooth "
+            "objective; "
             "that of responsibility='hard' has kinks. Leave it at 'auto'."
         )
 
@@ -126,93 +144,79 @@ def check_collapse(on_collapse: str, constraints: Any) -> None:
         )
 
 
-def refuse_nonnumbers(values: Any, name: str) -> None:
-    """Refuse what would be turned into numbers without a word.
+#: Squares of y, and of residuals, are still numbers.
+LARGEST_TARGET = 1e153
+#: Sums over rows of weights times squares are, too.
+LARGEST_WEIGHT = 1e100
+#: Known parts of a linear predictor of more than this, in units of y or of a logarithm, leave no
+#: digit to what is to be fitted beside them.
+LARGEST_SHIFT = 1e30
+_FOR_CLASSES = (
+    "A regressor's y are numbers: encode it as such, or use MoEClassifier or HMEClassifier for "
+    "classes."
+)
 
-    Masked arrays lose their mask, dates become integers and numeric strings are parsed by
-    the usual conversion to an array.
+
+def check_real_target(y: Any) -> np.ndarray:
+    """Return y as a float64 vector of finite numbers; one column is made one, with a warning.
 
     Raises
     ------
     ValueError, TypeError
-        Naming the argument.
+        Naming y, what it holds and what to do.
     """
-    _refuse(values, name, "mMcUS", (str, bytes, np.datetime64, np.timedelta64))
+    array = as_finite(as_numbers(y, "y", _FOR_CLASSES), "y")
+    check_size(array, "y", LARGEST_TARGET, "their squares overflow. Give y in a larger unit")
+    return _as_column(array, "y")
 
 
-def refuse_nonlabels(values: Any, name: str) -> None:
-    """Refuse what is neither a number nor a string, where labels are expected."""
-    _refuse(values, name, "mMc", (np.datetime64, np.timedelta64))
+def check_size(values: np.ndarray, name: str, largest: float, why: str) -> None:
+    """Refuse numbers whose powers or sums float64 does not hold.
 
-
-_KINDS = {
-    "m": "durations",
-    "M": "dates",
-    "c": "complex numbers (Complex data not supported)",
-    "U": "strings",
-    "S": "strings",
-}
-
-
-def _refuse(values: Any, name: str, kinds: str, types: tuple[type, ...]) -> None:
-    if sparse.issparse(values):
-        return  # scikit-learn's own check says what to do
-    if hasattr(values, "columns") and hasattr(values, "sparse"):  # pandas, every column sparse
-        raise TypeError(f"{name} is a sparse frame; make it dense with {name}.sparse.to_dense().")
-    if isinstance(values, np.ma.MaskedArray) and np.ma.getmaskarray(values).any():
+    Raises
+    ------
+    ValueError
+        Naming the argument, and the first such number.
+    """
+    is_large = np.abs(values) > largest
+    if is_large.any():
+        row = int(np.argmax(is_large.reshape(len(values), -1).any(axis=1))) if values.ndim else 0
         raise ValueError(
-            f"{name} is a masked array with masked entries; got {values.mask.sum()} of them. "
-            "Impute or drop them first."
+            f"{name} must be within +-{largest:.3g}, but is {values.flat[np.argmax(is_large)]:.3g} "
+            f"at row {row}: beyond, {why}."
         )
-    array = _as_array(values, name)
-    if array.dtype.kind in kinds:
-        error = TypeError if array.dtype.kind in "mM" else ValueError
-        found = _KINDS[array.dtype.kind]
-        raise error(f"{name} holds {found}, dtype {array.dtype}; expected numbers.")
-    if array.dtype.kind == "O":
-        _refuse_objects(array, name, types, getattr(values, "columns", None))
 
 
-def _as_array(values: Any, name: str) -> np.ndarray:
-    try:
-        return np.asarray(values)
-    except ValueError as error:
-        raise ValueError(f"{name} cannot be made an array: {error}") from error
+def check_labels(y: Any) -> np.ndarray:
+    """Return y as a vector of classes: numbers or strings, none of them missing.
 
-
-def _refuse_objects(array: np.ndarray, name: str, types: tuple[type, ...], columns: Any) -> None:
-    for position, value in np.ndenumerate(array):
-        if isinstance(value, types) or hasattr(value, "isoformat"):
-            where = f"column {columns[position[1]]!r}" if columns is not None else f"{position}"
-            raise ValueError(
-                f"{name} must be numeric; found {value!r} of type {type(value).__name__} at "
-                f"{where}. Encode it as numbers first, for instance with a ColumnTransformer."
-            )
-
-
-def _refuse_duplicate_names(names: Any) -> None:
-    """Refuse columns that a name does not tell apart, where features may be given by name."""
-    for name, count in Counter(names).items():
-        if count > 1:
-            raise ValueError(f"X has {count} columns named {name!r}; give each a name of its own.")
-
-
-def check_features(estimator: Any, X: Any, *, reset: bool) -> np.ndarray:
-    """Return X as a float64 or float32 array, names and number of features kept or compared.
-
-    Arrays of these types are not copied, whatever their layout: blocks of rows are cast when
-    they are standardised. All else becomes float64.
+    Raises
+    ------
+    ValueError, TypeError
+        Naming y, what it holds and what to do.
     """
-    refuse_nonnumbers(X, "X")
-    _refuse_duplicate_names(getattr(X, "columns", ()))
-    return validate_data(estimator, X, reset=reset, dtype=[np.float64, np.float32])
+    labels = as_array(y, "y")
+    refuse_nonlabels(labels, "y")
+    is_number = labels.dtype.kind == "f" or (labels.dtype.kind == "O" and not _has_text(labels))
+    found = _as_column(as_finite(labels, "y") if is_number else _comparable(labels), "y")
+    kind = type_of_target(found, input_name="y") if len(found) else "binary"
+    if kind not in ("binary", "multiclass"):
+        raise ValueError(
+            f"Unknown label type: {kind}. y must hold classes, whole numbers or strings; for other "
+            "numbers use MoERegressor or HMERegressor."
+        )
+    return found
 
 
-def check_real_target(y: Any) -> np.ndarray:
-    """Return y as a float64 array of finite numbers."""
-    refuse_nonnumbers(y, "y")
-    array = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y", estimator="y")
-    return np.ascontiguousarray(array)
+def _as_column(array: np.ndarray, name: str) -> np.ndarray:
+    if array.ndim not in (1, 2) or (array.ndim == 2 and array.shape[1] != 1):
+        what = "a scalar" if array.ndim == 0 else f"of shape {array.shape}"
+        raise ValueError(f"{name} should be a 1d array, (n,), one value per row; got {what}.")
+    return column_or_1d(array, warn=True)
+
+
+def _has_text(labels: np.ndarray) -> bool:
+    return any(isinstance(label, str) for label in labels.ravel())
 
 
 def check_weights(sample_weight: Any, n: int) -> np.ndarray:
@@ -234,8 +238,14 @@ def check_weights(sample_weight: Any, n: int) -> np.ndarray:
             f"sample_weight must be non-negative; found {weight[row]} at row {row}. "
             "Drop the row, or give it weight zero."
         )
+    check_size(weight, "sample_weight", LARGEST_WEIGHT, "their sums overflow. Divide them all")
     if weight.max() == 0.0:
         raise ValueError("sample_weight is zero for every row; at least one must be positive.")
+    if weight.max() < 1.0 / LARGEST_WEIGHT**2:
+        raise ValueError(
+            f"sample_weight is at most {weight.max():.3g}, of which no share can be told; expected "
+            f"at least {1.0 / LARGEST_WEIGHT**2:.3g}. Divide them all by their mean."
+        )
     return weight
 
 
@@ -247,13 +257,14 @@ def check_per_row(values: Any, name: str, n: int) -> np.ndarray:
     ValueError
         Naming the argument.
     """
-    refuse_nonnumbers(values, name)
-    if is_real(values):
-        raise ValueError(f"{name} must have shape ({n},), one per row; found {values!r} alone.")
-    array = check_array(values, ensure_2d=False, dtype=np.float64, input_name=name)
-    if array.ndim != 1 or len(array) != n:
+    array = as_finite(values, name)
+    if array.ndim == 0:
+        raise ValueError(
+            f"{name} must have shape ({n},), one per row; found {shown(values)} alone."
+        )
+    if array.shape != (n,):
         raise ValueError(f"{name} has shape {array.shape}; expected ({n},), one per row.")
-    return np.ascontiguousarray(array)
+    return array
 
 
 def number_clusters(cluster: Any, is_used: np.ndarray) -> np.ndarray:
@@ -264,18 +275,25 @@ def number_clusters(cluster: Any, is_used: np.ndarray) -> np.ndarray:
     ValueError
         Naming ``cluster``.
     """
-    refuse_nonlabels(cluster, "cluster")
-    labels = np.asarray(cluster)
+    labels = as_array(cluster, "cluster")
+    refuse_nonlabels(labels, "cluster")
     if labels.shape != is_used.shape:
         raise ValueError(
             f"cluster has shape {labels.shape}; expected {is_used.shape}, one label per row."
         )
     if labels.dtype.kind == "f" and not np.isfinite(labels).all():
         raise ValueError("cluster holds NaN or infinity; give every row the label of a cluster.")
-    found, codes = np.unique(labels[is_used], return_inverse=True)
+    found, codes = np.unique(_comparable(labels[is_used]), return_inverse=True)
     if len(found) < 2:
-        raise ValueError(f"cluster has the one label {found[0]!r}; expected at least two.")
+        raise ValueError(f"cluster has the one label {shown(found[0])}; expected at least two.")
     return codes
+
+
+def _comparable(labels: np.ndarray) -> np.ndarray:
+    """Return labels that have an order: numbers, or strings where both occur."""
+    if labels.dtype.kind == "O":
+        return labels.astype(str if _has_text(labels) else np.float64)
+    return labels
 
 
 def check_exposure(values: Any, n: int) -> np.ndarray:
@@ -290,6 +308,23 @@ def check_exposure(values: Any, n: int) -> np.ndarray:
     return exposure
 
 
+# float64 holds every whole number up to here.
+_MOST_TRIALS = 2.0**53
+
+
+def check_trials(values: Any, n: int) -> np.ndarray:
+    """Return numbers of trials, one per row: whole, none of them negative."""
+    trials = check_per_row(values, "trials", n)
+    is_count = (trials >= 0.0) & (trials <= _MOST_TRIALS) & (trials == np.floor(trials))
+    if not is_count.all():
+        row = int(np.argmin(is_count))
+        raise ValueError(
+            f"trials must be whole numbers in the range [0, 2**53]; found {trials[row]} at row "
+            f"{row}. Give the number of trials of which y counts the successes."
+        )
+    return trials
+
+
 def check_same_length(n: int, y: np.ndarray) -> None:
     """Raise ValueError unless y has one value per row of X."""
     if len(y) != n:
@@ -297,55 +332,3 @@ def check_same_length(n: int, y: np.ndarray) -> None:
             f"Found input variables with inconsistent numbers of samples: X has {n} rows, "
             f"y has {len(y)}."
         )
-
-
-_NO_NAMES = (
-    "a column number, for X has no column names. In a pipeline the steps before give them with "
-    "set_output(transform='pandas')"
-)
-
-
-def select_columns(features: Any, name: str, names: np.ndarray | None, p: int) -> list[int]:
-    """Return the column numbers of a user's selection of features.
-
-    Parameters
-    ----------
-    features : None, or sequence of str or int
-    name : str
-        The hyper-parameter, for messages.
-    names : ndarray of str or None
-        Names of the columns, if they have any.
-    p : int
-        Number of columns.
-
-    Raises
-    ------
-    ValueError
-        If a name is unknown, a number out of range, or one occurs twice.
-    """
-    if features is None:
-        return list(range(p))
-    if not isinstance(features, list | tuple | np.ndarray) and not hasattr(features, "take"):
-        raise ValueError(
-            f"The {name!r} parameter must be None or a list of names or column numbers. "
-            f"Got {features!r} instead."
-        )
-    columns = [_column_number(feature, name, names, p) for feature in features]
-    if len(set(columns)) < len(columns):
-        raise ValueError(f"The {name!r} parameter names a feature twice. Got {list(features)!r}.")
-    return columns
-
-
-def _column_number(feature: Any, name: str, names: np.ndarray | None, p: int) -> int:
-    if isinstance(feature, str):
-        known = [] if names is None else list(names)
-        if feature not in known:
-            allowed = f"one of {known}" if known else _NO_NAMES
-            raise ValueError(f"Unknown feature {feature!r} in {name!r}; expected {allowed}.")
-        return known.index(feature)
-    if not is_whole(feature) or not 0 <= int(feature) < p:
-        raise ValueError(
-            f"Unknown feature {feature!r} in {name!r}; expected a name or a column number in "
-            f"the range [0, {p})."
-        )
-    return int(feature)

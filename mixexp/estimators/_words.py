@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mixexp.estimators._tables import feature_labels
+from mixexp.text import printable
 
 MINUS = "\N{MINUS SIGN}"
 # What the location of a family is, where its link does not say it or it is not the mean of y.
@@ -61,7 +62,10 @@ def read_terms(model: Any, names: Sequence[str] | None = None) -> Terms:
         names = feature_labels(model, list(range(model.n_features_in_)))
     spread = model._state.scaling.scale
     return Terms(
-        [names[j] for j in experts], [names[j] for j in gates], spread[experts], spread[gates]
+        [printable(names[j]) for j in experts],
+        [printable(names[j]) for j in gates],
+        spread[experts],
+        spread[gates],
     )
 
 
@@ -94,13 +98,13 @@ def _leading_class(model: Any, k: int, terms: Terms, n_terms: int) -> str:
     sizes = np.abs(model.coef_[k] * terms.expert_spread).sum(axis=1)
     c = int(sizes.argmax())
     right = _linear(model.intercept_[k, c], model.coef_[k, c], terms, n_terms)
-    return f"logit({model.classes_[c]}) = {right}"
+    return f"logit({printable(model.classes_[c])}) = {right}"
 
 
 def _left_side(model: Any, family: Any) -> str:
     classes = getattr(model, "classes_", None)
     if classes is not None and len(classes) == 2:
-        return f"log odds({classes[1]})"
+        return f"log odds({printable(classes[1])})"
     if family.name in _LEFT_SIDES:
         return _LEFT_SIDES[family.name]
     return _LINK_SIDES.get(getattr(family, "link", ""), "location")

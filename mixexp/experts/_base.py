@@ -11,14 +11,15 @@ To add one: a file with one subclass of `Expert`, and its name in ``experts/__in
 
 import math
 from collections.abc import Mapping, Sequence
-from numbers import Real
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from sklearn.base import BaseEstimator
 
+from mixexp.arguments import is_in_range, is_whole, is_word
 from mixexp.experts._quantile import invert_cdf, least_integer
 from mixexp.experts._tail import integrate_survival
+from mixexp.text import shown
 
 Heads = tuple[np.ndarray, ...]
 # Second derivatives of the log density by pair of heads (a, b), a <= b; absent means zero.
@@ -33,6 +34,9 @@ LARGEST_LOG_ODDS = 500.0
 #: the pooled one. Only fits that are exact to five digits, or meaningless, come here.
 LOG_DISPERSION_FLOOR = -10.0 * math.log(10.0)
 
+
+#: Classes have log-odds each, and curvatures in pairs.
+MOST_CLASSES = 10_000
 
 # A subclass that defines one of these has another density, or other derivatives.
 _MAKES_DENSITY = ("log_kernel", "derivatives", "mean", "location_mean", "link_function")
@@ -168,23 +172,26 @@ class Expert(BaseEstimator):
         if self.links:
             self._check_choice("link", self.links)
         dispersion = getattr(self, "dispersion", "own")
-        if dispersion not in ("own", "shared"):
-            is_valid = isinstance(dispersion, Real) and 0.0 < float(dispersion) < math.inf
+        if not is_word(dispersion, ("own", "shared")):
+            is_valid = is_in_range(dispersion, 0.0, math.inf)
             self._check_range("dispersion", is_valid, "'own', 'shared' or a positive number")
+        if hasattr(self, "n_classes"):
+            is_valid = is_whole(self.n_classes) and 2 <= self.n_classes <= MOST_CLASSES
+            self._check_range("n_classes", is_valid, f"an int in the range [2, {MOST_CLASSES}]")
 
     def _check_choice(self, option: str, allowed: Sequence[Any]) -> None:
         value = getattr(self, option)
-        if value not in allowed:
+        if not is_word(value, allowed):
             raise ValueError(
                 f"The {option!r} option of the {self.name} expert must be one of "
-                f"{list(allowed)}. Got {value!r} instead."
+                f"{list(allowed)}. Got {shown(value)} instead."
             )
 
     def _check_range(self, option: str, is_valid: bool, expected: str) -> None:
         if not is_valid:
             raise ValueError(
                 f"The {option!r} option of the {self.name} expert must be {expected}. "
-                f"Got {getattr(self, option)!r} instead."
+                f"Got {shown(getattr(self, option))} instead."
             )
 
     def fixed_to(self, y: np.ndarray, weight: np.ndarray) -> "Expert":

@@ -8,6 +8,7 @@ import numpy as np
 from scipy.optimize import minimize
 
 from mixexp.experts._base import Curvature, Derivatives, Expert, Heads
+from mixexp.text import shown
 
 _EPSILON = np.finfo(float).eps
 # Central differences lose step**2 to curvature and eps / step**order to rounding; these balance.
@@ -88,10 +89,12 @@ def check_derivatives(family: Expert, y: np.ndarray, heads: Heads, tol: float = 
     largest = 0.0
     for a, head in enumerate(family.heads):
         expected = _first_difference(family, y, heads, a)
-        name = f"the score of head {head.name!r}"
+        name = f"the score of head {shown(head.name)}"
         largest = max(largest, _checked_error(found.score[a], expected, tol, name))
         if (a, a) not in found.curvature or np.any(found.curvature[a, a] < 0.0):
-            raise AssertionError(f"the EM curvature of head {head.name!r} is missing or negative")
+            raise AssertionError(
+                f"the EM curvature of head {shown(head.name)} is missing or negative"
+            )
         for b in range(a, len(family.heads)):
             expected = -_score_difference(family, y, heads, a, b)
             name = f"the observed curvature of heads {a} and {b}"

@@ -51,10 +51,6 @@ class Ordinal(Expert):
         self.n_classes = n_classes
         self.link = link
 
-    def check_options(self) -> None:
-        super().check_options()
-        self._check_range("n_classes", self.n_classes >= 2, "at least 2")
-
     @property
     def support_limits(self) -> tuple[float, float]:
         return 0.0, self.n_classes - 1.0

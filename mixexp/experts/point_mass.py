@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from mixexp.arguments import is_in_range
 from mixexp.experts._base import Derivatives, Expert, Head, Heads
 
 
@@ -29,7 +30,7 @@ class PointMass(Expert):
         self.at = at
 
     def check_options(self) -> None:
-        self._check_range("at", bool(np.isfinite(self.at)), "a finite number")
+        self._check_range("at", is_in_range(self.at, -np.inf, np.inf), "a finite number")
 
     @property
     def heads(self) -> tuple[Head, ...]:

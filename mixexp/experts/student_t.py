@@ -11,6 +11,7 @@ import math
 import numpy as np
 from scipy.special import betaincinv, digamma, polygamma, stdtr, stdtrit
 
+from mixexp.arguments import is_in_range
 from mixexp.experts._base import LOG_DISPERSION_FLOOR, Curvature, Derivatives, Expert, Head, Heads
 from mixexp.experts._special import stirling_error
 from mixexp.experts._weighted import log_or_zero, weighted_median
@@ -62,7 +63,7 @@ class StudentT(Expert):
 
     def check_options(self) -> None:
         super().check_options()
-        is_valid = self.df is None or (math.isfinite(self.df) and self.df > 0.0)
+        is_valid = self.df is None or is_in_range(self.df, 0.0, math.inf)
         self._check_range("df", is_valid, "a positive number or None")
 
     @property

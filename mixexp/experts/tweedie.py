@@ -18,6 +18,7 @@ from collections.abc import Callable
 import numpy as np
 from scipy.special import gammainc, gammaincc
 
+from mixexp.arguments import is_in_range
 from mixexp.experts._base import Heads
 from mixexp.experts._jumps import jump_moments, jump_nodes
 from mixexp.experts._positive import PositiveModel
@@ -66,7 +67,8 @@ class Tweedie(PositiveModel):
 
     def check_options(self) -> None:
         super().check_options()
-        self._check_range("power", 1.0 < self.power < 2.0, "between 1 and 2, both excluded")
+        is_valid = is_in_range(self.power, 1.0, 2.0)
+        self._check_range("power", is_valid, "a number between 1 and 2, both excluded")
 
     @property
     def variance_power(self) -> float:

@@ -8,7 +8,9 @@ import math
 
 import numpy as np
 
+from mixexp.arguments import is_in_range
 from mixexp.experts._base import Derivatives, Expert, Head, Heads
+from mixexp.text import shown
 
 
 class Uniform(Expert):
@@ -39,9 +41,10 @@ class Uniform(Expert):
     def check_options(self) -> None:
         for option in ("low", "high"):
             value = getattr(self, option)
-            self._check_range(option, value is None or math.isfinite(value), "finite or None")
+            is_valid = value is None or is_in_range(value, -math.inf, math.inf)
+            self._check_range(option, is_valid, "a finite number or None")
         if self.low is not None and self.high is not None:
-            self._check_range("high", self.high > self.low, f"above low={self.low!r}")
+            self._check_range("high", self.high > self.low, f"above low={shown(self.low)}")
 
     def fixed_to(self, y: np.ndarray, weight: np.ndarray) -> "Uniform":
         """Return a copy whose limits are numbers, see `Expert.fixed_to`.

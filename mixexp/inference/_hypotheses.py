@@ -6,6 +6,9 @@ import numpy as np
 from scipy.linalg import cho_factor, cho_solve, eigvalsh
 from scipy.stats import chi2, norm
 
+from mixexp.arguments import is_in_range
+from mixexp.text import shown
+
 # Hypotheses whose correlation matrix has an eigenvalue below this say the same thing twice.
 _REDUNDANT = 1e-10
 
@@ -103,7 +106,8 @@ def critical_value(level: float) -> float:
     ValueError
         If the level is not strictly between 0 and 1.
     """
-    is_number = isinstance(level, float | int | np.floating) and not isinstance(level, bool)
-    if not is_number or not 0.0 < level < 1.0:
-        raise ValueError(f"level must be a number strictly between 0 and 1. Got {level!r} instead.")
+    if not is_in_range(level, 0.0, 1.0):
+        raise ValueError(
+            f"level must be a number strictly between 0 and 1. Got {shown(level)} instead."
+        )
     return float(norm.isf(0.5 * (1.0 - level)))

@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from mixexp.arguments import as_finite, is_listed, is_real
 from mixexp.data import RowBlocks, Scaling
 from mixexp.em import Evaluation, Problem
+from mixexp.inference._arguments import as_weights, feature_columns, find_label
 from mixexp.inference._covariance import Covariance, of_constant_columns
 from mixexp.inference._effect_tables import average, effect_table, mean_table, row_by_row
 from mixexp.inference._effects import standard_errors
@@ -16,6 +18,7 @@ from mixexp.inference._hypotheses import ChiSquared, Contrast, critical_value, t
 from mixexp.inference._summary import Summary, summarize
 from mixexp.inference._tables import Table
 from mixexp.inference._terms import Label, Names, Terms
+from mixexp.text import printable, shown
 
 # Share of a combination of coefficients that may lie along a direction that is not determined.
 _LOADING = 1e-6
@@ -148,7 +151,7 @@ class Inference:
         if self.spread.refusal:
             found.append(f"No standard errors: {self.spread.refusal}.")
         undetermined = [
-            f"{label.unit}: {label.term}"
+            printable(f"{label.unit}: {label.term}")
             for label, reason in zip(self.labels, self.reasons, strict=True)
             if reason == "not determined"
         ]
@@ -329,18 +332,7 @@ class Inference:
                 int(column) for design in model.slot_designs for column in model.designs[design]
             }
             return [c - 1 for c in sorted(seen) if c and not self.scaling.is_constant[c - 1]]
-        columns = [names.index(f) if f in names else f for f in features]
-        for feature in columns:
-            if isinstance(feature, str | bool) or not 0 <= feature < len(names):
-                raise ValueError(
-                    f"There is no feature {feature!r}; expected names among {names}, or their "
-                    "numbers."
-                )
-            if self.scaling.is_constant[feature]:
-                raise ValueError(
-                    f"Feature {names[feature]!r} did not vary in fit: it has no effect to know."
-                )
-        return [int(column) for column in columns]
+        return feature_columns(features, names, self.scaling.is_constant)
 
     def _gradient_errors(self, gradient: np.ndarray) -> np.ndarray:
         """Return standard errors from gradients in the flat vector, NaN where there are none."""
@@ -375,8 +367,7 @@ class Inference:
         ValueError
             If shapes do not fit, rows are redundant, or a row has no standard error.
         """
-        rows = self._check_rows(R)
-        values = np.asarray(q, dtype=float)
+        values, rows = as_finite(q, "q"), self._check_rows(R)
         if values.ndim > 1 or (values.ndim == 1 and values.shape != (len(rows),)):
             raise ValueError(f"q has shape {values.shape}; expected a number or ({len(rows)},).")
         in_flat = rows @ self.terms.matrix
@@ -402,13 +393,15 @@ class Inference:
         """
         reach = critical_value(level)
         row = np.zeros(len(self.labels))
-        for (unit, term), weight in weights.items():
-            row[self._index(unit, term)] += weight
+        for pair, weight in as_weights(weights):
+            row[find_label(self.labels, *pair)] += weight
+        if not is_real(value) or not np.isfinite(float(value)):
+            raise ValueError(f"value must be a finite number. Got {shown(value)} instead.")
         in_flat = self._check_rows(row) @ self.terms.matrix
         estimate = float(row @ self.estimates)
         deviation = float(np.sqrt((in_flat @ self.spread.flat @ in_flat.T)[0, 0]))
         if not deviation > 0.0:
-            raise ValueError(f"The contrast {dict(weights)!r} has no variance.")
+            raise ValueError(f"The contrast has no variance: weights are {shown(dict(weights))}.")
         z = (estimate - value) / deviation
         ends = estimate - reach * deviation, estimate + reach * deviation
         return Contrast(estimate, deviation, z, float(two_sided(np.array(z))), *ends)
@@ -428,39 +421,33 @@ class Inference:
         ValueError
             If fewer than two experts have it.
         """
+        if not isinstance(term, str):
+            raise ValueError(f"term must be a name as in coef_table. Got {shown(term)}.")
         having = [
             label.unit for label in self.labels if label.part == "expert" and label.term == term
         ]
+        if units is not None and not is_listed(units):
+            raise ValueError(f"units must be a list such as ['expert 0']. Got {shown(units)}.")
         chosen = having if units is None else list(units)
         if len(chosen) < 2:
             raise ValueError(
-                f"term {term!r} is to be equal in {chosen}; name at least two experts. There are "
+                f"term {shown(term)} is to be equal in {shown(chosen)}; name at least two "
+                "experts in units. There are "
                 f"terms {sorted({label.term for label in self.labels})}."
             )
         rows = np.zeros((len(chosen) - 1, len(self.labels)))
-        rows[:, self._index(chosen[0], term)] = -1.0
+        rows[:, find_label(self.labels, chosen[0], term)] = -1.0
         for row, unit in zip(rows, chosen[1:], strict=True):
-            row[self._index(unit, term)] += 1.0
+            row[find_label(self.labels, unit, term)] += 1.0
         return self.wald_test(rows)
-
-    def _index(self, unit: str, term: str) -> int:
-        for at, label in enumerate(self.labels):
-            if (label.unit, label.term) == (unit, term):
-                return at
-        raise ValueError(
-            f"There is no coefficient {(unit, term)!r}; units are "
-            f"{list(dict.fromkeys(label.unit for label in self.labels))}, terms "
-            f"{list(dict.fromkeys(label.term for label in self.labels))}."
-        )
 
     def _check_rows(self, R: Any) -> np.ndarray:
         """Return hypotheses as rows, all of which have a standard error."""
-        rows = np.atleast_2d(np.asarray(R, dtype=float))
-        n = len(self.labels)
-        if rows.ndim != 2 or rows.shape[1] != n or not np.all(np.isfinite(rows)):
+        rows, n = np.atleast_2d(as_finite(R, "R")), len(self.labels)
+        if rows.ndim != 2 or rows.shape[1] != n or len(rows) == 0:
             raise ValueError(
-                f"R has shape {np.shape(R)}; expected ({n},) or (m, {n}) finite numbers, one "
-                "column per row of coef_table."
+                f"R has shape {np.shape(R)}; expected ({n},) or (m, {n}), one column per row of "
+                "coef_table."
             )
         if self.spread.refusal:
             raise ValueError(f"There is nothing to test by: {self.spread.refusal}.")

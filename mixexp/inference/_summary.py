@@ -1,7 +1,6 @@
 """The summary of a fit in the habit of statistical packages, as text and as HTML."""
 
 from collections.abc import Iterator, Sequence
-from html import escape
 from itertools import groupby
 from typing import Any, NamedTuple
 
@@ -9,6 +8,7 @@ import numpy as np
 
 from mixexp.inference._hypotheses import format_p
 from mixexp.inference._tables import Table
+from mixexp.text import hypertext, printable
 
 
 class Summary(str):
@@ -67,14 +67,21 @@ def _sections(table: Table) -> Iterator[_Section]:
     rows = zip(*(columns[name] for name in columns if name != "note"), strict=True)
     for (part, unit), members in groupby(rows, key=lambda row: row[:2]):
         title = unit if part == "expert" else f"gate {unit}"
-        yield _Section(title, [_cells(row[2:]) for row in members])
+        yield _Section(printable(title), [_cells(row[2:]) for row in members])
 
 
 def _cells(row: Sequence[Any]) -> list[str]:
     term, estimate, deviation, z, p_value, lower, upper = row
     # Without a test there is nothing to show; without a standard error that is to be seen.
     tests = ["", ""] if np.isnan(z) else [f"{z:.3f}", format_p(p_value)]
-    return [term, f"{estimate:.5g}", f"{deviation:.4g}", *tests, f"{lower:.5g}", f"{upper:.5g}"]
+    return [
+        printable(term),
+        f"{estimate:.5g}",
+        f"{deviation:.4g}",
+        *tests,
+        f"{lower:.5g}",
+        f"{upper:.5g}",
+    ]
 
 
 def _as_text(
@@ -124,21 +131,21 @@ def _as_html(
     notes: Sequence[str],
 ) -> str:
     (_, title), *rest = facts
-    known = "".join(f"<tr><th>{escape(a)}</th><td>{escape(b)}</td></tr>" for a, b in rest)
-    head = "".join(f"<th>{escape(name)}</th>" for name in ("", *header))
+    known = "".join(f"<tr><th>{hypertext(a)}</th><td>{hypertext(b)}</td></tr>" for a, b in rest)
+    head = "".join(f"<th>{hypertext(name)}</th>" for name in ("", *header))
     body = "".join(_section_as_html(section, len(header)) for section in sections)
-    said = "".join(f"<li>{escape(note)}</li>" for note in notes)
+    said = "".join(f"<li>{hypertext(note)}</li>" for note in notes)
     return (
-        f"<table><caption>{escape(title)}</caption>{known}</table>"
+        f"<table><caption>{hypertext(title)}</caption>{known}</table>"
         f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table><ol>{said}</ol>"
     )
 
 
 def _section_as_html(section: _Section, n_numbers: int) -> str:
-    title = f'<tr><th colspan="{n_numbers + 1}">{escape(section.title)}</th></tr>'
+    title = f'<tr><th colspan="{n_numbers + 1}">{hypertext(section.title)}</th></tr>'
     rows = (
-        f"<tr><th>{escape(row[0])}</th>"
-        + "".join(f"<td>{escape(cell)}</td>" for cell in row[1:])
+        f"<tr><th>{hypertext(row[0])}</th>"
+        + "".join(f"<td>{hypertext(cell)}</td>" for cell in row[1:])
         + "</tr>"
         for row in section.rows
     )

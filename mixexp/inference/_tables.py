@@ -1,6 +1,11 @@
 """Plain tables: columns by name, as text, or as a frame where pandas is installed."""
 
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
+
+from mixexp.text import printable
 
 
 class Table(NamedTuple):
@@ -28,9 +33,50 @@ class Table(NamedTuple):
         return pd.DataFrame(self.columns)
 
 
+def number_terms(columns: Mapping[str, Sequence[Any]]) -> list[int]:
+    """Return, for every row of a table of coefficients, how many of its name came before.
+
+    Terms of a unit stand in the order intercept, features, dispersion, shapes. A name does not
+    tell them apart, for a column may be called "intercept"; name and number do.
+    """
+    seen: Counter[tuple[Any, ...]] = Counter()
+    out = []
+    for key in zip(columns["part"], columns["unit"], columns["term"], strict=True):
+        out.append(seen[key])
+        seen[key] += 1
+    return out
+
+
+def widen(
+    columns: Mapping[str, Sequence[Any]], part: str
+) -> tuple[list[str], list[str], list[list[float]]]:
+    """Return units, terms, and estimates with a row per term and a column per unit.
+
+    Parameters
+    ----------
+    columns : mapping of str to sequence
+        "part", "unit", "term" and "estimate" of every coefficient.
+    part : {"expert", "gate"}
+
+    Returns
+    -------
+    units, terms : list of str
+    rows : list of list of float
+        NaN where a unit has no such term.
+    """
+    cells: dict[str, dict[tuple[str, int], float]] = {}
+    named = zip(*(columns[name] for name in ("part", "unit", "term", "estimate")), strict=True)
+    for (kind, unit, term, estimate), number in zip(named, number_terms(columns), strict=True):
+        if kind == part:
+            cells.setdefault(unit, {})[term, number] = estimate
+    keys = list(dict.fromkeys(key for values in cells.values() for key in values))
+    rows = [[values.get(key, math.nan) for values in cells.values()] for key in keys]
+    return list(cells), [term for term, _ in keys], rows
+
+
 def render(header: list[str], rows: list[list[Any]]) -> str:
     """Return rows as text: words to the left, numbers to the right."""
-    cells = [header, *([_cell(value) for value in row] for row in rows)]
+    cells = [[_cell(value) for value in row] for row in (header, *rows)]
     widths = [max(len(row[j]) for row in cells) for j in range(len(header))]
     is_number = [bool(rows) and not isinstance(rows[0][j], str) for j in range(len(header))]
     lines = [
@@ -44,4 +90,4 @@ def render(header: list[str], rows: list[list[Any]]) -> str:
 
 
 def _cell(value: Any) -> str:
-    return value if isinstance(value, str) else f"{value:.4g}"
+    return printable(value) if isinstance(value, str) else f"{value:.4g}"

@@ -9,8 +9,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from mixexp.arguments import is_whole
 from mixexp.data import Scaling
 from mixexp.model import ExpertGroup, Model, Parameters
+from mixexp.text import shown
 from mixexp.tree import GatingTree
 
 
@@ -132,20 +134,17 @@ def choose_reference(
     unknown = [name for name in chosen if name not in inner]
     if unknown:
         raise ValueError(
-            f"reference names {unknown[0]!r}, which is no gate of this tree; expected names among "
+            f"reference names {shown(unknown[0])}, which is no gate of this tree; expected "
+            "names among "
             f"{list(inner)}."
         )
     out = tree.n_children - 1
     for name, place in chosen.items():
         node, n = inner[name], int(tree.n_children[inner[name]])
-        if (
-            isinstance(place, bool)
-            or not isinstance(place, int | np.integer)
-            or not -n <= place < n
-        ):
+        if not is_whole(place) or not -n <= place < n:
             raise ValueError(
                 f"reference must be the number of a child, an int in the range [{-n}, {n - 1}] for "
-                f"{name!r}, or a mapping of gates to such numbers. Got {place!r} instead."
+                f"{name!r}, or a mapping of gates to such numbers. Got {shown(place)} instead."
             )
         out[node] = place % n
     return out

@@ -70,6 +70,10 @@ def _compile(function: Callable[..., Any], fastmath: set[str]) -> Callable[..., 
     return dispatcher
 
 
+# Where a cache has failed: every kernel meets the same fault, and one warning tells it.
+_failed: set[str] = set()
+
+
 @contextlib.contextmanager
 def _tolerate_faults(cache: Any) -> Iterator[None]:
     try:
@@ -78,9 +82,21 @@ def _tolerate_faults(cache: Any) -> Iterator[None]:
         # An unreadable index would fail again on every later run: start it afresh.
         with contextlib.suppress(*_CACHE_FAULTS):
             cache.flush()
-        warnings.warn(
-            f"mixexp could not use numba's cache in {cache.cache_path} "
-            f"({type(fault).__name__}: {fault}); kernels are compiled again in this process.",
-            RuntimeWarning,
-            stacklevel=2,
+        place = cache.cache_path
+        if place not in _failed:
+            _failed.add(place)
+            warnings.warn(_fault_in_words(place, fault), RuntimeWarning, stacklevel=1)
+
+
+def _fault_in_words(place: str, fault: BaseException) -> str:
+    if isinstance(fault, OSError):
+        cause = (
+            f"cannot be written in {place} ({fault.strerror or fault}). Free space there, or set "
+            "NUMBA_CACHE_DIR to a directory with space"
         )
+    else:
+        cause = f"in {place} has a file that cannot be read ({type(fault).__name__}: {fault})"
+    return (
+        f"The cache of compiled kernels {cause}; until then they are compiled again in every "
+        "process, which takes some seconds and changes no result."
+    )

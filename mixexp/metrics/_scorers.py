@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 from sklearn.base import BaseEstimator
 
-from mixexp.metrics._scores import crps_score, pinball_loss
+from mixexp.arguments import is_word
+from mixexp.metrics._scores import check_row_weights, crps_score, per_row, pinball_loss
+from mixexp.text import shown
 
 _CRITERIA = ("aic", "aicc", "bic", "caic", "icl", "icl_bic", "sabic")
 
@@ -47,10 +49,10 @@ class LogDensityScorer(BaseEstimator):
         trials: Any = None,
     ) -> float:
         """Return the weighted mean of ``estimator.log_density(X, y)``."""
-        steps, model = _split_pipeline(estimator)
-        per_row = {"offset": offset, "exposure": exposure, "trials": trials}
-        density = model.log_density(_transform(steps, X), y, **per_row)
-        return float(np.average(density, weights=sample_weight))
+        steps, model = _split_pipeline(estimator, "log_density")
+        known = {"offset": offset, "exposure": exposure, "trials": trials}
+        density = model.log_density(_transform(steps, X), y, **known)
+        return float(np.average(density, weights=check_row_weights(sample_weight, len(density))))
 
     __call__ = score
 
@@ -86,14 +88,15 @@ class NegativeCriterionScorer(BaseEstimator):
         ValueError
             If there is no such criterion.
         """
-        if self.criterion not in _CRITERIA:
+        if not is_word(self.criterion, _CRITERIA):
             raise ValueError(
-                f"The 'criterion' parameter must be one of {_CRITERIA}. Got {self.criterion!r}."
+                f"The 'criterion' parameter must be one of {_CRITERIA}. Got "
+                f"{shown(self.criterion)}."
             )
-        steps, model = _split_pipeline(estimator)
-        per_row = {"offset": offset, "exposure": exposure, "trials": trials}
+        steps, model = _split_pipeline(estimator, self.criterion)
+        known = {"offset": offset, "exposure": exposure, "trials": trials}
         measure = getattr(model, self.criterion)
-        return -float(measure(_transform(steps, X), y, sample_weight, **per_row))
+        return -float(measure(_transform(steps, X), y, sample_weight, **known))
 
     __call__ = score
 
@@ -125,10 +128,10 @@ class CRPSScorer(BaseEstimator):
         trials: Any = None,
     ) -> float:
         """Return minus the weighted mean of ``estimator.predict_dist(X).crps(y)``."""
-        steps, model = _split_pipeline(estimator)
-        per_row = {"offset": offset, "exposure": exposure, "trials": trials}
-        dist = model.predict_dist(_transform(steps, X), **per_row)
-        return -crps_score(y, dist, sample_weight=sample_weight)
+        steps, model = _split_pipeline(estimator, "predict_dist")
+        known = {"offset": offset, "exposure": exposure, "trials": trials}
+        dist = model.predict_dist(_transform(steps, X), **known)
+        return -crps_score(_as_many(y, len(dist)), dist, sample_weight=sample_weight)
 
     __call__ = score
 
@@ -156,10 +159,10 @@ class PinballScorer(BaseEstimator):
         trials: Any = None,
     ) -> float:
         """Return minus the weighted mean loss of ``estimator.predict_quantile(X, q)``."""
-        steps, model = _split_pipeline(estimator)
-        per_row = {"offset": offset, "exposure": exposure, "trials": trials}
-        found = model.predict_quantile(_transform(steps, X), self.q, **per_row)
-        return -pinball_loss(y, found, self.q, sample_weight=sample_weight)
+        steps, model = _split_pipeline(estimator, "predict_quantile")
+        known = {"offset": offset, "exposure": exposure, "trials": trials}
+        found = model.predict_quantile(_transform(steps, X), self.q, **known)
+        return -pinball_loss(_as_many(y, len(found)), found, self.q, sample_weight=sample_weight)
 
     __call__ = score
 
@@ -169,10 +172,23 @@ negative_bic_scorer = NegativeBICScorer()
 negative_crps_scorer = CRPSScorer()
 
 
-def _split_pipeline(estimator: Any) -> tuple[list[Any], Any]:
+def _split_pipeline(estimator: Any, method: str) -> tuple[list[Any], Any]:
+    """Return transformers, and the model that has a method.
+
+    Raises
+    ------
+    TypeError
+        Naming ``estimator``, if there is no such model.
+    """
+    steps, model = [], estimator
     if hasattr(estimator, "steps"):
-        return [step for _, step in estimator.steps[:-1]], estimator.steps[-1][1]
-    return [], estimator
+        steps, model = [step for _, step in estimator.steps[:-1]], estimator.steps[-1][1]
+    if isinstance(model, type) or not hasattr(model, method):
+        raise TypeError(
+            f"estimator must be a fitted estimator with a method {method}, such as MoERegressor, "
+            f"or a Pipeline that ends in one. Got {shown(estimator)} instead."
+        )
+    return steps, model
 
 
 def _transform(steps: list[Any], X: Any) -> Any:
@@ -180,3 +196,20 @@ def _transform(steps: list[Any], X: Any) -> Any:
         if step is not None and step != "passthrough":
             X = step.transform(X)
     return X
+
+
+def _as_many(y: Any, n: int) -> np.ndarray:
+    """Return y as numbers, one per row of X.
+
+    Raises
+    ------
+    ValueError, TypeError
+        Naming y.
+    """
+    values = per_row(y, "y")
+    if len(values) != n:
+        raise ValueError(
+            f"Found input variables with inconsistent numbers of samples: X has {n} rows, y has "
+            f"{len(values)}."
+        )
+    return values

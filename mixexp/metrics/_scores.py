@@ -8,6 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from mixexp.arguments import as_finite, as_numbers
+from mixexp.text import shown
+
 
 def log_score(y_true: Any, dist: Any, *, sample_weight: Any = None) -> float:
     """Return minus the mean log density of y, natural log; lower is better.
@@ -23,8 +26,8 @@ def log_score(y_true: Any, dist: Any, *, sample_weight: Any = None) -> float:
     ----------
     Good (1952), Rational decisions, J. R. Statist. Soc. B 14.
     """
-    y = _per_row(y_true, "y_true")
-    return -_average(dist.logpdf(y), sample_weight)
+    y = per_row(y_true, "y_true")
+    return -_average(_check_dist(dist, "logpdf", len(y)).logpdf(y), sample_weight)
 
 
 def crps_score(y_true: Any, dist: Any, *, sample_weight: Any = None) -> float:
@@ -40,8 +43,8 @@ def crps_score(y_true: Any, dist: Any, *, sample_weight: Any = None) -> float:
         Of the same rows.
     sample_weight : array-like of shape (n,), default=None
     """
-    y = _per_row(y_true, "y_true")
-    return _average(dist.crps(y), sample_weight)
+    y = per_row(y_true, "y_true")
+    return _average(_check_dist(dist, "crps", len(y)).crps(y), sample_weight)
 
 
 def pinball_loss(y_true: Any, quantiles: Any, q: Any, *, sample_weight: Any = None) -> float:
@@ -62,17 +65,28 @@ def pinball_loss(y_true: Any, quantiles: Any, q: Any, *, sample_weight: Any = No
     ----------
     Koenker & Bassett (1978), Regression quantiles, Econometrica 46.
     """
-    y = _per_row(y_true, "y_true")
-    levels = np.atleast_1d(np.asarray(q, dtype=np.float64))
-    if not np.all((levels >= 0.0) & (levels <= 1.0)):
-        raise ValueError(f"q must lie in [0, 1]; got {q!r}.")
-    values = np.asarray(quantiles, dtype=np.float64).reshape(len(y), -1)
+    y = per_row(y_true, "y_true")
+    levels = np.atleast_1d(as_finite(q, "q"))
+    if levels.ndim > 1 or levels.size == 0 or not np.all((levels >= 0.0) & (levels <= 1.0)):
+        raise ValueError(f"q must lie in [0, 1], one or several levels; got {shown(q)}.")
+    values = as_numbers(quantiles, "quantiles")
+    if values.ndim not in (1, 2) or len(values) != len(y):
+        raise ValueError(
+            f"quantiles has shape {values.shape}; expected ({len(y)},) or ({len(y)}, m), for "
+            f"y_true has {len(y)} values."
+        )
+    values = values.reshape(len(y), -1)
     if values.shape[1] != len(levels):
         raise ValueError(
             f"quantiles has {values.shape[1]} columns, but q has {len(levels)} levels; give what "
             "predict_quantile(X, q) returned for the same q."
         )
     above = y[:, None] - values
+    if not np.isfinite(values).all():
+        raise ValueError(
+            "quantiles must be finite; those of the levels 0 and 1 are the limits of y, and have "
+            "no loss. Leave these levels out of q."
+        )
     return _average(np.maximum(levels * above, (levels - 1.0) * above).mean(axis=1), sample_weight)
 
 
@@ -86,7 +100,7 @@ def interval_coverage(y_true: Any, intervals: Any, *, sample_weight: Any = None)
         What ``predict_interval`` returns; NaN stands for intervals that a row lacks.
     sample_weight : array-like of shape (n,), default=None
     """
-    y = _per_row(y_true, "y_true")
+    y = per_row(y_true, "y_true")
     ends = _as_intervals(intervals)
     if len(ends) != len(y):
         raise ValueError(f"intervals has {len(ends)} rows, but y_true has {len(y)}.")
@@ -116,21 +130,21 @@ def pit_values(y_true: Any, dist: Any, *, random_state: Any = None) -> np.ndarra
         Of the same rows.
     random_state : int, Generator, RandomState or None, default=None
     """
-    y = _per_row(y_true, "y_true")
-    return dist.pit(y, random_state)
+    y = per_row(y_true, "y_true")
+    return _check_dist(dist, "pit", len(y)).pit(y, random_state)
 
 
-def _per_row(values: Any, name: str) -> np.ndarray:
-    array = np.asarray(values, dtype=np.float64)
-    if array.ndim != 1:
+def per_row(values: Any, name: str) -> np.ndarray:
+    array = as_finite(values, name)
+    if array.ndim != 1 or len(array) == 0:
         raise ValueError(f"{name} has shape {array.shape}; expected (n,), one value per row.")
     return array
 
 
 def _as_intervals(intervals: Any) -> np.ndarray:
     """Return intervals as an array (n, m, 2)."""
-    ends = np.asarray(intervals, dtype=np.float64)
-    if ends.ndim not in (2, 3) or ends.shape[-1] != 2:
+    ends = as_numbers(intervals, "intervals")
+    if ends.ndim not in (2, 3) or ends.shape[-1] != 2 or len(ends) == 0:
         raise ValueError(
             f"intervals has shape {ends.shape}; expected (n, 2) or (n, m, 2), as predict_interval "
             "returns it."
@@ -139,4 +153,41 @@ def _as_intervals(intervals: Any) -> np.ndarray:
 
 
 def _average(values: np.ndarray, sample_weight: Any) -> float:
-    return float(np.average(values, weights=sample_weight))
+    return float(np.average(values, weights=check_row_weights(sample_weight, len(values))))
+
+
+def check_row_weights(sample_weight: Any, n: int) -> np.ndarray | None:
+    """Return one non-negative weight per row, not all zero, or None where none are given.
+
+    Raises
+    ------
+    ValueError, TypeError
+        Naming ``sample_weight``.
+    """
+    if sample_weight is None:
+        return None
+    weight = as_finite(sample_weight, "sample_weight")
+    if weight.shape != (n,) or weight.min() < 0.0 or weight.max() == 0.0:
+        raise ValueError(
+            f"sample_weight must have shape ({n},), one non-negative weight per row, not all of "
+            f"them zero; got shape {weight.shape}, {shown(sample_weight)}."
+        )
+    # Sums of the largest numbers overflow.
+    return weight / weight.max() if weight.max() > 1e100 else weight
+
+
+def _check_dist(dist: Any, method: str, n: int) -> Any:
+    """Return a distribution of n rows.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Naming ``dist``.
+    """
+    if isinstance(dist, type) or not hasattr(dist, method):
+        raise TypeError(
+            f"dist must be a distribution as predict_dist(X) returns it. Got {shown(dist)} instead."
+        )
+    if len(dist) != n:
+        raise ValueError(f"dist has {len(dist)} rows, but y_true has {n}; give the same rows.")
+    return dist

@@ -6,7 +6,7 @@ one expert less, whose experts are split. The highest objective is kept.
 """
 
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -16,9 +16,10 @@ from sklearn.base import clone, is_classifier
 from sklearn.model_selection import check_cv
 from sklearn.utils import _safe_indexing, check_random_state
 
+from mixexp.arguments import is_whole, is_word
 from mixexp.em import experts_at_floor, experts_without_rows
 from mixexp.estimators._base import MixtureOfExperts
-from mixexp.estimators._validation import check_weights, is_whole
+from mixexp.estimators._validation import N_JOBS, VERBOSE, check_argument, check_weights
 from mixexp.inference import (
     aic,
     aicc,
@@ -30,6 +31,7 @@ from mixexp.inference import (
 from mixexp.selection._growth import Rows, duplicate_expert, split_starts
 from mixexp.selection._result import Selection
 from mixexp.selection._trees import find_splits
+from mixexp.text import shown
 
 _CRITERIA = ("aic", "aicc", "bic", "sabic", "caic", "icl", "icl_bic")
 _DEFAULT_CV = 5
@@ -131,6 +133,8 @@ def select_n_experts(
     2
     """
     parameter = _check_estimator(estimator)
+    check_argument("n_jobs", n_jobs, N_JOBS)
+    check_argument("verbose", verbose, VERBOSE)
     listed = _check_candidates(candidates, parameter)
     _check_criterion(criterion, cv)
     per_row = {"offset": offset, "exposure": exposure, "trials": trials}
@@ -186,9 +190,13 @@ def _check_estimator(estimator: Any) -> str:
 
 
 def _check_candidates(candidates: Any, parameter: str) -> list[Any]:
-    if isinstance(candidates, str) or not isinstance(candidates, Iterable):
+    if (
+        isinstance(candidates, str | bytes | Mapping)
+        or not isinstance(candidates, Iterable)
+        or getattr(candidates, "ndim", 1) == 0
+    ):
         raise ValueError(
-            f"candidates must be an iterable of values of {parameter!r}. Got {candidates!r} "
+            f"candidates must be an iterable of values of {parameter!r}. Got {shown(candidates)} "
             "instead."
         )
     listed = list(candidates)
@@ -199,23 +207,30 @@ def _check_candidates(candidates: Any, parameter: str) -> list[Any]:
             if not is_whole(candidate) or candidate < 1:
                 raise ValueError(
                     "candidates must be numbers of experts, ints of at least 1. Got "
-                    f"{candidate!r} among them."
+                    f"{shown(candidate)} among them."
                 )
         listed = [int(candidate) for candidate in listed]
     for place, candidate in enumerate(listed):
         if candidate in listed[:place]:
-            raise ValueError(f"candidates holds {candidate!r} twice; give every value once.")
+            raise ValueError(f"candidates holds {shown(candidate)} twice; give every value once.")
     return listed
 
 
+def _is_scorer(criterion: Any) -> bool:
+    return callable(criterion) and not isinstance(criterion, type)
+
+
 def _check_criterion(criterion: Any, cv: Any) -> None:
-    if callable(criterion):
+    if _is_scorer(criterion):
         return
-    if criterion not in _CRITERIA:
-        raise ValueError(f"criterion must be one of {_CRITERIA} or a scorer. Got {criterion!r}.")
+    if not is_word(criterion, _CRITERIA):
+        raise ValueError(
+            f"criterion must be one of {_CRITERIA} or a scorer. Got {shown(criterion)}."
+        )
     if cv is not None:
         raise ValueError(
-            f"cv is for scorers, but criterion is {criterion!r}, which is computed on the rows of "
+            f"cv is for scorers, but criterion is {shown(criterion)}, which is computed on the "
+            "rows of "
             "the fit; give criterion=mixexp.metrics.log_density_scorer, or leave cv out."
         )
 

@@ -1,0 +1,187 @@
+"""Checks of X, and of the selections of its columns.
+
+A frame is not copied: its columns are read where they are, and rows put together block by block.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+from sklearn.utils.validation import validate_data
+
+from mixexp.arguments import as_array, is_listed, is_whole, refuse_nonnumbers
+from mixexp.data import ColumnRows, cut_rows
+from mixexp.text import shown
+
+_ENCODE = "Encode it as numbers first, for instance with a ColumnTransformer."
+
+
+def check_features(estimator: Any, X: Any, *, reset: bool) -> Any:
+    """Return the rows of X as numbers, names and number of features kept or compared.
+
+    Arrays of float64 or float32 and the columns of frames are not copied, whatever their layout:
+    blocks of rows are cast when they are standardised. All else becomes float64.
+
+    Returns
+    -------
+    ndarray of shape (n, p), or ColumnRows
+    """
+    if sparse.issparse(X):
+        return validate_data(estimator, X, reset=reset)  # which says what to do
+    if is_frame(X):
+        _refuse_duplicate_names(X.columns)
+        columns = [_read_column(column, name) for name, column in _columns_of(X)]
+        if columns and len(X):
+            validate_data(estimator, X, reset=reset, skip_check_array=True)
+            _refuse_nonfinite(columns, X.columns)
+            return ColumnRows(columns)
+        X = np.empty((len(X), len(columns)))
+    array = as_array(X, "X")
+    refuse_nonnumbers(array, "X", _ENCODE)
+    if array.ndim != 2:
+        raise ValueError(
+            f"X must have shape (n, n_features); got shape {array.shape}, dim {array.ndim}. "
+            "Expected 2D array. Reshape your data, either with X.reshape(-1, 1) if it is one "
+            "feature or X.reshape(1, -1) if it is one row."
+        )
+    if 0 in array.shape:
+        what = "sample(s)" if len(array) == 0 else "feature(s)"
+        raise ValueError(
+            f"X is empty: found array with 0 {what} (shape={array.shape}) while a minimum of 1 is "
+            "required."
+        )
+    if array.dtype.kind == "O":
+        array = array.astype(np.float64)
+    checked = validate_data(
+        estimator, array, reset=reset, dtype=[np.float64, np.float32], ensure_all_finite=False
+    )
+    _refuse_nonfinite_rows(checked, getattr(estimator, "feature_names_in_", None))
+    return checked
+
+
+def is_frame(X: Any) -> bool:
+    """Return whether X is a frame of pandas or polars, or one that can be read as these are."""
+    is_eager = hasattr(X, "iloc") or hasattr(X, "get_columns")
+    return is_eager and hasattr(X, "columns")
+
+
+def _columns_of(X: Any) -> Iterator[tuple[Any, Any]]:
+    """Yield names and columns of a frame."""
+    if hasattr(X, "iloc"):
+        return ((name, X.iloc[:, j]) for j, name in enumerate(X.columns))
+    return zip(X.columns, X.get_columns(), strict=True)
+
+
+def _read_column(column: Any, name: Any) -> np.ndarray:
+    """Return a column as numbers of its own type; objects as float64.
+
+    Raises
+    ------
+    ValueError, TypeError
+        Naming it.
+    """
+    if str(column.dtype).startswith("Sparse"):
+        raise TypeError(
+            f"X has a sparse column {shown(name)}; make it dense with X.sparse.to_dense(), or "
+            "column by column."
+        )
+    where = f" in column {shown(name)}"
+    array = as_array(column, f"X{where}")
+    refuse_nonnumbers(array, "X", _ENCODE, where)
+    if array.ndim != 1:
+        raise TypeError(f"X holds {array.shape[1:]} values per row{where}; expected one. {_ENCODE}")
+    return array if array.dtype.kind in "biuf" else array.astype(np.float64)
+
+
+def _refuse_nonfinite(columns: list[np.ndarray], names: Any) -> None:
+    """Refuse NaN and infinity in the columns of a frame, by name."""
+    for name, column in zip(names, columns, strict=True):
+        is_bad = ~np.isfinite(column)
+        if is_bad.any():
+            raise ValueError(_not_finite(column[is_bad][0], shown(name), is_bad))
+
+
+def _refuse_nonfinite_rows(X: np.ndarray, names: Any) -> None:
+    """Refuse NaN and infinity in an array, by column; no more than a block is made of it."""
+    if all(np.isfinite(X[rows]).all() for rows in cut_rows(len(X))):
+        return
+    for j in range(X.shape[1]):
+        is_bad = ~np.isfinite(X[:, j])
+        if is_bad.any():
+            name = f"{j}" if names is None else f"{j}, {shown(str(names[j]))}"
+            raise ValueError(_not_finite(X[is_bad, j][0], name, is_bad))
+
+
+def _not_finite(value: float, column: str, is_bad: np.ndarray) -> str:
+    return (
+        f"X contains {'NaN' if np.isnan(value) else 'infinity'} in column {column}; "
+        f"{int(is_bad.sum())} of its {len(is_bad)} values are not finite, the first at row "
+        f"{int(np.argmax(is_bad))}. Impute them or drop these rows first, or give infinite values "
+        "a meaning of their own."
+    )
+
+
+def _refuse_duplicate_names(names: Any) -> None:
+    """Refuse columns that a name does not tell apart, where features may be given by name."""
+    for name, count in Counter(names).items():
+        if count > 1:
+            raise ValueError(
+                f"X has {count} columns named {shown(name)}; give each a name of its own."
+            )
+
+
+_NO_NAMES = (
+    "a column number, for X has no column names. In a pipeline the steps before give them with "
+    "set_output(transform='pandas')"
+)
+
+
+def select_columns(features: Any, name: str, names: np.ndarray | None, p: int) -> list[int]:
+    """Return the column numbers of a user's selection of features.
+
+    Parameters
+    ----------
+    features : None, or sequence of str or int
+    name : str
+        The hyper-parameter, for messages.
+    names : ndarray of str or None
+        Names of the columns, if they have any.
+    p : int
+        Number of columns.
+
+    Raises
+    ------
+    ValueError
+        If a name is unknown, a number out of range, or one occurs twice.
+    """
+    if features is None:
+        return list(range(p))
+    is_index = hasattr(features, "take") and getattr(features, "ndim", 0) == 1
+    if not is_listed(features) and not is_index:
+        raise ValueError(
+            f"The {name!r} parameter must be None or a list of names or column numbers. "
+            f"Got {shown(features)} instead."
+        )
+    columns = [_column_number(feature, name, names, p) for feature in features]
+    if len(set(columns)) < len(columns):
+        raise ValueError(
+            f"The {name!r} parameter names a feature twice. Got {shown(list(features))}."
+        )
+    return columns
+
+
+def _column_number(feature: Any, name: str, names: np.ndarray | None, p: int) -> int:
+    if isinstance(feature, str):
+        known = [] if names is None else list(names)
+        if feature not in known:
+            allowed = f"one of {known}" if known else _NO_NAMES
+            raise ValueError(f"Unknown feature {shown(feature)} in {name!r}; expected {allowed}.")
+        return known.index(feature)
+    if not is_whole(feature) or not 0 <= int(feature) < p:
+        raise ValueError(
+            f"Unknown feature {shown(feature)} in {name!r}; expected a name or a column number in "
+            f"the range [0, {p})."
+        )
+    return int(feature)
