@@ -47,6 +47,7 @@ def cut_deviances(
     resp = model.responsibilities(seen, y, **per_row)
     reached = sum_below(tree, resp)
     log_density = model.log_density(seen, y, **per_row)
+    y = model._as_numbers(y)
     out = np.full(tree.n_nodes, -2.0 * _weighted_sum(log_density, weight))
     tiny = np.finfo(float).tiny
     for node in tree.inner_nodes:

@@ -277,7 +277,7 @@ def _transform_classes(
     by_expert = source.model.predict_experts(source.transform(X), **per_row)
     mixture = (source.gate_proba(X)[:, :, None] * by_expert).sum(axis=1, keepdims=True)
     proba = np.concatenate([by_expert, mixture], axis=1)
-    number = np.searchsorted(source.model.classes_, np.asarray(y).ravel())
+    number = source.model._as_numbers(y)
     up_to = np.concatenate([np.zeros((*proba.shape[:2], 1)), np.cumsum(proba, axis=2)], axis=2)
     rows = np.arange(len(number))
     below, at = up_to[rows, :, number], up_to[rows, :, number + 1]

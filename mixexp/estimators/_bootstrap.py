@@ -53,6 +53,7 @@ class Resampled:
     responsibilities: Callable[..., np.ndarray]
     _state: FitState
     _names: Callable[[], Names]
+    _as_numbers: Callable[[Any], Any]
     _read_rows: Callable[..., RowBlocks]
 
     def bootstrap(
@@ -118,6 +119,7 @@ class Resampled:
         weight = check_weights(sample_weight, len(y))
         places = choose_reference(self.tree_, self._names(), reference)
         resp = self.responsibilities(X, y, **known)
+        y = self._as_numbers(y)
         draw = _resampling(self, X, y, weight, kind, cluster, known)
         refit = partial(_matched_terms, self, draw, (X, y), resp, weight, known, places)
         refits = _run(refit, n_resamples, random_state, n_jobs)
@@ -295,7 +297,7 @@ class _Rows:
 
 @dataclass(frozen=True)
 class _Draws:
-    """Draws y from a fitted model at given rows."""
+    """Draws y from a fitted model at given rows, classes as numbers."""
 
     model: Any
     X: Any
@@ -306,8 +308,6 @@ class _Draws:
         blocks = self.model._read_rows(self.X, **self.known)
         parts = [draw_target(state.model, state.params, block, rng) for block in blocks]
         y = np.concatenate(parts)
-        if hasattr(self.model, "classes_"):
-            y = self.model.classes_[y.astype(np.intp)]
         return y, np.ones(len(y))
 
 

@@ -9,6 +9,7 @@ from sklearn.utils import assert_all_finite, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 
 from mixexp.estimators._base import MixtureOfExperts, store_parameters
+from mixexp.estimators._class_order import sort_classes
 from mixexp.estimators._docs import routing_docs, shared_docs
 from mixexp.estimators._predictive import ClassPredictive
 from mixexp.estimators._validation import check_parameters, refuse_nonlabels, whole
@@ -32,6 +33,13 @@ def _expert_for_classes(entry: Any, n_classes: int) -> Any:
     return entry
 
 
+def _has_order(expert: Any) -> bool:
+    """Tell whether an expert goes by the order of the classes, from what a user asks for."""
+    entries = expert if isinstance(expert, list | tuple) else [expert]
+    families = [FAMILIES.get(e, e) if isinstance(e, str) else e for e in entries]
+    return any(getattr(family, "has_ordered_classes", False) for family in families)
+
+
 class _Classifier(ClassifierMixin, MixtureOfExperts, ClassPredictive):
     """What the two classifiers share."""
 
@@ -44,8 +52,8 @@ class _Classifier(ClassifierMixin, MixtureOfExperts, ClassPredictive):
         check_classification_targets(labels)
         return labels
 
-    def _learn_target(self, y: np.ndarray) -> None:
-        self.classes_ = np.unique(y)
+    def _learn_target(self, y: np.ndarray, given: Any) -> None:
+        self.classes_ = sort_classes(y, given) if _has_order(self.expert) else np.unique(y)
         if len(self.classes_) < 2:
             raise ValueError(
                 f"y has only one class, {self.classes_[0]!r}; a classifier needs at least two."
@@ -60,7 +68,12 @@ class _Classifier(ClassifierMixin, MixtureOfExperts, ClassPredictive):
                 f"y holds class {labels[row]!r} at row {row}, which was not there in fit; "
                 f"expected one of {list(self.classes_)}."
             )
-        return np.searchsorted(self.classes_, labels).astype(np.float64)
+        sorter = np.argsort(self.classes_)  # ordered classes need not be sorted
+        at = np.searchsorted(self.classes_, labels, sorter=sorter)
+        return sorter[at].astype(np.float64)
+
+    def _as_numbers(self, y: Any) -> np.ndarray:
+        return self._encode_target(self._check_target(y)).astype(np.int64)
 
     def _expert_spec(self) -> Any:
         n_classes = len(self.classes_)
@@ -133,12 +146,14 @@ class MoEClassifier(_Classifier):
         Number of experts.
     expert : str, Expert, or list of these, default="auto"
         Family of the experts: "logistic" for two classes, "multinomial" for any number;
-        "auto" chooses between them by the number of classes.
+        "auto" chooses between them by the number of classes. "ordinal" for classes in an
+        order: y is then a pandas ordered Categorical, a polars Enum, or numbers.
     <PARAMETERS>
 
     Attributes
     ----------
     classes_ : ndarray of shape (n_classes,)
+        Sorted; for ordinal experts in the order of y, the lowest first.
     coef_ : ndarray of shape (n_experts, n_features) or (n_experts, n_classes, n_features)
         Slopes of the log-odds of the second class, or of each class's logit; class logits
         sum to zero. Experts are sorted by their first log-odds at the mean of the features.
@@ -207,12 +222,14 @@ class HMEClassifier(_Classifier):
         expert: ``[[1, 1], 1]`` is a gate over two experts beside a third expert.
     expert : str, Expert, or list of these, default="auto"
         Family of the experts: "logistic" for two classes, "multinomial" for any number;
-        "auto" chooses between them by the number of classes.
+        "auto" chooses between them by the number of classes. "ordinal" for classes in an
+        order: y is then a pandas ordered Categorical, a polars Enum, or numbers.
     <PARAMETERS>
 
     Attributes
     ----------
     classes_ : ndarray of shape (n_classes,)
+        Sorted; for ordinal experts in the order of y, the lowest first.
     coef_ : ndarray of shape (n_experts, n_features) or (n_experts, n_classes, n_features)
         Slopes of the log-odds of the second class, or of each class's logit; class logits
         sum to zero. Experts are sorted by their first log-odds at the mean of the features.

@@ -147,11 +147,15 @@ class FittedByEM(CallbackSupportMixin):
         """Return y as a one-dimensional array that is fit to learn from."""
         raise NotImplementedError
 
-    def _learn_target(self, y: np.ndarray) -> None:
-        """Learn what is to be learned of y in rows with positive weight."""
+    def _learn_target(self, y: np.ndarray, given: Any) -> None:
+        """Learn what is to be learned of y in rows with positive weight, as checked and given."""
 
     def _encode_target(self, y: np.ndarray) -> np.ndarray:
         """Return y as the float64 numbers that experts see."""
+        return y
+
+    def _as_numbers(self, y: Any) -> Any:
+        """Return y for fits that need not know its labels: classes as numbers, in their order."""
         return y
 
     def _expert_spec(self) -> Any:
@@ -233,14 +237,14 @@ class FittedByEM(CallbackSupportMixin):
             raise ValueError(
                 f"{type(self).__name__} requires y to be passed, but the target y is None."
             )
-        y = self._check_target(y)
+        given_y, y = y, self._check_target(y)
         check_same_length(len(X), y)
         per_row = self._check_per_row(len(X), sample_weight, offset, exposure, trials)
         is_used = per_row.weight > 0.0
         _check_enough_rows(int(is_used.sum()), len(X), tree.n_leaves)
         if not is_used.all():
             y, per_row = y[is_used], per_row.take(is_used)
-        self._learn_target(y)
+        self._learn_target(y, given_y)
         target = self._encode_target(y)
         families = resolve_families(self._expert_spec(), tree.n_leaves, self._targets)
         check_per_row_use(families, exposure, offset, trials)
