@@ -94,7 +94,8 @@ def _fit_single(
     """Fit one expert with the options of a model to weighted rows."""
     size = {"tree": (1,)} if "tree" in model.get_params(deep=False) else {"n_experts": 1}
     options = {"expert": family, "init": "auto", "n_init": 1, "warm_start": False, "verbose": 0}
-    single = clone(model).set_params(**size, **options)
+    # Weights are numbers of rows by now, or shares of them.
+    single = clone(model).set_params(**size, **options, weight_type="frequency")
     with warnings.catch_warnings():
         # These concern a model that is only a yardstick, and that nobody gets to see.
         for category in (DegenerateExpertWarning, RankDeficientWarning, SeparationWarning):

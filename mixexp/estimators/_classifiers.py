@@ -158,6 +158,9 @@ class MoEClassifier(_Classifier):
         Slopes of the log-odds of the second class, or of each class's logit; class logits
         sum to zero. Experts are sorted by their first log-odds at the mean of the features.
     intercept_ : ndarray of shape (n_experts,) or (n_experts, n_classes)
+    shape_ : list of dict
+        Further parameters of each expert by name: distances between the thresholds of ordinal
+        experts; empty where there are none.
     <ATTRIBUTES>
 
     Notes
@@ -186,7 +189,6 @@ class MoEClassifier(_Classifier):
         constraints: Any = None,
         alpha: float = 30.0,
         gate_alpha: float = 3.0,
-        dispersion_prior: float = 30.0,
         balance: float = 0.0,
         n_init: int | str = 10,
         n_moves: int = 1,
@@ -196,6 +198,7 @@ class MoEClassifier(_Classifier):
         acceleration: str = "auto",
         on_collapse: str = "warn",
         responsibility: str = "soft",
+        weight_type: str = "frequency",
         warm_start: bool = False,
         random_state: Any = None,
         n_jobs: int | None = None,
@@ -234,6 +237,9 @@ class HMEClassifier(_Classifier):
         Slopes of the log-odds of the second class, or of each class's logit; class logits
         sum to zero. Experts are sorted by their first log-odds at the mean of the features.
     intercept_ : ndarray of shape (n_experts,) or (n_experts, n_classes)
+    shape_ : list of dict
+        Further parameters of each expert by name: distances between the thresholds of ordinal
+        experts; empty where there are none.
     <ATTRIBUTES>
 
     Notes
@@ -262,7 +268,6 @@ class HMEClassifier(_Classifier):
         constraints: Any = None,
         alpha: float = 30.0,
         gate_alpha: float = 3.0,
-        dispersion_prior: float = 30.0,
         balance: float = 0.0,
         n_init: int | str = 10,
         n_moves: int = 1,
@@ -272,6 +277,7 @@ class HMEClassifier(_Classifier):
         acceleration: str = "auto",
         on_collapse: str = "warn",
         responsibility: str = "soft",
+        weight_type: str = "frequency",
         warm_start: bool = False,
         random_state: Any = None,
         n_jobs: int | None = None,

@@ -18,7 +18,7 @@ from sklearn.utils import _safe_indexing, check_random_state
 
 from mixexp.em import experts_at_floor, experts_without_rows
 from mixexp.estimators._base import MixtureOfExperts
-from mixexp.estimators._validation import check_weights, is_whole
+from mixexp.estimators._validation import is_whole
 from mixexp.inference import (
     aic,
     aicc,
@@ -315,7 +315,7 @@ def _tabulate(fits: Sequence[_Fit], rows: Rows) -> dict[str, list[Any]]:
 def _describe(fit: _Fit, rows: Rows) -> dict[str, Any]:
     model = fit.estimator
     resp = model.responsibilities(rows.X, rows.y, **rows.offsets)
-    weight = check_weights(rows.per_row["sample_weight"], len(resp))
+    weight = model._row_weights(rows.per_row["sample_weight"], len(resp))
     separation, n = measure_separation(resp.T, weight), float(weight.sum())
     log_likelihood, d = float(model.log_likelihood_), int(model.n_parameters_)
     schwarz = bic(log_likelihood, d, n)
