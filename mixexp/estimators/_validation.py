@@ -157,7 +157,9 @@ _KINDS = {
 def _refuse(values: Any, name: str, kinds: str, types: tuple[type, ...]) -> None:
     if sparse.issparse(values):
         return  # scikit-learn's own check says what to do
-    if hasattr(values, "columns") and hasattr(values, "sparse"):  # pandas, every column sparse
+    if len(getattr(values, "columns", ())) and hasattr(
+        values, "sparse"
+    ):  # pandas, every column sparse
         raise TypeError(f"{name} is a sparse frame; make it dense with {name}.sparse.to_dense().")
     if isinstance(values, np.ma.MaskedArray) and np.ma.getmaskarray(values).any():
         raise ValueError(
@@ -197,15 +199,42 @@ def _refuse_duplicate_names(names: Any) -> None:
             raise ValueError(f"X has {count} columns named {name!r}; give each a name of its own.")
 
 
-def check_features(estimator: Any, X: Any, *, reset: bool) -> np.ndarray:
+def check_features(
+    estimator: Any, X: Any, *, reset: bool, needs_features: bool = True
+) -> np.ndarray:
     """Return X as a float64 or float32 array, names and number of features kept or compared.
 
     Arrays of these types are not copied, whatever their layout: blocks of rows are cast when
     they are standardised. All else becomes float64.
+
+    Parameters
+    ----------
+    estimator : estimator
+    X : array-like of shape (n, n_features)
+    reset : bool
+        Whether to keep names and number, or to compare them.
+    needs_features : bool, default=True
+        Whether X of no columns is refused, if there is nothing to compare with.
     """
     refuse_nonnumbers(X, "X")
     _refuse_duplicate_names(getattr(X, "columns", ()))
-    return validate_data(estimator, X, reset=reset, dtype=[np.float64, np.float32])
+    least = int(needs_features) if reset else min(int(estimator.n_features_in_), 1)
+    if least:
+        _refuse_no_columns(estimator, X)
+    dtype = [np.float64, np.float32]
+    if not least and np.shape(X)[1:] == (0,):  # a frame without columns has no type
+        X = np.empty(np.shape(X))
+    return validate_data(estimator, X, reset=reset, dtype=dtype, ensure_min_features=least)
+
+
+def _refuse_no_columns(estimator: Any, X: Any) -> None:
+    shape = np.shape(X) if hasattr(X, "shape") else ()
+    if len(shape) == 2 and shape[0] > 0 and shape[1] == 0:
+        raise ValueError(  # begins as scikit-learn's own message, which its checks look for
+            f"Found array with 0 feature(s) (shape={tuple(shape)}) while a minimum of 1 is required "
+            f"by {type(estimator).__name__}. A model without features is one with gate='constant', "
+            "or with gate_features=[] and expert_features=[]."
+        )
 
 
 def check_real_target(y: Any) -> np.ndarray:

@@ -339,6 +339,19 @@ class Model:
         return pull if self.ties is None else pull / self.ties.n_sharing
 
     @cached_property
+    def flat_idle(self) -> np.ndarray:
+        """Return 1 for slopes of columns that do not vary, 0 for all else, shape (n_flat,).
+
+        Their rows of every information matrix are zero. As a ridge it keeps them at zero, so that
+        a singular matrix tells of other columns.
+        """
+        idle = [
+            np.tile(np.isin(self.designs[design], self.constant_columns), (shape[0], 1))
+            for shape, design in zip(self.slot_shapes, self.slot_designs, strict=True)
+        ]
+        return flatten_slots(idle).astype(float)
+
+    @cached_property
     def flat_center(self) -> np.ndarray:
         """What the priors pull every coefficient in the flat vector to."""
         center = [np.zeros(shape) for shape in self.slot_shapes]
