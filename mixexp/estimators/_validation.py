@@ -157,9 +157,8 @@ _KINDS = {
 def _refuse(values: Any, name: str, kinds: str, types: tuple[type, ...]) -> None:
     if sparse.issparse(values):
         return  # scikit-learn's own check says what to do
-    if len(getattr(values, "columns", ())) and hasattr(
-        values, "sparse"
-    ):  # pandas, every column sparse
+    columns = getattr(values, "columns", ())
+    if len(columns) and hasattr(values, "sparse"):  # pandas, every column sparse
         raise TypeError(f"{name} is a sparse frame; make it dense with {name}.sparse.to_dense().")
     if isinstance(values, np.ma.MaskedArray) and np.ma.getmaskarray(values).any():
         raise ValueError(
@@ -228,11 +227,11 @@ def check_features(
 
 
 def _refuse_no_columns(estimator: Any, X: Any) -> None:
-    shape = np.shape(X) if hasattr(X, "shape") else ()
-    if len(shape) == 2 and shape[0] > 0 and shape[1] == 0:
+    shape: tuple[int, ...] = tuple(getattr(X, "shape", ()))
+    if shape[1:] == (0,) and shape[0] > 0:
         raise ValueError(  # begins as scikit-learn's own message, which its checks look for
-            f"Found array with 0 feature(s) (shape={tuple(shape)}) while a minimum of 1 is required "
-            f"by {type(estimator).__name__}. A model without features is one with gate='constant', "
+            f"Found array with 0 feature(s) (shape={shape}) while a minimum of 1 is required by "
+            f"{type(estimator).__name__}. A model without features is one with gate='constant', "
             "or with gate_features=[] and expert_features=[]."
         )
 
