@@ -27,9 +27,9 @@ from mixexp.inference import (
     measure_separation,
     sabic,
 )
-from mixexp.selection._growth import Rows, duplicate_expert, split_starts
+from mixexp.selection._families import extend_families
+from mixexp.selection._growth import Rows, duplicate_expert, find_growths, split_starts
 from mixexp.selection._result import Selection
-from mixexp.selection._trees import find_splits
 
 _CRITERIA = ("aic", "aicc", "bic", "sabic", "caic", "icl", "icl_bic")
 _DEFAULT_CV = 5
@@ -75,13 +75,16 @@ def select_n_experts(
     Parameters
     ----------
     estimator : MoERegressor, MoEClassifier, HMERegressor or HMEClassifier
-        Its ``init`` must be a name. It is not changed.
+        Its ``init`` must be a name. It is not changed. An ``expert`` that is a list is for the
+        fewest experts: for more, its last family that has coefficients is repeated in its place,
+        ``["point_mass", "poisson"]`` as a point mass and two Poisson experts.
     X : array-like of shape (n, n_features)
     y : array-like of shape (n,)
     candidates : iterable
         Numbers of experts such as ``range(1, 7)``; for a hierarchical estimator values of
         ``tree``, such as ``[(2,), [[1, 1], 1], (2, 2)]``. A tree is started from another if it
-        has one expert more: beside another one, or a gate over two in the place of one.
+        has one expert more: beside another one, or a gate over two in the place of one, of
+        the same family.
     sample_weight : array-like of shape (n,), default=None
     criterion : str or callable, default="bic"
         "aic", "aicc", "bic", "sabic", "caic", "icl" or "icl_bic", of which the lowest is best;
@@ -107,7 +110,8 @@ def select_n_experts(
     TypeError
         If the estimator is none of the four.
     ValueError
-        If candidates, criterion or cv are not as described, or a fit refuses its data.
+        If candidates, criterion or cv are not as described, a candidate has fewer experts than
+        ``expert`` lists, or a fit refuses its data.
 
     Warns
     -----
@@ -230,8 +234,8 @@ def _check_values(selection: Selection) -> None:
 
 def _with_candidate(estimator: Any, parameter: str, candidate: Any) -> Any:
     model = clone(estimator).set_params(**{parameter: candidate}, warm_start=False)
-    model._make_tree()  # a tree that is none is refused before anything is fitted
-    return model
+    n_leaves = model._make_tree().n_leaves  # a tree that is none is refused before any fit
+    return model.set_params(expert=extend_families(model.expert, n_leaves, candidate))
 
 
 def _make_folds(cv: Any, rows: Rows, model: Any) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -270,13 +274,15 @@ def _climb(
 def _improve(fit: _Fit, smaller: _Fit, rows: Rows, rng: np.random.Generator) -> _Fit:
     """Return the best of a fit and those that start from one with an expert less."""
     tree = fit.estimator.tree_
-    if not find_splits(smaller.estimator.tree_, tree):
+    growths = find_growths(smaller.estimator, tree, fit.estimator.experts_)
+    if not growths:
         return fit
     tried = [fit]
-    for start in split_starts(smaller.estimator, tree, rows, rng):
+    for start in split_starts(smaller.estimator, tree, growths, rows, rng):
         tried.append(_refit(fit.estimator, start, rows))
     if max(other.objective for other in tried) < smaller.objective:
-        tried.append(_refit(fit.estimator, duplicate_expert(smaller.estimator, tree), rows))
+        twice = duplicate_expert(smaller.estimator, tree, next(iter(growths.values())))
+        tried.append(_refit(fit.estimator, twice, rows))
     best = max(tried, key=lambda other: other.objective)
     return best._replace(objectives=[end for other in tried for end in other.objectives])
 
