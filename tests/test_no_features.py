@@ -90,6 +90,10 @@ def test_constant_column_is_said_once(n_varying, gate, two_heaps, rng):
     model = MoERegressor(2, gate=gate, **OPTIONS, **UNPENALIZED)
     with pytest.warns(RankDeficientWarning) as caught:
         model.fit(X, two_heaps)
+    without = MoERegressor(2, gate="constant", expert_features=[], **OPTIONS)
+    n_slopes = n_varying * (2 + (gate == "softmax"))
+    assert model.n_parameters_ == 5 + n_slopes  # a slope that is none costs nothing in criteria
+    assert without.fit(X, two_heaps).n_parameters_ == 5
     assert [str(warning.message) for warning in caught] == [
         "MoERegressor: columns [0] of X are constant; their coefficients are zero."
     ]
