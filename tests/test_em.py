@@ -54,13 +54,18 @@ def tolerant(*categories):
 def hierarchical(family, **options):
     """Return the estimator of a family's target, with a tree."""
     cls = HMERegressor if family.target == "regression" else HMEClassifier
-    return cls(**{"expert": family, "random_state": 0, "n_init": 1} | options)
+    return cls(**{"expert": family, "random_state": 0, "n_init": 1} | known_to(cls, options))
 
 
 def flat(family, n_experts, **options):
     cls = MoERegressor if family.target == "regression" else MoEClassifier
-    known = {name: value for name, value in options.items() if name in cls().get_params()}
-    return cls(n_experts, **{"expert": family, "random_state": 0, "n_init": 1} | known)
+    defaults = {"expert": family, "random_state": 0, "n_init": 1}
+    return cls(n_experts, **defaults | known_to(cls, options))
+
+
+def known_to(cls, options):
+    """Return the options that an estimator has; classifiers have no prior on dispersions."""
+    return {name: value for name, value in options.items() if name in cls().get_params()}
 
 
 def penalty_of(model):
