@@ -30,6 +30,7 @@ TREES = {
 }
 NO_PENALTY = Penalty(0.0, 0.0, 0.0)
 UNPENALIZED = {"alpha": 0.0, "gate_alpha": 0.0, "dispersion_prior": 0.0}
+UNPENALIZED_CLASSES = {"alpha": 0.0, "gate_alpha": 0.0}
 
 
 class Data(NamedTuple):

@@ -300,7 +300,7 @@ def test_intervals_cover_at_their_level(rng, capsys):
     for draw in range(n_draws):
         data = separated(rng, 2000)
         model = MoERegressor(2, init=data.labels, **UNPENALIZED).fit(data.X, data.y)
-        table = model.coef_table(data.X, data.y)
+        table = model.coef_table(data.X, data.y, reference=-1)
         truth = true_coefficients(table) if draw == 0 else truth
         inside.append((table["lower"] <= truth) & (truth <= table["upper"]))
     share = np.mean(inside, axis=0)

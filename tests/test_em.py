@@ -9,6 +9,7 @@ from problems import (
     GATES,
     TREES,
     UNPENALIZED,
+    UNPENALIZED_CLASSES,
     make_problem,
     simulate_classes,
     simulate_for,
@@ -27,7 +28,6 @@ from mixexp.exceptions import (
     SeparationWarning,
 )
 from mixexp.experts import Gaussian
-from mixexp.model import Penalty
 from mixexp.tree import GatingTree
 
 N_ROWS = 300
@@ -54,16 +54,22 @@ def tolerant(*categories):
 def hierarchical(family, **options):
     """Return the estimator of a family's target, with a tree."""
     cls = HMERegressor if family.target == "regression" else HMEClassifier
-    return cls(**{"expert": family, "random_state": 0, "n_init": 1} | options)
+    return cls(**{"expert": family, "random_state": 0, "n_init": 1} | known_to(cls, options))
 
 
 def flat(family, n_experts, **options):
     cls = MoERegressor if family.target == "regression" else MoEClassifier
-    return cls(n_experts, **{"expert": family, "random_state": 0, "n_init": 1} | options)
+    defaults = {"expert": family, "random_state": 0, "n_init": 1}
+    return cls(n_experts, **defaults | known_to(cls, options))
+
+
+def known_to(cls, options):
+    """Return the options that an estimator has; classifiers have no prior on dispersions."""
+    return {name: value for name, value in options.items() if name in cls().get_params()}
 
 
 def penalty_of(model):
-    return Penalty(model.alpha, model.gate_alpha, model.dispersion_prior)
+    return model._penalty()
 
 
 def learned(model):
@@ -162,7 +168,7 @@ def test_bound_on_an_intercept_does_not_stop_em():
     # then step as if the intercept were fixed, or the step need not rise however short it is.
     data = simulate_classes(np.random.default_rng(20240), 600, 2)
     X = np.round(data.X * 1024.0) / 1024.0
-    model = MoEClassifier(2, init=data.labels, max_iter=5000, **UNPENALIZED).fit(X, data.y)
+    model = MoEClassifier(2, init=data.labels, max_iter=5000, **UNPENALIZED_CLASSES).fit(X, data.y)
     assert model.converged_
 
 

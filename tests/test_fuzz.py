@@ -149,12 +149,13 @@ def check(case, flat, hierarchical, draw):
         gate=case.gate,
         alpha=case.penalty,
         gate_alpha=case.penalty,
-        dispersion_prior=case.penalty,
         init="auto" if case.init == "auto" else rng.integers(0, n_leaves, case.n),
         n_init=2,
         max_iter=50,
         random_state=0,
     )
+    if "dispersion_prior" in model.get_params():
+        model.set_params(dispersion_prior=case.penalty)
     if fit(model, X, y, is_used * rng.exponential(size=case.n)):
         assert_all_finite(model, X[is_used], y[is_used])
 

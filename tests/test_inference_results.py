@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from fitted import ESTIMATORS
-from problems import UNPENALIZED, Data, simulate_classes, simulate_regimes
+from problems import UNPENALIZED, UNPENALIZED_CLASSES, Data, simulate_classes, simulate_regimes
 from scipy.stats import chi2, norm
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
@@ -113,7 +113,7 @@ def test_tables_need_no_pandas(rng, monkeypatch):
     model = MoERegressor(2, n_init=1, random_state=0).fit(data.X, data.y)
     monkeypatch.setitem(sys.modules, "pandas", None)
     table = model.coef_table(data.X, data.y)
-    assert len(table.columns["std_error"]) == len(table.columns["estimate"]) == 11
+    assert len(table.columns["std_error"]) == len(table.columns["estimate"]) == 14
     assert "std_error" in str(table)
 
 
@@ -464,7 +464,7 @@ def test_separated_classes_are_refused(rng):
     y = X[:, 0] > 0.0
     X += np.sign(X)
     with pytest.warns(SeparationWarning):
-        model = MoEClassifier(1, **UNPENALIZED).fit(X, y)
+        model = MoEClassifier(1, **UNPENALIZED_CLASSES).fit(X, y)
     with pytest.warns(InferenceWarning, match="singular"):
         table = model.coef_table(X, y)
     assert table["std_error"].isna().all()

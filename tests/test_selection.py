@@ -1,5 +1,7 @@
 """Choice of the number of experts and of the tree: what is compared, and what is reported."""
 
+from itertools import pairwise
+
 import matplotlib
 
 matplotlib.use("Agg")
@@ -14,8 +16,9 @@ from sklearn.model_selection import GridSearchCV
 from mixexp import HMERegressor, MoEClassifier, MoERegressor, select_n_experts
 from mixexp.displays import SelectionDisplay
 from mixexp.exceptions import ConvergenceWarning, DegenerateExpertWarning, SeparationWarning
+from mixexp.experts import Poisson
 from mixexp.metrics import log_density_scorer, negative_bic_scorer
-from mixexp.selection._growth import duplicate_expert
+from mixexp.selection._growth import duplicate_expert, find_growths
 from mixexp.selection._trees import find_splits
 from mixexp.tree import GatingTree
 
@@ -93,7 +96,9 @@ def test_splits_that_lead_from_tree_to_tree(smaller, larger, leaves):
 )
 def test_an_expert_taken_twice_says_the_same(data, smaller, larger, gate):
     model = HMERegressor(smaller, gate=gate, **QUICK).fit(data.X, data.y)
-    grown = duplicate_expert(model, GatingTree.from_spec(larger))
+    tree = GatingTree.from_spec(larger)
+    growths = find_growths(model, tree, model.experts_[:1] * tree.n_leaves)
+    grown = duplicate_expert(model, tree, next(iter(growths.values())))
     again = HMERegressor(larger, gate=gate, init=grown, max_iter=1, **UNPENALIZED)
     again.fit(data.X, data.y)
     assert again.history_[0] == pytest.approx(model.log_likelihood_, rel=ROUNDING)
@@ -118,6 +123,73 @@ def test_log_likelihood_never_falls_where_an_expert_is_split(data, model, candid
         for j, large in enumerate(found.estimators):
             if find_splits(small.tree_, large.tree_):
                 assert reached[j] >= reached[i] - ROUNDING * abs(reached[i])
+
+
+# Lists of families.
+
+FEW = {"n_init": 1, "n_moves": 0, "random_state": 0, **UNPENALIZED}
+
+
+@pytest.fixture
+def inflated(rng):
+    """Return counts of two rates with excess zeros."""
+    X = rng.normal(size=(400, 2))
+    rate = np.exp(np.where(X[:, 0] > 0.0, 2.0 + 0.5 * X[:, 1], 0.5 - 0.5 * X[:, 1]))
+    return X, rng.poisson(rate) * (rng.random(400) > 0.3)
+
+
+@ignore_troubles
+@pytest.mark.parametrize(
+    ("expert", "expected"),
+    [
+        (["point_mass", "poisson"], ["point_mass", "poisson", "poisson", "poisson"]),
+        (["poisson", "point_mass"], ["poisson", "poisson", "poisson", "point_mass"]),
+        (("poisson", "negative_binomial"), ["poisson", *["negative_binomial"] * 3]),
+        (["point_mass"], ["point_mass"] * 4),
+        ([Poisson()], ["poisson"] * 4),
+    ],
+)
+@pytest.mark.parametrize("cls", [MoERegressor, HMERegressor])
+def test_last_family_with_coefficients_of_a_list_is_repeated(cls, expert, expected, inflated):
+    X, y = inflated
+    y = np.zeros(len(y)) if expert == ["point_mass"] else y
+    n = len(expert)
+    candidates = range(n, 5) if cls is MoERegressor else [(k,) for k in range(n, 4)] + [(2, 2)]
+    found = select_n_experts(cls(expert=expert, **FEW), X, y, candidates)
+    assert [family.name for family in found.estimators[-1].experts_] == expected
+    for small, large in pairwise(found.estimators):
+        assert large.tree_.n_leaves == small.tree_.n_leaves + 1
+        if cls is MoERegressor:  # the larger one has a start that says the same
+            least = small.log_likelihood_ - ROUNDING * abs(small.log_likelihood_)
+            assert large.log_likelihood_ >= least
+    if cls is MoERegressor and len(found.estimators) > 1:
+        assert found.columns["n_starts"][-1] > 1
+
+
+@ignore_troubles
+def test_lists_go_with_scorers_and_find_what_is_there(inflated):
+    X, y = inflated
+    model = MoERegressor(expert=["point_mass", "poisson"], n_init=2, random_state=0)
+    assert select_n_experts(model, X, y, [2, 3, 4]).best_candidate_ == 3
+    scored = select_n_experts(model, X, y, [2, 3], criterion=log_density_scorer, cv=2)
+    assert scored.best_candidate_ == 3
+    assert model.expert == ["point_mass", "poisson"]
+
+
+@pytest.mark.parametrize(
+    ("model", "candidates", "named"),
+    [
+        (
+            MoERegressor(expert=["point_mass", "poisson"]),
+            [1, 2],
+            "candidates holds 1, of 1 experts",
+        ),
+        (HMERegressor(expert=["gaussian"] * 3), [(2,)], r"candidates holds \(2,\), of 2 experts"),
+    ],
+)
+def test_fewer_experts_than_families_are_refused(model, candidates, named, inflated):
+    with pytest.raises(ValueError, match=f"{named}.*'expert' parameter lists"):
+        select_n_experts(model, *inflated, candidates)
 
 
 @ignore_troubles

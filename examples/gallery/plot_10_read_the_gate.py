@@ -33,7 +33,7 @@ for term in ("bmi", "bp", "s5", "sex"):
 # right the gate: an interval that leaves out zero is a measurement that helps to tell who follows
 # which line, to the left expert 1, to the right expert 0. s5 does that most, though its slope is
 # the same in both experts.
-table = found.coef_table()
+table = model.coef_table(X, y, reference=-1)
 figure, (left, right) = plt.subplots(1, 2, figsize=(10.5, 4.0), layout="constrained")
 CoefficientDisplay.from_estimator(model, table=table, ax=left)
 CoefficientDisplay.from_estimator(model, table=table, part="gate", ax=right)

@@ -11,6 +11,7 @@ import numpy as np
 
 from mixexp.arguments import as_array
 from mixexp.displays._weights import lower_median, most_frequent
+from mixexp.estimators._class_order import declared_order
 from mixexp.estimators._features import is_frame
 from mixexp.text import shown
 
@@ -116,9 +117,9 @@ def _columns_of_frame(X: Any) -> Columns:
 
 
 def _order_of(column: Any) -> list[Any] | None:
-    """Return the categories of a categorical column of pandas in their order, else None."""
-    known = getattr(getattr(column, "cat", None), "categories", None)
-    return None if known is None else list(known)
+    """Return the categories of a pandas Categorical or a polars Enum in their order, else None."""
+    categorical = getattr(getattr(column, "cat", None), "categories", None)
+    return declared_order(column) if categorical is None else list(categorical)
 
 
 def _array_builder(dtype: np.dtype) -> Callable[[Sequence[np.ndarray]], np.ndarray]:

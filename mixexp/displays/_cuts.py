@@ -47,6 +47,7 @@ def cut_deviances(
     resp = model.responsibilities(seen, y, **per_row)
     reached = sum_below(tree, resp)
     log_density = model.log_density(seen, y, **per_row)
+    y = model._as_numbers(y)
     out = np.full(tree.n_nodes, -2.0 * _weighted_sum(log_density, weight))
     tiny = np.finfo(float).tiny
     for node in tree.inner_nodes:
@@ -93,7 +94,8 @@ def _fit_single(
     """Fit one expert with the options of a model to weighted rows."""
     size = {"tree": (1,)} if "tree" in model.get_params(deep=False) else {"n_experts": 1}
     options = {"expert": family, "init": "auto", "n_init": 1, "warm_start": False, "verbose": 0}
-    single = clone(model).set_params(**size, **options)
+    # Weights are numbers of rows by now, or shares of them.
+    single = clone(model).set_params(**size, **options, weight_type="frequency")
     with warnings.catch_warnings():
         # These concern a model that is only a yardstick, and that nobody gets to see.
         for category in (DegenerateExpertWarning, RankDeficientWarning, SeparationWarning):

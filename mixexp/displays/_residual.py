@@ -16,7 +16,6 @@ from mixexp.displays._parts import Points
 from mixexp.displays._source import Source, given, open_source
 from mixexp.displays._styles import ExpertStyle, expert_styles
 from mixexp.displays._text import fit_letters, name_axes
-from mixexp.estimators._validation import check_weights
 from mixexp.tree import GatingTree
 
 # Probabilities are kept this far from 0 and 1: residuals of 37 below and 8.2 above.
@@ -149,7 +148,7 @@ class ResidualDisplay:
         source = open_source(estimator)
         per_row = given(offset=offset, exposure=exposure, trials=trials)
         resp = source.responsibilities(X, y, **per_row)
-        weight = check_weights(sample_weight, len(resp))
+        weight = source.model._row_weights(sample_weight, len(resp))
         # The same draws for the mixture and for every expert; not the first number, which seeds
         # `mixexp.datasets`: residuals of data drawn from the same random_state would follow it.
         seed = int(check_random_state(random_state).randint(np.iinfo(np.int32).max, size=2)[1])
@@ -277,7 +276,7 @@ def _transform_classes(
     by_expert = source.model.predict_experts(source.transform(X), **per_row)
     mixture = (source.gate_proba(X)[:, :, None] * by_expert).sum(axis=1, keepdims=True)
     proba = np.concatenate([by_expert, mixture], axis=1)
-    number = np.searchsorted(source.model.classes_, np.asarray(y).ravel())
+    number = source.model._as_numbers(y)
     up_to = np.concatenate([np.zeros((*proba.shape[:2], 1)), np.cumsum(proba, axis=2)], axis=2)
     rows = np.arange(len(number))
     below, at = up_to[rows, :, number], up_to[rows, :, number + 1]

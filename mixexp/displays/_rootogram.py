@@ -13,7 +13,6 @@ from mixexp.displays._options import check_keywords
 from mixexp.displays._source import open_source
 from mixexp.displays._styles import ExpertStyle, dark, expert_styles, tint
 from mixexp.displays._text import fit_letters, letters_along, name_axes, text_scale
-from mixexp.estimators._validation import check_weights
 from mixexp.estimators._words import percent
 from mixexp.text import shown
 from mixexp.tree import GatingTree
@@ -117,7 +116,7 @@ class RootogramDisplay:
             raise ValueError(f"The 'eps' parameter must be in the range [0, 1). Got {shown(eps)}.")
         source = open_source(estimator)
         resp = source.responsibilities(X, y, offset=offset, exposure=exposure, trials=trials)
-        weight = check_weights(sample_weight, len(resp))[:, None]
+        weight = source.model._row_weights(sample_weight, len(resp))[:, None]
         edges = np.linspace(0.0, 1.0, n_bins + 1)
         is_own = resp.argmax(axis=1)[:, None] == np.arange(resp.shape[1])
         display = cls(

@@ -34,7 +34,6 @@ from mixexp.displays._tree_layout import (
     wrap_words,
 )
 from mixexp.estimators._tables import node_names
-from mixexp.estimators._validation import check_weights
 from mixexp.estimators._words import edge_words, expert_equation, percent, read_terms
 from mixexp.text import drawn
 from mixexp.tree import GatingTree
@@ -171,7 +170,8 @@ class TreeDisplay:
         model, tree = source.model, source.model.tree_
         per_row = given(offset=offset, exposure=exposure, trials=trials)
         proba = source.gate_proba(X) if y is None else source.responsibilities(X, y, **per_row)
-        by_node, weight = sum_below(tree, proba), check_weights(sample_weight, len(proba))
+        weight = source.model._row_weights(sample_weight, len(proba))
+        by_node = sum_below(tree, proba)
         terms = read_terms(model, model_feature_names(source, estimator))
         cuts = None if y is None else cut_deviances(source, X, y, weight, per_row)
         display = cls(

@@ -19,6 +19,7 @@ from mixexp.model import (
     gate_probabilities,
     group_heads,
     linear_predictors,
+    posterior,
     row_stable_product,
 )
 
@@ -255,7 +256,27 @@ def mixture_of_block(model: Model, params: Parameters, block: Block) -> BlockMix
     gate = gate_probabilities(tree, eta[0], n_rows)[0]
     path, weight = np.empty((tree.n_nodes, n_rows)), np.empty((tree.n_leaves, n_rows))
     kernels.leaf_prior(gate, tree.parent, tree.leaves, path, weight)
-    families = zip(model.groups, group_heads(model, eta), strict=True)
-    return BlockMixture(
-        weight, tuple(FamilyBlock(group, heads, block.trials) for group, heads in families)
+    return BlockMixture(weight, _evaluate(model, eta, block))
+
+
+def mixture_without_noise(model: Model, params: Parameters, block: Block) -> BlockMixture:
+    """Return the same of the experts that are no noise, given that y comes from one of these."""
+    eta = linear_predictors(model, params, block, row_stable_product)
+    is_kept = np.ones(model.tree.n_leaves, dtype=bool)
+    for group in model.groups:
+        is_kept[group.leaves] = not group.family.is_noise
+    log_kept = np.where(is_kept[:, None], np.zeros(block.features.shape[1]), -np.inf)
+    # As a posterior, for the gate may give all others less than the smallest number.
+    weight = posterior(model.tree, eta[0], log_kept).node_resp[model.tree.leaves[is_kept]]
+    place = np.cumsum(is_kept) - 1
+    families = tuple(
+        family._replace(group=family.group._replace(leaves=place[family.group.leaves]))
+        for family in _evaluate(model, eta, block)
+        if not family.family.is_noise
     )
+    return BlockMixture(weight, families)
+
+
+def _evaluate(model: Model, eta: list[Array], block: Block) -> tuple[FamilyBlock, ...]:
+    families = zip(model.groups, group_heads(model, eta), strict=True)
+    return tuple(FamilyBlock(group, heads, block.trials) for group, heads in families)

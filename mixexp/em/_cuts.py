@@ -73,6 +73,8 @@ def cut_where_unstable(
     score times feature would be equal but for noise.
     """
     features = np.concatenate([block.features for block in blocks], axis=1)
+    if not features[1:].any():  # no column varies: there is no other side
+        return cut_by_residuals(blocks, scores, weight, rng)
 
     def cut(rows: np.ndarray, share: float) -> np.ndarray:
         gradients = [score[rows] * features[:, rows] for score in scores]

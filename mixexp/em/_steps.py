@@ -73,8 +73,9 @@ def _gate_step(
 ) -> tuple[np.ndarray, np.ndarray]:
     model, gate = problem.model, current.params.gate
     gradient = current.gradient[:, model.slot_slices[0]].reshape(gate.shape)
-    ridge = model.flat_ridge[: gate.shape[-1]]
-    prior = current.penalty.bound[:, model.slot_slices[0]].reshape(gate.shape)
+    idle = model.flat_idle[: gate.shape[-1]]
+    ridge = model.flat_ridge[: gate.shape[-1]] + idle
+    prior = current.penalty.bound[:, model.slot_slices[0]].reshape(gate.shape) + idle
     out, deficient, first_pair = gate.copy(), np.zeros(len(gate), dtype=bool), 0
     for node in model.tree.inner_nodes:
         edges = model.tree.edges(node)
@@ -170,7 +171,8 @@ def _location_steps(
     slots = [model.slot_of[g, h] for h in location]
     curvature = _location_curvature(current.stats.groups[g].curvature, location)
     penalised = curvature.copy()
-    _add_to_diagonals(penalised, _by_expert(model, current.penalty.bound, slots))
+    prior = current.penalty.bound + model.flat_idle
+    _add_to_diagonals(penalised, _by_expert(model, prior, slots))
     gradient = _by_expert(model, current.gradient, slots)
     flat = np.concatenate([current.params.experts[g][h] for h in location], axis=-1)
     lower, upper = (_by_expert(model, bound, slots) for bound in model.flat_bounds)

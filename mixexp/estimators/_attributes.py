@@ -33,14 +33,14 @@ def set_fitted_attributes(
     estimator.gate_intercept_, estimator.gate_coef_ = gate[:, 0], gate[:, 1:]
     location = _collect(state, slots, "location", 1 + len(columns.expert))
     estimator.intercept_, estimator.coef_ = location[..., 0], location[..., 1:]
-    if any(group.family.has_dispersion for group in model.groups):
+    if "regression" in estimator._targets:  # classes have none
+        estimator.dispersion_features_ = list(columns.dispersion)
         dispersion = _collect(state, slots, "dispersion", 1 + len(columns.dispersion))
         estimator.dispersion_, estimator.dispersion_coef_ = (
             np.exp(dispersion[:, 0]),
             dispersion[:, 1:],
         )
-    if any(head.kind == "shape" for group in model.groups for head in group.family.heads):
-        estimator.shape_ = _shapes(state, slots)
+    estimator.shape_ = _shapes(state, slots)
     estimator.log_likelihood_ = float(best.evaluation.stats.log_likelihood)
     estimator.penalized_log_likelihood_ = best.objective
     estimator.history_ = np.array(best.history)
@@ -51,7 +51,6 @@ def set_fitted_attributes(
     estimator.optima_ = found.optima()
     estimator.degenerate_ = _degenerate(model, best, order)
     estimator.expert_features_, estimator.gate_features_ = columns.expert, columns.gate
-    estimator.dispersion_features_ = list(columns.dispersion)
     return order
 
 

@@ -22,10 +22,10 @@ from mixexp.estimators._validation import (
     N_JOBS,
     RANDOM_STATE,
     check_argument,
-    check_weights,
     number_clusters,
     whole,
 )
+from mixexp.estimators._weights import doubt_counts
 from mixexp.exceptions import InferenceWarning
 from mixexp.inference import (
     BootstrapRatioTest,
@@ -65,6 +65,9 @@ class Resampled:
     responsibilities: Callable[..., np.ndarray]
     _state: FitState
     _names: Callable[[], Names]
+    _as_numbers: Callable[[Any], Any]
+    _row_weights: Callable[[Any, int], np.ndarray]
+    weight_type: str
     _read_rows: Callable[..., RowBlocks]
 
     def bootstrap(
@@ -76,7 +79,7 @@ class Resampled:
         kind: str = "nonparametric",
         cluster: Any = None,
         n_resamples: int = 200,
-        reference: int | Mapping[str, int] = -1,
+        reference: int | Mapping[str, int] | None = None,
         random_state: Any = None,
         n_jobs: int | None = None,
         offset: Any = None,
@@ -93,13 +96,14 @@ class Resampled:
         X : array-like of shape (n, n_features)
         y : array-like of shape (n,)
         sample_weight : array-like of shape (n,), default=None
-            Numbers of like rows, as in `fit`.
+            As in `fit`. Numbers of like rows are drawn row by row; sampling weights stay with
+            their rows, which are drawn with equal probability.
         kind : {"nonparametric", "parametric"}, default="nonparametric"
             Rows drawn with replacement, or y drawn from the fitted model at the given rows.
         cluster : array-like of shape (n,), default=None
             Labels of groups of rows that are drawn as a whole.
         n_resamples : int, default=200
-        reference : int or mapping of str to int, default=-1
+        reference : int or mapping of str to int, default=None
             As for `inference`.
         random_state : int, RandomState instance or None, default=None
         n_jobs : int, default=None
@@ -127,9 +131,15 @@ class Resampled:
         check_is_fitted(self)
         _check_resampling(kind, cluster, n_resamples, random_state, n_jobs)
         known = {"offset": offset, "exposure": exposure, "trials": trials}
+        weight = self._row_weights(sample_weight, len(y))
         places = choose_reference(self.tree_, self._names(), reference)
         resp = self.responsibilities(X, y, **known)
-        weight = check_weights(sample_weight, len(resp))
+        y = self._as_numbers(y)
+        if kind == "nonparametric" and cluster is None:
+            if self.weight_type == "sampling":
+                cluster = np.arange(len(weight))
+            elif doubt := doubt_counts(weight, "robust"):
+                warnings.warn(f"{type(self).__name__}: {doubt}", InferenceWarning, stacklevel=2)
         draw = _resampling(self, X, y, weight, kind, cluster, known)
         refit = partial(_matched_terms, self, draw, (X, y), resp, weight, known, places)
         refits = _run(refit, n_resamples, random_state, n_jobs)
@@ -164,17 +174,25 @@ class Resampled:
         Raises
         ------
         ValueError
-            If the restricted model has another number of experts, for which the statistic is
+            If weights are for sampling, with which the statistic is not chi-squared, or the
+            restricted model has another number of experts, for which the statistic is
             not chi-squared (`bootstrap_ratio_test` is for that), or not fewer parameters, fits
             better, or one of both is penalised.
         """
         _check_restricted(restricted)
         for model in (self, restricted):
             check_is_fitted(model)
-            if any(model._state.model.penalty):
+            if model.weight_type == "sampling" and sample_weight is not None:
+                raise ValueError(
+                    "With weight_type='sampling' the likelihood-ratio statistic is not "
+                    "chi-squared; test by inference(X, y, sample_weight).wald_test."
+                )
+            penalty = model._state.model.penalty
+            if any(penalty):
+                given = [name for name, value in penalty._asdict().items() if value]
                 raise ValueError(
                     f"The likelihood-ratio test is for maximum likelihood, but {shown(model)} is "
-                    "penalised; fit with alpha=0, gate_alpha=0 and dispersion_prior=0."
+                    f"penalised; fit with {' and '.join(f'{name}=0' for name in given)}."
                 )
         _check_nested(self, restricted)
         if restricted.tree_.n_leaves != self.tree_.n_leaves:
@@ -308,6 +326,7 @@ class _Rows:
     y: Any
     weight: np.ndarray
     codes: np.ndarray | None
+    keeps_total: bool
 
     def __call__(self, rng: np.random.Generator) -> tuple[Any, np.ndarray]:
         if self.codes is None:
@@ -317,12 +336,15 @@ class _Rows:
         times = np.bincount(rng.integers(n_clusters, size=n_clusters), minlength=n_clusters)
         out = np.zeros(len(self.weight))
         out[self.weight > 0.0] = times[self.codes]
-        return self.y, out * self.weight
+        out *= self.weight
+        if self.keeps_total:
+            out *= self.weight.sum() / out.sum()
+        return self.y, out
 
 
 @dataclass(frozen=True)
 class _Draws:
-    """Draws y from a fitted model at given rows."""
+    """Draws y from a fitted model at given rows, classes as numbers."""
 
     model: Any
     X: Any
@@ -333,8 +355,6 @@ class _Draws:
         blocks = self.model._read_rows(self.X, **self.known)
         parts = [draw_target(state.model, state.params, block, rng) for block in blocks]
         y = np.concatenate(parts)
-        if hasattr(self.model, "classes_"):
-            y = self.model.classes_[y.astype(np.intp)]
         return y, np.ones(len(y))
 
 
@@ -355,7 +375,7 @@ def _resampling(
                 f"sample_weight stands for {weight.sum():.4g} rows, of which no sample can be "
                 "drawn; for kind='nonparametric' weights are numbers of like rows."
             )
-        return _Rows(y, weight, codes)
+        return _Rows(y, weight, codes, model.weight_type == "sampling")
     if not np.all(weight == 1.0):
         raise ValueError(
             "sample_weight must be 1 for kind='parametric', which draws one y per row; repeat rows "
@@ -367,7 +387,13 @@ def _resampling(
 def _to_start_here(model: Any) -> Any:
     """Return an unfitted copy that starts from the coefficients of a fitted one."""
     return clone(model).set_params(
-        **_keeping_experts(model), init=model, n_init=1, warm_start=False, n_jobs=1, verbose=0
+        **_keeping_experts(model),
+        init=model,
+        n_init=1,
+        weight_type="frequency",  # those of a resample are numbers of rows by now
+        warm_start=False,
+        n_jobs=1,
+        verbose=0,
     )
 
 

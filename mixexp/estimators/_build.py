@@ -69,7 +69,8 @@ def resolve_families(expert: Any, n_leaves: int, targets: Sequence[str]) -> list
     Raises
     ------
     ValueError
-        If a name is unknown or not for such a target, or the list has not one entry per leaf.
+        If a name is unknown or not for such a target, the list has not one entry per leaf, or
+        the families have coefficients of different shapes.
     """
     entries = list(expert) if isinstance(expert, list | tuple) else [expert] * n_leaves
     if len(entries) != n_leaves:
@@ -77,7 +78,23 @@ def resolve_families(expert: Any, n_leaves: int, targets: Sequence[str]) -> list
             f"The 'expert' parameter lists {len(entries)} experts, but the model has {n_leaves}; "
             "give one per expert, left to right."
         )
-    return [_resolve_family(entry, targets) for entry in entries]
+    families = [_resolve_family(entry, targets) for entry in entries]
+    _check_alike(families)
+    return families
+
+
+def _check_alike(families: Sequence[Expert]) -> None:
+    """Refuse experts whose locations are not told by arrays of one shape, for ``coef_`` is one."""
+    shapes: dict[tuple[int, ...], str] = {}
+    for family in families:
+        zeros = [np.zeros((1, 1)) for head in family.heads if head.kind == "location"]
+        if zeros:
+            shapes.setdefault(family.location_coef(zeros).shape, family.name)
+    if len(shapes) > 1:
+        raise ValueError(
+            f"The 'expert' parameter mixes {' and '.join(map(repr, shapes.values()))} experts, of "
+            "which some have a coefficient per class and others one for all; use either kind."
+        )
 
 
 def _resolve_family(entry: Any, targets: Sequence[str]) -> Expert:

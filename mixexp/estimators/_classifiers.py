@@ -7,6 +7,7 @@ from sklearn.base import ClassifierMixin, clone
 from sklearn.metrics import accuracy_score
 
 from mixexp.estimators._base import MixtureOfExperts, store_parameters
+from mixexp.estimators._class_order import sort_classes
 from mixexp.estimators._docs import routing_docs, shared_docs
 from mixexp.estimators._predictive import ClassPredictive
 from mixexp.estimators._validation import (
@@ -38,6 +39,13 @@ def _expert_for_classes(entry: Any, n_classes: int) -> Any:
     return entry
 
 
+def _has_order(expert: Any) -> bool:
+    """Tell whether an expert goes by the order of the classes, from what a user asks for."""
+    entries = expert if isinstance(expert, list | tuple) else [expert]
+    families = [FAMILIES.get(e, e) if isinstance(e, str) else e for e in entries]
+    return any(getattr(family, "has_ordered_classes", False) for family in families)
+
+
 class _Classifier(ClassifierMixin, MixtureOfExperts, ClassPredictive):
     """What the two classifiers share."""
 
@@ -47,8 +55,8 @@ class _Classifier(ClassifierMixin, MixtureOfExperts, ClassPredictive):
         labels = check_labels(y)
         return labels
 
-    def _learn_target(self, y: np.ndarray) -> None:
-        self.classes_ = np.unique(y)
+    def _learn_target(self, y: np.ndarray, given: Any) -> None:
+        self.classes_ = sort_classes(y, given) if _has_order(self.expert) else np.unique(y)
         if len(self.classes_) < 2:
             raise ValueError(
                 f"y has only one class, {shown(self.classes_[0])}; a classifier needs at least two."
@@ -63,7 +71,12 @@ class _Classifier(ClassifierMixin, MixtureOfExperts, ClassPredictive):
                 f"y holds class {shown(labels[row])} at row {row}, which was not there in fit; "
                 f"expected one of {list(self.classes_)}."
             )
-        return np.searchsorted(self.classes_, labels).astype(np.float64)
+        sorter = np.argsort(self.classes_)  # ordered classes need not be sorted
+        at = np.searchsorted(self.classes_, labels, sorter=sorter)
+        return sorter[at].astype(np.float64)
+
+    def _as_numbers(self, y: Any) -> np.ndarray:
+        return self._encode_target(self._check_target(y)).astype(np.int64)
 
     def _expert_spec(self) -> Any:
         n_classes = len(self.classes_)
@@ -144,16 +157,21 @@ class MoEClassifier(_Classifier):
         Number of experts.
     expert : str, Expert, or list of these, default="auto"
         Family of the experts: "logistic" for two classes, "multinomial" for any number;
-        "auto" chooses between them by the number of classes.
+        "auto" chooses between them by the number of classes. "ordinal" for classes in an
+        order: y is then a pandas ordered Categorical, a polars Enum, or numbers.
     <PARAMETERS>
 
     Attributes
     ----------
     classes_ : ndarray of shape (n_classes,)
+        Sorted; for ordinal experts in the order of y, the lowest first.
     coef_ : ndarray of shape (n_experts, n_features) or (n_experts, n_classes, n_features)
         Slopes of the log-odds of the second class, or of each class's logit; class logits
         sum to zero. Experts are sorted by their first log-odds at the mean of the features.
     intercept_ : ndarray of shape (n_experts,) or (n_experts, n_classes)
+    shape_ : list of dict
+        Further parameters of each expert by name: distances between the thresholds of ordinal
+        experts; empty where there are none.
     <ATTRIBUTES>
 
     Notes
@@ -182,7 +200,6 @@ class MoEClassifier(_Classifier):
         constraints: Any = None,
         alpha: float = 30.0,
         gate_alpha: float = 3.0,
-        dispersion_prior: float = 30.0,
         balance: float = 0.0,
         n_init: int | str = 10,
         n_moves: int = 1,
@@ -192,6 +209,7 @@ class MoEClassifier(_Classifier):
         acceleration: str = "auto",
         on_collapse: str = "warn",
         responsibility: str = "soft",
+        weight_type: str = "frequency",
         warm_start: bool = False,
         random_state: Any = None,
         n_jobs: int | None = None,
@@ -218,16 +236,21 @@ class HMEClassifier(_Classifier):
         expert: ``[[1, 1], 1]`` is a gate over two experts beside a third expert.
     expert : str, Expert, or list of these, default="auto"
         Family of the experts: "logistic" for two classes, "multinomial" for any number;
-        "auto" chooses between them by the number of classes.
+        "auto" chooses between them by the number of classes. "ordinal" for classes in an
+        order: y is then a pandas ordered Categorical, a polars Enum, or numbers.
     <PARAMETERS>
 
     Attributes
     ----------
     classes_ : ndarray of shape (n_classes,)
+        Sorted; for ordinal experts in the order of y, the lowest first.
     coef_ : ndarray of shape (n_experts, n_features) or (n_experts, n_classes, n_features)
         Slopes of the log-odds of the second class, or of each class's logit; class logits
         sum to zero. Experts are sorted by their first log-odds at the mean of the features.
     intercept_ : ndarray of shape (n_experts,) or (n_experts, n_classes)
+    shape_ : list of dict
+        Further parameters of each expert by name: distances between the thresholds of ordinal
+        experts; empty where there are none.
     <ATTRIBUTES>
 
     Notes
@@ -256,7 +279,6 @@ class HMEClassifier(_Classifier):
         constraints: Any = None,
         alpha: float = 30.0,
         gate_alpha: float = 3.0,
-        dispersion_prior: float = 30.0,
         balance: float = 0.0,
         n_init: int | str = 10,
         n_moves: int = 1,
@@ -266,6 +288,7 @@ class HMEClassifier(_Classifier):
         acceleration: str = "auto",
         on_collapse: str = "warn",
         responsibility: str = "soft",
+        weight_type: str = "frequency",
         warm_start: bool = False,
         random_state: Any = None,
         n_jobs: int | None = None,

@@ -5,7 +5,6 @@ from typing import Any
 import numpy as np
 
 from mixexp.estimators._docs import per_row_docs
-from mixexp.estimators._validation import check_weights
 from mixexp.inference import (
     Separation,
     aic,
@@ -23,6 +22,9 @@ class Criteria:
     """Log-likelihood and information criteria of a fitted model on any rows."""
 
     n_parameters_: int
+
+    def _row_weights(self, sample_weight: Any, n: int) -> np.ndarray:
+        raise NotImplementedError
 
     def log_density(
         self, X: Any, y: Any, *, offset: Any = None, exposure: Any = None, trials: Any = None
@@ -46,6 +48,9 @@ class Criteria:
     ) -> float:
         """Return the sum of weighted log densities.
 
+        With ``weight_type="sampling"`` it is a pseudo log-likelihood, of weights with mean one,
+        and the criteria made of it are approximations.
+
         Parameters
         ----------
         X : array-like of shape (n, n_features)
@@ -54,7 +59,7 @@ class Criteria:
         <PER_ROW>
         """
         density = self.log_density(X, y, offset=offset, exposure=exposure, trials=trials)
-        return float(check_weights(sample_weight, len(density)) @ density)
+        return float(self._row_weights(sample_weight, len(density)) @ density)
 
     def aic(
         self,
@@ -224,7 +229,7 @@ class Criteria:
         """
         known = {"offset": offset, "exposure": exposure, "trials": trials}
         resp = self.responsibilities(X, y, **known)
-        weight = check_weights(sample_weight, len(resp))
+        weight = self._row_weights(sample_weight, len(resp))
         entropy = measure_separation(resp.T, weight).entropy
         return relative_entropy(entropy, float(weight.sum()), resp.shape[1])
 
@@ -233,11 +238,11 @@ class Criteria:
     ) -> tuple[float, float]:
         """Return log-likelihood and sum of the weights."""
         density = self.log_density(X, y, **known)
-        weight = check_weights(sample_weight, len(density))
+        weight = self._row_weights(sample_weight, len(density))
         return float(weight @ density), float(weight.sum())
 
     def _measure_separation(
         self, X: Any, y: Any, sample_weight: Any, known: dict[str, Any]
     ) -> Separation:
         resp = self.responsibilities(X, y, **known)
-        return measure_separation(resp.T, check_weights(sample_weight, len(resp)))
+        return measure_separation(resp.T, self._row_weights(sample_weight, len(resp)))

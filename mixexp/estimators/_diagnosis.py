@@ -55,8 +55,10 @@ def find_troubles(
 
 
 def _constant_columns(estimator: Any) -> list[Trouble]:
-    constant = np.flatnonzero(estimator._state.scaling.is_constant)
-    if not len(constant):
+    model, is_constant = estimator._state.model, estimator._state.scaling.is_constant
+    seen = {int(column) for design in model.slot_designs for column in model.designs[design]}
+    constant = [column - 1 for column in sorted(seen - {0}) if is_constant[column - 1]]
+    if not constant:
         return []
     names = getattr(estimator, "feature_names_in_", None)
     listed = [int(c) if names is None else str(names[c]) for c in constant]

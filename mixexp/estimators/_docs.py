@@ -28,10 +28,7 @@ _PARAMETERS = """gate : {"softmax", "constant"}, default="softmax"
     gate_alpha : float, default=3.0
         Ridge on the gates' slopes, for standardised features and logits that sum to zero over
         siblings. Keeps a gate finite that separates its rows perfectly.
-    dispersion_prior : float, default=30.0
-        Prior on the logarithm of the experts' dispersions, about the pooled one and there as
-        informative as so many rows. Keeps an expert from collapsing onto fewer rows than that.
-    balance : float, default=0.0
+    <DISPERSION_PRIOR>balance : float, default=0.0
         Pseudo-rows that belong to all experts in equal shares (at every gate of a tree to all
         of its children), spread over X as the data are. Keeps experts alive that few rows
         would choose; large values make gates uniform. Fades as rows are added.
@@ -91,6 +88,12 @@ _PARAMETERS = """gate : {"softmax", "constant"}, default="softmax"
         power 0.5, 0.55, ..., 0.97 and 1, renormalised (Ueda & Nakano 1998), kept where
         they lead higher than as many plain ones; a large ``alpha`` may hold experts together that
         annealing has made alike. Both help poor starts more than those that ``init`` draws.
+    weight_type : {"frequency", "sampling"}, default="frequency"
+        What ``sample_weight`` means. "frequency": a row of weight 2 is the row twice. "sampling":
+        it is one row that stands for twice as many of a population, as survey weights and
+        inverse probabilities do; weights are then divided by their mean, so that penalties,
+        criteria and standard errors count rows, and standard errors are those of the sandwich
+        with squared weights.
     warm_start : bool, default=False
         Whether ``fit`` goes on from the previous fit's coefficients, if there is one.
     random_state : int, RandomState instance or None, default=None
@@ -102,6 +105,11 @@ _PARAMETERS = """gate : {"softmax", "constant"}, default="softmax"
         1 prints a line per start when it ends; 2 or more prints also, about once a second, how
         far the search is. For progress bars, scores per iteration and early stopping see
         ``set_callbacks`` (scikit-learn 1.9 and later)."""
+
+_DISPERSION_PRIOR = """dispersion_prior : float, default=30.0
+        Prior on the logarithm of the experts' dispersions, about the pooled one and there as
+        informative as so many rows. Keeps an expert from collapsing onto fewer rows than that.
+    """
 
 _ATTRIBUTES = """gate_coef_ : ndarray of shape (n_nodes - 1, n_gate_features)
         Slopes of the gate logits per unit of each feature, one row per edge of the tree (per
@@ -142,21 +150,23 @@ _ATTRIBUTES = """gate_coef_ : ndarray of shape (n_nodes - 1, n_gate_features)
     limits_ : list of str
         The family that an expert has become in the limit: "poisson" for a negative binomial
         without extra variance, "gaussian" for a Student t of many degrees of freedom, else "".
+    expert_features_, gate_features_ : list of int
+        Columns of X that experts and gates look at.
     n_features_in_ : int
     feature_names_in_ : ndarray of str
         If X had column names."""
 
 _NOTES = """What is maximised is the penalised log-likelihood
     ``sum_i w_i log p(y_i | x_i) - alpha * m / 100 * log(1 + 100 / m * sum(excess(b - b0)))
-    - gate_alpha * sum(excess(g)) - 1/2 dispersion_prior * sum(excess(log(d)))
+    - gate_alpha * sum(excess(g))<DISPERSION_TERM>
     + balance / sum(w) * sum_i w_i sum_v 1/c_v sum_{c of v} log(c_v gate_c(x_i))``
     with c the c_v children of each gate v, ``excess(u) = sqrt(1 + u**2) - 1``,
     b and g the slopes of experts and gates for standardised features, m the number of the
-    former, b0 and the unit of the dispersions d those of one expert fitted to all rows. Close
+    former, b0<DISPERSION_UNIT> those of one expert fitted to all rows. Close
     to the pooled fit that is a ridge of ``alpha`` and ``gate_alpha``; far from it, it grows in
     proportion, and for experts like a logarithm, so that clear regimes are left alone. For a
-    single expert it is a ridge toward zero. ``alpha=0, gate_alpha=0, dispersion_prior=0`` is
-    plain maximum likelihood, which is unbounded where an expert can fit some rows exactly;
+    single expert it is a ridge toward zero. ``alpha=0, gate_alpha=0<DISPERSION_OFF>`` is
+    plain maximum likelihood, which <UNBOUNDED>;
     floors keep it finite.
 
     An iteration costs O(n * K * p**2) for K experts and p features; nothing of size
@@ -188,12 +198,28 @@ _ROUTING = """routing : {"soft", "hard"} or int, default=DEFAULT
             Only the experts that count are computed."""
 
 
+# What is said of dispersions, for estimators whose experts have one, and for those of classes.
+_OF_DISPERSIONS = {
+    "DISPERSION_PRIOR": (_DISPERSION_PRIOR, ""),
+    "DISPERSION_TERM": (" - 1/2 dispersion_prior * sum(excess(log(d)))", ""),
+    "DISPERSION_UNIT": (" and the unit of the dispersions d", ""),
+    "DISPERSION_OFF": (", dispersion_prior=0", ""),
+    "UNBOUNDED": (
+        "is unbounded where an expert can fit some rows exactly",
+        "has no finite optimum where classes are separated",
+    ),
+}
+
+
 def shared_docs(cls: Class) -> Class:
     """Fill the placeholders of an estimator's docstring."""
     doc = cls.__doc__ or ""
-    alpha = str(signature(cls).parameters["alpha"].default)
     for name, text in (("PARAMETERS", _PARAMETERS), ("ATTRIBUTES", _ATTRIBUTES), ("NOTES", _NOTES)):
-        doc = doc.replace(f"<{name}>", text.replace("<ALPHA>", alpha))
+        doc = doc.replace(f"<{name}>", text)
+    known = signature(cls).parameters
+    doc = doc.replace("<ALPHA>", str(known["alpha"].default))
+    for name, (with_one, without) in _OF_DISPERSIONS.items():
+        doc = doc.replace(f"<{name}>", with_one if "dispersion_prior" in known else without)
     cls.__doc__ = doc
     return cls
 

@@ -18,11 +18,20 @@ from mixexp.text import shown
 _ENCODE = "Encode it as numbers first, for instance with a ColumnTransformer."
 
 
-def check_features(estimator: Any, X: Any, *, reset: bool) -> Any:
+def check_features(estimator: Any, X: Any, *, reset: bool, needs_features: bool = True) -> Any:
     """Return the rows of X as numbers, names and number of features kept or compared.
 
     Arrays of float64 or float32 and the columns of frames are not copied, whatever their layout:
     blocks of rows are cast when they are standardised. All else becomes float64.
+
+    Parameters
+    ----------
+    estimator : estimator
+    X : array-like of shape (n, n_features)
+    reset : bool
+        Whether to keep names and number, or to compare them.
+    needs_features : bool, default=True
+        Whether X of no columns is refused, if there is nothing to compare with.
 
     Returns
     -------
@@ -46,19 +55,33 @@ def check_features(estimator: Any, X: Any, *, reset: bool) -> Any:
             "Expected 2D array. Reshape your data, either with X.reshape(-1, 1) if it is one "
             "feature or X.reshape(1, -1) if it is one row."
         )
-    if 0 in array.shape:
-        what = "sample(s)" if len(array) == 0 else "feature(s)"
-        raise ValueError(
-            f"X is empty: found array with 0 {what} (shape={array.shape}) while a minimum of 1 is "
-            "required."
-        )
+    least = int(needs_features) if reset else min(int(estimator.n_features_in_), 1)
+    _refuse_empty(estimator, array, least)
     if array.dtype.kind == "O":
         array = array.astype(np.float64)
     checked = validate_data(
-        estimator, array, reset=reset, dtype=[np.float64, np.float32], ensure_all_finite=False
+        estimator,
+        array,
+        reset=reset,
+        dtype=[np.float64, np.float32],
+        ensure_all_finite=False,
+        ensure_min_features=least,
     )
     _refuse_nonfinite_rows(checked, getattr(estimator, "feature_names_in_", None))
     return checked
+
+
+def _refuse_empty(estimator: Any, array: np.ndarray, least: int) -> None:
+    """Refuse X of no rows, and X of no columns where there must be some."""
+    found = f"X is empty: found array with 0 {{}} (shape={array.shape}) while a minimum of 1 is"
+    if len(array) == 0:
+        raise ValueError(f"{found.format('sample(s)')} required.")
+    if array.shape[1] < least:
+        raise ValueError(
+            f"{found.format('feature(s)')} required by {type(estimator).__name__}. A model without "
+            "features is one with gate='constant', or with gate_features=[] and "
+            "expert_features=[]."
+        )
 
 
 def is_frame(X: Any) -> bool:

@@ -68,6 +68,7 @@ from mixexp.estimators._validation import (
     real,
     whole,
 )
+from mixexp.estimators._weights import WEIGHT_TYPES, mean_one
 from mixexp.gates import GATES
 from mixexp.model import Model, Parameters, Penalty, Ties
 from mixexp.tree import GatingTree
@@ -76,7 +77,6 @@ _RULES: dict[str, Rule] = {
     "gate": one_of(*GATES),
     "alpha": real(0.0),
     "gate_alpha": real(0.0),
-    "dispersion_prior": real(0.0),
     "balance": real(0.0),
     "n_init": N_INIT,
     "n_moves": whole(0),
@@ -85,6 +85,7 @@ _RULES: dict[str, Rule] = {
     "acceleration": one_of("auto", "newton", "anderson", "none"),
     "on_collapse": one_of("warn", "respawn", "drop", "error"),
     "responsibility": one_of(*RESPONSIBILITIES),
+    "weight_type": one_of(*WEIGHT_TYPES),
     "warm_start": BOOLEAN,
     "random_state": RANDOM_STATE,
     "n_jobs": N_JOBS,
@@ -127,7 +128,6 @@ class FittedByEM(CallbackSupportMixin):
     constraints: Any
     alpha: float
     gate_alpha: float
-    dispersion_prior: float
     balance: float
     n_init: int | str
     n_moves: int
@@ -137,6 +137,7 @@ class FittedByEM(CallbackSupportMixin):
     acceleration: str
     on_collapse: str
     responsibility: str
+    weight_type: str
     warm_start: bool
     random_state: Any
     n_jobs: int | None
@@ -152,11 +153,15 @@ class FittedByEM(CallbackSupportMixin):
         """Return y as a one-dimensional array that is fit to learn from."""
         raise NotImplementedError
 
-    def _learn_target(self, y: np.ndarray) -> None:
-        """Learn what is to be learned of y in rows with positive weight."""
+    def _learn_target(self, y: np.ndarray, given: Any) -> None:
+        """Learn what is to be learned of y in rows with positive weight, as checked and given."""
 
     def _encode_target(self, y: np.ndarray) -> np.ndarray:
         """Return y as the float64 numbers that experts see."""
+        return y
+
+    def _as_numbers(self, y: Any) -> Any:
+        """Return y for fits that need not know its labels: classes as numbers, in their order."""
         return y
 
     def _expert_spec(self) -> Any:
@@ -184,7 +189,8 @@ class FittedByEM(CallbackSupportMixin):
         y : array-like of shape (n,)
             Target.
         sample_weight : array-like of shape (n,), default=None
-            Real-valued: weight 2 is the row twice, weight 0 the row absent.
+            Real-valued: weight 2 is the row twice, weight 0 the row absent; for other weights
+            see ``weight_type``.
         <PER_ROW>
 
         Returns
@@ -229,25 +235,23 @@ class FittedByEM(CallbackSupportMixin):
         self, X: Any, y: Any, sample_weight: Any, offset: Any, exposure: Any, trials: Any
     ) -> list[Trouble]:
         """Check everything, fit, and return what the user should be warned of."""
-        check_parameters(self, _RULES)
-        check_acceleration(self.responsibility, self.acceleration)
-        check_collapse(self.on_collapse, self.constraints)
+        self._check_parameters()
         tree = self._make_tree()
         given = {"offset": offset, "exposure": exposure, "trials": trials}
         begin_task = partial(FitTask.begin, self, X, y, {"sample_weight": sample_weight, **given})
-        X = check_features(self, X, reset=True)
+        X = check_features(self, X, reset=True, needs_features=self._needs_features())
         if y is None:
             raise ValueError(
                 f"{type(self).__name__} requires y to be passed, but the target y is None."
             )
-        y = self._check_target(y)
+        given_y, y = y, self._check_target(y)
         check_same_length(len(X), y)
         per_row = self._check_per_row(len(X), sample_weight, offset, exposure, trials)
         is_used = per_row.weight > 0.0
         _check_enough_rows(int(is_used.sum()), len(X), tree.n_leaves)
         if not is_used.all():
             y, per_row = y[is_used], per_row.take(is_used)
-        self._learn_target(y)
+        self._learn_target(y, given_y)
         target = self._encode_target(y)
         if per_row.offset is not None:
             most = LARGEST_SHIFT * max(1.0, float(np.abs(target).max()))
@@ -256,7 +260,6 @@ class FittedByEM(CallbackSupportMixin):
         check_per_row_use(families, exposure, offset, trials)
         check_support(families, target, per_row, np.flatnonzero(is_used))
         columns = self._select_columns()
-        strengths = self.alpha, self.gate_alpha, self.dispersion_prior, self.balance
         build = partial(
             build_problem,
             X,
@@ -264,13 +267,19 @@ class FittedByEM(CallbackSupportMixin):
             per_row,
             gate=self.gate,
             columns=columns,
-            penalty=Penalty(*map(float, strengths)),
+            penalty=self._penalty(),
             n_threads=effective_n_jobs(self.n_jobs),
             chosen=None if is_used.all() else np.flatnonzero(is_used),
             tie=self._tie,
         )
         with single_threaded_blas():
             return self._fit_rows(build, tree, families, columns, is_used, begin_task)
+
+    def _check_parameters(self) -> None:
+        """Check what is known of the hyper-parameters without the data."""
+        check_parameters(self, _RULES)
+        check_acceleration(self.responsibility, self.acceleration)
+        check_collapse(self.on_collapse, self.constraints)
 
     def _select_columns(self) -> Columns:
         names = getattr(self, "feature_names_in_", None)
@@ -280,6 +289,15 @@ class FittedByEM(CallbackSupportMixin):
             select_columns(self.gate_features, "gate_features", names, p),
             select_columns(self._dispersion_spec(), "dispersion_features", names, p),
         )
+
+    def _needs_features(self) -> bool:
+        """Tell whether X of no columns is a mistake: not where gates are to look at none."""
+        has_selection = self.gate_features is not None and hasattr(self.gate_features, "__len__")
+        return self.gate != "constant" and not (has_selection and len(self.gate_features) == 0)
+
+    def _penalty(self) -> Penalty:
+        strengths = map(float, (self.alpha, self.gate_alpha, 0.0, self.balance))
+        return Penalty(*strengths)
 
     def _tie(self, model: Model, scaling: Scaling) -> Ties | None:
         names = getattr(self, "feature_names_in_", None)
@@ -300,7 +318,12 @@ class FittedByEM(CallbackSupportMixin):
             log_exposure = np.log(check_exposure(exposure, n))
             total = log_exposure if total is None else total + log_exposure
         counts = None if trials is None else check_trials(trials, n)
-        return PerRow(check_weights(sample_weight, n), total, counts)
+        return PerRow(self._row_weights(sample_weight, n), total, counts)
+
+    def _row_weights(self, sample_weight: Any, n: int) -> np.ndarray:
+        """Return how many rows each counts for: sampling weights have mean one."""
+        weight = check_weights(sample_weight, n)
+        return mean_one(weight) if self.weight_type == "sampling" else weight
 
     def _check_known(self, n: int, offset: Any, exposure: Any, trials: Any) -> PerRow:
         """Return what is known of each row where no y is; refuse what experts have no use for."""

@@ -23,6 +23,7 @@ from mixexp.estimators._tables import (
     summarize,
 )
 from mixexp.estimators._validation import check_same_length, number_clusters
+from mixexp.estimators._weights import doubt_counts
 from mixexp.exceptions import ConvergenceWarning, InferenceWarning
 from mixexp.inference import (
     KINDS,
@@ -42,6 +43,7 @@ class Inferential:
     """What a fitted model says of its coefficients."""
 
     n_jobs: int | None
+    weight_type: str
     n_features_in_: int
     tree_: GatingTree
     experts_: list[Any]
@@ -69,7 +71,7 @@ class Inferential:
         *,
         kind: str | None = None,
         cluster: Any = None,
-        reference: int | Mapping[str, int] = -1,
+        reference: int | Mapping[str, int] | None = None,
         offset: Any = None,
         exposure: Any = None,
         trials: Any = None,
@@ -84,20 +86,22 @@ class Inferential:
         X : array-like of shape (n, n_features)
         y : array-like of shape (n,)
         sample_weight : array-like of shape (n,), default=None
-            Numbers of like rows, as in `fit`.
+            As in `fit`.
         kind : {"model", "robust", "opg"}, default=None
             "model": the inverse of the observed information, which knows that responsibilities
             are estimates. "robust": the sandwich, also valid where the density is not that of
             the model. "opg": the inverse of the scores' outer product. None is "model", and
             "robust" with ``cluster``. After a penalised fit all three have the priors'
-            curvature in the information, and are labelled so.
+            curvature in the information, and are labelled so. With
+            ``weight_type="sampling"`` it is "robust", with squared weights, and nothing else.
         cluster : array-like of shape (n,), default=None
             Labels of groups of rows that depend on each other; scores are summed within. No
             correction for few clusters is made.
-        reference : int or mapping of str to int, default=-1
-            Child that the gate logits of a node are contrasted with: its place among the
-            children, the last by default; or a mapping from names of gates ("root", "node 0")
-            to such places.
+        reference : int or mapping of str to int, default=None
+            None for the gate logits of ``gate_coef_``, which sum to zero over the children of a
+            node. Or the child that the others are contrasted with, for log odds against it:
+            its place among the children, -1 for the last; or a mapping from names of gates
+            ("root", "node 0") to such places.
         <PER_ROW>
 
         Returns
@@ -112,7 +116,8 @@ class Inferential:
         Warns
         -----
         InferenceWarning
-            If some or all standard errors are not to be had.
+            If some or all standard errors are not to be had, or weights that are taken for
+            numbers of rows cannot be such.
         ConvergenceWarning
             If the coefficients are not at an optimum of these rows.
 
@@ -126,12 +131,14 @@ class Inferential:
         Louis (1982), J. R. Statist. Soc. B 44, eq. 3.2. White (1982), Econometrica 50.
         """
         check_is_fitted(self)
-        kind = _check_kind(kind, cluster)
+        is_sampled = self.weight_type == "sampling"
+        kind = _check_kind(kind, cluster, is_sampled)
         names = self._names()
         places = choose_reference(self.tree_, names, reference)
         with single_threaded_blas():
             problem, is_used = self._restore_problem(X, y, sample_weight, offset, exposure, trials)
             codes = None if cluster is None else number_clusters(cluster, is_used)
+            rows = np.arange(problem.n_rows) if is_sampled else None
             state = self._state
             current = problem.evaluate(state.params)
             found = Inference(
@@ -140,18 +147,25 @@ class Inferential:
                 state.scaling,
                 names,
                 list_terms(state.model, state.scaling, names, places),
-                estimate_covariance(problem, current, state.scaling, kind, codes),
+                estimate_covariance(
+                    problem, current, state.scaling, kind, rows if codes is None else codes
+                ),
                 kind,
                 None if codes is None else int(codes.max()) + 1,
                 describe_fit(self, problem, current),
                 self._read_rows,
+                is_sampled,
             )
-        for message in found.troubles:
+        doubt = "" if is_sampled or codes is not None else self._doubt_weights(problem, kind)
+        for message in filter(None, [*found.troubles, doubt]):
             warnings.warn(f"{type(self).__name__}: {message}", InferenceWarning, stacklevel=2)
         if not found.is_at_optimum:
             message = "the coefficients are not at an optimum of the rows given to inference."
             warnings.warn(f"{type(self).__name__}: {message}", ConvergenceWarning, stacklevel=2)
         return found
+
+    def _doubt_weights(self, problem: Problem, kind: str) -> str:
+        return doubt_counts(np.concatenate([block.weight for block in problem.blocks]), kind)
 
     def _names(self) -> Names:
         features = feature_labels(self, list(range(self.n_features_in_)))
@@ -199,18 +213,21 @@ class Inferential:
         **options
             Those of `inference` (``kind``, ``cluster``, ``reference``, ``offset``,
             ``exposure``, ``trials``), and ``level``, the coverage of the intervals, 0.95.
+            Without data ``reference`` alone.
 
         Returns
         -------
         pandas.DataFrame, or Table without pandas
             Columns "part" ("expert" or "gate"), "unit" (which), "term" and "estimate"; with
             data also "std_error", "z", "p_value", "lower", "upper" and "note". Gate logits are
-            those that sum to zero over siblings; with data, contrasts with a reference child.
+            those of ``gate_coef_``, which sum to zero over siblings, or with ``reference``
+            contrasts with one child.
         """
         check_is_fitted(self)
         if X is None:
+            reference = options.pop("reference", None)
             _refuse_without_data(y, sample_weight, options)
-            return coefficient_table(self).to_frame()
+            return coefficient_table(self, reference).to_frame()
         level = options.pop("level", 0.95)
         return self.inference(X, y, sample_weight, **options).coef_table(level)
 
@@ -231,18 +248,24 @@ class Inferential:
         """
         check_is_fitted(self)
         if X is None:
+            reference = options.pop("reference", None)
             _refuse_without_data(y, sample_weight, options)
-            return summarize(self)
+            return summarize(self, reference)
         level = options.pop("level", 0.95)
         found: Summary = self.inference(X, y, sample_weight, **options).summary(level)
         return found
 
 
-def _check_kind(kind: Any, cluster: Any) -> str:
+def _check_kind(kind: Any, cluster: Any, is_sampled: bool) -> str:
     if kind is None:
-        return "model" if cluster is None else "robust"
+        return "model" if cluster is None and not is_sampled else "robust"
     if not is_word(kind, KINDS):
         raise ValueError(f"kind must be one of {list(KINDS)} or None. Got {shown(kind)} instead.")
+    if is_sampled and kind != "robust":
+        raise ValueError(
+            f"kind={kind!r} takes weights for numbers of rows, but weight_type is 'sampling'; use "
+            "kind='robust', which is the default then, or a bootstrap."
+        )
     if cluster is not None and kind != "robust":
         raise ValueError(
             f"cluster is for kind='robust'; got kind={shown(kind)}. Leave one of them out."

@@ -1,13 +1,13 @@
 """The whole conditional distribution: quantiles, intervals, variance and draws."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 from joblib import effective_n_jobs
 from sklearn.utils.validation import check_is_fitted
 
-from mixexp.data import PerRow, RowBlocks, cut_features
+from mixexp.data import Block, PerRow, RowBlocks, cut_features
 from mixexp.distribution import (
     BlockMixture,
     ClassDistribution,
@@ -18,21 +18,27 @@ from mixexp.distribution import (
 from mixexp.estimators._build import FitState
 from mixexp.estimators._docs import per_row_docs
 from mixexp.estimators._features import check_features
-from mixexp.model import Prediction
+from mixexp.model import Model, Parameters, Prediction
 
 
 class _MixtureBlocks(Sequence[BlockMixture]):
     """Gate and experts block by block, evaluated when they are asked for."""
 
-    def __init__(self, state: FitState, blocks: RowBlocks) -> None:
+    def __init__(
+        self,
+        state: FitState,
+        blocks: RowBlocks,
+        evaluate: Callable[[Model, Parameters, Block], BlockMixture],
+    ) -> None:
         self._state = state
         self._blocks = blocks
+        self._evaluate = evaluate
 
     def __len__(self) -> int:
         return len(self._blocks)
 
     def __getitem__(self, at: int) -> BlockMixture:  # type: ignore[override]  # one block
-        return mixture_of_block(self._state.model, self._state.params, self._blocks[at])
+        return self._evaluate(self._state.model, self._state.params, self._blocks[at])
 
 
 class ClassPredictive:
@@ -93,13 +99,20 @@ class Predictive:
     def _check_known(self, n: int, offset: Any, exposure: Any, trials: Any) -> PerRow:
         raise NotImplementedError
 
-    def _distribution(self, X: Any, offset: Any, exposure: Any, trials: Any) -> MixtureDistribution:
+    def _distribution(
+        self,
+        X: Any,
+        offset: Any,
+        exposure: Any,
+        trials: Any,
+        evaluate: Callable[[Model, Parameters, Block], BlockMixture] = mixture_of_block,
+    ) -> MixtureDistribution:
         """Return the distribution at X, whose blocks are evaluated whenever they are used."""
         check_is_fitted(self)
         X = check_features(self, X, reset=False)
         per_row = self._check_known(len(X), offset, exposure, trials)
         blocks = cut_features(X, self._state.scaling, per_row)
-        mixtures = _MixtureBlocks(self._state, blocks)
+        mixtures = _MixtureBlocks(self._state, blocks, evaluate)
         return MixtureDistribution(mixtures, len(X), effective_n_jobs(self.n_jobs))
 
     def predict_dist(

@@ -5,7 +5,9 @@ from typing import Any
 import numpy as np
 from sklearn.base import RegressorMixin
 from sklearn.metrics import r2_score
+from sklearn.utils.validation import check_is_fitted
 
+from mixexp.distribution import mixture_without_noise
 from mixexp.estimators._base import MixtureOfExperts, store_parameters
 from mixexp.estimators._docs import per_row_docs, routing_docs, shared_docs
 from mixexp.estimators._predictive import Predictive
@@ -17,7 +19,9 @@ from mixexp.estimators._validation import (
     check_real_target,
     check_same_length,
     check_weights,
+    real,
 )
+from mixexp.model import Penalty
 from mixexp.text import shown
 from mixexp.tree import GatingTree
 
@@ -30,6 +34,13 @@ class _Regressor(RegressorMixin, MixtureOfExperts, Predictive):
 
     def _check_target(self, y: Any) -> np.ndarray:
         return check_real_target(y)
+
+    def _check_parameters(self) -> None:
+        super()._check_parameters()
+        check_parameters(self, {"dispersion_prior": real(0.0)})
+
+    def _penalty(self) -> Penalty:
+        return super()._penalty()._replace(dispersion_prior=float(self.dispersion_prior))
 
     def _dispersion_spec(self) -> Any:
         return [] if self.dispersion_features is None else self.dispersion_features
@@ -44,6 +55,7 @@ class _Regressor(RegressorMixin, MixtureOfExperts, Predictive):
         exposure: Any = None,
         trials: Any = None,
         routing: str | int = "soft",
+        without_noise: bool = False,
     ) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
         """Return the mean of y given x: experts' means weighted by the gate.
 
@@ -54,13 +66,26 @@ class _Regressor(RegressorMixin, MixtureOfExperts, Predictive):
             Whether to return the standard deviation of y given x as well, of shape (n,).
         <PER_ROW>
         <ROUTING>
+        without_noise : bool, default=False
+            Whether to leave out experts that are noise ("uniform"), which draw the mean to the
+            middle of their range: mean and deviation are then those of y given that it comes from
+            one of the others, whose gate probabilities are renormalised.
 
         Returns
         -------
         ndarray of shape (n,)
             In the unit of y.
+
+        Raises
+        ------
+        ValueError
+            If ``routing`` is none of these, or does not go with the other arguments, or
+            ``without_noise`` where no expert is noise or all are.
         """
         check_argument("return_std", return_std, BOOLEAN)
+        check_argument("without_noise", without_noise, BOOLEAN)
+        if without_noise:
+            return self._predict_without_noise(X, return_std, routing, offset, exposure, trials)
         mean = self._mixture_mean(X, routing, offset, exposure, trials)
         if not return_std:
             return mean
@@ -70,6 +95,25 @@ class _Regressor(RegressorMixin, MixtureOfExperts, Predictive):
                 f"is that of all experts. Got {shown(routing)} instead."
             )
         return mean, self._distribution(X, offset, exposure, trials).std()
+
+    def _predict_without_noise(
+        self, X: Any, return_std: bool, routing: Any, offset: Any, exposure: Any, trials: Any
+    ) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
+        check_is_fitted(self)
+        is_noise = [family.is_noise for family in self.experts_]
+        if not any(is_noise) or all(is_noise):
+            names = [family.name for family in self.experts_]
+            raise ValueError(
+                "The 'without_noise' argument leaves out experts that are noise ('uniform') where "
+                f"there are others too; the experts here are {names}. Leave it False."
+            )
+        if routing != "soft":
+            raise ValueError(
+                "The 'routing' argument must be 'soft' where without_noise=True, which has a "
+                f"routing of its own. Got {routing!r} instead."
+            )
+        found = self._distribution(X, offset, exposure, trials, mixture_without_noise)
+        return (found.mean(), found.std()) if return_std else found.mean()
 
     def score(
         self,
@@ -109,7 +153,9 @@ class MoERegressor(_Regressor):
     n_experts : int, default=3
         Number of experts.
     expert : str, Expert, or list of these, default="gaussian"
-        Family of the experts; a list gives one per expert, from left to right.
+        Family of the experts; a list gives one per expert, from left to right. Which for
+        which y, zero inflation, hurdles and noise included, is told in the user guide's "Which
+        expert for which y" (docs/user_guide/choose_expert.md).
     dispersion_features : list of str or int, default=None
         Columns that the log dispersions are linear in; None for a dispersion that is the same
         everywhere. The prior on dispersions then holds at the mean of the features.
@@ -125,9 +171,11 @@ class MoERegressor(_Regressor):
         Dispersion of each expert; for Gaussian experts the variance, in squared units of y. 1
         for families without one. With ``dispersion_features``, at features of zero.
     dispersion_coef_ : ndarray of shape (n_experts, n_dispersion_features)
-        Slopes of the log dispersion.
+        Slopes of the log dispersion; zero for families without one.
+    dispersion_features_ : list of int
+        Columns of X that the log dispersions look at.
     shape_ : list of dict
-        Further parameters of each expert by name, such as ``df``.
+        Further parameters of each expert by name, such as ``df``; empty where there are none.
     <ATTRIBUTES>
 
     Notes
@@ -167,6 +215,7 @@ class MoERegressor(_Regressor):
         acceleration: str = "auto",
         on_collapse: str = "warn",
         responsibility: str = "soft",
+        weight_type: str = "frequency",
         warm_start: bool = False,
         random_state: Any = None,
         n_jobs: int | None = None,
@@ -192,7 +241,9 @@ class HMERegressor(_Regressor):
         Branching factors from the root down, or a nested list in which 1 stands for an
         expert: ``[[1, 1], 1]`` is a gate over two experts beside a third expert.
     expert : str, Expert, or list of these, default="gaussian"
-        Family of the experts; a list gives one per expert, from left to right.
+        Family of the experts; a list gives one per expert, from left to right. Which for
+        which y, zero inflation, hurdles and noise included, is told in the user guide's "Which
+        expert for which y" (docs/user_guide/choose_expert.md).
     dispersion_features : list of str or int, default=None
         Columns that the log dispersions are linear in; None for a dispersion that is the same
         everywhere. The prior on dispersions then holds at the mean of the features.
@@ -208,9 +259,11 @@ class HMERegressor(_Regressor):
         Dispersion of each expert; for Gaussian experts the variance, in squared units of y. 1
         for families without one. With ``dispersion_features``, at features of zero.
     dispersion_coef_ : ndarray of shape (n_experts, n_dispersion_features)
-        Slopes of the log dispersion.
+        Slopes of the log dispersion; zero for families without one.
+    dispersion_features_ : list of int
+        Columns of X that the log dispersions look at.
     shape_ : list of dict
-        Further parameters of each expert by name, such as ``df``.
+        Further parameters of each expert by name, such as ``df``; empty where there are none.
     <ATTRIBUTES>
 
     Notes
@@ -250,6 +303,7 @@ class HMERegressor(_Regressor):
         acceleration: str = "auto",
         on_collapse: str = "warn",
         responsibility: str = "soft",
+        weight_type: str = "frequency",
         warm_start: bool = False,
         random_state: Any = None,
         n_jobs: int | None = None,

@@ -1,14 +1,16 @@
 """Fits as tables and text."""
 
+from collections.abc import Mapping
 from typing import Any
-
-import numpy as np
 
 from mixexp.em import Evaluation, Problem
 from mixexp.inference import (
     Table,
     aic,
     bic,
+    choose_reference,
+    describe_gates,
+    estimate_table,
     problem_separation,
     relative_entropy,
     render,
@@ -38,52 +40,22 @@ def feature_labels(estimator: Any, columns: list[int]) -> list[str]:
     return [f"x{column}" if names is None else str(names[column]) for column in columns]
 
 
-def coefficient_table(estimator: Any) -> Table:
-    """Return all coefficients of a fitted estimator, one per row."""
-    columns: dict[str, list[Any]] = {"part": [], "unit": [], "term": [], "estimate": []}
-
-    def add(part: str, unit: str, terms: list[str], estimates: Any) -> None:
-        columns["part"] += [part] * len(terms)
-        columns["unit"] += [unit] * len(terms)
-        columns["term"] += terms
-        columns["estimate"] += [float(value) for value in estimates]
-
-    terms = ["intercept", *feature_labels(estimator, estimator.expert_features_)]
-    for k in range(estimator.tree_.n_leaves):
-        for label, estimates in _expert_rows(estimator, k):
-            add("expert", f"expert {k}{label}", terms, estimates)
-        if hasattr(estimator, "dispersion_"):
-            labels = feature_labels(estimator, estimator.dispersion_features_)
-            slopes = [f"log dispersion: {label}" for label in labels]
-            values = [estimator.dispersion_[k], *estimator.dispersion_coef_[k]]
-            add("expert", f"expert {k}", ["dispersion", *slopes], values)
-        if hasattr(estimator, "shape_"):
-            add("expert", f"expert {k}", list(estimator.shape_[k]), estimator.shape_[k].values())
-    terms = ["intercept", *feature_labels(estimator, estimator.gate_features_)]
-    names = node_names(estimator.tree_)
-    for edge in range(estimator.tree_.n_edges):
-        parent = names[estimator.tree_.parent[edge + 1]]
-        logits = [estimator.gate_intercept_[edge], *estimator.gate_coef_[edge]]
-        add("gate", f"{parent} -> {names[edge + 1]}", terms, logits)
-    return Table(columns)
+def coefficient_table(estimator: Any, reference: int | Mapping[str, int] | None = None) -> Table:
+    """Return all coefficients of a fitted estimator, one per row, as `inference` has them."""
+    (model, params, scaling), names = estimator._state, estimator._names()
+    places = choose_reference(estimator.tree_, names, reference)
+    return estimate_table(model, params, scaling, names, places)
 
 
-def _expert_rows(estimator: Any, k: int) -> list[tuple[str, np.ndarray]]:
-    """Return labelled coefficients of one expert: one row, or one per class."""
-    coef = np.concatenate([estimator.intercept_[k, ..., None], estimator.coef_[k]], axis=-1)
-    if coef.ndim == 1:
-        return [("", coef)]
-    return [(f", class {c}", row) for c, row in zip(estimator.classes_, coef, strict=True)]
-
-
-def summarize(estimator: Any) -> str:
+def summarize(estimator: Any, reference: int | Mapping[str, int] | None = None) -> str:
     """Return header, experts and gates of a fitted estimator as text."""
+    table = coefficient_table(estimator, reference)
+    places = choose_reference(estimator.tree_, estimator._names(), reference)
     return "\n\n".join(
         [
             _header(estimator),
-            "Experts\n" + _wide(coefficient_table(estimator), "expert"),
-            "Gates (logits that sum to zero over the children of a node)\n"
-            + _wide(coefficient_table(estimator), "gate"),
+            "Experts\n" + _wide(table, "expert"),
+            f"Gates ({describe_gates(places)})\n" + _wide(table, "gate"),
         ]
     )
 

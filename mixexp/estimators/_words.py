@@ -126,7 +126,7 @@ def _linear(intercept: float, coef: np.ndarray, terms: Terms, n_terms: int) -> s
 def _spread(model: Any, k: int) -> str:
     """Return the noise about an expert: a standard deviation where y has a scale."""
     family = model.experts_[k]
-    if not family.has_dispersion:
+    if not (family.has_dispersion and hasattr(model, "dispersion_")):
         return ""
     if model.dispersion_coef_.shape[1]:
         return ", spread varies"

@@ -110,6 +110,10 @@ class Expert(BaseEstimator):
     is_discrete: ClassVar[bool] = False
     #: Whether y may be counts of several trials: an array (2, rows) of successes and trials.
     uses_trials: ClassVar[bool] = False
+    #: Whether the classes have an order that the density goes by.
+    has_ordered_classes: ClassVar[bool] = False
+    #: Whether it is there for rows that no other expert explains, and predictions may leave it out.
+    is_noise: ClassVar[bool] = False
     #: Whether the log density has a curvature to tell standard errors by; not if it has a kink.
     is_smooth: ClassVar[bool] = True
 

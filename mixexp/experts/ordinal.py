@@ -46,6 +46,7 @@ class Ordinal(Expert):
     links = ("logit", "probit")
     support = "a class number 0, 1, ..., n_classes - 1"
     is_discrete = True
+    has_ordered_classes = True
 
     def __init__(self, n_classes: int = 2, link: str = "logit") -> None:
         self.n_classes = n_classes

@@ -33,6 +33,7 @@ class Uniform(Expert):
 
     name = "uniform"
     support = "between `low` and `high`"
+    is_noise = True
 
     def __init__(self, low: float | None = None, high: float | None = None) -> None:
         self.low = low

@@ -19,8 +19,15 @@ from mixexp.inference._results import Inference
 from mixexp.inference._scores import cluster_products, row_scores, score_products
 from mixexp.inference._simulate import draw_target
 from mixexp.inference._summary import Summary
-from mixexp.inference._tables import Table, render
-from mixexp.inference._terms import Label, Names, Terms, choose_reference, list_terms
+from mixexp.inference._tables import Table, estimate_table, render
+from mixexp.inference._terms import (
+    Label,
+    Names,
+    Terms,
+    choose_reference,
+    describe_gates,
+    list_terms,
+)
 
 __all__ = [
     "KINDS",
@@ -43,8 +50,10 @@ __all__ = [
     "chi_squared",
     "choose_reference",
     "cluster_products",
+    "describe_gates",
     "draw_target",
     "estimate_covariance",
+    "estimate_table",
     "list_terms",
     "match_nodes",
     "measure_separation",

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mixexp.inference._hypotheses import critical_value, state_p
-from mixexp.inference._tables import Table
+from mixexp.inference._tables import Table, label_columns, undo_logarithms
 from mixexp.inference._terms import Label
 
 
@@ -66,16 +66,12 @@ class BootstrapResult:
         """
         critical_value(level)
         tail = 0.5 * (1.0 - level)
-        is_log = np.array([label.is_log for label in self.labels])
-        seen = np.where(is_log, np.exp(np.where(is_log, self.replicates, 0.0)), self.replicates)
+        seen = undo_logarithms(self.labels, self.replicates)
         lower, upper = np.quantile(seen, [tail, 1.0 - tail], axis=0)
-        at = np.where(is_log, np.exp(np.where(is_log, self.estimates, 0.0)), self.estimates)
         return Table(
             {
-                "part": [label.part for label in self.labels],
-                "unit": [label.unit for label in self.labels],
-                "term": [label.term for label in self.labels],
-                "estimate": at.tolist(),
+                **label_columns(self.labels),
+                "estimate": undo_logarithms(self.labels, self.estimates).tolist(),
                 "std_error": seen.std(axis=0, ddof=1).tolist(),
                 "lower": lower.tolist(),
                 "upper": upper.tolist(),

@@ -16,7 +16,7 @@ from mixexp.inference._effect_tables import average, effect_table, mean_table, r
 from mixexp.inference._effects import standard_errors
 from mixexp.inference._hypotheses import ChiSquared, Contrast, critical_value, two_sided, wald
 from mixexp.inference._summary import Summary, summarize
-from mixexp.inference._tables import Table
+from mixexp.inference._tables import Table, label_columns, undo_logarithms
 from mixexp.inference._terms import Label, Names, Terms
 from mixexp.text import printable, shown
 
@@ -56,12 +56,13 @@ class Inference:
         What the summary says about the fit.
     read_rows : callable
         Checks features, offset, exposure and trials of other rows, and cuts them into blocks.
+    is_sampled : bool
+        Whether weights compensate for sampling, so that their squares enter.
 
     Notes
     -----
     Sample weights are numbers of like rows: weight 2 is the row twice, for standard errors too.
-    Weights that compensate for sampling want ``kind="robust"`` with every row a cluster of its
-    own, ``cluster=np.arange(n)``: their squares then enter.
+    With ``weight_type="sampling"`` they have mean one, and every row is a cluster of its own.
     """
 
     problem: Problem
@@ -74,6 +75,7 @@ class Inference:
     n_clusters: int | None
     facts: Sequence[tuple[str, str]]
     read_rows: Callable[..., RowBlocks]
+    is_sampled: bool = False
 
     def __repr__(self) -> str:
         return f"Inference({len(self.labels)} coefficients; {self.kind_in_words})"
@@ -139,7 +141,7 @@ class Inference:
     @property
     def kind_in_words(self) -> str:
         """How the covariance was estimated."""
-        words = _KINDS[self.kind]
+        words = _KINDS[self.kind] + (", for sampling weights" if self.is_sampled else "")
         if self.n_clusters is not None:
             words += f", {self.n_clusters} clusters"
         return words + (", of the penalised fit" if self.is_penalized else "")
@@ -167,7 +169,7 @@ class Inference:
     @cached_property
     def notes(self) -> list[str]:
         """What to know when reading the standard errors, in words."""
-        notes = [f"Standard errors: {self.kind_in_words}."]
+        notes = [f"Standard errors: {self.kind_in_words}.", f"Gates: {self.terms.gates}."]
         if self.is_penalized:
             notes.append(
                 "The fit is penalised: estimates are pulled towards the priors' centres, and "
@@ -211,7 +213,7 @@ class Inference:
         at, deviation = self.estimates, self.std_errors
         z = np.where(is_log, np.nan, at / deviation)
         value, lower, upper = (
-            np.where(is_log, np.exp(np.where(is_log, end, 0.0)), end)
+            undo_logarithms(self.labels, end)
             for end in (at, at - reach * deviation, at + reach * deviation)
         )
         columns = {
@@ -224,9 +226,7 @@ class Inference:
         }
         return Table(
             {
-                "part": [label.part for label in self.labels],
-                "unit": [label.unit for label in self.labels],
-                "term": [label.term for label in self.labels],
+                **label_columns(self.labels),
                 **{name: column.tolist() for name, column in columns.items()},
                 "note": list(self.reasons),
             }

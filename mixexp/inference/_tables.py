@@ -5,6 +5,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
+from mixexp.data import Scaling
+from mixexp.inference._terms import Label, Names, list_coefficients
+from mixexp.model import Model, Parameters
 from mixexp.text import printable
 
 
@@ -72,6 +77,29 @@ def widen(
     keys = list(dict.fromkeys(key for values in cells.values() for key in values))
     rows = [[values.get(key, math.nan) for values in cells.values()] for key in keys]
     return list(cells), [term for term, _ in keys], rows
+
+
+def label_columns(labels: Sequence[Label]) -> dict[str, list[Any]]:
+    """Return the columns that every table of coefficients begins with."""
+    return {
+        "part": [label.part for label in labels],
+        "unit": [label.unit for label in labels],
+        "term": [label.term for label in labels],
+    }
+
+
+def undo_logarithms(labels: Sequence[Label], values: np.ndarray) -> np.ndarray:
+    """Return values, shape (..., n_terms), as tables show them: no logarithms of dispersions."""
+    is_log = np.array([label.is_log for label in labels], dtype=bool)
+    return np.where(is_log, np.exp(np.where(is_log, values, 0.0)), values)
+
+
+def estimate_table(
+    model: Model, params: Parameters, scaling: Scaling, names: Names, reference: np.ndarray
+) -> Table:
+    """Return all coefficients, without standard errors; see `list_terms` for the arguments."""
+    labels, values = list_coefficients(model, params, scaling, names, reference)
+    return Table({**label_columns(labels), "estimate": undo_logarithms(labels, values).tolist()})
 
 
 def render(header: list[str], rows: list[list[Any]]) -> str:

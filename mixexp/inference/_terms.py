@@ -1,10 +1,11 @@
 """What the coefficients are called, and their map from standardised to the user's units.
 
 The map is affine but for logarithms of dispersions and shapes, which are estimated as such and
-only mapped back for tables. Gate logits are those of a child less those of a reference child.
+only mapped back for tables. Gate logits are those that sum to zero over the children of a node, as
+``gate_coef_`` is, or, where a reference child is asked for, those of a child less its.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +16,9 @@ from mixexp.model import ExpertGroup, Model, Parameters
 from mixexp.text import shown
 from mixexp.tree import GatingTree
 
+#: In place of a reference child: logits that sum to zero.
+NO_REFERENCE = -1
+
 
 class Label(NamedTuple):
     """Names of one coefficient.
@@ -23,7 +27,7 @@ class Label(NamedTuple):
     ----------
     part : {"expert", "gate"}
     unit : str
-        Which expert, or which edge of the tree against which.
+        Which expert, or which edge of the tree, and against which if there is a reference.
     term : str
         Feature, "intercept", "dispersion", or name of a shape.
     is_log : bool
@@ -62,11 +66,14 @@ class Terms(NamedTuple):
     labels : list of Label
     matrix : ndarray of shape (n_terms, n_flat)
     shift : ndarray of shape (n_terms,)
+    gates : str
+        What the logits of the gates are, in words.
     """
 
     labels: list[Label]
     matrix: np.ndarray
     shift: np.ndarray
+    gates: str
 
     def values(self, model: Model, params: Parameters) -> np.ndarray:
         """Return the coefficients, logarithms where they are estimated as such."""
@@ -74,10 +81,22 @@ class Terms(NamedTuple):
 
 
 class _Row(NamedTuple):
-    """Some coefficients: labels, and blocks of the map by where in the flat vector they act."""
+    """Some coefficients: ``block @ sum(share * flat[where])``, the first of them shifted.
+
+    Parameters
+    ----------
+    labels : list of Label
+    parts : list of (slice, float)
+        Where in the flat vector they come from, and with what share.
+    block : ndarray of shape (n_labels, n_labels)
+        To the user's units.
+    shift : float
+        Of the intercept, which is first.
+    """
 
     labels: list[Label]
-    blocks: list[tuple[slice, np.ndarray]]
+    parts: list[tuple[slice, float]]
+    block: np.ndarray
     shift: float = 0.0
 
 
@@ -90,29 +109,51 @@ def list_terms(model: Model, scaling: Scaling, names: Names, reference: np.ndarr
     scaling : Scaling
     names : Names
     reference : ndarray of shape (n_nodes,), int
-        Place among its children of each inner node's reference child.
+        Place among its children of each inner node's reference child, or `NO_REFERENCE`.
     """
-    rows = [
-        row for leaf in range(model.tree.n_leaves) for row in _expert(model, scaling, names, leaf)
-    ]
-    rows += [
-        row
-        for node in model.tree.inner_nodes
-        for row in _gate(model, scaling, names, int(node), int(reference[node]))
-    ]
+    rows = list(_rows(model, scaling, names, reference))
     labels = [label for row in rows for label in row.labels]
     matrix, shift, at = np.zeros((len(labels), model.n_flat)), np.zeros(len(labels)), 0
     for row in rows:
-        shift[at] = row.shift  # of the intercept, which is first
+        shift[at] = row.shift
         end = at + len(row.labels)
-        for where, block in row.blocks:
-            matrix[at:end, where] += block
+        for where, share in row.parts:
+            matrix[at:end, where] += share * row.block
         at = end
-    return Terms(labels, matrix, shift)
+    return Terms(labels, matrix, shift, describe_gates(reference))
+
+
+def list_coefficients(
+    model: Model, params: Parameters, scaling: Scaling, names: Names, reference: np.ndarray
+) -> tuple[list[Label], np.ndarray]:
+    """Return labels and values of `list_terms` without its matrix, for models of any size."""
+    labels: list[Label] = []
+    values: list[np.ndarray] = []
+    flat = model.flatten(params)
+    for row in _rows(model, scaling, names, reference):
+        found = row.block @ sum(share * flat[where] for where, share in row.parts)
+        found[0] += row.shift
+        labels += row.labels
+        values.append(found)
+    return labels, np.concatenate(values) if values else np.zeros(0)
+
+
+def describe_gates(reference: np.ndarray) -> str:
+    """Return in words what the logits of gates are that have some references."""
+    if np.all(reference == NO_REFERENCE):
+        return "logits that sum to zero over the children of a node"
+    return "logits against a reference child"
+
+
+def _rows(model: Model, scaling: Scaling, names: Names, reference: np.ndarray) -> Iterator[_Row]:
+    for leaf in range(model.tree.n_leaves):
+        yield from _expert(model, scaling, names, leaf)
+    for node in model.tree.inner_nodes:
+        yield from _gate(model, scaling, names, int(node), int(reference[node]))
 
 
 def choose_reference(
-    tree: GatingTree, names: Names, reference: int | Mapping[str, int]
+    tree: GatingTree, names: Names, reference: int | Mapping[str, int] | None
 ) -> np.ndarray:
     """Return the reference child of every inner node, as its place among the children.
 
@@ -120,9 +161,9 @@ def choose_reference(
     ----------
     tree : GatingTree
     names : Names
-    reference : int or mapping of str to int
+    reference : int, mapping of str to int, or None
         Place among the children, from the left or, negative, from the right: of every node, or
-        by name of the node ("root", "node 0", ...), the last where a node is not named.
+        by name of the node ("root", "node 0", ...). A node that is not named has none.
 
     Raises
     ------
@@ -130,6 +171,9 @@ def choose_reference(
         If a node has no such child, or there is no such node.
     """
     inner = {names.nodes[node]: int(node) for node in tree.inner_nodes}
+    out = np.full(tree.n_nodes, NO_REFERENCE)
+    if reference is None:
+        return out
     chosen = dict(reference) if isinstance(reference, Mapping) else dict.fromkeys(inner, reference)
     unknown = [name for name in chosen if name not in inner]
     if unknown:
@@ -138,7 +182,6 @@ def choose_reference(
             "names among "
             f"{list(inner)}."
         )
-    out = tree.n_children - 1
     for name, place in chosen.items():
         node, n = inner[name], int(tree.n_children[inner[name]])
         if not is_whole(place) or not -n <= place < n:
@@ -175,7 +218,7 @@ def _expert(model: Model, scaling: Scaling, names: Names, leaf: int) -> list[_Ro
         if head.kind == "shape":
             name = head.name.removeprefix("log_")
             labels = [Label("expert", unit, name, is_log=head.name.startswith("log_"))]
-            found.append(_Row(labels, [(at, block)]))
+            found.append(_Row(labels, [(at, 1.0)], block))
             continue
         slopes = _term_names(model, group.designs[h], names)[1:]
         labels = [
@@ -183,7 +226,7 @@ def _expert(model: Model, scaling: Scaling, names: Names, leaf: int) -> list[_Ro
             *(Label("expert", unit, f"log dispersion: {slope}") for slope in slopes),
         ]
         shift = 2.0 * np.log(group.scale) if group.family.is_location_scale else 0.0
-        found.append(_Row(labels, [(at, block)], shift))
+        found.append(_Row(labels, [(at, 1.0)], block, shift))
     return found
 
 
@@ -203,7 +246,8 @@ def _locations(
     return [
         _Row(
             [Label("expert", name, term) for term in terms],
-            [(at, part * block) for at, part in zip(where, parts, strict=True)],
+            [(at, part) for at, part in zip(where, parts.tolist(), strict=True) if part],
+            block,
             group.shift,
         )
         for name, parts in zip(units, share, strict=True)
@@ -219,15 +263,20 @@ def _class_shares(group: ExpertGroup, n_heads: int) -> np.ndarray:
     return np.column_stack([column.ravel() for column in columns])
 
 
-def _gate(model: Model, scaling: Scaling, names: Names, node: int, reference: int) -> list[_Row]:
-    edges, found = model.tree.edges(node), []
+def _gate(
+    model: Model, scaling: Scaling, names: Names, node: int, reference: int
+) -> Iterator[_Row]:
+    """Yield the logits of a node's children; an only child has none."""
+    edges = model.tree.edges(node)
     block = _raw_map(model, scaling, model.gate_design)
     terms = _term_names(model, model.gate_design, names)
-    base = edges.start + reference
+    against, base = "", []
+    if reference != NO_REFERENCE:
+        base = [(model.flat_index(0, edges.start + reference), -1.0)]
+        against = f" vs {names.nodes[edges.start + reference + 1]}"
     for edge in range(edges.start, edges.stop):
-        if edge == base:
+        if edge - edges.start == reference or edges.stop - edges.start == 1:
             continue
-        unit = f"{names.nodes[node]} -> {names.nodes[edge + 1]} vs {names.nodes[base + 1]}"
-        blocks = [(model.flat_index(0, edge), block), (model.flat_index(0, base), -block)]
-        found.append(_Row([Label("gate", unit, term) for term in terms], blocks))
-    return found
+        unit = f"{names.nodes[node]} -> {names.nodes[edge + 1]}{against}"
+        labels = [Label("gate", unit, term) for term in terms]
+        yield _Row(labels, [(model.flat_index(0, edge), 1.0), *base], block)

@@ -38,6 +38,7 @@ from mixexp.model._statistics import (
     group_heads,
     linear_predictors,
     map_statistics,
+    posterior,
     posterior_of_block,
 )
 from mixexp.model._tempering import assign, draw_labels, temper
@@ -74,6 +75,7 @@ __all__ = [
     "observed_statistics",
     "penalty_terms",
     "piece_rows",
+    "posterior",
     "posterior_of_block",
     "predict_block",
     "routed_mean",

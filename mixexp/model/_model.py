@@ -272,16 +272,22 @@ class Model:
 
     @cached_property
     def n_parameters(self) -> int:
-        """Number of free parameters."""
-        q = len(self.designs[self.gate_design])
-        n_gates = (self.tree.n_edges - len(self.tree.inner_nodes)) * q
-        n_bound = 0 if self.ties is None else int(np.sum(~self.ties.is_free))
+        """Number of free parameters; slopes of columns that do not vary are none."""
+        is_bound = np.zeros(self.n_flat, dtype=bool) if self.ties is None else ~self.ties.is_free
+        return self._count(self.constant_columns) - int(np.sum(is_bound & (self.flat_idle == 0.0)))
+
+    def _count(self, left_out: tuple[int, ...]) -> int:
+        """Return how many coefficients of other columns there are before ties."""
+        width = [int(np.sum(~np.isin(columns, left_out))) for columns in self.designs]
+        n_gates = (self.tree.n_edges - len(self.tree.inner_nodes)) * width[self.gate_design]
         n_experts = sum(
-            columns * (1 if self.is_shared(slot) else rows)
-            for slot, (rows, columns) in enumerate(self.slot_shapes)
+            width[design] * (1 if self.is_shared(slot) else rows)
+            for slot, ((rows, _), design) in enumerate(
+                zip(self.slot_shapes, self.slot_designs, strict=True)
+            )
             if slot > 0 and self.known_log_dispersion(slot) is None
         )
-        return n_gates + n_experts - n_bound
+        return n_gates + n_experts
 
     def kind_of(self, leaf: int) -> tuple[int, ...]:
         """Return the leaf's group and the constraints that name it; like leaves may be swapped."""
@@ -379,6 +385,19 @@ class Model:
         return pull if self.ties is None else pull / self.ties.n_sharing
 
     @cached_property
+    def flat_idle(self) -> np.ndarray:
+        """Return 1 for slopes of columns that do not vary, 0 for all else, shape (n_flat,).
+
+        Their rows of every information matrix are zero. As a ridge it keeps them at zero, so that
+        a singular matrix tells of other columns.
+        """
+        idle = [
+            np.tile(np.isin(self.designs[design], self.constant_columns), (shape[0], 1))
+            for shape, design in zip(self.slot_shapes, self.slot_designs, strict=True)
+        ]
+        return flatten_slots(idle).astype(float)
+
+    @cached_property
     def flat_center(self) -> np.ndarray:
         """What the priors pull every coefficient in the flat vector to."""
         center = [np.zeros(shape) for shape in self.slot_shapes]
@@ -414,14 +433,13 @@ class Model:
 
     @cached_property
     def free_basis(self) -> np.ndarray:
-        """Map from free parameters to the flat vector, shape (n_flat, n_parameters).
+        """Map from free parameters to the flat vector, shape (n_flat, n_free).
 
         Orthonormal contrasts at every gate, copies of shared dispersions and slopes, nothing for
-        what is known, identity elsewhere. Dense: asked for only where a full information matrix
-        is affordable.
+        what is known, identity elsewhere, slopes of constant columns included. Dense: asked for
+        only where a full information matrix is affordable.
         """
-        n_bound = 0 if self.ties is None else int(np.sum(~self.ties.is_free))
-        basis = np.zeros((self.n_flat, self.n_parameters + n_bound))
+        basis = np.zeros((self.n_flat, self._count(())))
         q = self.slot_shapes[0][1]
         at = 0
         for node in self.tree.inner_nodes:

@@ -1,6 +1,6 @@
 """Starts of a fit with one expert more, made of the fit before: one of its experts is split."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,6 +10,7 @@ from mixexp.data import single_threaded_blas
 from mixexp.em import split_experts
 from mixexp.estimators._build import FitState
 from mixexp.model import Model, Parameters
+from mixexp.selection._families import share_families
 from mixexp.selection._trees import find_splits
 from mixexp.tree import GatingTree
 
@@ -38,8 +39,33 @@ class Rows(NamedTuple):
         return {name: value for name, value in self.per_row.items() if name != "sample_weight"}
 
 
+def find_growths(fitted: Any, tree: GatingTree, families: Sequence[Any]) -> dict[int, np.ndarray]:
+    """Return how experts of a fit could be split to make a larger model.
+
+    As `find_splits`, but for splits that would put a family in the place of another.
+
+    Parameters
+    ----------
+    fitted : estimator
+    tree : GatingTree
+    families : sequence of Expert
+        Of the larger model, one per leaf.
+    """
+    return {
+        leaf: origin
+        for leaf, origin in find_splits(fitted.tree_, tree).items()
+        if share_families(
+            fitted.experts_, families, _leaf_origins(fitted.tree_, tree, origin).tolist()
+        )
+    }
+
+
 def split_starts(
-    fitted: Any, tree: GatingTree, rows: Rows, rng: np.random.Generator
+    fitted: Any,
+    tree: GatingTree,
+    growths: Mapping[int, np.ndarray],
+    rows: Rows,
+    rng: np.random.Generator,
 ) -> list[np.ndarray]:
     """Return responsibilities to start a larger tree from, the most promising split first.
 
@@ -47,6 +73,8 @@ def split_starts(
     ----------
     fitted : estimator
     tree : GatingTree
+    growths : mapping of int to ndarray
+        Of `find_growths`.
     rows : Rows
         Of the fit.
     rng : Generator
@@ -55,23 +83,19 @@ def split_starts(
     Returns
     -------
     list of ndarray of shape (n, n_leaves)
-        Empty if the tree is not one split apart from that of the fit.
 
     Notes
     -----
     One pass over the data, and n times (p + 3 n_leaves) numbers of memory.
     """
-    origins = find_splits(fitted.tree_, tree)
-    if not origins:
-        return []
     with single_threaded_blas():  # for the same bits whatever runs beside it
         problem, is_used = fitted._restore_problem(rows.X, rows.y, **rows.per_row)
         splits = split_experts(problem, fitted._state.params, rng)
-    ranked = sorted(origins, key=lambda leaf: -splits[leaf].instability)[:_N_SPLITS]
+    ranked = sorted(growths, key=lambda leaf: -splits[leaf].instability)[:_N_SPLITS]
     resp = fitted.responsibilities(rows.X, rows.y, **rows.offsets)
     starts = []
     for leaf in ranked:
-        from_leaf = _leaf_origins(fitted.tree_, tree, origins[leaf])
+        from_leaf = _leaf_origins(fitted.tree_, tree, growths[leaf])
         start = resp[:, from_leaf]
         halves = np.flatnonzero(from_leaf == leaf)
         start[:, halves] *= 0.5  # of rows without weight, for which there is no split
@@ -80,7 +104,7 @@ def split_starts(
     return starts
 
 
-def duplicate_expert(fitted: Any, tree: GatingTree) -> Any:
+def duplicate_expert(fitted: Any, tree: GatingTree, origin: np.ndarray) -> Any:
     """Return an estimator with a larger tree that says what a fitted one says.
 
     An expert is there twice, each with half of its probability: the same density, so that no
@@ -90,23 +114,27 @@ def duplicate_expert(fitted: Any, tree: GatingTree) -> Any:
     ----------
     fitted : estimator
     tree : GatingTree
-        One split apart from that of the fit.
+    origin : ndarray of shape (n_nodes,), int
+        One of those of `find_growths`.
     """
     state = fitted._state
-    origin = next(iter(find_splits(fitted.tree_, tree).values()))
     from_leaf = _leaf_origins(fitted.tree_, tree, origin)
-    # Fits with other numbers of experts have one family, or ``expert`` would not be for both.
-    (group,) = state.model.groups
-    (heads,) = state.params.experts
+    grown = []
+    for group, heads in zip(state.model.groups, state.params.experts, strict=True):
+        leaves = np.flatnonzero(np.isin(from_leaf, group.leaves))
+        place = np.searchsorted(group.leaves, from_leaf[leaves])
+        own = tuple(coef[place] for coef in heads)
+        grown.append((group._replace(leaves=leaves), own))
+    grown.sort(key=lambda pair: int(pair[0].leaves[0]))  # the order that a fit gives them
     model = Model(
         tree,
-        (group._replace(leaves=np.arange(tree.n_leaves)),),
+        tuple(group for group, _ in grown),
         state.model.designs,
         state.model.gate_design,
         state.model.penalty,
     )
     gate = _duplicate_gate(state.params.gate, tree, origin)
-    params = Parameters(gate, (tuple(coef[from_leaf] for coef in heads),))
+    params = Parameters(gate, tuple(own for _, own in grown))
     duplicated = clone(fitted)
     duplicated._state = FitState(model, params, state.scaling)
     return duplicated

@@ -19,7 +19,7 @@ from sklearn.utils import _safe_indexing, check_random_state
 from mixexp.arguments import is_whole, is_word
 from mixexp.em import experts_at_floor, experts_without_rows
 from mixexp.estimators._base import MixtureOfExperts
-from mixexp.estimators._validation import N_JOBS, VERBOSE, check_argument, check_weights
+from mixexp.estimators._validation import N_JOBS, VERBOSE, check_argument
 from mixexp.inference import (
     aic,
     aicc,
@@ -28,9 +28,9 @@ from mixexp.inference import (
     measure_separation,
     sabic,
 )
-from mixexp.selection._growth import Rows, duplicate_expert, split_starts
+from mixexp.selection._families import extend_families
+from mixexp.selection._growth import Rows, duplicate_expert, find_growths, split_starts
 from mixexp.selection._result import Selection
-from mixexp.selection._trees import find_splits
 from mixexp.text import shown
 
 _CRITERIA = ("aic", "aicc", "bic", "sabic", "caic", "icl", "icl_bic")
@@ -77,13 +77,16 @@ def select_n_experts(
     Parameters
     ----------
     estimator : MoERegressor, MoEClassifier, HMERegressor or HMEClassifier
-        Its ``init`` must be a name. It is not changed.
+        Its ``init`` must be a name. It is not changed. An ``expert`` that is a list is for the
+        fewest experts: for more, its last family that has coefficients is repeated in its place,
+        ``["point_mass", "poisson"]`` as a point mass and two Poisson experts.
     X : array-like of shape (n, n_features)
     y : array-like of shape (n,)
     candidates : iterable
         Numbers of experts such as ``range(1, 7)``; for a hierarchical estimator values of
         ``tree``, such as ``[(2,), [[1, 1], 1], (2, 2)]``. A tree is started from another if it
-        has one expert more: beside another one, or a gate over two in the place of one.
+        has one expert more: beside another one, or a gate over two in the place of one, of
+        the same family.
     sample_weight : array-like of shape (n,), default=None
     criterion : str or callable, default="bic"
         "aic", "aicc", "bic", "sabic", "caic", "icl" or "icl_bic", of which the lowest is best;
@@ -109,7 +112,8 @@ def select_n_experts(
     TypeError
         If the estimator is none of the four.
     ValueError
-        If candidates, criterion or cv are not as described, or a fit refuses its data.
+        If candidates, criterion or cv are not as described, a candidate has fewer experts than
+        ``expert`` lists, or a fit refuses its data.
 
     Warns
     -----
@@ -245,8 +249,8 @@ def _check_values(selection: Selection) -> None:
 
 def _with_candidate(estimator: Any, parameter: str, candidate: Any) -> Any:
     model = clone(estimator).set_params(**{parameter: candidate}, warm_start=False)
-    model._make_tree()  # a tree that is none is refused before anything is fitted
-    return model
+    n_leaves = model._make_tree().n_leaves  # a tree that is none is refused before any fit
+    return model.set_params(expert=extend_families(model.expert, n_leaves, candidate))
 
 
 def _make_folds(cv: Any, rows: Rows, model: Any) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -285,13 +289,15 @@ def _climb(
 def _improve(fit: _Fit, smaller: _Fit, rows: Rows, rng: np.random.Generator) -> _Fit:
     """Return the best of a fit and those that start from one with an expert less."""
     tree = fit.estimator.tree_
-    if not find_splits(smaller.estimator.tree_, tree):
+    growths = find_growths(smaller.estimator, tree, fit.estimator.experts_)
+    if not growths:
         return fit
     tried = [fit]
-    for start in split_starts(smaller.estimator, tree, rows, rng):
+    for start in split_starts(smaller.estimator, tree, growths, rows, rng):
         tried.append(_refit(fit.estimator, start, rows))
     if max(other.objective for other in tried) < smaller.objective:
-        tried.append(_refit(fit.estimator, duplicate_expert(smaller.estimator, tree), rows))
+        twice = duplicate_expert(smaller.estimator, tree, next(iter(growths.values())))
+        tried.append(_refit(fit.estimator, twice, rows))
     best = max(tried, key=lambda other: other.objective)
     return best._replace(objectives=[end for other in tried for end in other.objectives])
 
@@ -330,7 +336,7 @@ def _tabulate(fits: Sequence[_Fit], rows: Rows) -> dict[str, list[Any]]:
 def _describe(fit: _Fit, rows: Rows) -> dict[str, Any]:
     model = fit.estimator
     resp = model.responsibilities(rows.X, rows.y, **rows.offsets)
-    weight = check_weights(rows.per_row["sample_weight"], len(resp))
+    weight = model._row_weights(rows.per_row["sample_weight"], len(resp))
     separation, n = measure_separation(resp.T, weight), float(weight.sum())
     log_likelihood, d = float(model.log_likelihood_), int(model.n_parameters_)
     schwarz = bic(log_likelihood, d, n)
