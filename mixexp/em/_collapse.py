@@ -80,12 +80,12 @@ def restrict_parameters(
     params : Parameters
         Without a leading axis.
     smaller : Model
-        Of the same families, designs and units.
+        Of the same families and designs.
     origin : ndarray of shape (n_nodes of the smaller tree,), int
         Number that each of its nodes has in the larger tree, see `GatingTree.without`.
     """
     row_of = {
-        leaf: (heads, row)
+        leaf: (group, heads, row)
         for group, heads in zip(model.groups, params.experts, strict=True)
         for row, leaf in enumerate(group.leaves.tolist())
     }
@@ -95,7 +95,11 @@ def restrict_parameters(
         own = [row_of[from_leaf[leaf]] for leaf in group.leaves.tolist()]
         experts.append(
             tuple(
-                np.stack([heads[h][row] for heads, row in own]) for h in range(len(group.designs))
+                # What is pooled, and so the unit of y, depends on which families there are.
+                group.from_raw(
+                    h, np.stack([old.to_raw(h, heads[h][row]) for old, heads, row in own])
+                )
+                for h in range(len(group.designs))
             )
         )
     gate = params.gate[_edges_of_origin(model.tree, smaller.tree, origin)]

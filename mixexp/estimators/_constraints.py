@@ -156,7 +156,8 @@ def _standard_value(
         Where the slope stands in the flat vector; the family is that of its slot.
     """
     slot = next(s for s, part in enumerate(model.slot_slices) if part.start <= at < part.stop)
-    group = model.groups[model.slot_heads[slot - 1][0]]
+    g, h = model.slot_heads[slot - 1]
+    group = model.groups[g]
     if constraint.value == 0.0:
         return 0.0
     if scaling.is_constant[column]:
@@ -169,4 +170,4 @@ def _standard_value(
             f"{constraint!r} in 'constraints' must have a value of 0 where there are more than "
             "two classes."
         )
-    return float(constraint.value * scaling.scale[column] / group.scale)
+    return float(constraint.value * scaling.scale[column] / group.change(h)[0])

@@ -3,7 +3,8 @@
 import numpy as np
 
 from mixexp.experts._base import Expert
-from mixexp.experts._glm import DispersionModel
+from mixexp.experts._glm import UNITS_OF_LINKS, DispersionModel
+from mixexp.experts._units import Unit
 from mixexp.experts._weighted import log_or_zero, weighted_moments
 
 
@@ -18,6 +19,10 @@ class PositiveModel(DispersionModel):
     @property
     def variance_power(self) -> float:
         raise NotImplementedError
+
+    @property
+    def head_units(self) -> tuple[Unit, Unit]:
+        return UNITS_OF_LINKS[self.link], Unit(log_power=2.0 - self.variance_power)
 
     def find_unsupported(self, y: np.ndarray) -> np.ndarray:
         return ~(np.isfinite(y) & (y > 0.0))

@@ -28,10 +28,6 @@ class InverseGaussian(PositiveModel):
     dispersion : {"own", "shared"} or float, default="own"
         Whether every expert has a dispersion of its own, all have the same, or it is known.
 
-    Notes
-    -----
-    The dispersion has the unit of 1 / y, so its floor is next to none.
-
     Examples
     --------
     >>> import numpy as np
@@ -43,7 +39,6 @@ class InverseGaussian(PositiveModel):
     name = "inverse_gaussian"
     links = ("log", "inverse_squared")
     variance_power = 3.0
-    log_dispersion_floor = -150.0
 
     def __init__(self, link: str = "log", dispersion: str | float = "own") -> None:
         self.dispersion = dispersion

@@ -56,7 +56,6 @@ class Tweedie(PositiveModel):
     name = "tweedie"
     links = ("log",)
     support = ">= 0"
-    log_dispersion_floor = -150.0
 
     def __init__(
         self, power: float = 1.5, link: str = "log", dispersion: str | float = "own"

@@ -168,7 +168,7 @@ def _units(problem: Problem, current: Evaluation, basis: np.ndarray) -> np.ndarr
     for g, h in model.slot_heads:
         group, stats = model.groups[g], current.stats.groups[g]
         head = group.family.heads[h]
-        if head.kind != "location" or np.isfinite(head.upper) or group.family.is_location_scale:
+        if head.kind != "location" or np.isfinite(head.upper) or group.is_location_scale:
             continue
         mass = current.stats.node_mass[model.tree.leaves[group.leaves]]
         diagonal = np.diagonal(stats.curvature[h, h], axis1=1, axis2=2)

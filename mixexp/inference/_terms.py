@@ -173,18 +173,18 @@ def _expert(model: Model, scaling: Scaling, names: Names, leaf: int) -> list[_Ro
             continue
         at = model.flat_index(model.slot_of[g, h], row)
         block = _raw_map(model, scaling, group.designs[h])
+        factor, summand = group.change(h)
         if head.kind == "shape":
             name = head.name.removeprefix("log_")
             labels = [Label("expert", unit, name, is_log=head.name.startswith("log_"))]
-            found.append(_Row(labels, [(at, block)]))
+            found.append(_Row(labels, [(at, factor * block)], summand))
             continue
         slopes = _term_names(model, group.designs[h], names)[1:]
         labels = [
             Label("expert", unit, "dispersion", is_log=True),
             *(Label("expert", unit, f"log dispersion: {slope}") for slope in slopes),
         ]
-        shift = 2.0 * np.log(group.scale) if group.family.is_location_scale else 0.0
-        found.append(_Row(labels, [(at, block)], shift))
+        found.append(_Row(labels, [(at, factor * block)], summand))
     return found
 
 
@@ -197,7 +197,8 @@ def _locations(
     if not heads:
         return []
     terms = _term_names(model, group.designs[heads[0]], names)
-    block = group.scale * _raw_map(model, scaling, group.designs[heads[0]])
+    factor, summand = group.change(heads[0])
+    block = factor * _raw_map(model, scaling, group.designs[heads[0]])
     where = [model.flat_index(model.slot_of[g, h], row) for h in heads]
     share = _class_shares(group, len(heads))
     units = [unit] if len(share) == 1 else [f"{unit}, class {c}" for c in names.classes]
@@ -205,7 +206,7 @@ def _locations(
         _Row(
             [Label("expert", name, term) for term in terms],
             [(at, part * block) for at, part in zip(where, parts, strict=True)],
-            group.shift,
+            summand,
         )
         for name, parts in zip(units, share, strict=True)
     ]
