@@ -186,7 +186,7 @@ class Run:
             self._is_converged,
             self._reason or reason,
             self._is_deficient,
-            collapsed_experts(model, current.params, current.stats.node_mass),
+            collapsed_experts(model, current.params, self._n_rows_of_nodes(current)),
             self.is_spurious,
         )
 
@@ -194,7 +194,10 @@ class Run:
     def is_spurious(self) -> bool:
         """Whether an expert only passes through a few rows, as yet."""
         current = self.standing.alone()
-        return is_spurious(self._problem.model, current.params, current.stats.node_mass)
+        return is_spurious(self._problem.model, current.params, self._n_rows_of_nodes(current))
+
+    def _n_rows_of_nodes(self, current: Evaluation) -> np.ndarray:
+        return self._problem.n_weighed * current.stats.node_mass
 
     def move(self, standing: Standing) -> None:
         """Go on from new parameters."""
@@ -267,7 +270,8 @@ class Run:
             self._memory.forget()
 
     def _allowed_gain(self) -> float:
-        return allowed_gain(self._tol, self.objective, self._problem.total_weight)
+        problem = self._problem
+        return allowed_gain(self._tol, problem.magnitude(self.objective), problem.total_weight)
 
 
 def begin(

@@ -7,7 +7,7 @@ import numpy as np
 
 from mixexp.data import Block
 from mixexp.em._driver import Options, run_em, stack_parameters
-from mixexp.em._problem import Problem
+from mixexp.em._problem import Problem, rows_per_weight
 from mixexp.em._steps import em_step
 from mixexp.model import Model, Parameters
 from mixexp.tree import GatingTree
@@ -112,13 +112,14 @@ def _intercept_start(single: Model, blocks: Sequence[Block]) -> Parameters:
     group = single.groups[0]
     y = np.concatenate([block.targets[0] for block in blocks], axis=-1)
     weight = np.concatenate([block.weight for block in blocks])
+    weight = rows_per_weight(weight) * weight  # pseudo-rows of a start stand beside rows
     slots = [np.zeros(shape) for shape in single.slot_shapes]
     for slot, value in enumerate(group.family.start(y, weight), start=1):
         slots[slot][:, 0] = value
         if blocks[0].offset is not None:
             offset = np.concatenate([block.offset for block in blocks])
             typical = np.average(offset, weights=weight, keepdims=True)
-            slots[slot] = group.add_offset(slot - 1, slots[slot], -typical)
+            slots[slot][:, :1] = group.add_offset(slot - 1, slots[slot][:, :1], -typical)
     flat = single.flatten(single.from_slots(slots))
     return single.unflatten(np.clip(flat, *single.flat_bounds))
 
