@@ -6,7 +6,7 @@ from mixexp.em._driver import Options, Outcome, advance, begin
 from mixexp.em._moves import draw_respawns
 from mixexp.em._problem import Problem
 from mixexp.em._search import Restart, Search
-from mixexp.model import Model, Parameters
+from mixexp.model import ExpertGroup, Model, Parameters
 from mixexp.tree import GatingTree
 
 
@@ -95,10 +95,7 @@ def restrict_parameters(
         own = [row_of[from_leaf[leaf]] for leaf in group.leaves.tolist()]
         experts.append(
             tuple(
-                # What is pooled, and so the unit of y, depends on which families there are.
-                group.from_raw(
-                    h, np.stack([old.to_raw(h, heads[h][row]) for old, heads, row in own])
-                )
+                np.stack([_in_unit_of(group, old, h, heads[h][row]) for old, heads, row in own])
                 for h in range(len(group.designs))
             )
         )
@@ -107,6 +104,15 @@ def restrict_parameters(
         edges = smaller.tree.edges(node)
         gate[edges] -= gate[edges].mean(axis=0)
     return Parameters(gate, tuple(experts))
+
+
+def _in_unit_of(group: ExpertGroup, old: ExpertGroup, h: int, coef: np.ndarray) -> np.ndarray:
+    """Return a head's coefficients in another group's unit of y.
+
+    That is of a pooled fit, which depends on the families that there are.
+    """
+    is_same = group.change(h) == old.change(h)
+    return coef if is_same else group.from_raw(h, old.to_raw(h, coef))
 
 
 def _edges_of_origin(tree: GatingTree, smaller: GatingTree, origin: np.ndarray) -> list[int]:
