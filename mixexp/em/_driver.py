@@ -232,7 +232,8 @@ class Run:
             return False
         self.move(Standing(newton.evaluation, 0))
         is_negligible = newton.is_definite and newton.promised_gain <= self._allowed_gain()
-        if newton.promised_gain <= noise or (is_negligible and self._is_polished):
+        is_exhausted = newton.promised_gain <= self._noise_of_gain()
+        if is_exhausted or (is_negligible and self._is_polished):
             reason = f"Newton's method had {newton.promised_gain:.1e} left to gain"
             self.end(reason, is_converged=True)
         self._is_polished = is_negligible
@@ -250,8 +251,7 @@ class Run:
         """
         self._is_deficient = is_deficient
         remaining, allowed = remaining_gain(self.history), self._allowed_gain()
-        noise = rounding_noise(self._problem, self.objective)
-        if remaining > allowed or slope_gain > max(allowed, noise):
+        if remaining > allowed or slope_gain > max(allowed, self._noise_of_gain()):
             return True
         if self._finish is None or not self._take_newton_step(self._finish):
             self.end(f"EM had {remaining:.1e} left to gain", is_converged=True)
@@ -268,6 +268,10 @@ class Run:
         """Start extrapolation afresh."""
         if self._memory is not None:
             self._memory.forget()
+
+    def _noise_of_gain(self) -> float:
+        """Return the rounding of a gain that is told by slopes, which know no unit of y."""
+        return rounding_noise(self._problem, self._problem.magnitude(self.objective))
 
     def _allowed_gain(self) -> float:
         problem = self._problem
