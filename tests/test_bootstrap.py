@@ -14,7 +14,7 @@ from test_inference import CLASS_FAMILIES, problem_near_pooled
 from mixexp import MoEClassifier, MoERegressor
 from mixexp.em import reorder
 from mixexp.exceptions import ConvergenceWarning, InferenceWarning
-from mixexp.experts import Binomial, Gaussian, Poisson
+from mixexp.experts import Binomial, Gaussian, NegativeBinomial, Poisson
 from mixexp.inference import draw_target, match_nodes
 from mixexp.model import (
     group_heads,
@@ -81,7 +81,7 @@ def test_flat_matching_is_the_best_permutation(rng):
 
 def test_experts_of_other_families_are_not_matched(rng):
     data = Data(rng.standard_normal((30, 1)), rng.poisson(2.0, 30).astype(float), None)
-    model = make_problem(data, [Poisson(), Gaussian(), Gaussian()], (3,)).model
+    model = make_problem(data, [Poisson(), NegativeBinomial(), NegativeBinomial()], (3,)).model
     overlap = np.array([[0.0, 9.0, 9.0], [9.0, 0.0, 1.0], [9.0, 1.0, 0.0]])
     np.testing.assert_array_equal(match_nodes(model, overlap), [0, 1, 3, 2])
 

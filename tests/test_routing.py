@@ -58,7 +58,11 @@ MORE = {
     ),
     "trials": (HMERegressor((2, 2), expert=Binomial(), **FEW), ("offset", "trials")),
     "mixed": (
-        HMERegressor([[1, 1, 1], 1], expert=["poisson", "gaussian", Binomial(), "gaussian"], **FEW),
+        HMERegressor(
+            [[1, 1, 1], 1],
+            expert=["poisson", "negative_binomial", Binomial(), "negative_binomial"],
+            **FEW,
+        ),
         ("offset", "trials"),
     ),
     "log_link": (MoERegressor(2, expert=Gaussian(link="log"), gate_features=[1], **FEW), ()),

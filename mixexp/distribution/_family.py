@@ -60,14 +60,21 @@ class FamilyBlock(NamedTuple):
         return self._replace(group=group, heads=tuple(head[at : at + 1] for head in self.heads))
 
     def log_density(self, y: Array) -> Array:
-        seen, base = self.group.safe_target(y, self.trials)
+        """Return the log density, or probability, of y among all experts of the mixture."""
+        return self._log_density(self.group, y)
+
+    def _log_density(self, group: ExpertGroup, y: Array) -> Array:
+        seen, base = group.safe_target(y, self.trials)
         return self.family.log_kernel(seen, self.heads) + base
 
     def density(self, y: Array) -> Array:
-        """Return the density, zero where y has a probability of its own."""
+        """Return the density, zero where the family gives y a probability.
+
+        At atoms of other experts it is continued, for there it has no gap to be seen.
+        """
         if not self.is_smooth:
             return np.zeros((len(self.group.leaves), 1))
-        found = np.exp(self.log_density(y))
+        found = np.exp(self._log_density(self.group._replace(rivals=()), y))
         return np.where(self._is_atom(y), 0.0, found) if self.family.atoms else found
 
     def mass(self, y: Array) -> Array:

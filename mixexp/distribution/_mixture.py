@@ -245,7 +245,7 @@ class MixtureDistribution:
         ------
         ValueError
             If coverage or kind is not as described, or if a highest-density region is asked for
-            where counts and densities are mixed, which have no common measure.
+            where counts and densities are mixed: counts come first, and have no end.
         """
         coverage = check_coverage(coverage)
         if check_kind(kind) == "central":

@@ -9,7 +9,7 @@ from mixexp.em._newton import is_small
 from mixexp.em._order import canonical_order, reorder
 from mixexp.em._partitions import STARTS, draw_starts
 from mixexp.em._phases import RESPONSIBILITIES
-from mixexp.em._problem import Evaluation, Problem
+from mixexp.em._problem import Evaluation, Problem, rows_per_weight
 from mixexp.em._sample import affordable_starts
 from mixexp.em._search import Optimum, Restart, Search, compete, search
 from mixexp.em._starts import params_from_responsibilities, pooled_params, soften
@@ -39,6 +39,7 @@ __all__ = [
     "reorder",
     "respawn_experts",
     "restrict_parameters",
+    "rows_per_weight",
     "run_em",
     "search",
     "soften",

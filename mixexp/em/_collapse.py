@@ -6,7 +6,7 @@ from mixexp.em._driver import Options, Outcome, advance, begin
 from mixexp.em._moves import draw_respawns
 from mixexp.em._problem import Problem
 from mixexp.em._search import Restart, Search
-from mixexp.model import Model, Parameters
+from mixexp.model import ExpertGroup, Model, Parameters
 from mixexp.tree import GatingTree
 
 
@@ -80,12 +80,12 @@ def restrict_parameters(
     params : Parameters
         Without a leading axis.
     smaller : Model
-        Of the same families, designs and units.
+        Of the same families and designs.
     origin : ndarray of shape (n_nodes of the smaller tree,), int
         Number that each of its nodes has in the larger tree, see `GatingTree.without`.
     """
     row_of = {
-        leaf: (heads, row)
+        leaf: (group, heads, row)
         for group, heads in zip(model.groups, params.experts, strict=True)
         for row, leaf in enumerate(group.leaves.tolist())
     }
@@ -95,7 +95,8 @@ def restrict_parameters(
         own = [row_of[from_leaf[leaf]] for leaf in group.leaves.tolist()]
         experts.append(
             tuple(
-                np.stack([heads[h][row] for heads, row in own]) for h in range(len(group.designs))
+                np.stack([_in_unit_of(group, old, h, heads[h][row]) for old, heads, row in own])
+                for h in range(len(group.designs))
             )
         )
     gate = params.gate[_edges_of_origin(model.tree, smaller.tree, origin)]
@@ -103,6 +104,15 @@ def restrict_parameters(
         edges = smaller.tree.edges(node)
         gate[edges] -= gate[edges].mean(axis=0)
     return Parameters(gate, tuple(experts))
+
+
+def _in_unit_of(group: ExpertGroup, old: ExpertGroup, h: int, coef: np.ndarray) -> np.ndarray:
+    """Return a head's coefficients in another group's unit of y.
+
+    That is of a pooled fit, which depends on the families that there are.
+    """
+    is_same = group.change(h) == old.change(h)
+    return coef if is_same else group.from_raw(h, old.to_raw(h, coef))
 
 
 def _edges_of_origin(tree: GatingTree, smaller: GatingTree, origin: np.ndarray) -> list[int]:

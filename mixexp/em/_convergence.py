@@ -9,9 +9,9 @@ import numpy as np
 _LARGEST_RATIO = 0.99
 
 
-def allowed_gain(tol: float, objective: float, total_weight: float) -> float:
+def allowed_gain(tol: float, magnitude: float, total_weight: float) -> float:
     """Return the gain that is too small to matter; weights may be far below one."""
-    return tol * (min(1.0, total_weight) + abs(objective))
+    return tol * (min(1.0, total_weight) + magnitude)
 
 
 def remaining_gain(history: Sequence[float]) -> float:

@@ -35,7 +35,7 @@ def experts_without_rows(model: Model, node_mass: np.ndarray) -> set[int]:
     ----------
     model : Model
     node_mass : ndarray of shape (n_nodes,)
-        Weighted responsibility of every node.
+        Weighted responsibility of every node, in rows: see `Problem.n_weighed`.
     """
     tree = model.tree
     if tree.n_leaves == 1:
@@ -57,6 +57,7 @@ def is_spurious(model: Model, params: Parameters, node_mass: np.ndarray) -> bool
     params : Parameters
         Without a leading axis.
     node_mass : ndarray of shape (n_nodes,)
+        In rows.
     """
     if model.penalty.dispersion_prior > 0.0:
         return False

@@ -186,7 +186,7 @@ class Run:
             self._is_converged,
             self._reason or reason,
             self._is_deficient,
-            collapsed_experts(model, current.params, current.stats.node_mass),
+            collapsed_experts(model, current.params, self._n_rows_of_nodes(current)),
             self.is_spurious,
         )
 
@@ -194,7 +194,10 @@ class Run:
     def is_spurious(self) -> bool:
         """Whether an expert only passes through a few rows, as yet."""
         current = self.standing.alone()
-        return is_spurious(self._problem.model, current.params, current.stats.node_mass)
+        return is_spurious(self._problem.model, current.params, self._n_rows_of_nodes(current))
+
+    def _n_rows_of_nodes(self, current: Evaluation) -> np.ndarray:
+        return self._problem.n_weighed * current.stats.node_mass
 
     def move(self, standing: Standing) -> None:
         """Go on from new parameters."""
@@ -229,7 +232,8 @@ class Run:
             return False
         self.move(Standing(newton.evaluation, 0))
         is_negligible = newton.is_definite and newton.promised_gain <= self._allowed_gain()
-        if newton.promised_gain <= noise or (is_negligible and self._is_polished):
+        is_exhausted = newton.promised_gain <= self._noise_of_gain()
+        if is_exhausted or (is_negligible and self._is_polished):
             reason = f"Newton's method had {newton.promised_gain:.1e} left to gain"
             self.end(reason, is_converged=True)
         self._is_polished = is_negligible
@@ -247,8 +251,7 @@ class Run:
         """
         self._is_deficient = is_deficient
         remaining, allowed = remaining_gain(self.history), self._allowed_gain()
-        noise = rounding_noise(self._problem, self.objective)
-        if remaining > allowed or slope_gain > max(allowed, noise):
+        if remaining > allowed or slope_gain > max(allowed, self._noise_of_gain()):
             return True
         if self._finish is None or not self._take_newton_step(self._finish):
             self.end(f"EM had {remaining:.1e} left to gain", is_converged=True)
@@ -266,8 +269,13 @@ class Run:
         if self._memory is not None:
             self._memory.forget()
 
+    def _noise_of_gain(self) -> float:
+        """Return the rounding of a gain that is told by slopes, which know no unit of y."""
+        return rounding_noise(self._problem, self._problem.magnitude(self.objective))
+
     def _allowed_gain(self) -> float:
-        return allowed_gain(self._tol, self.objective, self._problem.total_weight)
+        problem = self._problem
+        return allowed_gain(self._tol, problem.magnitude(self.objective), problem.total_weight)
 
 
 def begin(

@@ -114,7 +114,7 @@ class NewtonFinish:
         gain = history[-1] - history[-2]
         if n_iter == 1 and gain <= allowed_gain:  # it began at an optimum
             return True
-        basin_gain = self._basin_gain * (1.0 + abs(history[-1]))
+        basin_gain = self._basin_gain * (1.0 + self._problem.magnitude(history[-1]))
         return n_iter >= self._next_try and gain <= basin_gain
 
     def postpone(self, history: list[float]) -> None:

@@ -75,6 +75,16 @@ def map_evaluations(function: Callable[..., np.ndarray], *parts: Evaluation) -> 
     )
 
 
+def rows_per_weight(weight: np.ndarray) -> float:
+    """Return the rows that a unit of weight counts for: one, or more where weights are small.
+
+    Weights are numbers of rows, so that integers are repeated rows. Where they are less than one
+    on average they only say how rows compare, as weights that sum to one do.
+    """
+    total = float(weight.sum())
+    return max(1.0, np.count_nonzero(weight) / total) if total > 0.0 else 1.0
+
+
 @dataclass(frozen=True, eq=False)
 class Problem:
     """A model and the blocks of rows it is fitted to.
@@ -170,6 +180,31 @@ class Problem:
     @cached_property
     def total_weight(self) -> float:
         return float(sum(block.weight.sum() for block in self.blocks.bare))
+
+    @cached_property
+    def log_unit(self) -> float:
+        """What the log-likelihood owes to y's unit: that of the first family that has one.
+
+        A row at a value that has a probability owes nothing, for that has no unit.
+        """
+        groups = self.model.groups
+        scale = next((g.scale for g in groups if g.scale != 1.0), 1.0)
+        n_dense = 0.0
+        for block in self.blocks.bare if scale != 1.0 else ():
+            is_dense = np.zeros(len(block.weight), dtype=bool)
+            for group, target, base in zip(groups, block.targets, block.bases, strict=True):
+                is_dense |= np.isfinite(base) & ~group.family.has_mass(target)
+            n_dense += float(block.weight @ is_dense)
+        return -n_dense * float(np.log(scale))
+
+    def magnitude(self, objective: float) -> float:
+        """Return the size of an objective, which tolerances are shares of, in any unit of y."""
+        return abs(objective - self.log_unit)
+
+    @cached_property
+    def n_weighed(self) -> float:
+        """Rows that a unit of weight counts for, see `rows_per_weight`."""
+        return rows_per_weight(np.concatenate([block.weight for block in self.blocks.bare]))
 
     @cached_property
     def gate_gram(self) -> np.ndarray:

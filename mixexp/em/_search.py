@@ -325,9 +325,8 @@ def _climb_by_moves(
             return
         advance(problem, [runs[winner]], options.max_iter)
         outcome = runs[winner].outcome(f"stopped after max_iter={options.max_iter}")
-        if outcome.is_spurious or outcome.objective <= final.objective + _SAME_OPTIMUM * (
-            1.0 + abs(final.objective)
-        ):
+        least = final.objective + _SAME_OPTIMUM * (1.0 + problem.magnitude(final.objective))
+        if outcome.is_spurious or outcome.objective <= least:
             return
         final = outcome
         yield moves[winner][0], final
@@ -379,9 +378,14 @@ class _Race:
                 i: -np.inf if self.runs[i].is_spurious else self.runs[i].objective for i in alive
             }
             for i in alive:
-                if _n_earlier_and_better(objectives, i) >= _N_RIVALS and i not in self._restarts:
+                if (
+                    _n_earlier_and_better(self._problem, objectives, i) >= _N_RIVALS
+                    and i not in self._restarts
+                ):
                     self._end_run(i, "dropped: earlier starts were better by then")
-            alive = [i for i in alive if _n_earlier_and_better(objectives, i) < _N_RIVALS]
+            alive = [
+                i for i in alive if _n_earlier_and_better(self._problem, objectives, i) < _N_RIVALS
+            ]
             n_iter *= 2
             if all(self.runs[i].is_over for i in alive):
                 break
@@ -411,14 +415,15 @@ class _Race:
     def result(self, finalists: Sequence[int]) -> Search:
         """Return what all starts have come to."""
         outcomes = {i: self.runs[i].outcome(self._restarts[i].reason) for i in finalists}
-        places = _distinct_optima(outcomes)
+        places = _distinct_optima(self._problem, outcomes)
         restarts = [self._restarts[i] for i in range(len(self._names))]
         return Search([outcomes[i] for i in places], places, restarts)
 
 
-def _n_earlier_and_better(objectives: dict[int, float], i: int) -> int:
+def _n_earlier_and_better(problem: Problem, objectives: dict[int, float], i: int) -> int:
     own = objectives[i]
-    least = own + _SAME_OPTIMUM * (1.0 + abs(own)) if np.isfinite(own) else own
+    slack = _SAME_OPTIMUM * (1.0 + problem.magnitude(own))
+    least = own + slack if np.isfinite(own) else own
     return sum(value > least for j, value in objectives.items() if j < i)
 
 
@@ -427,11 +432,11 @@ def _rank(outcome: Outcome) -> tuple[bool, float]:
     return outcome.is_spurious, -outcome.objective
 
 
-def _distinct_optima(outcomes: Mapping[int, Outcome]) -> list[int]:
+def _distinct_optima(problem: Problem, outcomes: Mapping[int, Outcome]) -> list[int]:
     """Return the earliest start of every optimum that was found, the best optimum first."""
     places: list[int] = []
     for i in sorted(outcomes, key=lambda i: _rank(outcomes[i])):
-        slack = _SAME_OPTIMUM * (1.0 + abs(outcomes[i].objective))
+        slack = _SAME_OPTIMUM * (1.0 + problem.magnitude(outcomes[i].objective))
         is_same = places and outcomes[i].is_spurious == outcomes[places[-1]].is_spurious
         if is_same and outcomes[i].objective >= outcomes[places[-1]].objective - slack:
             places[-1] = min(places[-1], i)

@@ -7,7 +7,7 @@ import numpy as np
 
 from mixexp.data import Block
 from mixexp.em._driver import Options, run_em, stack_parameters
-from mixexp.em._problem import Problem
+from mixexp.em._problem import Problem, rows_per_weight
 from mixexp.em._steps import em_step
 from mixexp.model import Model, Parameters
 from mixexp.tree import GatingTree
@@ -17,38 +17,76 @@ OWN_SHARE = 0.9
 _N_STEPS = 3
 _POOLED_ITERATIONS = 50
 _POOLED_TOL = 1e-10
+_MIXED_ITERATIONS = 500
 
 
 def pooled_params(problem: Problem) -> Parameters:
     """Fit one expert of each family to all rows, and give it to every leaf.
 
-    Gates are zero: all experts alike, all equally probable. A fixed point of EM, so not a
-    start by itself, but what starts depart from.
+    Beside it stand the experts that have nothing to be fitted, one of each kind: point masses and
+    noise take the rows that are theirs, so that what is pooled is one expert of the rest, not of
+    all rows. Gates are zero: all experts alike, all equally probable. Where there are no such
+    experts this is a fixed point of EM, so not a start by itself, but what starts depart from.
     """
     model = problem.model
     experts: list[tuple[np.ndarray, ...]] = []
+    beside = [g for g, group in enumerate(model.groups) if not group.designs]
     for g, group in enumerate(model.groups):
-        single = Model(
-            GatingTree.flat(1),
-            (group._replace(leaves=np.zeros(1, dtype=np.int64)),),
-            model.designs,
-            model.gate_design,
-            model.penalty.of_pooled(),
-        )
-        if not group.designs:
-            experts.append(())
-            continue
-        blocks = problem.blocks.refine(partial(supported_block, g=g))
-        pooled = Problem(single, blocks, problem.n_threads)
-        start = _intercept_start(single, blocks.bare)
-        # One EM step is exact for linear experts, and Newton's own where the link is canonical.
-        is_newton = group.family.has_mean_deviance_dispersion or group.family.has_observed_curvature
-        acceleration = "none" if is_newton else "auto"
-        options = Options(_POOLED_ITERATIONS, _POOLED_TOL, acceleration)
-        outcome = run_em(pooled, start, options)
-        heads = outcome.evaluation.params.experts[0]
+        heads = _pooled_alone(problem, g) if group.designs else ()
+        if heads and beside:
+            heads = _pooled_beside(problem, g, beside, heads)
         experts.append(tuple(np.repeat(coef, len(group.leaves), axis=0) for coef in heads))
     return Parameters(np.zeros(model.slot_shapes[0]), tuple(experts))
+
+
+def _pooled_alone(problem: Problem, g: int) -> tuple[np.ndarray, ...]:
+    """Return the heads of one expert of a family, fitted to the rows in its support."""
+    model, group = problem.model, problem.model.groups[g]
+    single = Model(
+        GatingTree.flat(1),
+        (group._replace(leaves=np.zeros(1, dtype=np.int64)),),
+        model.designs,
+        model.gate_design,
+        model.penalty.of_pooled(),
+    )
+    blocks = problem.blocks.refine(partial(supported_block, g=g))
+    pooled = Problem(single, blocks, problem.n_threads)
+    start = _intercept_start(single, blocks.bare)
+    # One EM step is exact for linear experts, and Newton's own where the link is canonical.
+    is_newton = group.family.has_mean_deviance_dispersion or group.family.has_observed_curvature
+    options = Options(_POOLED_ITERATIONS, _POOLED_TOL, "none" if is_newton else "auto")
+    return run_em(pooled, start, options).evaluation.params.experts[0]
+
+
+def _pooled_beside(
+    problem: Problem, g: int, beside: Sequence[int], alone: tuple[np.ndarray, ...]
+) -> tuple[np.ndarray, ...]:
+    """Return the heads of one expert of a family beside experts without heads.
+
+    Mixed by a constant gate, from the expert that was fitted alone. That one is returned if the
+    other has come to nothing: next to no rows are left to it, or it fits them exactly.
+    """
+    model = problem.model
+    groups = [
+        model.groups[at]._replace(leaves=np.array([leaf])) for leaf, at in enumerate([g, *beside])
+    ]
+    kinds = [head.kind for head in groups[0].family.heads]
+    if "dispersion" in kinds:
+        anchor = float(alone[kinds.index("dispersion")][0, 0])
+        groups[0] = groups[0]._replace(log_anchor=anchor)
+    mixed = Model(
+        GatingTree.flat(len(groups)),
+        tuple(groups),
+        (*model.designs, np.zeros(1, dtype=np.int64)),
+        len(model.designs),
+        model.penalty.of_pooled(),
+    )
+    blocks = problem.blocks.refine(partial(_block_of_groups, chosen=[g, *beside]))
+    start = Parameters(np.zeros(mixed.slot_shapes[0]), (alone, *(() for _ in beside)))
+    options = Options(_MIXED_ITERATIONS, _POOLED_TOL, "auto")
+    found = run_em(Problem(mixed, blocks, problem.n_threads), start, options)
+    has_failed = found.is_spurious or 0 in found.collapsed
+    return alone if has_failed else found.evaluation.params.experts[0]
 
 
 def supported_block(block: Block, g: int) -> Block:
@@ -59,16 +97,29 @@ def supported_block(block: Block, g: int) -> Block:
     return block._replace(weight=weight, targets=(block.targets[g],), bases=(base,))
 
 
+def _block_of_groups(block: Block, chosen: Sequence[int]) -> Block:
+    """Return the block as some families see it, rows that none can explain without weight."""
+    size = len(block.weight)
+    bases = [np.broadcast_to(np.asarray(block.bases[g]), size).copy() for g in chosen]
+    is_outside = np.logical_and.reduce([np.isneginf(base) for base in bases])
+    bases[0][is_outside] = 0.0
+    weight = np.where(is_outside, 0.0, block.weight)
+    targets = tuple(block.targets[g] for g in chosen)
+    return block._replace(weight=weight, targets=targets, bases=tuple(bases))
+
+
 def _intercept_start(single: Model, blocks: Sequence[Block]) -> Parameters:
     group = single.groups[0]
     y = np.concatenate([block.targets[0] for block in blocks], axis=-1)
     weight = np.concatenate([block.weight for block in blocks])
+    weight = rows_per_weight(weight) * weight  # pseudo-rows of a start stand beside rows
     slots = [np.zeros(shape) for shape in single.slot_shapes]
     for slot, value in enumerate(group.family.start(y, weight), start=1):
         slots[slot][:, 0] = value
-        if blocks[0].offset is not None and group.family.heads[slot - 1].kind == "location":
+        if blocks[0].offset is not None:
             offset = np.concatenate([block.offset for block in blocks])
-            slots[slot][:, 0] -= np.average(offset, weights=weight) / group.scale
+            typical = np.average(offset, weights=weight, keepdims=True)
+            slots[slot][:, :1] = group.add_offset(slot - 1, slots[slot][:, :1], -typical)
     flat = single.flatten(single.from_slots(slots))
     return single.unflatten(np.clip(flat, *single.flat_bounds))
 

@@ -18,17 +18,18 @@ from mixexp.data import (
     weighted_scaling,
 )
 from mixexp.em import Problem, pooled_params
+from mixexp.estimators._groups import (
+    fix_families,
+    in_unit,
+    lay_out_group,
+    log_dispersion,
+    pooled_unit,
+)
 from mixexp.experts import FAMILIES, Expert
 from mixexp.gates import GATES
-from mixexp.model import ExpertGroup, Model, Parameters, Penalty, Ties
+from mixexp.model import Model, Parameters, Penalty, Ties
 from mixexp.text import shown
 from mixexp.tree import GatingTree
-
-# The pooled residual variance that anchors the prior is not taken below this share of y's
-# variance: one linear model that fits to rounding says nothing about noise.
-_SMALLEST_ANCHOR = 1e-6
-# A constant y has no scale of its own; its digits end about here.
-_CONSTANT_SCALE = 1e-8
 
 
 class Columns(NamedTuple):
@@ -153,12 +154,10 @@ def check_support(
         Naming y, the support, and the first row and value outside of it.
     """
     is_outside = np.ones(len(y), dtype=bool)
-    for family, leaves in _distinct_families(families):
-        fixed = family.fixed_to(y, per_row.weight)
-        seen = ExpertGroup(fixed, leaves, ()).target(y, per_row.trials)
-        is_outside_own = fixed.find_unsupported(seen)
-        if not fixed.heads:  # nothing is fitted: a density that is zero now remains so
-            is_outside_own |= np.isneginf(fixed.log_kernel(seen, ())[0])
+    for found in fix_families(families, y, per_row):
+        is_outside_own = found.group().find_impossible(y, per_row.trials)
+        if not found.family.heads:  # nothing is fitted: a density that is zero now remains so
+            is_outside_own |= np.isneginf(found.family.log_kernel(y, ())[0])
         is_outside &= is_outside_own
     if is_outside.any():
         at = int(np.argmax(is_outside))
@@ -214,8 +213,7 @@ def build_problem(
         One expert of each family fitted to all rows, copied to every leaf.
     scaling : Scaling
     """
-    weight = per_row.weight
-    scaling = weighted_scaling(X, weight, chosen)
+    scaling = weighted_scaling(X, per_row.weight, chosen)
     designs: list[np.ndarray] = []
     gate_columns = np.array(GATES[gate].columns([1 + c for c in columns.gate]))
     gate_design = _position(designs, gate_columns)
@@ -224,12 +222,14 @@ def build_problem(
         "dispersion": np.array([0, *(1 + c for c in columns.dispersion)]),
         "shape": np.array([0]),
     }
-    groups = tuple(
-        _group(family.fixed_to(y, weight), leaves, by_kind, designs, y, per_row)
-        for family, leaves in _distinct_families(families)
-    )
+    groups = []
+    for found in fix_families(families, y, per_row):
+        seen = tuple(_position(designs, by_kind[head.kind]) for head in found.family.heads)
+        groups.append(lay_out_group(found, seen, y, per_row))
     constant = tuple(int(1 + column) for column in np.flatnonzero(scaling.is_constant))
-    model = Model(tree, groups, tuple(designs), gate_design, penalty, constant_columns=constant)
+    model = Model(
+        tree, tuple(groups), tuple(designs), gate_design, penalty, constant_columns=constant
+    )
     blocks = _with_targets(model, cut_features(X, scaling, per_row, chosen).keep_small(), y)
     pooled = pooled_params(Problem(model, blocks, n_threads))
     model, pooled = _anchor(model, pooled)
@@ -239,15 +239,6 @@ def build_problem(
     return problem, pooled, scaling
 
 
-def _distinct_families(families: Sequence[Expert]) -> list[tuple[Expert, np.ndarray]]:
-    """Collect the leaves of equal families, in the order of their first leaf."""
-    keys = [repr((type(family).__name__, family.get_params())) for family in families]
-    return [
-        (families[keys.index(key)], np.flatnonzero([other == key for other in keys]))
-        for key in dict.fromkeys(keys)
-    ]
-
-
 def _position(designs: list[np.ndarray], columns: np.ndarray) -> int:
     """Return where a design stands in the list, appended if it is new."""
     for position, known in enumerate(designs):
@@ -255,43 +246,6 @@ def _position(designs: list[np.ndarray], columns: np.ndarray) -> int:
             return position
     designs.append(columns)
     return len(designs) - 1
-
-
-def _group(
-    family: Expert,
-    leaves: np.ndarray,
-    by_kind: dict[str, np.ndarray],
-    designs: list[np.ndarray],
-    y: np.ndarray,
-    per_row: PerRow,
-) -> ExpertGroup:
-    head_designs = tuple(_position(designs, by_kind[head.kind]) for head in family.heads)
-    if not family.is_location_scale:
-        group = ExpertGroup(family, leaves, head_designs)
-        return group._replace(stand_in=_stand_in(group, y, per_row.trials))
-    target = weighted_scaling(y[:, None], per_row.weight)
-    center, scale = float(target.center[0]), float(target.scale[0])
-    if target.is_constant[0]:
-        scale = _CONSTANT_SCALE * (abs(center) or 1.0)
-    return ExpertGroup(family, leaves, head_designs, center, scale)
-
-
-def _stand_in(group: ExpertGroup, y: np.ndarray, trials: np.ndarray | None) -> np.ndarray | None:
-    """Return the first y inside of the support.
-
-    Raises
-    ------
-    ValueError
-        If there is none.
-    """
-    seen = group.target(y, trials)
-    is_inside = ~group.family.find_unsupported(seen)
-    if not is_inside.any():
-        raise ValueError(
-            f"No row of y is {group.family.support}, which the {group.family.name} expert needs; "
-            "leave it out, or use another family."
-        )
-    return seen[..., int(np.argmax(is_inside))]
 
 
 def _with_targets(model: Model, blocks: RowBlocks, y: np.ndarray) -> RowBlocks:
@@ -317,36 +271,17 @@ def _anchor(model: Model, pooled: Parameters) -> tuple[Model, Parameters]:
     if is_single:
         penalty = penalty._replace(alpha=penalty.of_pooled().alpha)
     for group, heads in zip(model.groups, pooled.experts, strict=True):
-        moved, coefs = group, list(heads)
-        for h, head in enumerate(group.family.heads):
-            if head.kind != "dispersion":
-                continue
-            log_pooled = float(heads[h][0, 0])
-            if group.family.is_location_scale:
-                unit = float(np.exp(0.5 * max(log_pooled, np.log(_SMALLEST_ANCHOR))))
-                moved = group._replace(scale=group.scale * unit)
-                coefs = _in_units(group.family, coefs, unit)
-                if is_single:
-                    penalty = penalty._replace(alpha=penalty.alpha * unit**2)
-            else:
-                moved = group._replace(log_anchor=log_pooled)
+        unit = pooled_unit(group, heads)
+        if unit is None:
+            moved, coefs = group._replace(log_anchor=log_dispersion(group, heads)), heads
+        else:
+            moved, coefs = group._replace(scale=group.scale * unit), in_unit(group, heads, unit)
+            if is_single:
+                penalty = penalty._replace(alpha=penalty.alpha * unit**2)
         groups.append(moved if is_single else moved._replace(center=tuple(c[0] for c in coefs)))
-        experts.append(tuple(coefs))
+        experts.append(coefs)
     anchored = replace(model, groups=tuple(groups), penalty=penalty)
     return anchored, Parameters(pooled.gate, tuple(experts))
-
-
-def _in_units(family: Expert, heads: Sequence[np.ndarray], unit: float) -> list[np.ndarray]:
-    """Return the coefficients of a location-scale family after y is divided by a unit."""
-    out = []
-    for head, coef in zip(family.heads, heads, strict=True):
-        moved = coef.copy()
-        if head.kind == "location":
-            moved /= unit
-        elif head.kind == "dispersion":  # log of a squared scale
-            moved[:, 0] -= 2.0 * np.log(unit)
-        out.append(moved)
-    return out
 
 
 def raw_slots(state: FitState) -> list[np.ndarray]:
@@ -356,7 +291,7 @@ def raw_slots(state: FitState) -> list[np.ndarray]:
     for (g, h), coef in zip(model.slot_heads, slots[1:], strict=True):
         group = model.groups[g]
         raw = state.scaling.unstandardize(coef, model.designs[group.designs[h]])
-        out.append(_rescale_head(group, h, raw, group.scale, group.shift))
+        out.append(group.to_raw(h, raw))
     return out
 
 
@@ -365,19 +300,6 @@ def standard_params(model: Model, scaling: Scaling, slots: Sequence[np.ndarray])
     out = [scaling.restandardize(slots[0], model.designs[model.gate_design])]
     for (g, h), coef in zip(model.slot_heads, slots[1:], strict=True):
         group = model.groups[g]
-        moved = _rescale_head(group, h, coef, 1.0 / group.scale, -group.shift / group.scale)
+        moved = group.from_raw(h, coef)
         out.append(scaling.restandardize(moved, model.designs[group.designs[h]]))
     return model.from_slots(out)
-
-
-def _rescale_head(
-    group: ExpertGroup, h: int, coef: np.ndarray, scale: float, shift: float
-) -> np.ndarray:
-    """Return a head's coefficients for ``shift + scale * y``."""
-    kind, out = group.family.heads[h].kind, coef.copy()
-    if kind == "location":
-        out *= scale
-        out[:, 0] += shift
-    elif kind == "dispersion" and group.family.is_location_scale:
-        out[:, 0] += 2.0 * np.log(scale)
-    return out

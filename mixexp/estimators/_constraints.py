@@ -162,7 +162,8 @@ def _standard_value(
         Where the slope stands in the flat vector; the family is that of its slot.
     """
     slot = next(s for s, part in enumerate(model.slot_slices) if part.start <= at < part.stop)
-    group = model.groups[model.slot_heads[slot - 1][0]]
+    g, h = model.slot_heads[slot - 1]
+    group = model.groups[g]
     if constraint.value == 0.0:
         return 0.0
     if scaling.is_constant[column]:
@@ -178,10 +179,11 @@ def _standard_value(
             "two classes."
         )
     # Products of extremes overflow: factors are compared as logarithms.
-    size = np.log([abs(float(constraint.value)), scaling.scale[column], 1.0 / group.scale]).sum()
+    change = group.change(h)[0]
+    size = np.log([abs(float(constraint.value)), scaling.scale[column], 1.0 / change]).sum()
     if size > np.log(LARGEST_SHIFT):
         raise ValueError(
             f"{shown(constraint)} in 'constraints' fixes a slope that leaves no digit of y to be "
             f"explained: more than {LARGEST_SHIFT:g} spreads of y per spread of the feature."
         )
-    return float(constraint.value) / group.scale * float(scaling.scale[column])
+    return float(constraint.value) / change * float(scaling.scale[column])

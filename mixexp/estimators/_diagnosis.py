@@ -97,12 +97,13 @@ def _degenerate_experts(
     name: str, problem: Problem, best: Outcome, order: np.ndarray
 ) -> list[Trouble]:
     tree, place = problem.model.tree, np.argsort(order)
+    n_rows = problem.n_weighed * best.evaluation.stats.node_mass
     causes = {
         "fit their rows exactly; raise dispersion_prior or alpha, or ask for fewer experts": (
             experts_at_floor(problem.model, best.evaluation.params)
         ),
-        "are not used, with one row or less; the rest fit as well without them": (
-            experts_without_rows(problem.model, best.evaluation.stats.node_mass)
+        "are not used, with one row or less left to each; ask for fewer experts": (
+            experts_without_rows(problem.model, n_rows)
         ),
     }
     found = []

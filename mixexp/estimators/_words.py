@@ -130,8 +130,10 @@ def _spread(model: Any, k: int) -> str:
         return ""
     if model.dispersion_coef_.shape[1]:
         return ", spread varies"
-    if family.is_location_scale:
-        return f" \N{PLUS-MINUS SIGN} {_number(float(np.sqrt(model.dispersion_[k])))}"
+    at = [head.kind for head in family.heads].index("dispersion")
+    power = family.units[at].log_power
+    if family.is_location_scale and power != 0.0:
+        return f" \N{PLUS-MINUS SIGN} {_number(float(model.dispersion_[k] ** (1.0 / power)))}"
     return f", dispersion {_number(float(model.dispersion_[k]))}"
 
 

@@ -4,6 +4,7 @@ from mixexp.experts._base import Derivatives, Expert, Head, Registry
 from mixexp.experts._glm import GLM, DispersionModel
 from mixexp.experts._numerical import NumericalExpert, check_derivatives
 from mixexp.experts._quantile import least_integer, middle_of
+from mixexp.experts._units import Unit
 from mixexp.experts.beta import Beta
 from mixexp.experts.binomial import Binomial
 from mixexp.experts.gamma import Gamma
@@ -68,6 +69,7 @@ __all__ = [
     "StudentT",
     "Tweedie",
     "Uniform",
+    "Unit",
     "Weibull",
     "ZeroTruncatedPoisson",
     "check_derivatives",

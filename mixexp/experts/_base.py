@@ -19,6 +19,7 @@ from sklearn.base import BaseEstimator
 from mixexp.arguments import is_in_range, is_whole, is_word
 from mixexp.experts._quantile import invert_cdf, least_integer
 from mixexp.experts._tail import integrate_survival
+from mixexp.experts._units import Unit, units_of
 from mixexp.text import shown
 
 Heads = tuple[np.ndarray, ...]
@@ -56,6 +57,9 @@ class Head(NamedTuple):
         Bounds of the intercept, which keep fits to degenerate data finite.
     at_lower, at_upper : str
         The family that an expert has become at that bound, if it is one with a name.
+    unit : Unit or None
+        How the head changes with the unit of y. Where no head of a family says so, it is found by
+        trial: see `Expert.units`.
     """
 
     name: str
@@ -64,6 +68,7 @@ class Head(NamedTuple):
     upper: float = math.inf
     at_lower: str = ""
     at_upper: str = ""
+    unit: Unit | None = None
 
 
 class Derivatives(NamedTuple):
@@ -130,12 +135,18 @@ class Expert(BaseEstimator):
         return -math.inf, math.inf
 
     @property
-    def is_location_scale(self) -> bool:
-        """Whether a shift and scale of y shifts and scales the location.
+    def units(self) -> tuple[Unit, ...]:
+        """How each head changes with the unit of y.
 
-        The dispersion is then scaled by the square, and nothing else changes.
+        As heads declare it. If none does, the common ones are tried on the density itself; where
+        none of them fits, the family is fitted to y as it is given.
         """
-        return False
+        return units_of(self)
+
+    @property
+    def is_location_scale(self) -> bool:
+        """Whether a shift and scale of y shifts and scales the location."""
+        return any(unit.moves for unit in self.units)
 
     @property
     def has_mean_deviance_dispersion(self) -> bool:
@@ -272,6 +283,14 @@ class Expert(BaseEstimator):
     def atoms(self) -> tuple[float, ...]:
         """Values that have a probability of their own, beside integers where y is discrete."""
         return ()
+
+    def has_mass(self, y: np.ndarray) -> np.ndarray:
+        """Return where y has a probability of its own, as a boolean array."""
+        if self.atoms:
+            return np.isin(y, self.atoms)
+        if self.is_discrete:
+            return ~self.find_unsupported(y)
+        return np.zeros(y.shape[-1:], dtype=bool)
 
     def bracket(self, q: np.ndarray, heads: Heads) -> tuple[np.ndarray, np.ndarray]:
         """Return values that the quantile lies between, which a mixture's search starts from."""

@@ -4,12 +4,25 @@ Subclasses say what their variance function is and what their density is, and, w
 have a dispersion, how the density depends on it. McCullagh & Nelder (1989), chapter 2.
 """
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import ClassVar
 
 import numpy as np
 
 from mixexp.experts._base import LOG_DISPERSION_FLOOR, Curvature, Derivatives, Expert, Head, Heads
+from mixexp.experts._units import NO_UNIT, Unit
 from mixexp.links import LINKS, Link, safe_exp
+
+# How the linear predictor changes with the unit of the mean.
+UNITS_OF_LINKS: Mapping[str, Unit] = MappingProxyType(
+    {
+        "identity": Unit(power=1.0),
+        "log": Unit(log_power=1.0),
+        "inverse": Unit(power=-1.0),
+        "inverse_squared": Unit(power=-2.0),
+    }
+)
 
 
 class GLM(Expert):
@@ -89,13 +102,17 @@ class DispersionModel(GLM):
     Jorgensen (1987), Exponential dispersion models, J. R. Statist. Soc. B 49, section 2.
     """
 
-    log_dispersion_floor: ClassVar[float] = LOG_DISPERSION_FLOOR
+    @property
+    def head_units(self) -> tuple[Unit, Unit]:
+        """The units of location and log dispersion."""
+        return NO_UNIT, NO_UNIT
 
     @property
     def heads(self) -> tuple[Head, ...]:
+        location, dispersion = self.head_units
         return (
-            Head("location", "location"),
-            Head("log_dispersion", "dispersion", lower=self.log_dispersion_floor),
+            Head("location", "location", unit=location),
+            Head("log_dispersion", "dispersion", lower=LOG_DISPERSION_FLOOR, unit=dispersion),
         )
 
     def dispersion_derivatives(

@@ -8,6 +8,7 @@ import numpy as np
 from scipy.optimize import minimize
 
 from mixexp.experts._base import Curvature, Derivatives, Expert, Heads
+from mixexp.experts._units import NO_UNIT, changes_with_y
 from mixexp.text import shown
 
 _EPSILON = np.finfo(float).eps
@@ -83,7 +84,8 @@ def check_derivatives(family: Expert, y: np.ndarray, heads: Heads, tol: float = 
     Raises
     ------
     AssertionError
-        If that exceeds ``tol``, or if the curvature for EM steps is negative, naming the head.
+        If that exceeds ``tol``, if the curvature for EM steps is negative, naming the head, or if
+        the density does not change with y as heads declare.
     """
     found, observed = family.derivatives(y, heads), family.observed_curvature(y, heads)
     largest = 0.0
@@ -100,6 +102,11 @@ def check_derivatives(family: Expert, y: np.ndarray, heads: Heads, tol: float = 
             name = f"the observed curvature of heads {a} and {b}"
             actual = observed.get((a, b), np.zeros_like(expected))
             largest = max(largest, _checked_error(actual, expected, tol, name))
+    is_declared = any(head.unit not in (None, NO_UNIT) for head in family.heads)
+    if is_declared and not changes_with_y(family, family.units):
+        raise AssertionError(
+            f"the density does not change with y as the units of the heads say: {family.units}"
+        )
     return largest
 
 

@@ -1,15 +1,14 @@
 """What families of positive y share: their support, and variance as a power of the mean."""
 
-import math
 from collections.abc import Mapping
-from copy import copy
 from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
 
-from mixexp.experts._base import Curvature, Derivatives, Expert, Head, Heads
-from mixexp.experts._glm import DispersionModel
+from mixexp.experts._base import Curvature, Derivatives, Expert, Heads
+from mixexp.experts._glm import UNITS_OF_LINKS, DispersionModel
+from mixexp.experts._units import Unit
 from mixexp.experts._weighted import log_or_zero, weighted_moments
 from mixexp.links import (
     DOMAIN_EDGE,
@@ -57,20 +56,13 @@ class PositiveModel(DispersionModel):
     # Beyond, the variance function or its inverse overflows.
     mean_limits = (1e-73, 1e73)
 
-    #: Log of the mean of the y that are fitted, which gives dispersions their unit.
-    _log_unit: float = 0.0
-
     @property
     def variance_power(self) -> float:
         raise NotImplementedError
 
     @property
-    def heads(self) -> tuple[Head, ...]:
-        # The floor is that of a standard deviation of 1e-5 of the mean: below, y is to be known
-        # to more digits than linear predictors have.
-        location, dispersion = super().heads
-        unit = (2.0 - self.variance_power) * self._log_unit
-        return location, dispersion._replace(lower=dispersion.lower + unit)
+    def head_units(self) -> tuple[Unit, Unit]:
+        return UNITS_OF_LINKS[self.link], Unit(log_power=2.0 - self.variance_power)
 
     def find_unsupported(self, y: np.ndarray) -> np.ndarray:
         return ~(np.isfinite(y) & (y > 0.0))
@@ -135,7 +127,7 @@ class PositiveModel(DispersionModel):
         }
 
     def fixed_to(self, y: np.ndarray, weight: np.ndarray) -> Expert:
-        """Return a copy that knows the unit of its dispersion; see `Expert.fixed_to`.
+        """Return the family itself; see `Expert.fixed_to`.
 
         Raises
         ------
@@ -152,9 +144,6 @@ class PositiveModel(DispersionModel):
                     f"y has mean {mean:.3g}, which must be between {lowest:g} and {highest:g} for "
                     f"the {self.name} expert; give y in another unit."
                 )
-            fixed = copy(self)
-            fixed._log_unit = math.log(mean)
-            return fixed
         return self
 
     def start(self, y: np.ndarray, weight: np.ndarray) -> tuple[float, ...]:

@@ -12,7 +12,8 @@ from scipy.special import ndtr, ndtri
 
 from mixexp.experts._base import Curvature, Derivatives, Heads
 from mixexp.experts._fused import square_terms
-from mixexp.experts._glm import DispersionModel
+from mixexp.experts._glm import UNITS_OF_LINKS, DispersionModel
+from mixexp.experts._units import Unit
 from mixexp.experts._weighted import log_or_zero, weighted_moments
 from mixexp.links import LARGEST_LOG, capped_exp, extended_exp, safe_exp
 
@@ -49,8 +50,9 @@ class Gaussian(DispersionModel):
         self.dispersion = dispersion
 
     @property
-    def is_location_scale(self) -> bool:
-        return self.link == "identity"
+    def head_units(self) -> tuple[Unit, Unit]:
+        location = UNITS_OF_LINKS[self.link]._replace(moves=self.link == "identity")
+        return location, Unit(log_power=2.0)
 
     @property
     def has_mean_deviance_dispersion(self) -> bool:

@@ -9,6 +9,7 @@ import math
 import numpy as np
 
 from mixexp.experts._base import LOG_DISPERSION_FLOOR, Curvature, Derivatives, Expert, Head, Heads
+from mixexp.experts._units import Unit
 from mixexp.experts._weighted import log_or_zero, weighted_median
 from mixexp.links import capped_exp, extended_exp, safe_exp
 
@@ -63,14 +64,15 @@ class Laplace(Expert):
         self.link = link
 
     @property
-    def is_location_scale(self) -> bool:
-        return True
-
-    @property
     def heads(self) -> tuple[Head, ...]:
         return (
-            Head("location", "location"),
-            Head("log_dispersion", "dispersion", lower=LOG_DISPERSION_FLOOR),
+            Head("location", "location", unit=Unit(power=1.0, moves=True)),
+            Head(
+                "log_dispersion",
+                "dispersion",
+                lower=LOG_DISPERSION_FLOOR,
+                unit=Unit(log_power=2.0),
+            ),
         )
 
     def _standardize(self, y: np.ndarray, heads: Heads) -> tuple[np.ndarray, np.ndarray]:

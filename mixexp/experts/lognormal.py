@@ -8,6 +8,7 @@ import numpy as np
 from scipy.special import ndtr
 
 from mixexp.experts._base import Curvature, Derivatives, Heads
+from mixexp.experts._units import NO_UNIT, Unit
 from mixexp.experts.gaussian import Gaussian
 from mixexp.links import safe_exp
 
@@ -36,8 +37,8 @@ class Lognormal(Gaussian):
     support_limits = (0.0, np.inf)
 
     @property
-    def is_location_scale(self) -> bool:
-        return False
+    def head_units(self) -> tuple[Unit, Unit]:
+        return Unit(log_power=1.0), NO_UNIT
 
     def find_unsupported(self, y: np.ndarray) -> np.ndarray:
         return ~(np.isfinite(y) & (y > 0.0))

@@ -14,6 +14,7 @@ from scipy.special import betaincinv, digamma, polygamma, stdtr, stdtrit
 from mixexp.arguments import is_in_range
 from mixexp.experts._base import LOG_DISPERSION_FLOOR, Curvature, Derivatives, Expert, Head, Heads
 from mixexp.experts._special import stirling_error
+from mixexp.experts._units import Unit
 from mixexp.experts._weighted import log_or_zero, weighted_median
 from mixexp.links import capped_exp, safe_exp
 
@@ -67,14 +68,15 @@ class StudentT(Expert):
         self._check_range("df", is_valid, "a positive number or None")
 
     @property
-    def is_location_scale(self) -> bool:
-        return True
-
-    @property
     def heads(self) -> tuple[Head, ...]:
         scaled = (
-            Head("location", "location"),
-            Head("log_dispersion", "dispersion", lower=LOG_DISPERSION_FLOOR),
+            Head("location", "location", unit=Unit(power=1.0, moves=True)),
+            Head(
+                "log_dispersion",
+                "dispersion",
+                lower=LOG_DISPERSION_FLOOR,
+                unit=Unit(log_power=2.0),
+            ),
         )
         return (
             scaled

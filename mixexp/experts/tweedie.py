@@ -19,7 +19,7 @@ import numpy as np
 from scipy.special import gammainc, gammaincc
 
 from mixexp.arguments import is_in_range
-from mixexp.experts._base import Heads
+from mixexp.experts._base import Expert, Heads
 from mixexp.experts._jumps import jump_moments, jump_nodes
 from mixexp.experts._positive import PositiveModel
 from mixexp.experts._quantile import cantelli_bracket
@@ -77,6 +77,21 @@ class Tweedie(PositiveModel):
     @property
     def _index(self) -> float:
         return (2.0 - self.power) / (self.power - 1.0)
+
+    def fixed_to(self, y: np.ndarray, weight: np.ndarray) -> Expert:
+        """Return the family itself; see `Expert.fixed_to`.
+
+        Raises
+        ------
+        ValueError
+            If y is zero in all rows, or its mean is beyond what the variance function can take.
+        """
+        if not np.any((weight > 0.0) & (y > 0.0)):
+            raise ValueError(
+                "y has no value above 0, so that the tweedie expert has no mean to fit: the "
+                "log of it would go to minus infinity. Use 'point_mass' for rows that are all zero."
+            )
+        return super().fixed_to(y, weight)
 
     def find_unsupported(self, y: np.ndarray) -> np.ndarray:
         return ~(np.isfinite(y) & (y >= 0.0))

@@ -10,6 +10,7 @@ import numpy as np
 from scipy.special import gammaincc, gammaln
 
 from mixexp.experts._base import LOG_DISPERSION_FLOOR, Curvature, Derivatives, Expert, Head, Heads
+from mixexp.experts._units import Unit
 from mixexp.experts._weighted import log_or_zero, weighted_moments
 from mixexp.links import LARGEST_LOG, capped_exp, extended_exp, safe_exp
 
@@ -47,7 +48,7 @@ class Weibull(Expert):
     @property
     def heads(self) -> tuple[Head, ...]:
         return (
-            Head("location", "location"),
+            Head("location", "location", unit=Unit(log_power=1.0)),
             Head("log_dispersion", "dispersion", lower=LOG_DISPERSION_FLOOR),
         )
 

@@ -78,7 +78,7 @@ def estimate_covariance(
     nothing = Covariance(
         np.zeros((model.n_flat, model.n_flat)), held, np.zeros((model.n_flat, 0)), "", 0.0
     )
-    refusal = _degeneracy(model, current) or _roughness(model, kind)
+    refusal = _degeneracy(problem, current) or _roughness(model, kind)
     if refusal:
         return nothing._replace(refusal=refusal)
     basis = model.free_basis[:, ~np.any(model.free_basis[held] != 0.0, axis=0)]
@@ -130,11 +130,12 @@ def of_constant_columns(model: Model, scaling: Scaling) -> np.ndarray:
     )
 
 
-def _degeneracy(model: Model, current: Evaluation) -> str:
+def _degeneracy(problem: Problem, current: Evaluation) -> str:
+    model = problem.model
     at_floor = sorted(experts_at_floor(model, current.params))
     if at_floor:
         return f"experts {at_floor} fit their rows exactly; ask for fewer experts"
-    unused = sorted(experts_without_rows(model, current.stats.node_mass))
+    unused = sorted(experts_without_rows(model, problem.n_weighed * current.stats.node_mass))
     if unused:
         return f"experts {unused} are not used, with one row or less; ask for fewer experts"
     return ""
@@ -168,7 +169,7 @@ def _units(problem: Problem, current: Evaluation, basis: np.ndarray) -> np.ndarr
     for g, h in model.slot_heads:
         group, stats = model.groups[g], current.stats.groups[g]
         head = group.family.heads[h]
-        if head.kind != "location" or np.isfinite(head.upper) or group.family.is_location_scale:
+        if head.kind != "location" or np.isfinite(head.upper) or group.is_location_scale:
             continue
         mass = current.stats.node_mass[model.tree.leaves[group.leaves]]
         diagonal = np.diagonal(stats.curvature[h, h], axis1=1, axis2=2)

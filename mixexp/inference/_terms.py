@@ -215,18 +215,18 @@ def _expert(model: Model, scaling: Scaling, names: Names, leaf: int) -> list[_Ro
             continue
         at = model.flat_index(model.slot_of[g, h], row)
         block = _raw_map(model, scaling, group.designs[h])
+        factor, summand = group.change(h)
         if head.kind == "shape":
             name = head.name.removeprefix("log_")
             labels = [Label("expert", unit, name, is_log=head.name.startswith("log_"))]
-            found.append(_Row(labels, [(at, 1.0)], block))
+            found.append(_Row(labels, [(at, factor)], block, summand))
             continue
         slopes = _term_names(model, group.designs[h], names)[1:]
         labels = [
             Label("expert", unit, "dispersion", is_log=True),
             *(Label("expert", unit, f"log dispersion: {slope}") for slope in slopes),
         ]
-        shift = 2.0 * np.log(group.scale) if group.family.is_location_scale else 0.0
-        found.append(_Row(labels, [(at, 1.0)], block, shift))
+        found.append(_Row(labels, [(at, factor)], block, summand))
     return found
 
 
@@ -239,16 +239,17 @@ def _locations(
     if not heads:
         return []
     terms = _term_names(model, group.designs[heads[0]], names)
-    block = group.scale * _raw_map(model, scaling, group.designs[heads[0]])
+    factor, summand = group.change(heads[0])
+    block = _raw_map(model, scaling, group.designs[heads[0]])
     where = [model.flat_index(model.slot_of[g, h], row) for h in heads]
     share = _class_shares(group, len(heads))
     units = [unit] if len(share) == 1 else [f"{unit}, class {c}" for c in names.classes]
     return [
         _Row(
             [Label("expert", name, term) for term in terms],
-            [(at, part) for at, part in zip(where, parts.tolist(), strict=True) if part],
+            [(at, factor * part) for at, part in zip(where, parts.tolist(), strict=True) if part],
             block,
-            group.shift,
+            summand,
         )
         for name, parts in zip(units, share, strict=True)
     ]

@@ -9,7 +9,7 @@ from mixexp.model._information import (
     complete_scores,
     observed_statistics,
 )
-from mixexp.model._model import ExpertGroup, Model, Parameters, Penalty
+from mixexp.model._model import ExpertGroup, Model, Parameters, Penalty, has_mass
 from mixexp.model._penalty import PenaltyTerms, penalty_terms
 from mixexp.model._prediction import (
     Prediction,
@@ -69,6 +69,7 @@ __all__ = [
     "greedy_leaf",
     "greedy_route",
     "group_heads",
+    "has_mass",
     "linear_predictors",
     "map_statistics",
     "mean_of_block",

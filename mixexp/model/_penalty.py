@@ -4,7 +4,8 @@
 - 1/2 dispersion_prior * sum(excess(log(d)))`` with ``excess(u) = sqrt(1 + u**2) - 1`` and
 ``S = sum(excess(b - b0))`` over the m slopes b of the experts; g are the slopes of gates for
 standardised features, b0 and d's anchor the pooled slopes and dispersion, those of one expert
-fitted to all rows. For location-scale families y is in units of the pooled standard deviation.
+fitted to all rows (beside point masses and noise, if there are any). For location-scale families y
+is in units of the pooled standard deviation, for others that have a unit in that of its mean size.
 
 Near the centre each is a ridge, ``u**2 / 2``: without evidence of regimes, experts are what a
 single model is. Far from it the excess grows as ``|u|``, and the pull of all experts fades

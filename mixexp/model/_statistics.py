@@ -131,8 +131,7 @@ def _split_like(array: np.ndarray, parts: Sequence[np.ndarray]) -> Iterator[np.n
 def _add_offset(model: Model, eta: list[np.ndarray], offset: np.ndarray) -> list[np.ndarray]:
     out = list(eta)
     for (g, h), slot in model.slot_of.items():
-        if model.groups[g].family.heads[h].kind == "location":
-            out[slot] = eta[slot] + offset / model.groups[g].scale
+        out[slot] = model.groups[g].add_offset(h, eta[slot], offset)
     return out
 
 

@@ -17,7 +17,7 @@ from sklearn.model_selection import check_cv
 from sklearn.utils import _safe_indexing, check_random_state
 
 from mixexp.arguments import is_whole, is_word
-from mixexp.em import experts_at_floor, experts_without_rows
+from mixexp.em import experts_at_floor, experts_without_rows, rows_per_weight
 from mixexp.estimators._base import MixtureOfExperts
 from mixexp.estimators._validation import N_JOBS, VERBOSE, check_argument
 from mixexp.inference import (
@@ -351,7 +351,7 @@ def _describe(fit: _Fit, rows: Rows) -> dict[str, Any]:
         "icl": schwarz - 2.0 * separation.log_largest,
         "icl_bic": schwarz + 2.0 * separation.entropy,
         "converged": bool(model.converged_),
-        "n_degenerate": _n_degenerate(model, weight @ resp),
+        "n_degenerate": _n_degenerate(model, rows_per_weight(weight) * (weight @ resp)),
         "n_found": _n_found(fit),
         "n_starts": len(fit.objectives),
         "warnings": ", ".join(sorted({caught.category.__name__ for caught in fit.warned})),
@@ -359,7 +359,7 @@ def _describe(fit: _Fit, rows: Rows) -> dict[str, Any]:
 
 
 def _n_degenerate(model: Any, leaf_mass: np.ndarray) -> int:
-    """Return how many experts are at their floor or without rows."""
+    """Return how many experts are at their floor or without rows, of masses in rows."""
     state = model._state
     node_mass = np.zeros(state.model.tree.n_nodes)
     node_mass[state.model.tree.leaves] = leaf_mass

@@ -1,0 +1,171 @@
+"""The experts of each family: which rows they can explain, and the unit that they see y in."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from mixexp.data import PerRow, weighted_scaling
+from mixexp.experts import Expert
+from mixexp.model import ExpertGroup, has_mass
+
+# The pooled residual variance that anchors the prior is not taken below this share of y's
+# variance: one linear model that fits to rounding says nothing about noise.
+_SMALLEST_ANCHOR = 1e-6
+# A constant y has no scale of its own; its digits end about here.
+_CONSTANT_SCALE = 1e-8
+
+
+class FixedFamily(NamedTuple):
+    """A family as it is to be fitted.
+
+    Parameters
+    ----------
+    family : Expert
+        With options that stand for "from the data" filled in.
+    leaves : ndarray of int
+    rivals : tuple of Expert
+        See `ExpertGroup`.
+    """
+
+    family: Expert
+    leaves: np.ndarray
+    rivals: tuple[Expert, ...]
+
+    def group(self, designs: tuple[int, ...] = ()) -> ExpertGroup:
+        """Return the group of these experts, y as it is."""
+        units = self.family.units
+        return ExpertGroup(self.family, self.leaves, designs, units=units, rivals=self.rivals)
+
+
+def fix_families(families: Sequence[Expert], y: np.ndarray, per_row: PerRow) -> list[FixedFamily]:
+    """Collect the leaves of equal families, and fill in what is to come from the data.
+
+    Parameters
+    ----------
+    families : sequence of Expert
+        One per leaf, left to right.
+    y : ndarray of shape (n,)
+    per_row : PerRow
+
+    Raises
+    ------
+    ValueError
+        If a family has a density, and all y have a probability under others.
+    """
+    distinct = _distinct_families(families)
+    with_mass = [family for family, _ in distinct if family.is_discrete or family.atoms]
+    out = []
+    for family, leaves in distinct:
+        rivals = [other for other in with_mass if other is not family and not family.is_discrete]
+        found = FixedFamily(family, leaves, tuple(rivals))
+        weight = per_row.weight
+        if rivals:
+            is_taken = _is_taken(found, y, per_row.trials)
+            if is_taken.all():
+                raise ValueError(_no_row_left(found))
+            weight = np.where(is_taken, 0.0, weight)
+        out.append(found._replace(family=family.fixed_to(y, weight)))
+    return out
+
+
+def _distinct_families(families: Sequence[Expert]) -> list[tuple[Expert, np.ndarray]]:
+    """Collect the leaves of equal families, in the order of their first leaf."""
+    keys = [repr((type(family).__name__, family.get_params())) for family in families]
+    return [
+        (families[keys.index(key)], np.flatnonzero([other == key for other in keys]))
+        for key in dict.fromkeys(keys)
+    ]
+
+
+def _is_taken(found: FixedFamily, y: np.ndarray, trials: np.ndarray | None) -> np.ndarray:
+    """Return where y has a probability under rivals and none under the family."""
+    return has_mass(found.rivals, y, trials) & ~found.family.has_mass(y)
+
+
+def _no_row_left(found: FixedFamily) -> str:
+    rivals = " and ".join(dict.fromkeys(rival.name for rival in found.rivals))
+    advice = (
+        "For noise among counts give another family of counts, such as 'negative_binomial'."
+        if any(rival.is_discrete and not rival.atoms for rival in found.rivals)
+        else "Leave it out, or the experts at these values."
+    )
+    return (
+        f"No row is left to the {found.family.name} expert: it has a density, which gives single "
+        f"values no probability, and every y is a value that has one under the {rivals} expert. "
+        f"{advice}"
+    )
+
+
+def lay_out_group(
+    found: FixedFamily, designs: tuple[int, ...], y: np.ndarray, per_row: PerRow
+) -> ExpertGroup:
+    """Return the group of a family's experts with y in its own unit.
+
+    That is its standard deviation where a shift of y shifts the location, its mean size where
+    heads have a unit, and else none.
+
+    Raises
+    ------
+    ValueError
+        If no y is in the support.
+    """
+    group = found.group(designs)
+    is_own = ~group.find_impossible(y, per_row.trials)
+    if not is_own.any():
+        raise ValueError(
+            f"No row of y is {group.family.support}, which the {group.family.name} expert needs; "
+            "leave it out, or use another family."
+        )
+    own, weight = y[is_own], per_row.weight[is_own]
+    if group.is_location_scale:
+        target = weighted_scaling(own[:, None], weight)
+        shift, scale = float(target.center[0]), float(target.scale[0])
+        if target.is_constant[0]:
+            scale = _CONSTANT_SCALE * (abs(shift) or 1.0)
+        return group._replace(shift=shift, scale=scale, stand_in=np.zeros(()))
+    if any(unit != (0.0, 0.0, False) for unit in group.units):
+        group = group._replace(scale=_mean_size(own, weight))
+    trials = None if per_row.trials is None else per_row.trials[is_own][:1]
+    return group._replace(stand_in=group.target(own[:1], trials)[..., 0])
+
+
+def _mean_size(y: np.ndarray, weight: np.ndarray) -> float:
+    largest = float(np.abs(y).max())
+    if largest == 0.0:
+        return 1.0
+    return largest * float(np.average(np.abs(y) / largest, weights=weight))
+
+
+def pooled_unit(group: ExpertGroup, heads: Sequence[np.ndarray]) -> float | None:
+    """Return the scale of the residuals of a pooled fit; None if the family is of no such scale.
+
+    Parameters
+    ----------
+    group : ExpertGroup
+    heads : sequence of ndarray of shape (n_group, p_head)
+    """
+    for head, unit in zip(group.family.heads, group.units, strict=True):
+        if group.is_location_scale and head.kind == "dispersion" and unit.log_power != 0.0:
+            log_scale = log_dispersion(group, heads) / unit.log_power
+            return float(np.exp(max(log_scale, 0.5 * np.log(_SMALLEST_ANCHOR))))
+    return None
+
+
+def log_dispersion(group: ExpertGroup, heads: Sequence[np.ndarray]) -> float:
+    """Return the log dispersion of a pooled fit, 0 if the family has none."""
+    kinds = [head.kind for head in group.family.heads]
+    return float(heads[kinds.index("dispersion")][0, 0]) if "dispersion" in kinds else 0.0
+
+
+def in_unit(
+    group: ExpertGroup, heads: Sequence[np.ndarray], scale: float
+) -> tuple[np.ndarray, ...]:
+    """Return the coefficients of a group after y is divided by a scale."""
+    out = []
+    for unit, coef in zip(group.units, heads, strict=True):
+        factor, summand = unit.change(1.0 / scale)
+        moved = factor * coef
+        moved[:, 0] += summand
+        out.append(moved)
+    return tuple(out)
