@@ -135,7 +135,7 @@ class Problem:
 
     def with_weak_priors(self) -> "Problem":
         """Return the problem with priors that hardly hold experts together, or itself."""
-        penalty = self.model.weak_penalty
+        penalty = self.model.penalty.weakened()
         if penalty == self.model.penalty:
             return self
         return replace(self, model=replace(self.model, penalty=penalty))

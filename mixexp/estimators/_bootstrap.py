@@ -3,7 +3,6 @@
 import warnings
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -18,11 +17,11 @@ from mixexp.data import RowBlocks
 from mixexp.em import reorder
 from mixexp.estimators._build import FitState
 from mixexp.estimators._docs import per_row_docs
+from mixexp.estimators._resampling import resampling
 from mixexp.estimators._validation import (
     N_JOBS,
     RANDOM_STATE,
     check_argument,
-    number_clusters,
     whole,
 )
 from mixexp.estimators._weights import doubt_counts
@@ -34,7 +33,6 @@ from mixexp.inference import (
     Names,
     chi_squared,
     choose_reference,
-    draw_target,
     list_terms,
     match_nodes,
 )
@@ -43,8 +41,6 @@ from mixexp.text import shown
 # A log-likelihood ratio may be below zero by so much, relative, where both fits are one.
 _NOISE = 1e-6
 _MOST_RESAMPLES = 1_000_000
-# float64 holds every number of rows up to here.
-_MOST_ROWS = 2.0**53
 
 
 class _Refit(NamedTuple):
@@ -140,7 +136,7 @@ class Resampled:
                 cluster = np.arange(len(weight))
             elif doubt := doubt_counts(weight, "robust"):
                 warnings.warn(f"{type(self).__name__}: {doubt}", InferenceWarning, stacklevel=2)
-        draw = _resampling(self, X, y, weight, kind, cluster, known)
+        draw = resampling(self, X, y, weight, kind, cluster, known)
         refit = partial(_matched_terms, self, draw, (X, y), resp, weight, known, places)
         refits = _run(refit, n_resamples, random_state, n_jobs)
         state = self._state
@@ -271,7 +267,7 @@ class Resampled:
         for model in (self, restricted):
             _check_rows_of_fit(model, X, y, known)
         statistic = _gain(self, restricted)
-        draw = _resampling(restricted, X, y, np.ones(len(y)), "parametric", None, known)
+        draw = resampling(restricted, X, y, np.ones(len(y)), "parametric", None, known)
         refit = partial(_gain_of_refits, self, restricted, draw, X, known)
         refits = _run(refit, n_resamples, random_state, n_jobs)
         replicates = np.array(_successes(refits))
@@ -317,71 +313,6 @@ def _check_nested(full: Any, restricted: Any) -> None:
             f"restricted has {restricted.n_parameters_} parameters, this model "
             f"{full.n_parameters_}; expected fewer. Call the method of the fuller model."
         )
-
-
-@dataclass(frozen=True)
-class _Rows:
-    """Draws rows, or clusters of them, with replacement: as weights, so that X is not copied."""
-
-    y: Any
-    weight: np.ndarray
-    codes: np.ndarray | None
-    keeps_total: bool
-
-    def __call__(self, rng: np.random.Generator) -> tuple[Any, np.ndarray]:
-        if self.codes is None:
-            total = self.weight.sum()
-            return self.y, rng.multinomial(round(total), self.weight / total).astype(float)
-        n_clusters = int(self.codes.max()) + 1
-        times = np.bincount(rng.integers(n_clusters, size=n_clusters), minlength=n_clusters)
-        out = np.zeros(len(self.weight))
-        out[self.weight > 0.0] = times[self.codes]
-        out *= self.weight
-        if self.keeps_total:
-            out *= self.weight.sum() / out.sum()
-        return self.y, out
-
-
-@dataclass(frozen=True)
-class _Draws:
-    """Draws y from a fitted model at given rows, classes as numbers."""
-
-    model: Any
-    X: Any
-    known: dict[str, Any]
-
-    def __call__(self, rng: np.random.Generator) -> tuple[Any, np.ndarray]:
-        state = self.model._state
-        blocks = self.model._read_rows(self.X, **self.known)
-        parts = [draw_target(state.model, state.params, block, rng) for block in blocks]
-        y = np.concatenate(parts)
-        return y, np.ones(len(y))
-
-
-def _resampling(
-    model: Any,
-    X: Any,
-    y: Any,
-    weight: np.ndarray,
-    kind: str,
-    cluster: Any,
-    known: dict[str, Any],
-) -> Callable[[np.random.Generator], tuple[Any, np.ndarray]]:
-    """Return what draws a target and weights."""
-    if kind == "nonparametric":
-        codes = None if cluster is None else number_clusters(cluster, weight > 0.0)
-        if weight.sum() > _MOST_ROWS:
-            raise ValueError(
-                f"sample_weight stands for {weight.sum():.4g} rows, of which no sample can be "
-                "drawn; for kind='nonparametric' weights are numbers of like rows."
-            )
-        return _Rows(y, weight, codes, model.weight_type == "sampling")
-    if not np.all(weight == 1.0):
-        raise ValueError(
-            "sample_weight must be 1 for kind='parametric', which draws one y per row; repeat rows "
-            "in place of weights."
-        )
-    return _Draws(model, X, known)
 
 
 def _to_start_here(model: Any) -> Any:

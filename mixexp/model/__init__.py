@@ -4,12 +4,13 @@ No data handling, no iteration, no scikit-learn. Functions take a `Model`, `Para
 and a block of rows; what they return for several blocks adds up.
 """
 
+from mixexp.model._group import ExpertGroup, has_mass
 from mixexp.model._information import (
     assemble_information,
     complete_scores,
     observed_statistics,
 )
-from mixexp.model._model import ExpertGroup, Model, Parameters, Penalty, has_mass
+from mixexp.model._model import Model, Parameters, Penalty
 from mixexp.model._penalty import PenaltyTerms, penalty_terms
 from mixexp.model._prediction import (
     Prediction,
