@@ -24,10 +24,12 @@ _PARAMETERS = """gate : {"softmax", "constant"}, default="softmax"
         slopes together, as the data draw experts apart, see Notes. Intercepts are free. Large
         values make all experts alike. The pooled slopes, and those of a single expert, have a
         ridge of ``min(alpha, 1)`` toward zero, y in units of its standard deviation. As in
-        `Ridge` all this is absolute: it fades as rows are added.
+        `Ridge` all this is absolute: it fades as rows are added. From 30 slopes per expert on
+        the strength is that for 30, in proportion to their number.
     gate_alpha : float, default=3.0
         Ridge on the gates' slopes, for standardised features and logits that sum to zero over
-        siblings. Keeps a gate finite that separates its rows perfectly.
+        siblings. Keeps a gate finite that separates its rows perfectly. From 5 slopes per logit
+        on the strength is that for 5, in proportion to their number.
     <DISPERSION_PRIOR>balance : float, default=0.0
         Pseudo-rows that belong to all experts in equal shares (at every gate of a tree to all
         of its children), spread over X as the data are. Keeps experts alive that few rows
@@ -109,6 +111,7 @@ _PARAMETERS = """gate : {"softmax", "constant"}, default="softmax"
 _DISPERSION_PRIOR = """dispersion_prior : float, default=30.0
         Prior on the logarithm of the experts' dispersions, about the pooled one and there as
         informative as so many rows. Keeps an expert from collapsing onto fewer rows than that.
+        From 5 slopes per expert on it is that for 5, in proportion to their number.
     """
 
 _ATTRIBUTES = """gate_coef_ : ndarray of shape (n_nodes - 1, n_gate_features)
