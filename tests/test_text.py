@@ -193,3 +193,16 @@ def test_html_of_classes(frame):
     rows = read(model._repr_html_()).rows
     head = next(row for row in rows if row[1:2] == ["expert 0, class <low>"])
     assert len(head) == 1 + 6
+
+
+def test_a_summary_says_where_experts_are_alike():
+    x = np.linspace(1.0, 15.0, 15)
+    y = np.where(x <= 6.0, 4.0 + 2.5 * x, 19.0 + 12.4 * (x - 6.0))
+    y += np.random.default_rng(0).normal(size=15)
+    alike = MoERegressor(2, random_state=0).fit(x[:, None], y)
+    weak = {"alpha": 1.0, "gate_alpha": 0.01, "dispersion_prior": 1.0}
+    apart = MoERegressor(2, random_state=0, **weak).fit(x[:, None], y)
+    assert "experts say the same" in alike.summary()
+    assert "experts say the same" in alike.summary(x[:, None], y)
+    assert "experts say the same" not in apart.summary()
+    np.testing.assert_allclose(np.sort(apart.coef_.ravel()), [2.5, 12.4], rtol=0.05)

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from mixexp.em import Evaluation, Problem
 from mixexp.inference import (
     Table,
@@ -17,6 +19,14 @@ from mixexp.inference import (
 )
 from mixexp.inference._tables import widen
 from mixexp.tree import GatingTree
+
+# Experts that differ by less, in standard deviations of features and of pooled residuals or in
+# logarithms, say the same.
+_ALIKE = 0.1
+_ALIKE_ADVICE = (
+    "experts say the same: there is one regime, or too few rows to part them under these priors "
+    "(regimes that are known to be there: alpha=1, gate_alpha=0.01, dispersion_prior=1)"
+)
 
 
 def node_names(tree: GatingTree) -> list[str]:
@@ -73,6 +83,14 @@ def _how_often_found(estimator: Any) -> str:
     return f"found by {found} of {len(estimator.restarts_)} starts{dropped}{distinct}"
 
 
+def _are_alike(estimator: Any) -> bool:
+    """Return whether all experts are next to the same, coefficients for standardised features."""
+    model, params, _ = estimator._state
+    if len(model.groups) > 1 or model.tree.n_leaves == 1 or not params.experts[0]:
+        return False
+    return max(float(np.ptp(coef, axis=0).max()) for coef in params.experts[0]) < _ALIKE
+
+
 def _families_in_words(estimator: Any) -> str:
     names = [
         f"{family.name} (in effect {limit})" if limit else family.name
@@ -97,6 +115,7 @@ def describe_fit(estimator: Any, problem: Problem, current: Evaluation) -> list[
         ("Tree", f"{estimator.tree_.to_nested()}"),
         ("Converged", f"{'yes' if estimator.converged_ else 'NO'}, {estimator.n_iter_} iterations"),
         ("Best optimum", _how_often_found(estimator)),
+        *([("Alike", _ALIKE_ADVICE)] if _are_alike(estimator) else []),
         ("Parameters", f"{d}"),
         ("Log-likelihood", f"{log_likelihood:.4f}"),
         *penalized,
@@ -117,6 +136,7 @@ def _header(estimator: Any) -> str:
         "Converged": f"{'yes' if estimator.converged_ else 'NO'}: {estimator.convergence_reason_}",
         "Iterations": f"{estimator.n_iter_}",
         "Best optimum": _how_often_found(estimator),
+        **({"Alike": _ALIKE_ADVICE} if _are_alike(estimator) else {}),
     }
     width = max(len(name) for name in facts)
     lines = [f"{name.ljust(width)}  {value}" for name, value in facts.items()]
