@@ -19,6 +19,7 @@ N_ROWS = 9_000
 def few_rows_suffice(monkeypatch):
     """Sample a thousand rows, so that nine thousand are many."""
     monkeypatch.setattr(_sample, "_FEWEST_ROWS", 1_000)
+    monkeypatch.setattr(_sample, "_ROWS_PER_PARAMETER", 20)
 
 
 def simulate(rng, n=N_ROWS):
@@ -122,3 +123,29 @@ def test_counts_with_exposure_are_sampled(few_rows_suffice, expert, rng):
     again = MoERegressor(2, expert=expert, init=model, tol=1e-12)
     again.fit(X, y.astype(float), exposure=exposure)
     np.testing.assert_allclose(model.history_[-1], again.history_[-1], rtol=1e-8)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_optima_are_those_of_all_rows(seed, few_rows_suffice):
+    X, y = simulate(np.random.default_rng(seed))
+    model = MoERegressor(2, random_state=seed).fit(X, y)
+    assert model.optima_[0].log_likelihood == model.log_likelihood_
+    assert model.optima_[0].objective == model.penalized_log_likelihood_
+    followed = [restart for restart in model.restarts_ if restart.n_starts]
+    assert 1 <= len(followed) <= 3 < len(model.restarts_)
+    for restart in model.restarts_:
+        assert ("on a sample of" in restart.reason) == (restart.n_starts == 0)
+    n_found = sum(
+        restart.n_starts
+        for restart in followed
+        if restart.objective > model.optima_[0].objective - 0.01
+    )
+    assert f"found by {n_found} of" in model.summary()
+
+
+def test_rare_events_are_met_with_all_rows():
+    # 60 000 policies, 5 % with a claim: a sample of 20 000 has optima of its own.
+    rng = np.random.default_rng(41)
+    X = rng.normal(size=(60_000, 2))
+    problem = make_problem(X, X[:, 0] + rng.normal(size=60_000), np.ones(60_000))
+    assert sample_problem(problem, np.random.default_rng(0)) is problem

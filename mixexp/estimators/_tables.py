@@ -23,6 +23,8 @@ from mixexp.tree import GatingTree
 # Experts that differ by less, in standard deviations of features and of pooled residuals or in
 # logarithms, say the same.
 _ALIKE = 0.1
+# Two densities that are less than two standard deviations apart have one peak.
+_ONE_PEAK = 2.0
 _ALIKE_ADVICE = (
     "experts say the same: there is one regime, or too few rows to part them under these priors "
     "(regimes that are known to be there: alpha=1, gate_alpha=0.01, dispersion_prior=1)"
@@ -88,7 +90,14 @@ def _are_alike(estimator: Any) -> bool:
     model, params, _ = estimator._state
     if len(model.groups) > 1 or model.tree.n_leaves == 1 or not params.experts[0]:
         return False
-    return max(float(np.ptp(coef, axis=0).max()) for coef in params.experts[0]) < _ALIKE
+    group = model.groups[0]
+    for h, coef in enumerate(params.experts[0]):
+        apart = np.ptp(coef, axis=0)
+        if group.is_location_scale and group.is_location(h):  # intercepts are free
+            apart[0] *= _ALIKE / _ONE_PEAK
+        if apart.max() >= _ALIKE:
+            return False
+    return True
 
 
 def _families_in_words(estimator: Any) -> str:
