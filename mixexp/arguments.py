@@ -140,9 +140,14 @@ def refuse_nonnumbers(array: np.ndarray, name: str, advice: str = "", where: str
         is_missing = type(value).__name__ in ("NAType", "NaTType")
         missing = " NaN," if is_missing else ""
         at = where or f" in column {position[1]}" if len(position) == 2 else where
-        raise ValueError(
+        is_value = is_missing or isinstance(value, str)
+        # In words that scikit-learn's checks look for.
+        needed = (
+            "" if is_value else " Each argument must be neither string nor object but a number."
+        )
+        raise (ValueError if is_value else TypeError)(
             f"{name} must be numeric; found{missing} {shown(value)} of type "
-            f"{type(value).__name__}{at} at row {position[0] if position else 0}. "
+            f"{type(value).__name__}{at} at row {position[0] if position else 0}.{needed} "
             f"{'Impute or drop it first.' if is_missing else advice}".strip()
         )
 

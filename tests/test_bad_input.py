@@ -92,7 +92,7 @@ BAD_DATA = [
     refused("frame_no_columns", ValueError, "X is empty", "0 feature", X=FRAME[[]]),
     # Target.
     refused("y_text", ValueError, "y holds strings", "MoEClassifier", y=STRINGS),
-    refused("y_object_text", ValueError, "y", "'a'", "row 0", "MoEClassifier", y=["a"] * N_ROWS),
+    refused("y_object_text", ValueError, "y", "strings", "MoEClassifier", y=["a"] * N_ROWS),
     refused("y_nan", ValueError, "y", "NaN", y=with_entry(Y, 3, NAN)),
     refused("y_inf", ValueError, "y", "infinity", y=with_entry(Y, 3, INF)),
     refused("y_masked", ValueError, "y", "masked", y=with_mask(Y)),

@@ -95,7 +95,7 @@ def test_convergence_draws_distances_that_fall_to_the_floor(frame):
 
 def test_starts_on_a_sample_are_counted_and_not_drawn(frame):
     model = MoERegressor(2, **QUICK).fit(*frame)
-    far = Restart("hyperplane 9", -9.0, -9.0, 7, True, "met tol; on a sample of 100 rows", False)
+    far = Restart("hyperplane 9", -9.0, -9.0, 7, True, "met tol", False, 0)
     model.restarts_ = [*model.restarts_, far]
     display = ConvergenceDisplay.from_estimator(model)
     assert display.n_on_sample == 1

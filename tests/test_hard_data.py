@@ -4,7 +4,7 @@ import warnings
 
 import numpy as np
 import pytest
-from problems import UNPENALIZED
+from problems import UNPENALIZED, UNPENALIZED_CLASSES
 from sklearn.base import clone
 
 from mixexp import HMEClassifier, HMERegressor, MoEClassifier, MoERegressor
@@ -273,7 +273,7 @@ HARD_CLASSES = [
 ]
 
 
-@pytest.mark.parametrize("penalty", [{}, UNPENALIZED], ids=["penalized", "unpenalized"])
+@pytest.mark.parametrize("penalty", [{}, UNPENALIZED_CLASSES], ids=["penalized", "unpenalized"])
 @pytest.mark.parametrize("n_experts", [1, 2])
 @pytest.mark.parametrize(
     ("data", "due"),

@@ -574,7 +574,9 @@ def test_options_without_data_are_refused(small):
 def test_bad_contrasts_are_refused(small):
     _, _, found = small
     n = len(found.labels)
-    for R in (np.ones(n - 1), np.ones((2, n + 1)), np.ones((1, 1, n)), np.full(n, np.nan)):
+    with pytest.raises(ValueError, match="R must be finite, but contains NaN"):
+        found.wald_test(np.full(n, np.nan))
+    for R in (np.ones(n - 1), np.ones((2, n + 1)), np.ones((1, 1, n))):
         with pytest.raises(ValueError, match="R has shape"):
             found.wald_test(R)
     with pytest.raises(ValueError, match="q has shape"):

@@ -65,7 +65,8 @@ def test_a_column_with_the_name_of_another_term_has_its_own_row(name, expert):
         assert found == wanted
     table = model.coef_table()
     own = table[(table.part == "expert") & (table.unit == "expert 0")]
-    np.testing.assert_array_equal(own.estimate[:3], [model.intercept_[0], *model.coef_[0]])
+    expected = [model.intercept_[0], *model.coef_[0]]
+    np.testing.assert_allclose(own.estimate[:3], expected, rtol=1e-14)
     assert list(own.term[:3]) == ["intercept", name, "x1"]
     html = model._repr_mimebundle_(include=None, exclude=None)["text/html"]
     assert f"{model.coef_[0, 0]:.4g}" in html

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from problems import UNPENALIZED
+from problems import UNPENALIZED, UNPENALIZED_CLASSES
 from scipy.optimize import linear_sum_assignment
 
 from mixexp import MoEClassifier, MoERegressor
@@ -25,11 +25,11 @@ def load_reference(name):
 
 def fit_from_labels(name):
     X, y, labels, answer = load_reference(name)
-    options = UNPENALIZED | {"init": labels, "tol": 1e-12, "max_iter": 2000}
+    options = {"init": labels, "tol": 1e-12, "max_iter": 2000}
     models = {
-        "G1": lambda: MoERegressor(3, **options),
-        "C1": lambda: MoERegressor(3, expert_features=[], **options),
-        "B1": lambda: MoEClassifier(3, **options),
+        "G1": lambda: MoERegressor(3, **UNPENALIZED, **options),
+        "C1": lambda: MoERegressor(3, expert_features=[], **UNPENALIZED, **options),
+        "B1": lambda: MoEClassifier(3, **UNPENALIZED_CLASSES, **options),
     }
     return models[name]().fit(X, y), answer
 

@@ -18,7 +18,8 @@ SHAPES = [(3,), (2, 2), [[1, 1], 1], [1, [1, 1, [1, 1]]]]
 def partitions(data, strategy, spec=(3,), family=None, weight=None):
     """Return the labels of three seeds."""
     problem = make_problem(data, family or Gaussian(), spec, weight=weight)
-    return np.stack(draw_partitions(problem, pooled_params(problem), strategy, [0, 1, 2]))
+    drawn = draw_partitions(problem, pooled_params(problem), strategy, [0, 1, 2])
+    return np.stack([candidates[0] for candidates in drawn])
 
 
 @every_strategy

@@ -21,7 +21,6 @@ _ENDS = {
 }
 # Optima closer than this, relative, are called the same, as the search does.
 _SAME_OPTIMUM = 1e-8
-_ON_SAMPLE = "on a sample"
 
 
 @shared_docs

@@ -171,7 +171,8 @@ def search(
     rough = options._replace(tol=max(options.tol, _SAMPLE_TOL))
     beaten: frozenset[int] = frozenset()
     if weak is not sample and len(starts) > 1:
-        starts, beaten = start_from_weak_priors(weak, starts, seed, n_moves)
+        brief = _WEAK._replace(max_iter=min(_WEAK.max_iter, options.max_iter))
+        starts, beaten = start_from_weak_priors(weak, starts, seed, brief, n_moves)
         n_moves = 0
     if sample is problem:
         found = compete(problem, starts, options, monitor, beaten)
@@ -202,7 +203,11 @@ def _follow(
 
 
 def start_from_weak_priors(
-    weak: Problem, starts: Sequence[tuple[str, Parameters]], seed: int, n_moves: int
+    weak: Problem,
+    starts: Sequence[tuple[str, Parameters]],
+    seed: int,
+    options: Options,
+    n_moves: int,
 ) -> tuple[list[tuple[str, Parameters]], frozenset[int]]:
     """Let some starts compete under weak priors first, for those that win to go on from there.
 
@@ -219,6 +224,7 @@ def start_from_weak_priors(
     starts : sequence of (str, Parameters)
     seed : int
         Of the directions that experts are split along.
+    options : Options
     n_moves : int
         Rounds of split-and-merge moves, see `leave_local_optima`.
 
@@ -229,15 +235,15 @@ def start_from_weak_priors(
         Numbers of the starts that were.
     """
     numbers = [i for i in range(len(starts)) if i % 4 < 2]
-    tried = compete(weak, [starts[i] for i in numbers], _WEAK, Monitor())
+    tried = compete(weak, [starts[i] for i in numbers], options, Monitor())
     n_rounds = n_moves * max(1, 1 + weak.model.tree.n_leaves - _FEW_EXPERTS)
-    tried = leave_local_optima(weak, tried, seed, _WEAK, n_rounds)
+    tried = leave_local_optima(weak, tried, seed, options, n_rounds)
     out, beaten, best = list(starts), set(numbers), -np.inf
     ends = zip(tried.places, tried.finals, strict=True)
     for place, final in sorted(ends, key=lambda end: (end[0], end[1].objective)):
         if final.objective > best:
             best, at = final.objective, numbers[place]
-            out[at] = (f"{starts[at][0]}, weak priors first", final.evaluation.params)
+            out[at] = (starts[at][0], final.evaluation.params)
             beaten.discard(at)
     return out, frozenset(beaten)
 

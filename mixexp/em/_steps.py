@@ -182,8 +182,10 @@ def _location_steps(
         tied = model.ties.copies(_by_expert(model, np.arange(model.n_flat), slots).ravel())
         steps, deficient = _solve_tied(tied, penalised, gradient, flat, (lower, upper))
     data_gradient = gradient - _by_expert(model, current.penalty.gradient, slots)
-    bent = (curvature @ steps[..., None])[..., 0]
-    gains = ((2.0 * data_gradient - bent) * steps).sum(axis=-1)
+    gains = np.zeros(steps.shape[:-1])
+    if model.groups[g].family.has_mean_deviance_dispersion:  # nothing else has a use for them
+        bent = (curvature @ steps[..., None])[..., 0]
+        gains = ((2.0 * data_gradient - bent) * steps).sum(axis=-1)
     p = steps.shape[-1] // len(location)
     by_head = [steps[..., a * p : (a + 1) * p] for a in range(len(location))]
     return by_head, gains, np.logical_or.reduce(deficient, axis=-1)

@@ -33,7 +33,7 @@ def set_fitted_attributes(
     estimator.gate_intercept_, estimator.gate_coef_ = gate[:, 0], gate[:, 1:]
     location = _collect(state, slots, "location", 1 + len(columns.expert))
     estimator.intercept_, estimator.coef_ = location[..., 0], location[..., 1:]
-    if "regression" in estimator._targets:  # classes have none
+    if all(family.target == "regression" for family in estimator.experts_):  # classes have none
         estimator.dispersion_features_ = list(columns.dispersion)
         dispersion = _collect(state, slots, "dispersion", 1 + len(columns.dispersion))
         estimator.dispersion_, estimator.dispersion_coef_ = (

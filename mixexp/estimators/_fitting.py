@@ -10,6 +10,7 @@ import numpy as np
 from joblib import effective_n_jobs
 from sklearn.utils import check_random_state
 
+from mixexp.arguments import is_listed, is_word
 from mixexp.data import PerRow, Scaling, single_threaded_blas
 from mixexp.em import (
     RESPONSIBILITIES,
@@ -292,8 +293,8 @@ class FittedByEM(CallbackSupportMixin):
 
     def _needs_features(self) -> bool:
         """Tell whether X of no columns is a mistake: not where gates are to look at none."""
-        has_selection = self.gate_features is not None and hasattr(self.gate_features, "__len__")
-        return self.gate != "constant" and not (has_selection and len(self.gate_features) == 0)
+        sees_none = is_listed(self.gate_features) and len(self.gate_features) == 0
+        return not (sees_none or is_word(self.gate, ("constant",)))
 
     def _penalty(self) -> Penalty:
         strengths = map(float, (self.alpha, self.gate_alpha, 0.0, self.balance))

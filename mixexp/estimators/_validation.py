@@ -148,6 +148,8 @@ def check_collapse(on_collapse: str, constraints: Any) -> None:
 LARGEST_TARGET = 1e153
 #: Sums over rows of weights times squares are, too.
 LARGEST_WEIGHT = 1e100
+# Below, shares of the largest weight lose their digits.
+SMALLEST_WEIGHT = 1e-305
 #: Known parts of a linear predictor of more than this, in units of y or of a logarithm, leave no
 #: digit to what is to be fitted beside them.
 LARGEST_SHIFT = 1e30
@@ -241,10 +243,10 @@ def check_weights(sample_weight: Any, n: int) -> np.ndarray:
     check_size(weight, "sample_weight", LARGEST_WEIGHT, "their sums overflow. Divide them all")
     if weight.max() == 0.0:
         raise ValueError("sample_weight is zero for every row; at least one must be positive.")
-    if weight.max() < 1.0 / LARGEST_WEIGHT**2:
+    if weight.max() < SMALLEST_WEIGHT:
         raise ValueError(
             f"sample_weight is at most {weight.max():.3g}, of which no share can be told; expected "
-            f"at least {1.0 / LARGEST_WEIGHT**2:.3g}. Divide them all by their mean."
+            f"at least {SMALLEST_WEIGHT:.3g}. Divide them all by their mean."
         )
     return weight
 
