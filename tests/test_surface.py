@@ -37,7 +37,7 @@ def learned(model):
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_family_has_the_documented_attributes(family, shape):
     expert = {"uniform": FAMILIES["uniform"](low=-9.0, high=9.0)}.get(family, family)
-    options = {"n_init": 1, "random_state": 0, "balance": 10.0, "max_iter": 60, "tol": 1e-3}
+    options = {"n_init": 1, "random_state": 0, "balance": 10.0, "max_iter": 200, "tol": 1e-3}
     if FAMILIES[family].target == "regression":
         X, y, _ = make_moe(150, 2, 2, expert=expert, random_state=0)
         flat, tree = MoERegressor, HMERegressor

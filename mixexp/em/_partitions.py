@@ -366,7 +366,7 @@ def _auto(rows: Rows, number: int) -> Kind:
     """Cuts, along residuals first; drawn labels in turns with them where cuts see little."""
     if number == 0:
         return Kind(_by_cuts(cut_by_residuals))
-    if rows.share_points and number % 2:
+    if rows.share_points and number % 4 != 2:
         return Kind(_by_chance, _N_TRIED if rows.are_few else 1)
     if number % 4 == 3:
         return Kind(_by_chance)

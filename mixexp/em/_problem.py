@@ -134,9 +134,12 @@ class Problem:
         )
 
     def with_weak_priors(self) -> "Problem":
-        """Return the problem with priors that hardly hold experts together, or itself."""
+        """Return the problem with priors that hardly hold experts together, or itself.
+
+        Hard labels need priors: without, one expert takes all rows.
+        """
         penalty = self.model.penalty.weakened()
-        if penalty == self.model.penalty:
+        if penalty == self.model.penalty or self.power != 1.0:
             return self
         return replace(self, model=replace(self.model, penalty=penalty))
 

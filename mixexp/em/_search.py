@@ -318,8 +318,6 @@ def _climb_by_moves(
 ) -> Iterator[tuple[str, Outcome]]:
     """Yield what every move that led higher came to, with its name."""
     for _ in range(n_moves):
-        if not final.is_converged:
-            return
         moves = draw_moves(problem, final.evaluation.params, rng)
         if not moves:
             return
