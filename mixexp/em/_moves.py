@@ -14,14 +14,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mixexp.em._cuts import Cut, least_stable_cut
+from mixexp.em._cuts import Cut, is_above_quantile, least_stable_cut
 from mixexp.em._driver import in_batches
 from mixexp.em._problem import Problem
 from mixexp.em._starts import params_from_responsibilities, soften
 from mixexp.model import Model, Parameters, complete_scores
 
 # Pairs that are merged, and splits that are tried with each.
-_N_MERGES = 4
+_N_MERGES = 3
 _N_SPLITS = 2
 # Experts that are split, one after the other, to give a place to one that has collapsed.
 _N_RESPAWNS = 3
@@ -62,9 +62,11 @@ def draw_moves(
     rng : Generator
         Draws the directions that cuts are tried along.
     """
-    resp, cuts, weight = _cut_experts(problem, params, rng)
+    resp, cuts, weight, by_score = _cut_experts(problem, params, rng)
     moves = _rank_moves(problem.model, resp, weight, cuts)
-    return _start_moved(problem, params, resp, cuts, moves)
+    starts = _start_moved(problem, params, resp, cuts, moves)
+    # Of two regimes that differ in level alone no cut of the features tells.
+    return starts + _start_moved(problem, params, resp, by_score, moves)
 
 
 def draw_respawns(
@@ -89,7 +91,7 @@ def draw_respawns(
         Draws the directions that cuts are tried along.
     """
     family = _families(problem.model)
-    resp, cuts, _ = _cut_experts(problem, params, rng)
+    resp, cuts, _, _ = _cut_experts(problem, params, rng)
     alive = [leaf for leaf in range(len(resp)) if leaf not in collapsed and leaf != freed]
     able = [leaf for leaf in alive if family[leaf] == family[freed]]
     able.sort(key=lambda leaf: -cuts[leaf].instability)
@@ -123,7 +125,7 @@ def split_experts(problem: Problem, params: Parameters, rng: np.random.Generator
     rng : Generator
         Draws the directions that cuts are tried along.
     """
-    resp, cuts, _ = _cut_experts(problem, params, rng)
+    resp, cuts, _, _ = _cut_experts(problem, params, rng)
     return [
         Split(own * soften(cut.is_above.astype(np.int64), 2), cut.instability)
         for own, cut in zip(resp, cuts, strict=True)
@@ -132,14 +134,20 @@ def split_experts(problem: Problem, params: Parameters, rng: np.random.Generator
 
 def _cut_experts(
     problem: Problem, params: Parameters, rng: np.random.Generator
-) -> tuple[np.ndarray, list[Cut], np.ndarray]:
-    """Return responsibilities, the least stable cut of every expert's rows, and weights."""
+) -> tuple[np.ndarray, list[Cut], np.ndarray, list[Cut]]:
+    """Return responsibilities, the least stable cut of every expert's rows, weights, and cuts
+    of the rows in such above and below what the expert expects.
+    """
     resp, scores, features, weight = _collect(problem, params)
     cuts = [
         least_stable_cut(features, [score * features], weight * own, 0.5, rng)
         for own, score in zip(resp, scores, strict=True)
     ]
-    return resp, cuts, weight
+    by_score = [
+        Cut(is_above_quantile(score, weight * own, 0.5), 0.0)
+        for own, score in zip(resp, scores, strict=True)
+    ]
+    return resp, cuts, weight, by_score
 
 
 def _start_moved(

@@ -30,7 +30,7 @@ _HOPE = 10.0
 _SAMPLE_TOL = 1e-6
 _N_JUDGED = 3
 # What starts lead to under weak priors need not be known well either.
-_WEAK = Options(max_iter=100, tol=1e-4, acceleration="auto")
+_WEAK = Options(max_iter=100, tol=1e-3, acceleration="auto")
 # Of so many experts or fewer one round of moves finds what is there; each more has one more.
 _FEW_EXPERTS = 6
 

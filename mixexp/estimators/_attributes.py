@@ -9,6 +9,9 @@ from mixexp.em import Outcome, Search, canonical_order, reorder
 from mixexp.estimators._build import Columns, FitState, raw_slots
 from mixexp.model import Model
 
+# Of a negative binomial's dispersion without end: the largest number is told.
+_LARGEST_LOG = float(np.log(np.finfo(float).max))
+
 
 def set_fitted_attributes(
     estimator: Any, found: Search, model: Model, scaling: Scaling, columns: Columns
@@ -37,7 +40,7 @@ def set_fitted_attributes(
         estimator.dispersion_features_ = list(columns.dispersion)
         dispersion = _collect(state, slots, "dispersion", 1 + len(columns.dispersion))
         estimator.dispersion_, estimator.dispersion_coef_ = (
-            np.exp(dispersion[:, 0]),
+            np.exp(np.minimum(dispersion[:, 0], _LARGEST_LOG)),
             dispersion[:, 1:],
         )
     estimator.shape_ = _shapes(state, slots)
