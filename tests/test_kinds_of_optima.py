@@ -25,8 +25,18 @@ def draw_lines(n_lines, gap, n, seed, is_crossing):
 @pytest.mark.filterwarnings("ignore::mixexp.exceptions.DegenerateExpertWarning")  # 10 deviations
 @pytest.mark.parametrize("is_crossing", [False, True], ids=["parallel", "crossing"])
 @pytest.mark.parametrize("gate", ["constant", "softmax"])
-@pytest.mark.parametrize(("n_lines", "n"), [(2, 400), (3, 150), (5, 400), (5, 1000), (10, 1000)])
-@pytest.mark.parametrize("gap", [10.0, 100.0])
+@pytest.mark.parametrize(
+    ("n_lines", "n", "gap"),
+    [
+        (2, 400, 10.0),
+        (3, 150, 10.0),
+        (3, 150, 100.0),
+        (5, 400, 10.0),
+        (5, 1000, 10.0),
+        (5, 1000, 100.0),
+        (10, 1000, 100.0),
+    ],
+)
 def test_separate_lines_are_found(n_lines, n, gap, gate, is_crossing):
     X, y, label = draw_lines(n_lines, gap, n, 1, is_crossing)
     model = MoERegressor(n_lines, gate=gate, random_state=0)
@@ -66,7 +76,7 @@ def draw_factors(family, n_levels, n_factors, n, seed):
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize("priors", [{}, MAXIMUM_LIKELIHOOD], ids=["default", "likelihood"])
 @pytest.mark.parametrize("family", ["gaussian", "poisson", "binomial"])
-@pytest.mark.parametrize(("n_levels", "n_factors", "n"), [(3, 1, 60), (8, 1, 400), (4, 2, 400)])
+@pytest.mark.parametrize(("n_levels", "n_factors", "n"), [(3, 1, 60), (5, 1, 400), (4, 2, 400)])
 def test_factors_reach_the_best_of_random_labelings(family, n_levels, n_factors, n, priors):
     X, y = draw_factors(family, n_levels, n_factors, n, 0)
     given = {"trials": np.full(n, 10.0)} if family == "binomial" else {}

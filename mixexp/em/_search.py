@@ -171,8 +171,7 @@ def search(
     rough = options._replace(tol=max(options.tol, _SAMPLE_TOL))
     beaten: frozenset[int] = frozenset()
     if weak is not sample and len(starts) > 1:
-        brief = _WEAK._replace(max_iter=min(_WEAK.max_iter, options.max_iter))
-        starts, beaten = start_from_weak_priors(weak, starts, seed, brief, n_moves)
+        starts, beaten = start_from_weak_priors(weak, starts, seed, _WEAK, n_moves)
         n_moves = 0
     if sample is problem:
         found = compete(problem, starts, options, monitor, beaten)
@@ -318,6 +317,9 @@ def _climb_by_moves(
 ) -> Iterator[tuple[str, Outcome]]:
     """Yield what every move that led higher came to, with its name."""
     for _ in range(n_moves):
+        # A fit that max_iter cut short ends there; under weak priors only the way is sought.
+        if not final.is_converged and options is not _WEAK:
+            return
         moves = draw_moves(problem, final.evaluation.params, rng)
         if not moves:
             return
