@@ -69,7 +69,7 @@ BAD_DATA = [
     refused("X_numeric_strings", ValueError, "X", "strings", X=STRINGS[:, None]),
     refused("X_bytes", ValueError, "X", X=STRINGS.astype("S")[:, None]),
     refused("X_object_strings", ValueError, "X", "'1.5'", X=STRINGS.astype(object)[:, None]),
-    refused("X_object_date", ValueError, "X", X=np.array([[date(2020, 1, 1)]] * N_ROWS)),
+    refused("X_object_date", TypeError, "X", X=np.array([[date(2020, 1, 1)]] * N_ROWS)),
     refused("X_string_in_list", ValueError, "X", X=[["a", 1.0]] * N_ROWS),
     refused("X_ragged_list", ValueError, "X", X=[[1.0, 2.0]] * (N_ROWS - 1) + [[1.0]]),
     refused("frame_category", ValueError, "X", "'kind'", X=FRAME.assign(kind=list("ab") * 20)),
