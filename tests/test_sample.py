@@ -143,8 +143,8 @@ def test_optima_are_those_of_all_rows(seed, few_rows_suffice):
     assert f"found by {n_found} of" in model.summary()
 
 
-def test_rare_events_are_met_with_all_rows():
-    # 60 000 policies, 5 % with a claim: a sample of 20 000 has optima of its own.
+def test_sixty_thousand_rows_compete_whole():
+    # Where events are rare, a sample of 20 000 of so many has optima of its own.
     rng = np.random.default_rng(41)
     X = rng.normal(size=(60_000, 2))
     problem = make_problem(X, X[:, 0] + rng.normal(size=60_000), np.ones(60_000))
