@@ -1,8 +1,9 @@
 """How far it is from `fit` to the first E-step of the multi-start, in calls and files.
 
 Counts, inside of a package: calls of Python functions, moves from one file to another (returns
-not counted), files entered, and the depth of calls; for the first E-step of the model that was asked
-for, not those of the single expert it is compared with. ``--calls`` lists who is called how often.
+not counted), files entered, and the depth of calls; for the first E-step of the model that was
+asked for, not those of the single expert it is compared with. ``--calls`` lists who is called how
+often.
 """
 
 import sys
@@ -21,7 +22,7 @@ from mixexp import MoERegressor
 N_EXPERTS = 3
 
 
-class Arrived(Exception):
+class ArrivedError(Exception):
     """The E-step has been reached."""
 
 
@@ -55,7 +56,7 @@ class Counting:
         if self._is_target(frame):
             self.depth = len(files)
             sys.setprofile(None)
-            raise Arrived
+            raise ArrivedError
 
     def row(self, name: str) -> str:
         files = len({file for file, _ in self.calls})
@@ -67,7 +68,7 @@ def count(model: Any, data: tuple[np.ndarray, ...], counting: Counting) -> None:
     sys.setprofile(counting)
     try:
         model.fit(*data)
-    except Arrived:
+    except ArrivedError:
         pass
     finally:
         sys.setprofile(None)

@@ -201,7 +201,7 @@ BAD_PARAMETERS = {
     "gate": ["probit", "", None, 1, ["softmax"]],
     "expert": ["unknown", "logistic", "", None, 3, 3.5, ["gaussian"], ["gaussian"] * 2 + [1]],
     "acceleration": ["squarem", "", None, True, False],
-    "responsibility": ["random", "", None, True, 0.5],
+    "em_variant": ["random", "", None, True, 0.5],
     "on_collapse": ["ignore", "", None, True],
     "init": [
         "kmeans",

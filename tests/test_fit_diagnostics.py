@@ -112,7 +112,7 @@ def test_margin_is_the_least_step(rng):
 
 def test_matrix_is_left_out_where_it_is_dear_or_there_is_none(rng):
     data = simulate_regimes(rng, N_ROWS)
-    hard = MoERegressor(2, responsibility="hard", random_state=0).fit(data.X, data.y)
+    hard = MoERegressor(2, em_variant="cem", random_state=0).fit(data.X, data.y)
     assert hard.diagnostics_.smallest_eigenvalue is None
     assert hard.diagnostics_.gradient_norm <= 1e-4
     many = HMERegressor((8, 3), n_init=1, n_moves=0, max_iter=3000, tol=1e-4, random_state=0)

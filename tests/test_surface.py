@@ -79,7 +79,7 @@ OTHERS = {
     "max_iter": [1],
     "tol": [1e-2],
     "acceleration": ["none"],
-    "responsibility": ["hard"],
+    "em_variant": ["cem"],
     "random_state": [7],
     "weight_type": ["sampling"],
 }

@@ -8,7 +8,6 @@ from mixexp.em._moves import Split, split_experts
 from mixexp.em._newton import is_small
 from mixexp.em._order import canonical_order, reorder
 from mixexp.em._partitions import STARTS, draw_starts
-from mixexp.em._phases import RESPONSIBILITIES
 from mixexp.em._problem import Evaluation, Problem, rows_per_weight
 from mixexp.em._sample import affordable_starts
 from mixexp.em._search import Optimum, Restart, Search, compete, search
@@ -16,7 +15,6 @@ from mixexp.em._starts import params_from_responsibilities, pooled_params, softe
 
 __all__ = [
     "ASKED_TO_STOP",
-    "RESPONSIBILITIES",
     "STARTS",
     "Evaluation",
     "Monitor",

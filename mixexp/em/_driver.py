@@ -145,7 +145,7 @@ class Run:
         self._watch = watch
         self._tol = options.tol
         # What shortens the way is made for the likelihood.
-        acceleration = options.acceleration if problem.power == 1.0 else "none"
+        acceleration = options.acceleration if not problem.is_classification else "none"
         use_newton = acceleration == "newton" or (acceleration == "auto" and is_small(problem))
         use_anderson = acceleration == "anderson" or (acceleration == "auto" and not use_newton)
         self._finish = NewtonFinish(problem, options.basin_gain) if use_newton else None

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, partial, reduce
+from functools import cached_property, reduce
 from typing import NamedTuple
 
 import numpy as np
@@ -16,12 +16,12 @@ from mixexp.model import (
     Statistics,
     add_statistics,
     assemble_information,
+    classify,
     em_statistics,
     flat_gradient,
     map_statistics,
     observed_statistics,
     penalty_terms,
-    temper,
 )
 
 # Responsibilities in a block, nodes times rows, from which on two threads are faster than one:
@@ -94,15 +94,15 @@ class Problem:
     model : Model
     blocks : RowBlocks
     n_threads : int
-    power : float
-        Of responsibilities, see `temper`: 1 for EM, less for annealing, ``inf`` for
-        classification EM. The objective is the one that goes with it.
+    is_classification : bool
+        Whether rows belong to one expert each, see `classify`, and the objective is the
+        classification log-likelihood.
     """
 
     model: Model
     blocks: RowBlocks
     n_threads: int = 1
-    power: float = 1.0
+    is_classification: bool = False
 
     def evaluate(self, params: Parameters, resp: Responsibilities | None = None) -> Evaluation:
         """Pass once over the data, with responsibilities given or from the parameters.
@@ -139,14 +139,14 @@ class Problem:
         Hard labels need priors: without, one expert takes all rows.
         """
         penalty = self.model.penalty.weakened()
-        if penalty == self.model.penalty or self.power != 1.0:
+        if penalty == self.model.penalty or self.is_classification:
             return self
         return replace(self, model=replace(self.model, penalty=penalty))
 
     def _reassign(self, rows: slice, resp: Responsibilities | None) -> Reassign | None:
         if resp is not None:
             return lambda found: (resp(rows, found), 0.0)
-        return None if self.power == 1.0 else partial(temper, power=self.power)
+        return classify if self.is_classification else None
 
     def _pseudo_weight(self, block: Block) -> np.ndarray | None:
         """Return the weight of the pseudo-rows that balance gates, None if there are none."""
@@ -157,7 +157,7 @@ class Problem:
     def information(self, params: Parameters) -> np.ndarray:
         """Return the observed information of log-likelihood and balance, (n_flat, n_flat).
 
-        Of the likelihood itself, whatever the power of responsibilities.
+        Of the likelihood itself, in classification EM too.
         """
         parts = map_blocks(
             lambda block: observed_statistics(

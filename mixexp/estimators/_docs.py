@@ -74,22 +74,14 @@ _PARAMETERS = """gate : {"softmax", "constant"}, default="softmax"
         attributes tell what is left, and a warning says so. "error": DegenerateExpertError.
         Experts often go unused because the priors see no need for them; ``balance`` keeps such
         alive.
-    responsibility : {"soft", "hard", "stochastic", "annealed"}, default="soft"
-        How rows count in EM's steps. "soft": for every expert, by posterior probability. "hard":
-        for the most probable expert alone, classification EM (Celeux & Govaert 1992), without
-        acceleration, until labels have settled. It maximises the classification
-        log-likelihood ``sum_i w_i max_k log(gate_k(x_i) f_k(y_i | x_i))`` plus the penalty:
-        that is what ``history_``, ``penalized_log_likelihood_`` and the objectives of
-        ``restarts_`` then hold, while ``log_likelihood_`` stays the mixture's, which is not
-        maximised: where experts overlap coefficients are biased. The other two do something in
-        front of every start, the user's included, which ``history_`` and ``n_iter_`` do not
-        count, and go on as "soft". "stochastic": 30 iterations with labels drawn from the posterior
-        (Celeux & Diebolt 1985), of which the point of highest penalised log-likelihood is
-        kept, the start included; with numbers drawn per row, a row of weight two is no longer
-        exactly the row twice. "annealed": five iterations each with responsibilities to the
-        power 0.5, 0.55, ..., 0.97 and 1, renormalised (Ueda & Nakano 1998), kept where
-        they lead higher than as many plain ones; a large ``alpha`` may hold experts together that
-        annealing has made alike. Both help poor starts more than those that ``init`` draws.
+    em_variant : {"em", "cem"}, default="em"
+        "em": rows count for every expert, by posterior probability. "cem": for the most probable
+        expert alone, classification EM (Celeux & Govaert 1992), without acceleration, until
+        labels have settled. It maximises the classification log-likelihood ``sum_i w_i max_k
+        log(gate_k(x_i) f_k(y_i | x_i))`` plus the penalty: that is what ``history_``,
+        ``penalized_log_likelihood_`` and the objectives of ``restarts_`` then hold, while
+        ``log_likelihood_`` stays the mixture's, which is not maximised: where experts overlap
+        coefficients are biased.
     weight_type : {"frequency", "sampling"}, default="frequency"
         What ``sample_weight`` means. "frequency": a row of weight 2 is the row twice. "sampling":
         it is one row that stands for twice as many of a population, as survey weights and
@@ -122,7 +114,7 @@ _ATTRIBUTES = """gate_coef_ : ndarray of shape (n_nodes - 1, n_gate_features)
         Sum over rows of weight times log density of y given x, natural log, unpenalised.
     penalized_log_likelihood_ : float
         What was maximised: ``log_likelihood_`` plus the penalty, see Notes and, for another
-        objective, ``responsibility="hard"``.
+        objective, ``em_variant="cem"``.
     history_ : ndarray of shape (1 + iterations,)
         Penalised log-likelihood at the start and after every iteration; never falls.
     n_iter_ : int

@@ -13,7 +13,6 @@ from sklearn.utils import check_random_state
 from mixexp.arguments import is_listed, is_word
 from mixexp.data import PerRow, Scaling, single_threaded_blas
 from mixexp.em import (
-    RESPONSIBILITIES,
     Monitor,
     Options,
     Problem,
@@ -85,7 +84,7 @@ _RULES: dict[str, Rule] = {
     "tol": real(0.0),
     "acceleration": one_of("auto", "newton", "anderson", "none"),
     "on_collapse": one_of("warn", "respawn", "drop", "error"),
-    "responsibility": one_of(*RESPONSIBILITIES),
+    "em_variant": one_of("em", "cem"),
     "weight_type": one_of(*WEIGHT_TYPES),
     "warm_start": BOOLEAN,
     "random_state": RANDOM_STATE,
@@ -137,7 +136,7 @@ class FittedByEM(CallbackSupportMixin):
     tol: float
     acceleration: str
     on_collapse: str
-    responsibility: str
+    em_variant: str
     weight_type: str
     warm_start: bool
     random_state: Any
@@ -279,7 +278,7 @@ class FittedByEM(CallbackSupportMixin):
     def _check_parameters(self) -> None:
         """Check what is known of the hyper-parameters without the data."""
         check_parameters(self, _RULES)
-        check_acceleration(self.responsibility, self.acceleration)
+        check_acceleration(self.em_variant, self.acceleration)
         check_collapse(self.on_collapse, self.constraints)
 
     def _select_columns(self) -> Columns:
@@ -345,7 +344,7 @@ class FittedByEM(CallbackSupportMixin):
 
         def lay_out(tree: GatingTree, families: Sequence[Any]) -> _Layout:
             problem, pooled, scaling = build(tree=tree, families=families)
-            problem = replace(problem, power=RESPONSIBILITIES[self.responsibility].power)
+            problem = replace(problem, is_classification=self.em_variant == "cem")
             learn = partial(
                 set_fitted_attributes, model=problem.model, scaling=scaling, columns=columns
             )
@@ -385,7 +384,7 @@ class FittedByEM(CallbackSupportMixin):
         problem = layout.problem
         options = Options(int(self.max_iter), float(self.tol), self.acceleration)
         if is_given:
-            found = compete(problem, self._prepare(problem, first), options.near(), monitor)
+            found = compete(problem, first, options.near(), monitor)
         else:
             found = self._search(layout, first, options, monitor)
         if self.on_collapse == "respawn":
@@ -436,24 +435,10 @@ class FittedByEM(CallbackSupportMixin):
         def draw(problem: Problem) -> list[tuple[str, Parameters]]:
             starts = enumerate(draw_starts(problem, layout.pooled, self.init, seeds))
             named = [(f"{self.init} {number}", start) for number, start in starts]
-            return [*first, *self._prepare(problem, named, seeds)]
+            return [*first, *named]
 
         rng = np.random.default_rng(seed)
         return search(layout.problem, draw, rng, options, monitor, int(self.n_moves))
-
-    def _prepare(
-        self,
-        problem: Problem,
-        starts: Sequence[tuple[str, Parameters]],
-        seeds: Sequence[int] | None = None,
-    ) -> list[tuple[str, Parameters]]:
-        """Do with starts what ``responsibility`` wants done in front of EM."""
-        if seeds is None:
-            random = check_random_state(self.random_state)
-            seeds = random.randint(np.iinfo(np.int32).max, size=len(starts)).tolist()
-        prepare = RESPONSIBILITIES[self.responsibility].prepare
-        prepared = prepare(problem, [start for _, start in starts], seeds)
-        return [(name, start) for (name, _), start in zip(starts, prepared, strict=True)]
 
 
 def _check_enough_rows(n_weighted: int, n: int, n_experts: int) -> None:

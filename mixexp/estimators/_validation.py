@@ -113,7 +113,7 @@ def check_argument(name: str, value: Any, rule: Rule) -> None:
         raise ValueError(f"{name} must be {rule.wording}. Got {shown(value)} instead.")
 
 
-def check_acceleration(responsibility: str, acceleration: str) -> None:
+def check_acceleration(em_variant: str, acceleration: str) -> None:
     """Check that acceleration is not asked for where there is none.
 
     Raises
@@ -121,11 +121,10 @@ def check_acceleration(responsibility: str, acceleration: str) -> None:
     ValueError
         Naming both parameters.
     """
-    if responsibility == "hard" and acceleration not in ("auto", "none"):
+    if em_variant == "cem" and acceleration not in ("auto", "none"):
         raise ValueError(
             f"The 'acceleration' parameter is {shown(acceleration)}, which needs a smooth "
-            "objective; "
-            "that of responsibility='hard' has kinks. Leave it at 'auto'."
+            "objective; that of em_variant='cem' has kinks. Leave it at 'auto'."
         )
 
 

@@ -4,6 +4,7 @@ No data handling, no iteration, no scikit-learn. Functions take a `Model`, `Para
 and a block of rows; what they return for several blocks adds up.
 """
 
+from mixexp.model._classification import classify
 from mixexp.model._group import ExpertGroup, has_mass
 from mixexp.model._information import (
     assemble_information,
@@ -42,7 +43,6 @@ from mixexp.model._statistics import (
     posterior,
     posterior_of_block,
 )
-from mixexp.model._tempering import assign, draw_labels, temper
 from mixexp.model._ties import Ties
 
 __all__ = [
@@ -61,9 +61,8 @@ __all__ = [
     "Ties",
     "add_statistics",
     "assemble_information",
-    "assign",
+    "classify",
     "complete_scores",
-    "draw_labels",
     "em_statistics",
     "flat_gradient",
     "gate_probabilities",
@@ -82,6 +81,5 @@ __all__ = [
     "predict_block",
     "routed_mean",
     "row_stable_product",
-    "temper",
     "top_route",
 ]

@@ -67,7 +67,7 @@ class Statistics(NamedTuple):
     log_likelihood : ndarray of shape (...)
         Of the parameters that the pass was given.
     excess : ndarray of shape (...)
-        What the objective has beside it that is a sum over rows: see `balance_value` and `temper`.
+        What else the objective has that is a sum over rows: `balance_value`, `classify`.
     node_mass : ndarray of shape (..., n_nodes)
         Weighted responsibility of every node.
     gate_gradient : ndarray of shape (..., n_edges, q)
