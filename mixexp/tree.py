@@ -249,7 +249,7 @@ class GatingTree:
 
 def as_slice(indices: np.ndarray) -> slice | np.ndarray:
     """Return a slice for consecutive indices, which needs no copy, else the indices."""
-    first = int(indices[0])
+    first = int(indices[0]) if len(indices) else 0
     if np.array_equal(indices, np.arange(first, first + len(indices))):
         return slice(first, first + len(indices))
     return indices

@@ -20,7 +20,8 @@ FAMILIES = {
     "logistic": Logistic(),
     "multinomial": Multinomial(n_classes=3),
 }
-GATES = ("softmax", "constant")
+# The last has gates that see other features from node to node, some of them none.
+GATES = ("softmax", "constant", "alternating")
 TREES = {
     "one": (1,),
     "flat": (3,),
@@ -96,21 +97,43 @@ def make_problem(
     shape = GatingTree.from_spec(tree)
     listed = families if isinstance(families, list) else [families] * shape.n_leaves
     every = list(range(data.X.shape[1]))
+    offered = every if gate_columns is None else gate_columns
     problem, _, _ = build_problem(
         data.X,
         data.y,
         PerRow(np.ones(len(data.y)) if weight is None else weight),
         tree=shape,
         families=listed,
-        gate=gate,
+        node_columns=[_seen_by(gate, node, offered) for node in range(len(shape.inner_nodes))],
         columns=_columns(
             expert=every if expert_columns is None else expert_columns,
-            gate=every if gate_columns is None else gate_columns,
+            gate=offered,
         ),
         penalty=penalty,
         n_threads=n_threads,
     )
     return problem
+
+
+def _seen_by(gate, node, offered):
+    """Return the columns that a gate of a kind looks at, at the inner node of some number."""
+    if gate == "alternating":
+        return [] if node % 3 == 1 else offered[node % 2 : 1 + node % 2]
+    return offered if gate == "softmax" else []
+
+
+def gate_options(gate, spec, n_features=2):
+    """Return the hyper-parameters of an estimator whose gates are of a kind of `GATES`."""
+    if gate != "alternating":
+        return {"gate": gate}
+    tree, every = GatingTree.from_spec(spec), list(range(n_features))
+    number = {node: at for at, node in enumerate(tree.inner_nodes.tolist())}
+
+    def nested(node):
+        below = [nested(child) for child in tree.children(node) if child in number]
+        return [_seen_by(gate, number[node], every), *below]
+
+    return {"gate_features": nested(0)}
 
 
 def _columns(**chosen):
@@ -121,10 +144,9 @@ def _columns(**chosen):
 def random_params(model, rng) -> Parameters:
     """Draw coefficients that are legal: siblings sum to zero, shared dispersions agree."""
     slots = [rng.standard_normal(shape) for shape in model.slot_shapes]
-    for node in model.tree.inner_nodes:
-        edges = model.tree.edges(node)
-        slots[0][edges] -= slots[0][edges].mean(axis=0)
-    for slot in range(1, len(slots)):
+    for slot, gates in enumerate(model.gates):
+        slots[slot] = gates.centered(slots[slot])
+    for slot in model.expert_slots:
         if model.is_dispersion(slot):
             slots[slot] *= 0.5
         if model.is_shared(slot):

@@ -198,7 +198,7 @@ BAD_PARAMETERS = {
     "gate_alpha": [-1.0, NAN, INF, "1", None, True],
     "dispersion_prior": [-1.0, NAN, INF, "1", None, True],
     "balance": [-1.0, NAN, INF, "1", None, True],
-    "gate": ["probit", "", None, 1, ["softmax"]],
+    "gate": ["probit", "", None, 1, ["softmax", "softmax"]],
     "expert": ["unknown", "logistic", "", None, 3, 3.5, ["gaussian"], ["gaussian"] * 2 + [1]],
     "acceleration": ["squarem", "", None, True, False],
     "em_variant": ["random", "", None, True, 0.5],

@@ -9,6 +9,7 @@ from mixexp import HMERegressor, MoEClassifier, MoERegressor, experts, select_n_
 from mixexp.constraints import Shared
 from mixexp.em import restrict_parameters
 from mixexp.exceptions import DegenerateExpertError, DegenerateExpertWarning
+from mixexp.gates import SoftmaxGates
 from mixexp.model import Model
 from mixexp.tree import GatingTree
 
@@ -144,18 +145,19 @@ def test_survivors_share_what_the_others_had_gate_by_gate(spec, rng):
     tree = model.tree
     smaller_tree, origin = tree.without([1])
     groups = (model.groups[0]._replace(leaves=np.arange(smaller_tree.n_leaves)),)
-    smaller = Model(smaller_tree, groups, model.designs, model.gate_design, model.penalty)
+    gates = SoftmaxGates.everywhere(smaller_tree, model.gates[0].design)
+    smaller = Model(smaller_tree, groups, model.designs, gates, model.penalty)
     kept = restrict_parameters(model, params, smaller, origin)
     survivors = [leaf for leaf in range(tree.n_leaves) if leaf != 1]
     for own, whole in zip(kept.experts[0], params.experts[0], strict=True):
         np.testing.assert_array_equal(own, whole[survivors])
-    row = np.array([1.0, *rng.standard_normal(params.gate.shape[1] - 1)])
-    whole = conditional_gates(tree, params.gate @ row)
+    row = np.array([1.0, *rng.standard_normal(params.gates[0].shape[1] - 1)])
+    whole = conditional_gates(tree, params.gates[0] @ row)
     for node in range(1, smaller_tree.n_nodes):
         siblings = [origin[s] for s in smaller_tree.children(smaller_tree.parent[node])]
         edges = [edge_below(tree, origin[smaller_tree.parent[node]], s) for s in siblings]
         expected = whole[edge_below(tree, origin[smaller_tree.parent[node]], origin[node])]
-        found = conditional_gates(smaller_tree, kept.gate @ row)[node]
+        found = conditional_gates(smaller_tree, kept.gates[0] @ row)[node]
         np.testing.assert_allclose(found, expected / whole[edges].sum(), rtol=1e-12)
 
 

@@ -10,6 +10,7 @@ from problems import (
     TREES,
     UNPENALIZED,
     UNPENALIZED_CLASSES,
+    gate_options,
     make_problem,
     simulate_classes,
     simulate_for,
@@ -94,7 +95,8 @@ def assert_same_bits(first, second):
 def test_objective_never_falls_and_is_what_is_reported(family, gate, spec, penalty, rng):
     data = simulate_for(family, rng, N_ROWS)
     weight = rng.uniform(0.5, 2.0, N_ROWS)
-    model = hierarchical(family, tree=spec, gate=gate, max_iter=80, **penalty)
+    gates = gate_options(gate, spec)
+    model = hierarchical(family, tree=spec, **gates, max_iter=80, **penalty)
     model.fit(data.X, data.y, weight)
     history = model.history_
     assert np.all(np.isfinite(history))

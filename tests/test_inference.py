@@ -38,7 +38,7 @@ def problem_near_pooled(family, rng, n=60, spec=UNBALANCED):
         PerRow(rng.integers(1, 4, n).astype(float)),
         tree=tree,
         families=[family] * tree.n_leaves,
-        gate="softmax",
+        node_columns=[[0, 1]] * len(tree.inner_nodes),
         columns=Columns([0, 1], [0, 1]),
         penalty=Penalty(),
         n_threads=1,

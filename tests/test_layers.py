@@ -35,7 +35,7 @@ ALLOWED = {
     "links": {"kernels"},
     "data": {"kernels"},
     "experts": _EXPERTS,
-    "gates": _EXPERTS,
+    "gates": {*_EXPERTS, "tree"},
     "model": _MODEL,
     "em": _EM,
     "distribution": _EM,

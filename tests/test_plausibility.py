@@ -79,7 +79,7 @@ def reference_log_likelihood(model, X: np.ndarray, y: np.ndarray) -> float:
             pairs = zip(coef.tolist(), columns, strict=True)
             return mp.fsum(mpf(value) * x[column] for value, column in pairs)
 
-        logits = [predictor(coef, layout.gate_design) for coef in slots[0]] or [mpf(0)]
+        logits = [predictor(coef, layout.gates[0].design) for coef in slots[0]] or [mpf(0)]
         (group,) = layout.groups
         density, parts = reference_of(group.family), []
         seen = (mpf(target), mpf(1)) if group.family.uses_trials else mpf(target)

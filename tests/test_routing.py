@@ -324,9 +324,8 @@ def test_equal_experts_are_taken_from_the_left():
     X, y = rng.standard_normal((80, 2)), rng.standard_normal(80)
     labels = np.arange(80) % 4
     model = HMERegressor((2, 2), gate="constant", init=labels, max_iter=1).fit(X, y)
-    gates = model._state.params.gate
     model._state = model._state._replace(
-        params=model._state.params._replace(gate=np.zeros_like(gates))
+        params=model._state.params._replace(gates=model._state.model.no_gates())
     )
     for k in (1, 2, 3, 4):
         np.testing.assert_array_equal(model.route(X, k).experts, np.tile(np.arange(k), (80, 1)))

@@ -19,10 +19,12 @@ from problems import (
 from scipy.linalg import helmert
 
 from mixexp.experts import Gaussian
+from mixexp.gates import SoftmaxGates
 from mixexp.model import em_statistics, flat_gradient, posterior_of_block, predict_block
 from mixexp.model._statistics import (
     _sum_by_head,
     evaluate_experts,
+    gate_logits,
     linear_predictors,
     posterior,
     weighted_grams,
@@ -178,7 +180,9 @@ def oracle_log_joint(model, flat, block):
         flat[at].reshape(shape)
         for at, shape in zip(model.slot_slices, model.slot_shapes, strict=True)
     ]
-    logits = coefs[0] @ block.features[model.designs[model.gate_design]]
+    logits = np.empty((model.tree.n_edges, len(block.weight)), dtype=flat.dtype)
+    for gates, coef in zip(model.gates, coefs, strict=False):
+        logits[gates.edges] = coef @ block.features[model.designs[gates.design]]
     log_prior = [
         sum(
             logits[taken] - np.log(sum(np.exp(logits[edge]) for edge in siblings))
@@ -190,7 +194,7 @@ def oracle_log_joint(model, flat, block):
     for g, group in enumerate(model.groups):
         for row, leaf in enumerate(group.leaves):
             heads = [
-                coefs[1 + model.slot_heads.index((g, h))][row] @ block.features[model.designs[d]]
+                coefs[model.slot_of[g, h]][row] @ block.features[model.designs[d]]
                 for h, d in enumerate(group.designs)
             ]
             density = ORACLE_DENSITIES[group.family.name]
@@ -372,11 +376,11 @@ def test_flat_tree_equals_a_degenerate_deeper_tree(family, rng):
     flat = make_problem(data, family, [1, 1, 1])
     deeper = make_problem(data, family, [[1, 1, 1]])
     params = random_params(flat.model, rng)
-    single_gate = np.zeros((1, params.gate.shape[1]))
-    lifted = params._replace(gate=np.concatenate([single_gate, params.gate]))
+    single_gate = np.zeros((1, params.gates[0].shape[1]))
+    lifted = params._replace(gates=(np.concatenate([single_gate, params.gates[0]]),))
     first, second = flat.evaluate(params), deeper.evaluate(lifted)
     np.testing.assert_allclose(second.objective, first.objective, rtol=1e-12)
-    q = params.gate.shape[1]
+    q = params.gates[0].shape[1]
     np.testing.assert_allclose(second.gradient[q:], first.gradient, atol=1e-10)
     # An only child is certain: nothing pulls on its logit.
     np.testing.assert_allclose(second.gradient[:q], 0.0, atol=1e-12)
@@ -394,11 +398,11 @@ def test_relabelling_changes_nothing_but_labels(family, spec, rng):
         other_tree,
         problem.model.groups,
         problem.model.designs,
-        problem.model.gate_design,
+        SoftmaxGates.everywhere(other_tree, problem.model.gates[0].design),
         problem.model.penalty,
     )
     other = params._replace(
-        gate=params.gate[mirrored_edges(tree, other_tree)],
+        gates=(params.gates[0][mirrored_edges(tree, other_tree)],),
         experts=tuple(tuple(coef[::-1] for coef in heads) for heads in params.experts),
     )
     first = posterior_of_block(problem.model, params, block)
@@ -441,7 +445,7 @@ def test_weighted_grams_are_the_same_by_any_method(p, n_weights, least, rng):
 
 
 @pytest.mark.parametrize("n_starts", [0, 3], ids=["one set", "several sets"])
-@pytest.mark.parametrize("gate", GATES)
+@pytest.mark.parametrize("gate", ["softmax", "constant"])
 @every_tree
 @every_family
 def test_sums_piece_by_piece_are_those_of_all_rows(family, spec, gate, n_starts, rng):
@@ -452,7 +456,7 @@ def test_sums_piece_by_piece_are_those_of_all_rows(family, spec, gate, n_starts,
         params = model.unflatten(np.stack(flat))
     eta = linear_predictors(model, params, block)
     log_density, derivatives = evaluate_experts(model, eta, block)
-    found = posterior(model.tree, eta[0], log_density)
+    found = posterior(model.tree, gate_logits(model, eta, N_ROWS), log_density)
     resp, mass = found.node_resp, found.node_resp @ block.weight
     sums = sum_heads(model, block, found.gate, resp, derivatives, mass)
     expected = _sum_by_head(model, block, found.gate, resp.copy(), derivatives, None)

@@ -16,6 +16,7 @@ from mixexp.distribution._family import FamilyBlock
 from mixexp.model import (
     Model,
     Parameters,
+    gate_logits,
     gate_probabilities,
     group_heads,
     linear_predictors,
@@ -253,7 +254,7 @@ def mixture_of_block(model: Model, params: Parameters, block: Block) -> BlockMix
     """Evaluate gates and experts at the features of a block."""
     tree, n_rows = model.tree, block.features.shape[1]
     eta = linear_predictors(model, params, block, row_stable_product)
-    gate = gate_probabilities(tree, eta[0], n_rows)[0]
+    gate = gate_probabilities(tree, gate_logits(model, eta, n_rows), n_rows)[0]
     path, weight = np.empty((tree.n_nodes, n_rows)), np.empty((tree.n_leaves, n_rows))
     kernels.leaf_prior(gate, tree.parent, tree.leaves, path, weight)
     return BlockMixture(weight, _evaluate(model, eta, block))
@@ -262,12 +263,13 @@ def mixture_of_block(model: Model, params: Parameters, block: Block) -> BlockMix
 def mixture_without_noise(model: Model, params: Parameters, block: Block) -> BlockMixture:
     """Return the same of the experts that are no noise, given that y comes from one of these."""
     eta = linear_predictors(model, params, block, row_stable_product)
+    logits = gate_logits(model, eta, block.features.shape[1])
     is_kept = np.ones(model.tree.n_leaves, dtype=bool)
     for group in model.groups:
         is_kept[group.leaves] = not group.family.is_noise
     log_kept = np.where(is_kept[:, None], np.zeros(block.features.shape[1]), -np.inf)
     # As a posterior, for the gate may give all others less than the smallest number.
-    weight = posterior(model.tree, eta[0], log_kept).node_resp[model.tree.leaves[is_kept]]
+    weight = posterior(model.tree, logits, log_kept).node_resp[model.tree.leaves[is_kept]]
     place = np.cumsum(is_kept) - 1
     families = tuple(
         family._replace(group=family.group._replace(leaves=place[family.group.leaves]))

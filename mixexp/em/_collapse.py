@@ -99,11 +99,12 @@ def restrict_parameters(
                 for h in range(len(group.designs))
             )
         )
-    gate = params.gate[_edges_of_origin(model.tree, smaller.tree, origin)]
-    for node in smaller.tree.inner_nodes:
-        edges = smaller.tree.edges(node)
-        gate[edges] -= gate[edges].mean(axis=0)
-    return Parameters(gate, tuple(experts))
+    from_edge = _edges_of_origin(model.tree, smaller.tree, origin)
+    gates = []
+    for kept in smaller.gates:
+        rows = [model.edge_rows[from_edge[edge]] for edge in kept.edges.tolist()]
+        gates.append(kept.centered(np.stack([params.gates[slot][row] for slot, row in rows])))
+    return Parameters(tuple(gates), tuple(experts))
 
 
 def _in_unit_of(group: ExpertGroup, old: ExpertGroup, h: int, coef: np.ndarray) -> np.ndarray:

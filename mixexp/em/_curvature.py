@@ -13,12 +13,14 @@ def em_information(model: Model, current: Evaluation) -> np.ndarray:
     it (exactly so for one Newton step per block).
     """
     out = np.zeros((model.n_flat, model.n_flat))
-    for block, a, b in zip(current.stats.gate_pairs, *model.tree.sibling_pairs, strict=True):
-        first, second = model.flat_index(0, int(a)), model.flat_index(0, int(b))
-        out[first, first] += block
-        out[second, second] += block
-        out[first, second] -= block
-        out[second, first] -= block
+    ends = np.stack(model.tree.sibling_pairs, axis=1)
+    for gates, blocks in zip(model.gates, current.stats.gate_pairs, strict=True):
+        for block, (a, b) in zip(blocks, ends[gates.pairs].tolist(), strict=True):
+            first, second = model.edge_index(a), model.edge_index(b)
+            out[first, first] += block
+            out[second, second] += block
+            out[first, second] -= block
+            out[second, first] -= block
     for g, stats in enumerate(current.stats.groups):
         for (a, b), blocks in stats.curvature.items():
             for row, block in enumerate(blocks):

@@ -160,7 +160,7 @@ def _start_moved(
     """Fit gates and experts to the responsibilities that each move leads to."""
     model, starts = problem.model, list[Parameters]()
     # From sharp gates Newton's steps to other responsibilities would lead too far.
-    begun = params._replace(gate=np.zeros_like(params.gate))
+    begun = params._replace(gates=tuple(map(np.zeros_like, params.gates)))
     for some in in_batches(problem, moves):
         moved = np.stack([_move_rows(resp, move, cuts[move.split]) for move in some], axis=1)
         found = params_from_responsibilities(problem, begun, partial(_take_rows, moved), len(some))

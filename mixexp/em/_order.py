@@ -10,7 +10,7 @@ from mixexp.model import Model, Parameters
 def canonical_order(model: Model, params: Parameters) -> np.ndarray:
     """Return which node takes each place when siblings are sorted.
 
-    Siblings below which the tree has the same shape, families and constraints are
+    Siblings below which the tree has the same shape, gates, families and constraints are
     interchangeable. They are sorted by their location at the centre of the features
     (the mean over the experts below), then by their other coefficients.
 
@@ -42,7 +42,12 @@ def reorder(model: Model, params: Parameters, order: np.ndarray) -> Parameters:
         present = {int(leaf): row for row, leaf in enumerate(group.leaves)}
         rows = [present[source[leaf]] for leaf in group.leaves]
         experts.append(tuple(coef[rows] for coef in heads))
-    return Parameters(params.gate[order[1:] - 1], tuple(experts))
+    # Siblings change places with such as see the same features at every gate below.
+    gates = [
+        coef[np.searchsorted(own.edges, order[1:][own.edges] - 1)]
+        for own, coef in zip(model.gates, params.gates, strict=True)
+    ]
+    return Parameters(tuple(gates), tuple(experts))
 
 
 def _leaf_keys(model: Model, params: Parameters) -> list[np.ndarray]:
@@ -67,11 +72,12 @@ def _sorted_siblings(model: Model, keys: list[np.ndarray], present: list[int]) -
 
 
 def _kind(model: Model, node: int) -> Any:
-    """Shape, families and constraints below a node; nodes of one kind may change places."""
+    """Shape, gates, families and constraints below a node; like nodes may change places."""
     tree = model.tree
     if tree.n_children[node] == 0:
         return model.kind_of(tree.leaf_position(node))
-    return [_kind(model, child) for child in tree.children(node)]
+    slot, _ = model.edge_rows[tree.edges(node).start]
+    return [slot, *(_kind(model, child) for child in tree.children(node))]
 
 
 def _node_key(model: Model, keys: list[np.ndarray], node: int) -> tuple[float, ...]:

@@ -29,6 +29,7 @@ from mixexp.em._starts import (
     soften,
     supported_block,
 )
+from mixexp.gates import SoftmaxGates
 from mixexp.model import (
     Model,
     Parameters,
@@ -339,13 +340,14 @@ def _small_model(model: Model, g: int, n_experts: int) -> Model:
     group = model.groups[g]._replace(leaves=np.arange(n_experts))
     penalty = model.penalty._replace(balance=0.0) if n_experts > 1 else model.penalty.of_pooled()
     tree = GatingTree.flat(n_experts)
-    return replace(model, tree=tree, groups=(group,), penalty=penalty, ties=None)
+    gates = SoftmaxGates.everywhere(tree, model.slot_designs[0])
+    return replace(model, tree=tree, groups=(group,), gates=gates, penalty=penalty, ties=None)
 
 
 def _pooled_of(rows: Rows, g: int, n_experts: int) -> Parameters:
-    gate = np.zeros((n_experts, rows.pooled.gate.shape[1]))
+    gate = np.zeros((n_experts, rows.pooled.gates[0].shape[1]))
     heads = rows.pooled.experts[g]
-    return Parameters(gate, (tuple(np.repeat(coef[:1], n_experts, axis=0) for coef in heads),))
+    return Parameters((gate,), (tuple(np.repeat(coef[:1], n_experts, axis=0) for coef in heads),))
 
 
 def _posteriors(problem: Problem, params: Parameters) -> list[Posterior]:

@@ -62,7 +62,7 @@ def map_evaluations(function: Callable[..., np.ndarray], *parts: Evaluation) -> 
     """Apply a function to the arrays that stand in the same place in all parts."""
     return Evaluation(
         Parameters(
-            function(*(part.params.gate for part in parts)),
+            tuple(function(*same) for same in zip(*(p.params.gates for p in parts), strict=True)),
             tuple(
                 tuple(function(*same) for same in zip(*heads, strict=True))
                 for heads in zip(*(part.params.experts for part in parts), strict=True)
@@ -209,14 +209,20 @@ class Problem:
         """Rows that a unit of weight counts for, see `rows_per_weight`."""
         return rows_per_weight(np.concatenate([block.weight for block in self.blocks.bare]))
 
+    def gate_gram(self, design: int) -> np.ndarray:
+        """Return the weighted Gram matrix of a design: the fixed part of Bohning's bound."""
+        if design not in self._gate_grams:
+            parts = [
+                (features * block.weight) @ features.T
+                for block in self.blocks
+                for features in (self.model.design(block, design),)
+            ]
+            gram = np.sum(parts, axis=0)
+            # Pseudo-rows bend as rows do, and are spread as they are.
+            gram = gram + self.model.penalty.balance * (gram / self.total_weight)
+            self._gate_grams[design] = gram
+        return self._gate_grams[design]
+
     @cached_property
-    def gate_gram(self) -> np.ndarray:
-        """Weighted Gram matrix of the gates' design: the fixed part of Bohning's bound."""
-        parts = [
-            (features * block.weight) @ features.T
-            for block in self.blocks
-            for features in (self.model.design(block, self.model.gate_design),)
-        ]
-        gram = np.sum(parts, axis=0)
-        # Pseudo-rows bend as rows do, and are spread as they are.
-        return gram + self.model.penalty.balance * (gram / self.total_weight)
+    def _gate_grams(self) -> dict[int, np.ndarray]:
+        return {}

@@ -9,6 +9,7 @@ from mixexp.data import Block
 from mixexp.em._driver import Options, run_em, stack_parameters
 from mixexp.em._problem import Problem, rows_per_weight
 from mixexp.em._steps import em_step
+from mixexp.gates import SoftmaxGates
 from mixexp.model import Model, Parameters
 from mixexp.tree import GatingTree
 
@@ -36,17 +37,18 @@ def pooled_params(problem: Problem) -> Parameters:
         if heads and beside:
             heads = _pooled_beside(problem, g, beside, heads)
         experts.append(tuple(np.repeat(coef, len(group.leaves), axis=0) for coef in heads))
-    return Parameters(np.zeros(model.slot_shapes[0]), tuple(experts))
+    return Parameters(model.no_gates(), tuple(experts))
 
 
 def _pooled_alone(problem: Problem, g: int) -> tuple[np.ndarray, ...]:
     """Return the heads of one expert of a family, fitted to the rows in its support."""
     model, group = problem.model, problem.model.groups[g]
+    tree = GatingTree.flat(1)
     single = Model(
-        GatingTree.flat(1),
+        tree,
         (group._replace(leaves=np.zeros(1, dtype=np.int64)),),
         model.designs,
-        model.gate_design,
+        SoftmaxGates.everywhere(tree, model.slot_designs[0]),
         model.penalty.of_pooled(),
     )
     blocks = problem.blocks.refine(partial(supported_block, g=g))
@@ -74,15 +76,16 @@ def _pooled_beside(
     if "dispersion" in kinds:
         anchor = float(alone[kinds.index("dispersion")][0, 0])
         groups[0] = groups[0]._replace(log_anchor=anchor)
+    tree = GatingTree.flat(len(groups))
     mixed = Model(
-        GatingTree.flat(len(groups)),
+        tree,
         tuple(groups),
         (*model.designs, np.zeros(1, dtype=np.int64)),
-        len(model.designs),
+        SoftmaxGates.everywhere(tree, len(model.designs)),
         model.penalty.of_pooled(),
     )
     blocks = problem.blocks.refine(partial(_block_of_groups, chosen=[g, *beside]))
-    start = Parameters(np.zeros(mixed.slot_shapes[0]), (alone, *(() for _ in beside)))
+    start = Parameters(mixed.no_gates(), (alone, *(() for _ in beside)))
     options = Options(_MIXED_ITERATIONS, _POOLED_TOL, "auto")
     found = run_em(Problem(mixed, blocks, problem.n_threads), start, options)
     has_failed = found.is_spurious or 0 in found.collapsed
@@ -114,7 +117,7 @@ def _intercept_start(single: Model, blocks: Sequence[Block]) -> Parameters:
     weight = np.concatenate([block.weight for block in blocks])
     weight = rows_per_weight(weight) * weight  # pseudo-rows of a start stand beside rows
     slots = [np.zeros(shape) for shape in single.slot_shapes]
-    for slot, value in enumerate(group.family.start(y, weight), start=1):
+    for slot, value in zip(single.expert_slots, group.family.start(y, weight), strict=True):
         slots[slot][:, 0] = value
         if blocks[0].offset is not None:
             offset = np.concatenate([block.offset for block in blocks])

@@ -59,36 +59,39 @@ def em_step(problem: Problem, current: Evaluation, n_halvings: int, use_bound: b
         Whether gates step on Bohning's bound, which cannot overshoot.
     """
     model, length = problem.model, 0.5**n_halvings
-    gate, deficient = _gate_step(problem, current, length, use_bound)
-    experts = []
+    deficient = np.zeros(len(current.gradient), dtype=bool)
+    gates, experts = [], []
+    for slot in range(len(model.gates)):
+        gate, is_deficient = _gate_step(problem, current, slot, length, use_bound)
+        gates.append(gate)
+        deficient = deficient | is_deficient
     for g in range(len(model.groups)):
         heads, is_deficient = _expert_step(model, current, g, length)
         experts.append(heads)
         deficient = deficient | is_deficient
-    return Step(Parameters(gate, tuple(experts)), deficient)
+    return Step(Parameters(tuple(gates), tuple(experts)), deficient)
 
 
 def _gate_step(
-    problem: Problem, current: Evaluation, length: float, use_bound: bool
+    problem: Problem, current: Evaluation, slot: int, length: float, use_bound: bool
 ) -> tuple[np.ndarray, np.ndarray]:
-    model, gate = problem.model, current.params.gate
-    gradient = current.gradient[:, model.slot_slices[0]].reshape(gate.shape)
-    idle = model.flat_idle[: gate.shape[-1]]
-    ridge = model.flat_ridge[: gate.shape[-1]] + idle
-    prior = current.penalty.bound[:, model.slot_slices[0]].reshape(gate.shape) + idle
-    out, deficient, first_pair = gate.copy(), np.zeros(len(gate), dtype=bool), 0
-    for node in model.tree.inner_nodes:
-        edges = model.tree.edges(node)
-        m = edges.stop - edges.start
-        n_pairs = m * (m - 1) // 2
-        pairs = current.stats.gate_pairs[:, first_pair : first_pair + n_pairs]
-        first_pair += n_pairs
+    """Return the coefficients of the gates of a slot, and whether some were not determined."""
+    model, gates, gate = problem.model, problem.model.gates[slot], current.params.gates[slot]
+    at, first = model.slot_slices[slot], model.flat_index(slot, 0)
+    gradient = current.gradient[:, at].reshape(gate.shape)
+    idle = model.flat_idle[first]
+    ridge = model.flat_ridge[first] + idle
+    prior = current.penalty.bound[:, at].reshape(gate.shape) + idle
+    out, deficient = gate.copy(), np.zeros(len(gate), dtype=bool)
+    for m, edges, pairs in zip(gates.n_siblings, gates.spans, gates.pair_spans, strict=True):
         if m == 1:
             continue
         if use_bound or (m - 1) * gate.shape[-1] > _MOST_NODE_PARAMETERS:
-            step, is_deficient = _bound_step(problem.gate_gram, gradient[:, edges], ridge)
+            gram = problem.gate_gram(gates.design)
+            step, is_deficient = _bound_step(gram, gradient[:, edges], ridge)
         else:
-            step, is_deficient = _newton_step(pairs, gradient[:, edges], prior[:, edges])
+            blocks = current.stats.gate_pairs[slot][:, pairs]
+            step, is_deficient = _newton_step(blocks, gradient[:, edges], prior[:, edges])
             step *= length
         out[:, edges] += step
         deficient |= is_deficient

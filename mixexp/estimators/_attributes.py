@@ -32,7 +32,7 @@ def set_fitted_attributes(
     estimator.experts_ = _families(state)
     estimator.limits_ = _limits(state)
     estimator.n_parameters_ = model.n_parameters
-    gate = _with_columns(slots[0], model.designs[model.gate_design], columns.gate)
+    gate = _over_gate_features(state, slots, columns)
     estimator.gate_intercept_, estimator.gate_coef_ = gate[:, 0], gate[:, 1:]
     location = _collect(state, slots, "location", 1 + len(columns.expert))
     estimator.intercept_, estimator.coef_ = location[..., 0], location[..., 1:]
@@ -85,10 +85,13 @@ def _limits(state: FitState) -> list[str]:
     return limits
 
 
-def _with_columns(coef: np.ndarray, design: np.ndarray, columns: list[int]) -> np.ndarray:
-    """Spread coefficients of a constant gate over the features it was offered, as zeros."""
-    out = np.zeros((len(coef), 1 + len(columns)))
-    out[:, : len(design)] = coef
+def _over_gate_features(state: FitState, slots: list[np.ndarray], columns: Columns) -> np.ndarray:
+    """Return all gates' coefficients, (n_edges, 1 + n_gate_features), zero where none is seen."""
+    model, seen = state.model, np.array([0, *(1 + column for column in columns.gate)])
+    out = np.zeros((model.tree.n_edges, len(seen)))
+    for gates, coef in zip(model.gates, slots, strict=False):
+        for number, column in enumerate(model.designs[gates.design]):
+            out[np.ix_(gates.edges, seen == column)] = coef[:, [number]]
     return out
 
 

@@ -26,7 +26,7 @@ from mixexp.estimators._groups import (
     pooled_unit,
 )
 from mixexp.experts import FAMILIES, Expert
-from mixexp.gates import GATES
+from mixexp.gates import SoftmaxGates
 from mixexp.model import Model, Parameters, Penalty, Ties
 from mixexp.text import shown
 from mixexp.tree import GatingTree
@@ -178,7 +178,7 @@ def build_problem(
     *,
     tree: GatingTree,
     families: Sequence[Expert],
-    gate: str,
+    node_columns: Sequence[Sequence[int]],
     columns: Columns,
     penalty: Penalty,
     n_threads: int,
@@ -197,7 +197,8 @@ def build_problem(
     tree : GatingTree
     families : sequence of Expert
         One per leaf, left to right.
-    gate : str
+    node_columns : sequence of sequence of int
+        Columns of X that the gate of each inner node looks at.
     columns : Columns
     penalty : Penalty
     n_threads : int
@@ -215,8 +216,13 @@ def build_problem(
     """
     scaling = weighted_scaling(X, per_row.weight, chosen)
     designs: list[np.ndarray] = []
-    gate_columns = np.array(GATES[gate].columns([1 + c for c in columns.gate]))
-    gate_design = _position(designs, gate_columns)
+    node_designs = np.array(
+        [_position(designs, np.array([0, *(1 + c for c in seen)])) for seen in node_columns]
+    )
+    gates = tuple(
+        SoftmaxGates(tree, tree.inner_nodes[node_designs == design], design)
+        for design in dict.fromkeys(node_designs.tolist())
+    )
     by_kind = {
         "location": np.array([0, *(1 + c for c in columns.expert)]),
         "dispersion": np.array([0, *(1 + c for c in columns.dispersion)]),
@@ -227,9 +233,7 @@ def build_problem(
         seen = tuple(_position(designs, by_kind[head.kind]) for head in found.family.heads)
         groups.append(lay_out_group(found, seen, y, per_row))
     constant = tuple(int(1 + column) for column in np.flatnonzero(scaling.is_constant))
-    model = Model(
-        tree, tuple(groups), tuple(designs), gate_design, penalty, constant_columns=constant
-    )
+    model = Model(tree, tuple(groups), tuple(designs), gates, penalty, constant_columns=constant)
     blocks = _with_targets(model, cut_features(X, scaling, per_row, chosen).keep_small(), y)
     pooled = pooled_params(Problem(model, blocks, n_threads))
     model, pooled = _anchor(model, pooled)
@@ -281,14 +285,17 @@ def _anchor(model: Model, pooled: Parameters) -> tuple[Model, Parameters]:
         groups.append(moved if is_single else moved._replace(center=tuple(c[0] for c in coefs)))
         experts.append(coefs)
     anchored = replace(model, groups=tuple(groups), penalty=penalty)
-    return anchored, Parameters(pooled.gate, tuple(experts))
+    return anchored, Parameters(pooled.gates, tuple(experts))
 
 
 def raw_slots(state: FitState) -> list[np.ndarray]:
     """Return the coefficients for raw features and y in its own unit, slot by slot."""
     model, slots = state.model, state.model.slots(state.params)
-    out = [state.scaling.unstandardize(slots[0], model.designs[model.gate_design])]
-    for (g, h), coef in zip(model.slot_heads, slots[1:], strict=True):
+    out = [
+        state.scaling.unstandardize(coef, model.designs[gates.design])
+        for gates, coef in zip(model.gates, slots, strict=False)
+    ]
+    for (g, h), coef in zip(model.slot_heads, slots[len(out) :], strict=True):
         group = model.groups[g]
         raw = state.scaling.unstandardize(coef, model.designs[group.designs[h]])
         out.append(group.to_raw(h, raw))
@@ -297,8 +304,11 @@ def raw_slots(state: FitState) -> list[np.ndarray]:
 
 def standard_params(model: Model, scaling: Scaling, slots: Sequence[np.ndarray]) -> Parameters:
     """Return parameters for standardised features from raw coefficients: undo `raw_slots`."""
-    out = [scaling.restandardize(slots[0], model.designs[model.gate_design])]
-    for (g, h), coef in zip(model.slot_heads, slots[1:], strict=True):
+    out = [
+        scaling.restandardize(coef, model.designs[gates.design])
+        for gates, coef in zip(model.gates, slots, strict=False)
+    ]
+    for (g, h), coef in zip(model.slot_heads, slots[len(out) :], strict=True):
         group = model.groups[g]
         moved = group.from_raw(h, coef)
         out.append(scaling.restandardize(moved, model.designs[group.designs[h]]))

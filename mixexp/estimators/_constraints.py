@@ -162,7 +162,7 @@ def _standard_value(
         Where the slope stands in the flat vector; the family is that of its slot.
     """
     slot = next(s for s, part in enumerate(model.slot_slices) if part.start <= at < part.stop)
-    g, h = model.slot_heads[slot - 1]
+    g, h = model.head_of(slot)
     group = model.groups[g]
     if constraint.value == 0.0:
         return 0.0

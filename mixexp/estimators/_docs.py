@@ -7,13 +7,17 @@ from typing import Any, TypeVar
 Class = TypeVar("Class", bound=type)
 Method = TypeVar("Method", bound=Callable[..., Any])
 
-_PARAMETERS = """gate : {"softmax", "constant"}, default="softmax"
+_PARAMETERS = """gate : {"softmax", "constant"} or nested list of these, default="softmax"
         How rows are handed to experts: by a multinomial logit of the gate's features, or in
-        proportions that are the same everywhere (a mixture of regressions).
+        proportions that are the same everywhere (a mixture of regressions). A list gives every
+        gate of a tree its own: that of the gate, then one entry for each gate right below it,
+        again a list or one value for all from there down. ``["softmax", "constant"]`` for the tree
+        ``[[1, 1], 1]``.
     expert_features : list of str or int, default=None
         Names or numbers of the columns that the experts look at; None for all.
     gate_features : list of str or int, default=None
-        The same for the gates. An empty list makes the gate constant.
+        The same for the gates. An empty list makes the gate constant. A list of such
+        selections, as for ``gate``, gives every gate its own: ``[["age"], ["dose"]]``.
     constraints : list of Shared and Fixed, default=None
         Slopes that experts share, and slopes that are known; see `mixexp.constraints`. Shared
         ones have the ridge once. Experts that a constraint names keep their places.

@@ -121,9 +121,8 @@ def _free_gradient(problem: Problem, best: Outcome) -> tuple[np.ndarray, np.ndar
     """
     model, evaluation = problem.model, best.evaluation
     gradient, is_copy = evaluation.gradient.copy(), np.zeros(model.n_flat, dtype=bool)
-    by_edge = gradient[model.slot_slices[0]].reshape(model.slot_shapes[0])
-    for node in model.tree.inner_nodes:
-        by_edge[model.tree.edges(node)] -= by_edge[model.tree.edges(node)].mean(axis=0)
+    for gates, at, shape in zip(model.gates, model.slot_slices, model.slot_shapes, strict=False):
+        gradient[at] = gates.centered(gradient[at].reshape(shape)).ravel()
     for slot, (at, shape) in enumerate(zip(model.slot_slices, model.slot_shapes, strict=True)):
         if model.is_shared(slot):
             gradient[at] = np.tile(gradient[at].reshape(shape).sum(axis=0), shape[0])

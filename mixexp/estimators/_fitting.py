@@ -10,7 +10,6 @@ import numpy as np
 from joblib import effective_n_jobs
 from sklearn.utils import check_random_state
 
-from mixexp.arguments import is_listed, is_word
 from mixexp.data import PerRow, Scaling, single_threaded_blas
 from mixexp.em import (
     Monitor,
@@ -43,6 +42,7 @@ from mixexp.estimators._diagnosis import (
 from mixexp.estimators._docs import per_row_docs
 from mixexp.estimators._features import check_features, select_columns
 from mixexp.estimators._fit_diagnostics import diagnose
+from mixexp.estimators._gates import needs_features, of_origin, select_gate_columns
 from mixexp.estimators._init import given_start
 from mixexp.estimators._plausibility import find_implausible
 from mixexp.estimators._progress import CallbackSupportMixin, FitTask, make_monitor, with_callbacks
@@ -69,12 +69,10 @@ from mixexp.estimators._validation import (
     whole,
 )
 from mixexp.estimators._weights import WEIGHT_TYPES, mean_one
-from mixexp.gates import GATES
 from mixexp.model import Model, Parameters, Penalty, Ties
 from mixexp.tree import GatingTree
 
 _RULES: dict[str, Rule] = {
-    "gate": one_of(*GATES),
     "alpha": real(0.0),
     "gate_alpha": real(0.0),
     "balance": real(0.0),
@@ -103,6 +101,8 @@ class _Layout(NamedTuple):
     scaling : Scaling
     families : sequence of Expert
         One per leaf, left to right.
+    node_columns : list of list of int
+        Columns that the gate at each inner node looks at.
     learn : callable
         Sets the fitted attributes of an estimator from a search.
     """
@@ -111,6 +111,7 @@ class _Layout(NamedTuple):
     pooled: Parameters
     scaling: Scaling
     families: Sequence[Any]
+    node_columns: list[list[int]]
     learn: Callable[[Any, Search], np.ndarray]
 
 
@@ -122,7 +123,7 @@ class FittedByEM(CallbackSupportMixin):
     _targets: ClassVar[tuple[str, ...]]
 
     expert: Any
-    gate: str
+    gate: Any
     expert_features: Any
     gate_features: Any
     constraints: Any
@@ -239,7 +240,9 @@ class FittedByEM(CallbackSupportMixin):
         tree = self._make_tree()
         given = {"offset": offset, "exposure": exposure, "trials": trials}
         begin_task = partial(FitTask.begin, self, X, y, {"sample_weight": sample_weight, **given})
-        X = check_features(self, X, reset=True, needs_features=self._needs_features())
+        X = check_features(
+            self, X, reset=True, needs_features=needs_features(self.gate, self.gate_features)
+        )
         if y is None:
             raise ValueError(
                 f"{type(self).__name__} requires y to be passed, but the target y is None."
@@ -259,13 +262,12 @@ class FittedByEM(CallbackSupportMixin):
         families = resolve_families(self._expert_spec(), tree.n_leaves, self._targets)
         check_per_row_use(families, exposure, offset, trials)
         check_support(families, target, per_row, np.flatnonzero(is_used))
-        columns = self._select_columns()
+        columns, node_columns = self._select_columns(tree)
         build = partial(
             build_problem,
             X,
             target,
             per_row,
-            gate=self.gate,
             columns=columns,
             penalty=self._penalty(),
             n_threads=effective_n_jobs(self.n_jobs),
@@ -273,7 +275,7 @@ class FittedByEM(CallbackSupportMixin):
             tie=self._tie,
         )
         with single_threaded_blas():
-            return self._fit_rows(build, tree, families, columns, is_used, begin_task)
+            return self._fit_rows(build, tree, families, columns, node_columns, is_used, begin_task)
 
     def _check_parameters(self) -> None:
         """Check what is known of the hyper-parameters without the data."""
@@ -281,19 +283,16 @@ class FittedByEM(CallbackSupportMixin):
         check_acceleration(self.em_variant, self.acceleration)
         check_collapse(self.on_collapse, self.constraints)
 
-    def _select_columns(self) -> Columns:
-        names = getattr(self, "feature_names_in_", None)
-        p = self.n_features_in_
-        return Columns(
+    def _select_columns(self, tree: GatingTree) -> tuple[Columns, list[list[int]]]:
+        """Return the columns of each part of the model, and those of the gate at each node."""
+        names, p = getattr(self, "feature_names_in_", None), self.n_features_in_
+        offered, seen = select_gate_columns(self.gate, self.gate_features, tree, names, p)
+        columns = Columns(
             select_columns(self.expert_features, "expert_features", names, p),
-            select_columns(self.gate_features, "gate_features", names, p),
+            offered,
             select_columns(self._dispersion_spec(), "dispersion_features", names, p),
         )
-
-    def _needs_features(self) -> bool:
-        """Tell whether X of no columns is a mistake: not where gates are to look at none."""
-        sees_none = is_listed(self.gate_features) and len(self.gate_features) == 0
-        return not (sees_none or is_word(self.gate, ("constant",)))
+        return columns, seen
 
     def _penalty(self) -> Penalty:
         strengths = map(float, (self.alpha, self.gate_alpha, 0.0, self.balance))
@@ -337,20 +336,25 @@ class FittedByEM(CallbackSupportMixin):
         tree: GatingTree,
         families: Sequence[Any],
         columns: Columns,
+        node_columns: list[list[int]],
         is_used: np.ndarray,
         begin_task: Callable[[int], FitTask],
     ) -> list[Trouble]:
         """Fit, and return what the user should be warned of."""
 
-        def lay_out(tree: GatingTree, families: Sequence[Any]) -> _Layout:
-            problem, pooled, scaling = build(tree=tree, families=families)
+        def lay_out(
+            tree: GatingTree, families: Sequence[Any], node_columns: list[list[int]]
+        ) -> _Layout:
+            problem, pooled, scaling = build(
+                tree=tree, families=families, node_columns=node_columns
+            )
             problem = replace(problem, is_classification=self.em_variant == "cem")
             learn = partial(
                 set_fitted_attributes, model=problem.model, scaling=scaling, columns=columns
             )
-            return _Layout(problem, pooled, scaling, families, learn)
+            return _Layout(problem, pooled, scaling, families, node_columns, learn)
 
-        layout = lay_out(tree, families)
+        layout = lay_out(tree, families, node_columns)
         previous = self if self.warm_start and hasattr(self, "_state") else None
         init = self.init if previous is None else previous
         given = given_start(init, layout.problem, layout.pooled, layout.scaling, is_used)
@@ -397,7 +401,7 @@ class FittedByEM(CallbackSupportMixin):
         layout: _Layout,
         found: Search,
         is_given: bool,
-        lay_out: Callable[[GatingTree, Sequence[Any]], _Layout],
+        lay_out: Callable[..., _Layout],
     ) -> tuple[_Layout, Search]:
         """Search again without the experts that collapsed, until none has or one is left.
 
@@ -407,7 +411,8 @@ class FittedByEM(CallbackSupportMixin):
             larger, params = layout.problem.model, found.best.evaluation.params
             alive = surviving_leaves(layout.problem, found.best)
             tree, origin = larger.tree.without(set(range(larger.tree.n_leaves)) - set(alive))
-            layout = lay_out(tree, [layout.families[leaf] for leaf in alive])
+            seen = of_origin(layout.node_columns, larger.tree, origin[tree.inner_nodes])
+            layout = lay_out(tree, [layout.families[leaf] for leaf in alive], seen)
             start = restrict_parameters(larger, params, layout.problem.model, origin)
             # One expert has one optimum, and needs no starts of its own.
             is_known = is_given or len(alive) == 1

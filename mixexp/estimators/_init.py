@@ -66,7 +66,8 @@ def _params_of_estimator(init: Any, model: Model, scaling: Scaling) -> Parameter
 def _layout(model: Model) -> tuple[Any, ...]:
     families = [(type(g.family).__name__, tuple(g.leaves), g.designs) for g in model.groups]
     designs = [tuple(columns) for columns in model.designs]
-    return model.tree.to_nested(), families, designs, model.gate_design
+    gates = [(own.nodes.tolist(), own.design) for own in model.gates]
+    return model.tree.to_nested(), families, designs, gates
 
 
 def _given_responsibilities(

@@ -1,5 +1,5 @@
-"""Gates: which features hand rows down the tree, and the information of a node."""
+"""Gates: what hands rows down the tree."""
 
-from mixexp.gates.softmax import GATES, Constant, Gate, Softmax, node_information
+from mixexp.gates.softmax import GATES, SoftmaxGates, node_information
 
-__all__ = ["GATES", "Constant", "Gate", "Softmax", "node_information"]
+__all__ = ["GATES", "SoftmaxGates", "node_information"]

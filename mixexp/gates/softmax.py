@@ -1,48 +1,92 @@
-"""Softmax gates, and the constant gate, which is one that sees nothing but the intercept.
+"""Softmax gates: multinomial logits of the features, or of nothing but the intercept.
 
-At a node v with children c, ``log gate_c = logit_c - logsumexp(logits of v's children)``;
-the logits of siblings sum to zero. In the M-step a node is a multinomial logit with soft
-targets, whose Hessian is put together here from sums over rows.
+At a node v with children c, ``log gate_c = logit_c - logsumexp(logits of v's children)``; the
+logits of siblings sum to zero. In the M-step a node is a multinomial logit with soft targets,
+whose Hessian is put together here from sums over rows.
 """
 
 from collections.abc import Sequence
-from functools import lru_cache
-from typing import ClassVar
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
 
 import numpy as np
 
 from mixexp.contrast import contrast
+from mixexp.tree import GatingTree, as_slice
+
+#: Names of gates; a constant one is a softmax of nothing but the intercept.
+GATES = ("softmax", "constant")
 
 
-class Gate:
-    """What a model asks of a gate."""
+@dataclass(frozen=True, eq=False)
+class SoftmaxGates:
+    """The softmax gates of a tree that see the same features.
 
-    name: ClassVar[str]
+    Parameters
+    ----------
+    tree : GatingTree
+    nodes : ndarray of int
+        Inner nodes of these gates, from the root down.
+    design : int
+        Features that they see, as a position in ``Model.designs``.
+    """
 
-    def columns(self, features: Sequence[int]) -> list[int]:
-        """Return the columns of the design that the gate uses, of those it was offered."""
-        raise NotImplementedError
+    tree: GatingTree
+    nodes: np.ndarray
+    design: int
+
+    @classmethod
+    def everywhere(cls, tree: GatingTree, design: int) -> tuple["SoftmaxGates"]:
+        """Return the gates of a tree where all see the same features."""
+        return (cls(tree, tree.inner_nodes, design),)
+
+    @cached_property
+    def edges(self) -> np.ndarray:
+        """Edges from these nodes, node by node: the rows of the gates' coefficients."""
+        spans = [self.tree.edges(node) for node in self.nodes]
+        return np.concatenate([np.arange(span.start, span.stop) for span in spans])
+
+    @cached_property
+    def n_siblings(self) -> list[int]:
+        """Children of each of the nodes."""
+        return self.tree.n_children[self.nodes].tolist()
+
+    @cached_property
+    def spans(self) -> list[slice]:
+        """Where the edges of each node stand among `edges`."""
+        return _consecutive(self.n_siblings)
+
+    @cached_property
+    def pairs(self) -> np.ndarray:
+        """Numbers, among all pairs of siblings in the tree, of those below these nodes."""
+        return np.flatnonzero(np.isin(self.tree.sibling_pairs[0], self.edges))
+
+    @cached_property
+    def pair_spans(self) -> list[slice]:
+        """Where the pairs of each node stand among `pairs`."""
+        return _consecutive([m * (m - 1) // 2 for m in self.n_siblings])
+
+    @cached_property
+    def edge_rows(self) -> slice | np.ndarray:
+        """`edges` as a slice if they are consecutive."""
+        return as_slice(self.edges)
+
+    @cached_property
+    def pair_rows(self) -> slice | np.ndarray:
+        """`pairs` as a slice if they are consecutive."""
+        return as_slice(self.pairs)
+
+    def centered(self, coef: np.ndarray) -> np.ndarray:
+        """Return coefficients (..., n_edges, q) less their means over siblings."""
+        out = coef.copy()
+        for span in self.spans:
+            out[..., span, :] -= out[..., span, :].mean(axis=-2, keepdims=True)
+        return out
 
 
-class Softmax(Gate):
-    """Multinomial logit of the gate's features."""
-
-    name = "softmax"
-
-    def columns(self, features: Sequence[int]) -> list[int]:
-        return [0, *features]
-
-
-class Constant(Gate):
-    """Mixing proportions that are the same everywhere: a mixture of regressions."""
-
-    name = "constant"
-
-    def columns(self, features: Sequence[int]) -> list[int]:
-        return [0]
-
-
-GATES: dict[str, Gate] = {gate.name: gate for gate in (Softmax(), Constant())}
+def _consecutive(sizes: Sequence[int]) -> list[slice]:
+    ends = np.cumsum(sizes).tolist()
+    return [slice(end - size, end) for end, size in zip(ends, sizes, strict=True)]
 
 
 def node_information(pair_blocks: np.ndarray, m: int) -> np.ndarray:

@@ -65,9 +65,10 @@ def mean_slopes(model: Model, params: Parameters, block: Block, slots: Sequence[
     here = predict_block(model, params, block)
     parts = here.prior[:, None] * _by_outcome(here.mean)
     below = np.tensordot(tree.covers.astype(float), parts, axes=1)
-    gates = below[1:] - here.gate[:, None] * below[tree.parent[1:]]
-    found = [gates]
-    for slot, (g, _) in enumerate(model.slot_heads, start=1):
+    by_edge = below[1:] - here.gate[:, None] * below[tree.parent[1:]]
+    found = [by_edge[gates.edges] for gates in model.gates]
+    for slot in model.expert_slots:
+        g, _ = model.head_of(slot)
         leaves = model.groups[g].leaves
         slope = np.zeros((len(leaves), parts.shape[1], rows))
         if slot in slots:
@@ -110,7 +111,7 @@ def moving_slots(model: Model, params: Parameters, block: Block) -> list[int]:
     """Return the slots of experts that means depend on: a variance moves none."""
     return [
         slot
-        for slot in range(1, len(model.slot_shapes))
+        for slot in model.expert_slots
         if np.any(_mean_slope(model, params, block, slot) != 0.0)
     ]
 

@@ -269,15 +269,16 @@ def _gate(
 ) -> Iterator[_Row]:
     """Yield the logits of a node's children; an only child has none."""
     edges = model.tree.edges(node)
-    block = _raw_map(model, scaling, model.gate_design)
-    terms = _term_names(model, model.gate_design, names)
+    design = model.gates[model.edge_rows[edges.start][0]].design
+    block = _raw_map(model, scaling, design)
+    terms = _term_names(model, design, names)
     against, base = "", []
     if reference != NO_REFERENCE:
-        base = [(model.flat_index(0, edges.start + reference), -1.0)]
+        base = [(model.edge_index(edges.start + reference), -1.0)]
         against = f" vs {names.nodes[edges.start + reference + 1]}"
     for edge in range(edges.start, edges.stop):
         if edge - edges.start == reference or edges.stop - edges.start == 1:
             continue
         unit = f"{names.nodes[node]} -> {names.nodes[edge + 1]}{against}"
         labels = [Label("gate", unit, term) for term in terms]
-        yield _Row(labels, [(model.flat_index(0, edge), 1.0), *base], block)
+        yield _Row(labels, [(model.edge_index(edge), 1.0), *base], block)

@@ -19,6 +19,7 @@ from mixexp.model._model import Model, Parameters
 from mixexp.model._statistics import (
     Posterior,
     evaluate_experts,
+    gate_logits,
     group_heads,
     leaf_log_density,
     linear_predictors,
@@ -50,11 +51,14 @@ def complete_scores(
     """
     tree, n_rows = model.tree, block.features.shape[1]
     eta = linear_predictors(model, params, block)
-    found = posterior(tree, eta[0], leaf_log_density(model, eta, block))
+    logits = gate_logits(model, eta, n_rows)
+    found = posterior(tree, logits, leaf_log_density(model, eta, block))
     scores = np.zeros((sum(rows for rows, _ in model.slot_shapes), tree.n_leaves, n_rows))
     below_parent = tree.covers[tree.parent[1:]].astype(float)
-    scores[: tree.n_edges] = (
-        tree.covers[1:].astype(float)[:, :, None] - below_parent[:, :, None] * found.gate[:, None]
+    edges = np.concatenate([gates.edges for gates in model.gates])
+    scores[: len(edges)] = (
+        tree.covers[1:].astype(float)[edges, :, None]
+        - below_parent[edges, :, None] * found.gate[edges, None]
     )
     at = tree.n_edges
     for group, heads, y in zip(model.groups, group_heads(model, eta), block.targets, strict=True):
@@ -96,8 +100,9 @@ def _layout(model: Model) -> _Layout:
     edges = np.array([edge for run in runs for edge in run], dtype=np.int64)
     leaves = [tree.leaves[model.groups[g].leaves] for g, _ in model.slot_heads]
     head_nodes = np.concatenate([np.empty(0, dtype=np.int64), *leaves])
-    slots = np.repeat(np.arange(len(leaves)) + 1, [len(own) for own in leaves])
-    design = np.array(model.slot_designs)[np.concatenate([np.zeros(len(edges), dtype=int), slots])]
+    slots = np.repeat(np.array(model.expert_slots, dtype=int), [len(own) for own in leaves])
+    edge_slots = [model.edge_rows[edge][0] for edge in edges.tolist()]
+    design = np.array(model.slot_designs)[np.concatenate([np.array(edge_slots, int), slots])]
     first, second = np.triu_indices(len(design))
     order = np.lexsort((design[second], design[first]))
     first, second = first[order], second[order]
@@ -107,8 +112,8 @@ def _layout(model: Model) -> _Layout:
     key = design[first] * len(model.designs) + design[second]
     bounds = np.searchsorted(key, np.unique(key)).tolist()
     runs_of_pairs = [slice(a, b) for a, b in zip(bounds, [*bounds, len(key)][1:], strict=True)]
-    places = [model.flat_index(0, int(edge)) for edge in edges]
-    for slot, own_leaves in enumerate(leaves, start=1):
+    places = [model.edge_index(edge) for edge in edges.tolist()]
+    for slot, own_leaves in zip(model.expert_slots, leaves, strict=True):
         places += [model.flat_index(slot, row) for row in range(len(own_leaves))]
     return _Layout(
         edges,
@@ -205,7 +210,7 @@ def _piece_statistics(
     layout, n_rows = _layout(model), len(block.weight)
     eta = linear_predictors(model, params, block)
     log_density, derivatives = evaluate_experts(model, eta, block)
-    found = posterior(model.tree, eta[0], log_density)
+    found = posterior(model.tree, gate_logits(model, eta, n_rows), log_density)
     n_heads = len(layout.places)
     weights = np.empty((len(layout.pairs), n_rows))
     kernels.observed_weights(
@@ -283,15 +288,13 @@ def assemble_information(model: Model, grams: Sequence[np.ndarray]) -> np.ndarra
     for (rows, columns), blocks in zip(_block_places(model), grams, strict=True):
         out[rows[:, :, None], columns[:, None, :]] = blocks
         out[columns[:, :, None], rows[:, None, :]] = blocks.swapaxes(1, 2)
-    q = model.slot_shapes[0][1]
-    for node in model.tree.inner_nodes:
-        edges = model.tree.edges(node)
-        others, last = (
-            slice(edges.start * q, (edges.stop - 1) * q),
-            model.flat_index(0, edges.stop - 1),
-        )
-        out[last] = -out[others].reshape(-1, q, model.n_flat).sum(axis=0)
-        out[:, last] = -out[:, others].reshape(model.n_flat, -1, q).sum(axis=1)
+    for slot, gates in enumerate(model.gates):
+        start, q = model.slot_slices[slot].start, model.slot_shapes[slot][1]
+        for span in gates.spans:
+            last = model.flat_index(slot, span.stop - 1)
+            others = slice(start + span.start * q, last.start)
+            out[last] = -out[others].reshape(-1, q, model.n_flat).sum(axis=0)
+            out[:, last] = -out[:, others].reshape(model.n_flat, -1, q).sum(axis=1)
     return out
 
 

@@ -3,9 +3,9 @@
 ``p(y | x) = sum over leaves k of [product of gate probabilities on the path to k](x) * f_k(y | x)``
 
 Coefficients belong to *heads*, linear predictors: one gate logit per edge of the tree, and
-one or more per expert. Heads that are evaluated together form a *slot*: slot 0 holds the
-gates, the others one head of all experts of one family. The flat vector lists the slots one
-after another, each in C order.
+one or more per expert. Heads that are evaluated together form a *slot*: first those of the gates
+that see the same features, then one head of all experts of one family each. The flat vector lists
+the slots one after another, each in C order.
 """
 
 from collections.abc import Sequence
@@ -17,6 +17,7 @@ import numpy as np
 
 from mixexp.contrast import contrast
 from mixexp.data import Block
+from mixexp.gates import SoftmaxGates
 from mixexp.model._group import ExpertGroup
 from mixexp.model._ties import Ties
 from mixexp.tree import GatingTree, as_slice
@@ -75,13 +76,13 @@ class Parameters(NamedTuple):
 
     Parameters
     ----------
-    gate : ndarray of shape (..., n_edges, q)
-        Intercept first; siblings sum to zero.
+    gates : tuple of ndarray of shape (..., n_edges, q)
+        Per group of gates; intercept first, siblings sum to zero.
     experts : tuple of tuple of ndarray
         Per group, per head, an array of shape (..., n_group, p_head).
     """
 
-    gate: np.ndarray
+    gates: tuple[np.ndarray, ...]
     experts: tuple[tuple[np.ndarray, ...], ...]
 
 
@@ -100,8 +101,8 @@ class Model:
     groups : tuple of ExpertGroup
     designs : tuple of ndarray of int
         Distinct sets of columns of the standardised features, 0 (the intercept) first.
-    gate_design : int
-        Position of the gates' design in ``designs``.
+    gates : tuple of SoftmaxGates
+        Those that see the same features in one group; together all inner nodes.
     penalty : Penalty
     ties : Ties, optional
         Slopes that are shared or known; None if there are none.
@@ -112,7 +113,7 @@ class Model:
     tree: GatingTree
     groups: tuple[ExpertGroup, ...]
     designs: tuple[np.ndarray, ...]
-    gate_design: int
+    gates: tuple[SoftmaxGates, ...]
     penalty: Penalty
     ties: Ties | None = None
     constant_columns: tuple[int, ...] = ()
@@ -124,7 +125,7 @@ class Model:
 
     @cached_property
     def slot_heads(self) -> tuple[tuple[int, int], ...]:
-        """Group and head of every slot after the gates'."""
+        """Group and head of every slot after those of gates."""
         return tuple(
             (g, h) for g, group in enumerate(self.groups) for h in range(len(group.designs))
         )
@@ -132,17 +133,41 @@ class Model:
     @cached_property
     def slot_of(self) -> dict[tuple[int, int], int]:
         """Slot of every pair of group and head."""
-        return {pair: slot for slot, pair in enumerate(self.slot_heads, start=1)}
+        return {pair: slot for slot, pair in enumerate(self.slot_heads, start=len(self.gates))}
+
+    @cached_property
+    def expert_slots(self) -> range:
+        """Slots of experts."""
+        return range(len(self.gates), len(self.gates) + len(self.slot_heads))
+
+    def head_of(self, slot: int) -> tuple[int, int]:
+        """Return the group and head of a slot of experts."""
+        return self.slot_heads[slot - len(self.gates)]
+
+    @cached_property
+    def edge_rows(self) -> list[tuple[int, int]]:
+        """Slot, and row in it, of the coefficients of every edge."""
+        out = [(0, 0)] * self.tree.n_edges
+        for slot, gates in enumerate(self.gates):
+            for row, edge in enumerate(gates.edges.tolist()):
+                out[edge] = slot, row
+        return out
+
+    def edge_index(self, edge: int) -> slice:
+        """Return where the coefficients of an edge's logit lie in the flat vector."""
+        return self.flat_index(*self.edge_rows[edge])
 
     @cached_property
     def slot_designs(self) -> tuple[int, ...]:
         """Design of every slot."""
-        return (self.gate_design, *(self.groups[g].designs[h] for g, h in self.slot_heads))
+        gates = (gates.design for gates in self.gates)
+        return (*gates, *(self.groups[g].designs[h] for g, h in self.slot_heads))
 
     @cached_property
     def slot_shapes(self) -> tuple[tuple[int, int], ...]:
         """Number of heads and of coefficients per head, of every slot."""
-        sizes = (self.tree.n_edges, *(len(self.groups[g].leaves) for g, _ in self.slot_heads))
+        gates = (len(gates.edges) for gates in self.gates)
+        sizes = (*gates, *(len(self.groups[g].leaves) for g, _ in self.slot_heads))
         return tuple(
             (size, len(self.designs[design]))
             for size, design in zip(sizes, self.slot_designs, strict=True)
@@ -160,7 +185,7 @@ class Model:
         In proportion to the slopes of an expert where these are many: an expert that passes
         through as many rows as it has coefficients must gain less than the prior takes.
         """
-        g = self.slot_heads[slot - 1][0]
+        g, _ = self.head_of(slot)
         return self.penalty.dispersion_prior * max(1.0, self._n_slopes(g) / _SLOPES_PER_STRENGTH)
 
     def _n_slopes(self, g: int) -> int:
@@ -181,7 +206,7 @@ class Model:
         """Return the log dispersion of a slot on its family's scale, if it is not estimated."""
         if not self.is_dispersion(slot):
             return None
-        g, h = self.slot_heads[slot - 1]
+        g, h = self.head_of(slot)
         known = self.groups[g].family.known_dispersion
         return None if known is None else float(np.log(known)) - self.groups[g].change(h)[1]
 
@@ -199,13 +224,13 @@ class Model:
     def _count(self, left_out: tuple[int, ...]) -> int:
         """Return how many coefficients of other columns there are before ties."""
         width = [int(np.sum(~np.isin(columns, left_out))) for columns in self.designs]
-        n_gates = (self.tree.n_edges - len(self.tree.inner_nodes)) * width[self.gate_design]
+        n_gates = sum((len(own.edges) - len(own.nodes)) * width[own.design] for own in self.gates)
         n_experts = sum(
             width[design] * (1 if self.is_shared(slot) else rows)
             for slot, ((rows, _), design) in enumerate(
                 zip(self.slot_shapes, self.slot_designs, strict=True)
             )
-            if slot > 0 and self.known_log_dispersion(slot) is None
+            if slot in self.expert_slots and self.known_log_dispersion(slot) is None
         )
         return n_gates + n_experts
 
@@ -224,26 +249,32 @@ class Model:
     def is_shared(self, slot: int) -> bool:
         """Whether all experts of the slot have one set of coefficients."""
         return (
-            self.is_dispersion(slot)
-            and self.groups[self.slot_heads[slot - 1][0]].family.shares_dispersion
+            self.is_dispersion(slot) and self.groups[self.head_of(slot)[0]].family.shares_dispersion
         )
 
     def is_dispersion(self, slot: int) -> bool:
         """Whether the slot holds a dispersion head."""
-        if slot == 0:
+        if slot not in self.expert_slots:
             return False
-        g, h = self.slot_heads[slot - 1]
+        g, h = self.head_of(slot)
         return self.groups[g].family.heads[h].kind == "dispersion"
+
+    def no_gates(self) -> tuple[np.ndarray, ...]:
+        """Return gates that are uniform: coefficients of zero."""
+        shapes = zip(self.gates, self.slot_shapes, strict=False)
+        return tuple(np.zeros(shape) for _, shape in shapes)
 
     def slots(self, params: Parameters) -> list[np.ndarray]:
         """Return the coefficients slot by slot."""
-        return [params.gate, *(params.experts[g][h] for g, h in self.slot_heads)]
+        return [*params.gates, *(params.experts[g][h] for g, h in self.slot_heads)]
 
     def from_slots(self, slots: list[np.ndarray]) -> Parameters:
         """Return the parameters with these coefficients, slot by slot."""
-        rest = iter(slots[1:])
+        n_gates = len(self.gates)
+        rest = iter(slots[n_gates:])
         return Parameters(
-            slots[0], tuple(tuple(next(rest) for _ in group.designs) for group in self.groups)
+            tuple(slots[:n_gates]),
+            tuple(tuple(next(rest) for _ in group.designs) for group in self.groups),
         )
 
     def flatten(self, params: Parameters) -> np.ndarray:
@@ -272,10 +303,10 @@ class Model:
         Slopes that are one share it, so that it counts once.
         """
         ridge = [np.zeros(shape) for shape in self.slot_shapes]
-        n_gate_slopes = self.slot_shapes[0][1] - 1
-        gate = self.penalty.gate_alpha * max(1.0, n_gate_slopes / _SLOPES_PER_STRENGTH)
         for slot, strength in enumerate(ridge):
-            strength[:, 1:] = gate if slot == 0 else self.pooling
+            growth = max(1.0, (strength.shape[1] - 1) / _SLOPES_PER_STRENGTH)
+            is_gate = slot not in self.expert_slots
+            strength[:, 1:] = self.penalty.gate_alpha * growth if is_gate else self.pooling
         flat = np.concatenate([strength.ravel() for strength in ridge])
         return flat if self.ties is None else flat / self.ties.n_sharing
 
@@ -288,7 +319,7 @@ class Model:
         seen = {design for design in self.slot_designs if not self.sees_intercept_only(design)}
         if len(seen) > 1:
             return None
-        return seen.pop() if seen else self.gate_design
+        return seen.pop() if seen else self.slot_designs[0]
 
     @cached_property
     def expert_pull(self) -> np.ndarray:
@@ -297,10 +328,10 @@ class Model:
         1 for a slope, a share for one that is the same for several experts, 0 for all else, as
         for slopes of columns that do not vary.
         """
-        slots = [np.zeros(self.slot_shapes[0])]
+        slots = [np.zeros(shape) for shape in self.slot_shapes]
         idle = (0, *self.constant_columns)
-        for shape, design in zip(self.slot_shapes[1:], self.slot_designs[1:], strict=True):
-            slots.append(np.tile(~np.isin(self.designs[design], idle), (shape[0], 1)).astype(float))
+        for slot in self.expert_slots:
+            slots[slot][:] = ~np.isin(self.designs[self.slot_designs[slot]], idle)
         pull = flatten_slots(slots)
         return pull if self.ties is None else pull / self.ties.n_sharing
 
@@ -360,19 +391,19 @@ class Model:
         only where a full information matrix is affordable.
         """
         basis = np.zeros((self.n_flat, self._count(())))
-        q = self.slot_shapes[0][1]
         at = 0
-        for node in self.tree.inner_nodes:
-            edges = self.tree.edges(node)
-            m = edges.stop - edges.start
-            block = np.kron(contrast(m), np.eye(q))
-            basis[edges.start * q : edges.stop * q, at : at + (m - 1) * q] = block
-            at += (m - 1) * q
-        for slot, (rows, columns) in enumerate(self.slot_shapes):
-            if slot == 0 or self.known_log_dispersion(slot) is not None:
+        for slot, gates in enumerate(self.gates):
+            start, q = self.slot_slices[slot].start, self.slot_shapes[slot][1]
+            for span, m in zip(gates.spans, gates.n_siblings, strict=True):
+                rows = slice(start + span.start * q, start + span.stop * q)
+                basis[rows, at : at + (m - 1) * q] = np.kron(contrast(m), np.eye(q))
+                at += (m - 1) * q
+        for slot in self.expert_slots:
+            n_rows, columns = self.slot_shapes[slot]
+            if self.known_log_dispersion(slot) is not None:
                 continue
             shared = self.is_shared(slot)
-            block = np.tile(np.eye(columns), (rows, 1)) if shared else np.eye(rows * columns)
+            block = np.tile(np.eye(columns), (n_rows, 1)) if shared else np.eye(n_rows * columns)
             basis[self.slot_slices[slot], at : at + block.shape[1]] = block
             at += block.shape[1]
         if self.ties is None:

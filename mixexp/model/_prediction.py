@@ -7,6 +7,7 @@ import numpy as np
 from mixexp import kernels
 from mixexp.data import Block
 from mixexp.model._model import Model, Parameters
+from mixexp.model._statistics import gate_logits
 
 # Numbers of linear predictors, of the rows that are predicted at once, that stay in a core's cache
 # with all that is made of them; and limits of the number of rows, lest calls cost more than work.
@@ -97,7 +98,9 @@ def _average_up(model: Model, odds: np.ndarray, means: np.ndarray) -> np.ndarray
 def _gate_odds(model: Model, params: Parameters, block: Block) -> np.ndarray:
     """Return the odds of every edge against the largest of its siblings, (n_edges, rows)."""
     tree, n_rows = model.tree, block.features.shape[1]
-    logits = _predictors(model, params.gate, model.gate_design, block)
+    pairs = zip(params.gates, model.gates, strict=True)
+    eta = [_predictors(model, coef, gates.design, block) for coef, gates in pairs]
+    logits = gate_logits(model, eta, n_rows)
     if logits.shape[1] != n_rows:
         logits = np.ascontiguousarray(np.broadcast_to(logits, (tree.n_edges, n_rows)))
     nodes = tree.inner_nodes, tree.first_child, tree.n_children

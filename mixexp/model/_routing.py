@@ -60,20 +60,18 @@ class Route(NamedTuple):
 
 def greedy_leaf(model: Model, params: Parameters, rows: Rows) -> np.ndarray:
     """Return the leaf where the most probable child at every gate leads, shape (rows, 1)."""
-    tree, features = model.tree, _features(model, model.gate_design, rows)
+    tree, (coef, features) = model.tree, _gates(model, params, rows)
     node = np.empty(len(features), dtype=np.int64)
-    kernels.descend(features, own_memory(params.gate), tree.first_child, tree.n_children, node)
+    kernels.descend(features, coef, tree.first_child, tree.n_children, node)
     return tree.first_leaf[node][:, None]
 
 
 def greedy_route(model: Model, params: Parameters, rows: Rows) -> Route:
     """Return the route of the most probable child at every gate."""
     tree, leaf = model.tree, greedy_leaf(model, params, rows)
-    features, dropped = _features(model, model.gate_design, rows), np.empty(len(leaf))
+    (coef, features), dropped = _gates(model, params, rows), np.empty(len(leaf))
     nodes = tree.parent, tree.first_child, tree.n_children
-    kernels.dropped_on_way(
-        features, own_memory(params.gate), *nodes, tree.leaves[leaf[:, 0]], dropped
-    )
+    kernels.dropped_on_way(features, coef, *nodes, tree.leaves[leaf[:, 0]], dropped)
     return Route(leaf, np.ones(leaf.shape), dropped)
 
 
@@ -100,11 +98,11 @@ def _search(
     model: Model, params: Parameters, rows: Rows, k: int, budget: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return leaves, probabilities and what is dropped; leaves of -1 beyond the budget."""
-    tree, features = model.tree, _features(model, model.gate_design, rows)
+    tree, (coef, features) = model.tree, _gates(model, params, rows)
     found = _empty_route(len(features), k)
     scratch = np.empty(tree.n_nodes, dtype=np.int64), np.empty(tree.n_nodes)
     nodes = tree.first_child, tree.n_children, tree.first_leaf
-    kernels.find_top_leaves(features, own_memory(params.gate), *nodes, budget, *scratch, *found)
+    kernels.find_top_leaves(features, coef, *nodes, budget, *scratch, *found)
     return found
 
 
@@ -195,6 +193,16 @@ def _group_means(
     mean = group.predict(heads, None if rows.offset is None else rows.offset[row])
     mean = group.in_unit(mean, None if rows.trials is None else rows.trials[row])
     return np.broadcast_to(mean[..., 0, :], (*mean.shape[:-2], len(row)))
+
+
+def _gates(model: Model, params: Parameters, rows: Rows) -> tuple[np.ndarray, np.ndarray]:
+    """Return the coefficients of all edges, (n_edges, q), and the features that these are for."""
+    if len(model.gates) == 1:
+        return own_memory(params.gates[0]), _features(model, model.gates[0].design, rows)
+    coef = np.zeros((model.tree.n_edges, rows.features.shape[1]))
+    for gates, own in zip(model.gates, params.gates, strict=True):
+        coef[np.ix_(gates.edges, model.designs[gates.design])] = own
+    return coef, rows.features
 
 
 def _features(model: Model, design: int, rows: Rows) -> np.ndarray:

@@ -70,17 +70,18 @@ class Statistics(NamedTuple):
         What else the objective has that is a sum over rows: `balance_value`, `classify`.
     node_mass : ndarray of shape (..., n_nodes)
         Weighted responsibility of every node.
-    gate_gradient : ndarray of shape (..., n_edges, q)
-    gate_pairs : ndarray of shape (..., n_pairs, q, q)
-        ``X' diag(weight * resp * gate_a * gate_b) X`` by pair of siblings.
+    gate_gradient : tuple of ndarray of shape (..., n_edges, q)
+        Per group of gates.
+    gate_pairs : tuple of ndarray of shape (..., n_pairs, q, q)
+        ``X' diag(weight * resp * gate_a * gate_b) X`` by pair of siblings, per group of gates.
     groups : tuple of GroupStatistics
     """
 
     log_likelihood: np.ndarray
     excess: np.ndarray
     node_mass: np.ndarray
-    gate_gradient: np.ndarray
-    gate_pairs: np.ndarray
+    gate_gradient: tuple[np.ndarray, ...]
+    gate_pairs: tuple[np.ndarray, ...]
     groups: tuple[GroupStatistics, ...]
 
 
@@ -137,8 +138,18 @@ def _add_offset(model: Model, eta: list[np.ndarray], offset: np.ndarray) -> list
 
 def group_heads(model: Model, eta: Sequence[np.ndarray]) -> list[tuple[np.ndarray, ...]]:
     """Return the linear predictors of each group of experts, head by head."""
-    rest = iter(eta[1:])
+    rest = iter(eta[len(model.gates) :])
     return [tuple(next(rest) for _ in group.designs) for group in model.groups]
+
+
+def gate_logits(model: Model, eta: Sequence[np.ndarray], n_rows: int) -> np.ndarray:
+    """Return the logits of all edges, (n_edges, ..., rows), or (n_edges, ..., 1) where constant."""
+    if len(model.gates) == 1:
+        return eta[0]
+    out = np.empty((model.tree.n_edges, *eta[0].shape[1:-1], n_rows))
+    for gates, own in zip(model.gates, eta, strict=False):
+        out[gates.edges] = own
+    return out
 
 
 def leaf_log_density(model: Model, eta: Sequence[np.ndarray], block: Block) -> np.ndarray:
@@ -214,7 +225,8 @@ def posterior_of_block(
 ) -> Posterior:
     """Return densities, gates and responsibilities of a block's rows."""
     eta = linear_predictors(model, params, block, product)
-    return posterior(model.tree, eta[0], leaf_log_density(model, eta, block))
+    logits = gate_logits(model, eta, block.features.shape[1])
+    return posterior(model.tree, logits, leaf_log_density(model, eta, block))
 
 
 def em_statistics(
@@ -248,7 +260,8 @@ def em_statistics(
     """
     eta = linear_predictors(model, params, block)
     log_density, derivatives = evaluate_experts(model, eta, block)
-    found = posterior(model.tree, eta[0], log_density)
+    logits = gate_logits(model, eta, block.features.shape[1])
+    found = posterior(model.tree, logits, log_density)
     node_weight, excess = found.node_resp, np.zeros(found.log_density.shape[:-1])
     if reassign is not None:
         resp, gain = reassign(node_weight[model.tree.leaf_rows])
@@ -258,7 +271,7 @@ def em_statistics(
     if pseudo_weight is None:
         sums = sum_heads(model, block, found.gate, node_weight, derivatives, mass)
     else:
-        _, shifted, log_total = gate_probabilities(model.tree, eta[0], eta[0].shape[-1])
+        _, shifted, log_total = gate_probabilities(model.tree, logits, logits.shape[-1])
         excess = excess + balance_value(model.tree, shifted, log_total, pseudo_weight)
     if sums is None:
         sums = _sum_by_head(model, block, found.gate, node_weight, derivatives, pseudo_weight)
@@ -279,7 +292,9 @@ def _sum_by_head(
         residual, pair_weight = add_balance(model.tree, gate, pseudo_weight, residual, pair_weight)
     leaf_weight = node_weight[model.tree.leaf_rows]
     designs = [model.design(block, design) for design in range(len(model.designs))]
-    requests: list[GramRequest] = [(model.gate_design, model.gate_design, pair_weight)]
+    requests: list[GramRequest] = [
+        (gates.design, gates.design, pair_weight[gates.pair_rows]) for gates in model.gates
+    ]
     for g, group in enumerate(model.groups):
         weight = leaf_weight[model.group_rows[g]]
         for (a, b), curvature in derivatives[g].curvature.items():
@@ -289,8 +304,8 @@ def _sum_by_head(
             requests.append((group.designs[a], group.designs[b], weighted))
     grams = iter(weighted_grams(designs, requests))
     return HeadSums(
-        _gradient(residual, designs[model.gate_design]),
-        next(grams),
+        tuple(_gradient(residual[own.edge_rows], designs[own.design]) for own in model.gates),
+        tuple(next(grams) for _ in model.gates),
         tuple(
             _group_statistics(leaf_weight[rows], d, group.designs, designs, grams)
             for group, rows, d in zip(model.groups, model.group_rows, derivatives, strict=True)
@@ -374,8 +389,8 @@ def map_statistics(function: Callable[..., np.ndarray], *parts: Statistics) -> S
         function(*(part.log_likelihood for part in parts)),
         function(*(part.excess for part in parts)),
         function(*(part.node_mass for part in parts)),
-        function(*(part.gate_gradient for part in parts)),
-        function(*(part.gate_pairs for part in parts)),
+        tuple(function(*same) for same in zip(*(p.gate_gradient for p in parts), strict=True)),
+        tuple(function(*same) for same in zip(*(p.gate_pairs for p in parts), strict=True)),
         groups,
     )
 
@@ -392,7 +407,7 @@ def _total(*arrays: np.ndarray) -> np.ndarray:
 def flat_gradient(model: Model, stats: Statistics) -> np.ndarray:
     """Return the gradient of log-likelihood plus excess in the flat vector, (..., n_flat)."""
     return flatten_slots(
-        [stats.gate_gradient, *(stats.groups[g].gradient[h] for g, h in model.slot_heads)]
+        [*stats.gate_gradient, *(stats.groups[g].gradient[h] for g, h in model.slot_heads)]
     )
 
 

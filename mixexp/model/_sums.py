@@ -46,13 +46,13 @@ class HeadSums(NamedTuple):
 
     Parameters
     ----------
-    gate_gradient : ndarray of shape (..., n_edges, q)
-    gate_pairs : ndarray of shape (..., n_pairs, q, q)
+    gate_gradient : tuple of ndarray of shape (..., n_edges, q)
+    gate_pairs : tuple of ndarray of shape (..., n_pairs, q, q)
     groups : tuple of GroupStatistics
     """
 
-    gate_gradient: np.ndarray
-    gate_pairs: np.ndarray
+    gate_gradient: tuple[np.ndarray, ...]
+    gate_pairs: tuple[np.ndarray, ...]
     groups: tuple[GroupStatistics, ...]
 
 
@@ -224,8 +224,7 @@ def _hand_out(
     grams : ndarray of shape (..., n_pairs + n_curvatures, p, p)
     mass : ndarray of shape (n_nodes, ...)
     """
-    tree, q = model.tree, len(model.designs[model.gate_design])
-    n_pairs = len(tree.sibling_pairs[0])
+    tree, n_pairs = model.tree, len(model.tree.sibling_pairs[0])
     values, curvatures = sums[..., tree.n_edges :, :], grams[..., n_pairs:, :, :]
     straight = curvatures[..., plan.bent.n :, :, :]
     groups = []
@@ -243,7 +242,12 @@ def _hand_out(
             found[a, b] = own if factor is None else _scaled(own, factor, source == "mass")
         gradient = tuple(values[..., at, : width[h]] for h, at in enumerate(scores))
         groups.append(GroupStatistics(gradient, found))
-    return HeadSums(sums[..., : tree.n_edges, :q], grams[..., :n_pairs, :q, :q], tuple(groups))
+    gates = [(own, len(model.designs[own.design])) for own in model.gates]
+    return HeadSums(
+        tuple(sums[..., own.edge_rows, :q] for own, q in gates),
+        tuple(grams[..., own.pair_rows, :q, :q] for own, q in gates),
+        tuple(groups),
+    )
 
 
 def _scaled(sums: np.ndarray, factor: np.ndarray, is_mass: bool) -> np.ndarray:

@@ -9,6 +9,7 @@ from sklearn.base import clone
 from mixexp.data import single_threaded_blas
 from mixexp.em import split_experts
 from mixexp.estimators._build import FitState
+from mixexp.gates import SoftmaxGates
 from mixexp.model import Model, Parameters
 from mixexp.selection._families import share_families
 from mixexp.selection._trees import find_splits
@@ -130,11 +131,11 @@ def duplicate_expert(fitted: Any, tree: GatingTree, origin: np.ndarray) -> Any:
         tree,
         tuple(group for group, _ in grown),
         state.model.designs,
-        state.model.gate_design,
+        SoftmaxGates.everywhere(tree, state.model.slot_designs[0]),
         state.model.penalty,
     )
-    gate = _duplicate_gate(state.params.gate, tree, origin)
-    params = Parameters(gate, tuple(own for _, own in grown))
+    gate = _duplicate_gate(state.params.gates[0], tree, origin)
+    params = Parameters((gate,), tuple(own for _, own in grown))
     duplicated = clone(fitted)
     duplicated._state = FitState(model, params, state.scaling)
     return duplicated
