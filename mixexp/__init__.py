@@ -10,6 +10,7 @@ from mixexp.estimators import (
     export_text,
 )
 from mixexp.selection import select_n_experts
+from mixexp.submodel import Submodel, SubmodelRows
 
 __all__ = [
     "ConformalRegressor",
@@ -17,6 +18,8 @@ __all__ = [
     "HMERegressor",
     "MoEClassifier",
     "MoERegressor",
+    "Submodel",
+    "SubmodelRows",
     "__version__",
     "export_text",
     "select_n_experts",

@@ -10,6 +10,7 @@ import numpy as np
 from mixexp.data import PerRow
 from mixexp.em import Problem
 from mixexp.estimators._build import Columns, build_problem
+from mixexp.estimators._gates import NodeGate
 from mixexp.experts import Gaussian, Logistic, Multinomial
 from mixexp.model import Parameters, Penalty
 from mixexp.tree import GatingTree
@@ -104,7 +105,9 @@ def make_problem(
         PerRow(np.ones(len(data.y)) if weight is None else weight),
         tree=shape,
         families=listed,
-        node_columns=[_seen_by(gate, node, offered) for node in range(len(shape.inner_nodes))],
+        node_gates=[
+            NodeGate(_seen_by(gate, node, offered)) for node in range(len(shape.inner_nodes))
+        ],
         columns=_columns(
             expert=every if expert_columns is None else expert_columns,
             gate=offered,

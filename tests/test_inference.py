@@ -13,6 +13,7 @@ from test_family_fits import EVERY_FAMILY, simulate
 from mixexp import HMERegressor, MoEClassifier, MoERegressor
 from mixexp.data import PerRow
 from mixexp.estimators._build import Columns, build_problem
+from mixexp.estimators._gates import NodeGate
 from mixexp.experts import Binomial, Gaussian, Logistic, Multinomial, Ordinal
 from mixexp.inference import cluster_products, row_scores, score_products
 from mixexp.model import Penalty, posterior_of_block
@@ -38,7 +39,7 @@ def problem_near_pooled(family, rng, n=60, spec=UNBALANCED):
         PerRow(rng.integers(1, 4, n).astype(float)),
         tree=tree,
         families=[family] * tree.n_leaves,
-        node_columns=[[0, 1]] * len(tree.inner_nodes),
+        node_gates=[NodeGate([0, 1])] * len(tree.inner_nodes),
         columns=Columns([0, 1], [0, 1]),
         penalty=Penalty(),
         n_threads=1,

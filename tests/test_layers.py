@@ -20,7 +20,7 @@ MAX_FILE_LINES = 500
 MAX_BODY_LINES = 60
 
 _EXPERTS = {"kernels", "links", "contrast"}
-_MODEL = {*_EXPERTS, "experts", "gates", "tree", "data"}
+_MODEL = {*_EXPERTS, "experts", "gates", "tree", "data", "submodel"}
 _EM = {*_MODEL, "model"}
 _ESTIMATORS = {*_EM, "em", "constraints", "distribution", "inference", "exceptions", "metrics"}
 ALLOWED = {
@@ -32,6 +32,7 @@ ALLOWED = {
     "exceptions": set(),
     "_version": set(),
     "tree": set(),
+    "submodel": set(),
     "links": {"kernels"},
     "data": {"kernels"},
     "experts": _EXPERTS,

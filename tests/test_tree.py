@@ -21,14 +21,9 @@ from scipy.linalg import helmert
 from mixexp.experts import Gaussian
 from mixexp.gates import SoftmaxGates
 from mixexp.model import em_statistics, flat_gradient, posterior_of_block, predict_block
-from mixexp.model._statistics import (
-    _sum_by_head,
-    evaluate_experts,
-    gate_logits,
-    linear_predictors,
-    posterior,
-    weighted_grams,
-)
+from mixexp.model._e_step import evaluate_experts, gate_logits, linear_predictors, posterior
+from mixexp.model._grams import weighted_grams
+from mixexp.model._statistics import _sum_by_head
 from mixexp.model._sums import sum_heads
 from mixexp.tree import GatingTree
 
@@ -455,8 +450,8 @@ def test_sums_piece_by_piece_are_those_of_all_rows(family, spec, gate, n_starts,
         flat = [model.flatten(random_params(model, rng)) for _ in range(n_starts)]
         params = model.unflatten(np.stack(flat))
     eta = linear_predictors(model, params, block)
-    log_density, derivatives = evaluate_experts(model, eta, block)
-    found = posterior(model.tree, gate_logits(model, eta, N_ROWS), log_density)
+    log_density, derivatives = evaluate_experts(model, params, eta, block)
+    found = posterior(model.tree, gate_logits(model, params, eta, block), log_density)
     resp, mass = found.node_resp, found.node_resp @ block.weight
     sums = sum_heads(model, block, found.gate, resp, derivatives, mass)
     expected = _sum_by_head(model, block, found.gate, resp.copy(), derivatives, None)

@@ -35,6 +35,8 @@ class Block(NamedTuple):
         Added to the linear predictor of every location, in the unit of the predictor.
     trials : ndarray of shape (rows,) or None
         Trials of which y counts the successes.
+    y : ndarray of shape (rows,) or None
+        Target in its own unit; None where it is unknown.
     """
 
     features: np.ndarray
@@ -43,6 +45,7 @@ class Block(NamedTuple):
     bases: tuple[np.ndarray | float, ...] = ()
     offset: np.ndarray | None = None
     trials: np.ndarray | None = None
+    y: np.ndarray | None = None
 
     def take(self, rows: np.ndarray | slice) -> "Block":
         """Return some of the rows."""
@@ -53,6 +56,7 @@ class Block(NamedTuple):
             tuple(np.asarray(base)[rows] if np.ndim(base) else base for base in self.bases),
             None if self.offset is None else self.offset[rows],
             None if self.trials is None else self.trials[rows],
+            None if self.y is None else self.y[rows],
         )
 
 

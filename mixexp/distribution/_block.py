@@ -253,8 +253,11 @@ def _ordered_sum(values: Array) -> Array:
 def mixture_of_block(model: Model, params: Parameters, block: Block) -> BlockMixture:
     """Evaluate gates and experts at the features of a block."""
     tree, n_rows = model.tree, block.features.shape[1]
+    if any(not other.is_gate for other in model.others):
+        names = " and ".join(model.other_names)
+        raise ValueError(f"{names} has a log density and a mean, but no distribution function.")
     eta = linear_predictors(model, params, block, row_stable_product)
-    gate = gate_probabilities(tree, gate_logits(model, eta, n_rows), n_rows)[0]
+    gate = gate_probabilities(tree, gate_logits(model, params, eta, block), n_rows)[0]
     path, weight = np.empty((tree.n_nodes, n_rows)), np.empty((tree.n_leaves, n_rows))
     kernels.leaf_prior(gate, tree.parent, tree.leaves, path, weight)
     return BlockMixture(weight, _evaluate(model, eta, block))
@@ -263,7 +266,7 @@ def mixture_of_block(model: Model, params: Parameters, block: Block) -> BlockMix
 def mixture_without_noise(model: Model, params: Parameters, block: Block) -> BlockMixture:
     """Return the same of the experts that are no noise, given that y comes from one of these."""
     eta = linear_predictors(model, params, block, row_stable_product)
-    logits = gate_logits(model, eta, block.features.shape[1])
+    logits = gate_logits(model, params, eta, block)
     is_kept = np.ones(model.tree.n_leaves, dtype=bool)
     for group in model.groups:
         is_kept[group.leaves] = not group.family.is_noise

@@ -18,7 +18,7 @@ from mixexp.em._monitor import ASKED_TO_STOP
 from mixexp.em._newton import BASIN_GAIN, NEAR_BASIN_GAIN, NewtonFinish, is_small
 from mixexp.em._problem import Evaluation, Problem, map_evaluations
 from mixexp.em._steps import em_step
-from mixexp.model import Parameters
+from mixexp.model import Parameters, map_parameters
 
 Item = TypeVar("Item")
 
@@ -144,8 +144,9 @@ class Run:
         self._problem = problem
         self._watch = watch
         self._tol = options.tol
-        # What shortens the way is made for the likelihood.
-        acceleration = options.acceleration if not problem.is_classification else "none"
+        # What shortens the way is made for the likelihood, and for linear predictors.
+        is_plain = problem.is_classification or not problem.model.is_linear
+        acceleration = "none" if is_plain else options.acceleration
         use_newton = acceleration == "newton" or (acceleration == "auto" and is_small(problem))
         use_anderson = acceleration == "anderson" or (acceleration == "auto" and not use_newton)
         self._finish = NewtonFinish(problem, options.basin_gain) if use_newton else None
@@ -336,8 +337,7 @@ def in_batches(problem: Problem, items: Sequence[Item]) -> list[Sequence[Item]]:
 
 def stack_parameters(problem: Problem, starts: Sequence[Parameters]) -> Parameters:
     """Return several sets of coefficients as one with a leading axis."""
-    model = problem.model
-    return model.unflatten(np.stack([model.flatten(start) for start in starts]))
+    return map_parameters(lambda *same: np.stack(same), *starts)
 
 
 def rounding_noise(problem: Problem, objective: float) -> float:
@@ -362,23 +362,26 @@ def _take_em_steps(problem: Problem, runs: Sequence[Run]) -> None:
         proposal = runs[i].extrapolate(before[i], after[i] - before[i])
         if proposal is not None:
             extrapolated[i] = proposal
-    fallen = _move_if_higher(problem, runs, extrapolated)
+    fallen = []
+    if extrapolated:
+        proposals = problem.model.unflatten(np.stack(list(extrapolated.values())))
+        fallen = _move_if_higher(problem, runs, list(extrapolated), proposals)
     for i in fallen:
         runs[i].forget_steps()
-    plain = {i: after[i] for i in going if i not in extrapolated or i in fallen}
-    for i in _move_if_higher(problem, runs, plain):
-        _take_shorter_step(problem, runs[i])
+    plain = [i for i in going if i not in extrapolated or i in fallen]
+    if plain:
+        proposals = map_parameters(lambda array: array[plain], step.params)
+        for i in _move_if_higher(problem, runs, plain, proposals):
+            _take_shorter_step(problem, runs[i])
 
 
 def _move_if_higher(
-    problem: Problem, runs: Sequence[Run], proposals: dict[int, np.ndarray]
+    problem: Problem, runs: Sequence[Run], numbers: Sequence[int], proposals: Parameters
 ) -> list[int]:
-    """Measure proposals, by number of the run, and return those that lower the objective."""
-    if not proposals:
-        return []
-    batch = problem.evaluate(problem.model.unflatten(np.stack(list(proposals.values()))))
+    """Measure proposals, one per number of a run, and return those that lower the objective."""
+    batch = problem.evaluate(proposals)
     fallen = []
-    for row, i in enumerate(proposals):
+    for row, i in enumerate(numbers):
         if batch.objective[row] >= runs[i].least_objective:
             runs[i].move(Standing(batch, row))
         else:

@@ -18,7 +18,7 @@ from mixexp.em._cuts import Cut, is_above_quantile, least_stable_cut
 from mixexp.em._driver import in_batches
 from mixexp.em._problem import Problem
 from mixexp.em._starts import params_from_responsibilities, soften
-from mixexp.model import Model, Parameters, complete_scores
+from mixexp.model import Model, Parameters, complete_scores, unstack_parameters
 
 # Pairs that are merged, and splits that are tried with each.
 _N_MERGES = 3
@@ -158,13 +158,13 @@ def _start_moved(
     moves: Sequence[Move],
 ) -> list[tuple[str, Parameters]]:
     """Fit gates and experts to the responsibilities that each move leads to."""
-    model, starts = problem.model, list[Parameters]()
+    starts: list[Parameters] = []
     # From sharp gates Newton's steps to other responsibilities would lead too far.
     begun = params._replace(gates=tuple(map(np.zeros_like, params.gates)))
     for some in in_batches(problem, moves):
         moved = np.stack([_move_rows(resp, move, cuts[move.split]) for move in some], axis=1)
         found = params_from_responsibilities(problem, begun, partial(_take_rows, moved), len(some))
-        starts += [model.unflatten(flat) for flat in model.flatten(found)]
+        starts += unstack_parameters(found)
     return [(str(move), start) for move, start in zip(moves, starts, strict=True)]
 
 

@@ -29,7 +29,9 @@ def canonical_order(model: Model, params: Parameters) -> np.ndarray:
     order = np.zeros(tree.n_nodes, dtype=np.int64)
     for place in tree.inner_nodes:
         present = list(tree.children(int(order[place])))
-        order[list(tree.children(int(place)))] = _sorted_siblings(model, keys, present)
+        if model.gate_of(int(order[place])) >= 0:  # others know their children by number
+            present = _sorted_siblings(model, keys, present)
+        order[list(tree.children(int(place)))] = present
     return order
 
 
@@ -47,7 +49,7 @@ def reorder(model: Model, params: Parameters, order: np.ndarray) -> Parameters:
         coef[np.searchsorted(own.edges, order[1:][own.edges] - 1)]
         for own, coef in zip(model.gates, params.gates, strict=True)
     ]
-    return Parameters(tuple(gates), tuple(experts))
+    return Parameters(tuple(gates), tuple(experts), params.others)
 
 
 def _leaf_keys(model: Model, params: Parameters) -> list[np.ndarray]:
@@ -76,8 +78,7 @@ def _kind(model: Model, node: int) -> Any:
     tree = model.tree
     if tree.n_children[node] == 0:
         return model.kind_of(tree.leaf_position(node))
-    slot, _ = model.edge_rows[tree.edges(node).start]
-    return [slot, *(_kind(model, child) for child in tree.children(node))]
+    return [model.gate_of(node), *(_kind(model, child) for child in tree.children(node))]
 
 
 def _node_key(model: Model, keys: list[np.ndarray], node: int) -> tuple[float, ...]:

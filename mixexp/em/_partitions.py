@@ -38,6 +38,7 @@ from mixexp.model import (
     linear_predictors,
     posterior_of_block,
     row_stable_product,
+    unstack_parameters,
 )
 from mixexp.tree import GatingTree
 
@@ -144,7 +145,7 @@ def _fit_partitions(
     for some in in_batches(problem, labels):
         resp = partial(_soften_rows, np.stack(some), problem.model.tree.n_leaves)
         params = params_from_responsibilities(problem, pooled, resp, len(some))
-        starts += [problem.model.unflatten(flat) for flat in problem.model.flatten(params)]
+        starts += unstack_parameters(params)
     return starts
 
 
@@ -244,7 +245,7 @@ def _by_pairs(rows: Rows, rng: np.random.Generator) -> np.ndarray:
         labels[own[is_above]] = 1
         resp = partial(_soften_rows, labels[None], 2)
         begun = params_from_responsibilities(pair, _pooled_of(rows, g, 2), resp, 1)
-        start = pair.model.unflatten(pair.model.flatten(begun)[0])
+        (start,) = unstack_parameters(begun)
         params = run_em(pair, start, _ROUGH).evaluation.params
         found = np.concatenate([block.node_resp[2] for block in _posteriors(pair, params)])[own]
         return _nearest_to_share(found, rows.weight[own], share)
@@ -390,10 +391,14 @@ STARTS: dict[str, Callable[[Rows, int], Kind]] = {
 def _pooled_scores(problem: Problem, pooled: Parameters) -> np.ndarray:
     """Return the first family's scores at the pooled fit: residuals, for any family.
 
-    Zeros where no family has a head, for such experts have nothing that could differ by rows.
+    Where no family has a head y itself if there are experts of one's own, else zeros, for other
+    experts have nothing that could differ by rows.
     """
     model, parts = problem.model, []
     group = _first_group(model)
+    if group is None and not model.is_linear:
+        y = np.concatenate([block.y for block in problem.blocks.bare])
+        return ((y - y.mean()) / (y.std() or 1.0))[None]
     if group is None:
         return np.zeros((1, sum(len(block.weight) for block in problem.blocks.bare)))
     for block in problem.blocks:

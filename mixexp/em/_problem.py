@@ -19,6 +19,7 @@ from mixexp.model import (
     classify,
     em_statistics,
     flat_gradient,
+    map_parameters,
     map_statistics,
     observed_statistics,
     penalty_terms,
@@ -55,19 +56,14 @@ class Evaluation(NamedTuple):
 
     def take(self, index: int | Sequence[int]) -> "Evaluation":
         """Return some of the starts, or without their axis the one with a number."""
-        return map_evaluations(lambda array: array[index], self)
+        # The ellipsis makes an object an array without axes, as it does a number.
+        return map_evaluations(lambda array: array[index, ...], self)
 
 
 def map_evaluations(function: Callable[..., np.ndarray], *parts: Evaluation) -> Evaluation:
     """Apply a function to the arrays that stand in the same place in all parts."""
     return Evaluation(
-        Parameters(
-            tuple(function(*same) for same in zip(*(p.params.gates for p in parts), strict=True)),
-            tuple(
-                tuple(function(*same) for same in zip(*heads, strict=True))
-                for heads in zip(*(part.params.experts for part in parts), strict=True)
-            ),
-        ),
+        map_parameters(function, *(part.params for part in parts)),
         map_statistics(function, *(part.stats for part in parts)),
         PenaltyTerms(*(function(*same) for same in zip(*(p.penalty for p in parts), strict=True))),
         function(*(part.objective for part in parts)),
@@ -125,11 +121,15 @@ class Problem:
         parts = map_blocks(pass_over, range(len(self.blocks)), self._n_useful_threads)
         stats = reduce(lambda total, part: add_statistics([total, part]), parts)
         penalty = penalty_terms(self.model, params)
+        own_priors = (
+            other.log_prior(own)
+            for other, own in zip(self.model.others, params.others, strict=True)
+        )
         return Evaluation(
             params,
             stats,
             penalty,
-            stats.log_likelihood + stats.excess + penalty.value,
+            stats.log_likelihood + stats.excess + sum(own_priors, penalty.value),
             flat_gradient(self.model, stats) + penalty.gradient,
         )
 

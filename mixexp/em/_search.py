@@ -295,7 +295,7 @@ def leave_local_optima(
     n_moves : int
         Rounds at most, per optimum.
     """
-    if problem.model.tree.n_leaves < _FEWEST_TO_MOVE:
+    if problem.model.tree.n_leaves < _FEWEST_TO_MOVE or not problem.model.is_linear:
         return found
     finals, places, restarts = list(found.finals), list(found.places), list(found.restarts)
     best = -np.inf

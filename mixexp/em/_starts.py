@@ -1,7 +1,7 @@
 """Starts: the pooled fit that they depart from, and coefficients for given responsibilities."""
 
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import partial, reduce
 
 import numpy as np
 
@@ -10,7 +10,7 @@ from mixexp.em._driver import Options, run_em, stack_parameters
 from mixexp.em._problem import Problem, rows_per_weight
 from mixexp.em._steps import em_step
 from mixexp.gates import SoftmaxGates
-from mixexp.model import Model, Parameters
+from mixexp.model import Model, Parameters, object_array
 from mixexp.tree import GatingTree
 
 # A partition is softened, for a hard one is separated perfectly by the first gate.
@@ -37,7 +37,21 @@ def pooled_params(problem: Problem) -> Parameters:
         if heads and beside:
             heads = _pooled_beside(problem, g, beside, heads)
         experts.append(tuple(np.repeat(coef, len(group.leaves), axis=0) for coef in heads))
-    return Parameters(model.no_gates(), tuple(experts))
+    return Parameters(model.no_gates(), tuple(experts), _pooled_others(problem))
+
+
+def _pooled_others(problem: Problem) -> tuple[np.ndarray, ...]:
+    """Fit each submodel of one's own to all rows: gates with equal shares for all children."""
+    model, unknown = problem.model, object_array([None], ())
+    sums: list[list[np.ndarray]] = [[] for _ in model.others]
+    for block in problem.blocks if model.others else ():
+        for other, parts in zip(model.others, sums, strict=True):
+            weight = np.tile(block.weight / len(other.nodes), (len(other.nodes), 1))
+            parts.append(other.statistics(unknown, model.view(other, block), weight))
+    return tuple(
+        other.m_step(unknown, np.asarray(reduce(np.add, parts)))
+        for other, parts in zip(model.others, sums, strict=True)
+    )
 
 
 def _pooled_alone(problem: Problem, g: int) -> tuple[np.ndarray, ...]:

@@ -69,7 +69,9 @@ def em_step(problem: Problem, current: Evaluation, n_halvings: int, use_bound: b
         heads, is_deficient = _expert_step(model, current, g, length)
         experts.append(heads)
         deficient = deficient | is_deficient
-    return Step(Parameters(tuple(gates), tuple(experts)), deficient)
+    parts = zip(model.others, current.params.others, current.stats.others, strict=True)
+    others = tuple(other.m_step(own, sums) for other, own, sums in parts)
+    return Step(Parameters(tuple(gates), tuple(experts), others), deficient)
 
 
 def _gate_step(

@@ -7,7 +7,7 @@ import numpy as np
 from mixexp.data import Scaling
 from mixexp.em import Outcome, Search, canonical_order, reorder
 from mixexp.estimators._build import Columns, FitState, raw_slots
-from mixexp.model import Model
+from mixexp.model import Model, PlacedSubmodel
 
 # Of a negative binomial's dispersion without end: the largest number is told.
 _LARGEST_LOG = float(np.log(np.finfo(float).max))
@@ -31,6 +31,10 @@ def set_fitted_attributes(
     estimator.tree_ = model.tree
     estimator.experts_ = _families(state)
     estimator.limits_ = _limits(state)
+    estimator.submodel_params_ = {
+        f"{'gate' if other.is_gate else 'expert'} {_place_of(model, other)}": own.item()
+        for other, own in zip(model.others, state.params.others, strict=True)
+    }
     estimator.n_parameters_ = model.n_parameters
     gate = _over_gate_features(state, slots, columns)
     estimator.gate_intercept_, estimator.gate_coef_ = gate[:, 0], gate[:, 1:]
@@ -65,11 +69,20 @@ def _degenerate(model: Model, best: Outcome, order: np.ndarray) -> np.ndarray:
     return is_degenerate[order][tree.leaves]
 
 
+def _place_of(model: Model, other: PlacedSubmodel) -> int:
+    """Return the node of a gate of one's own, or the number of an expert."""
+    node = int(other.nodes[0])
+    return int(model.tree.parent[node]) if other.is_gate else model.tree.leaf_position(node)
+
+
 def _families(state: FitState) -> list[Any]:
     families: list[Any] = [None] * state.model.tree.n_leaves
     for group in state.model.groups:
         for leaf in group.leaves:
             families[leaf] = group.family
+    for other in state.model.others:
+        if not other.is_gate:
+            families[state.model.tree.leaf_position(int(other.nodes[0]))] = other.submodel
     return families
 
 

@@ -18,6 +18,7 @@ from mixexp.data import (
     weighted_scaling,
 )
 from mixexp.em import Problem, pooled_params
+from mixexp.estimators._gates import NodeGate
 from mixexp.estimators._groups import (
     fix_families,
     in_unit,
@@ -27,7 +28,8 @@ from mixexp.estimators._groups import (
 )
 from mixexp.experts import FAMILIES, Expert
 from mixexp.gates import SoftmaxGates
-from mixexp.model import Model, Parameters, Penalty, Ties
+from mixexp.model import Model, Parameters, Penalty, PlacedSubmodel, Ties
+from mixexp.submodel import Submodel
 from mixexp.text import shown
 from mixexp.tree import GatingTree
 
@@ -80,7 +82,7 @@ def resolve_families(expert: Any, n_leaves: int, targets: Sequence[str]) -> list
             "give one per expert, left to right."
         )
     families = [_resolve_family(entry, targets) for entry in entries]
-    _check_alike(families)
+    _check_alike([family for family in families if not isinstance(family, Submodel)])
     return families
 
 
@@ -100,7 +102,8 @@ def _check_alike(families: Sequence[Expert]) -> None:
 
 def _resolve_family(entry: Any, targets: Sequence[str]) -> Expert:
     family = FAMILIES[entry]() if isinstance(entry, str) and entry in FAMILIES else entry
-    if not hasattr(family, "log_kernel") or family.target not in targets:
+    is_expert = hasattr(family, "log_kernel") or isinstance(family, Submodel)
+    if not is_expert or family.target not in targets:
         allowed = sorted(name for name, known in FAMILIES.items() if known.target in targets)
         raise ValueError(
             f"The 'expert' parameter must be one of {allowed}, an expert object of such a "
@@ -153,6 +156,8 @@ def check_support(
     ValueError
         Naming y, the support, and the first row and value outside of it.
     """
+    if any(isinstance(family, Submodel) for family in families):
+        return  # its support is not known
     is_outside = np.ones(len(y), dtype=bool)
     for found in fix_families(families, y, per_row):
         is_outside_own = found.group().find_impossible(y, per_row.trials)
@@ -178,7 +183,7 @@ def build_problem(
     *,
     tree: GatingTree,
     families: Sequence[Expert],
-    node_columns: Sequence[Sequence[int]],
+    node_gates: Sequence[NodeGate],
     columns: Columns,
     penalty: Penalty,
     n_threads: int,
@@ -197,8 +202,8 @@ def build_problem(
     tree : GatingTree
     families : sequence of Expert
         One per leaf, left to right.
-    node_columns : sequence of sequence of int
-        Columns of X that the gate of each inner node looks at.
+    node_gates : sequence of NodeGate
+        Per inner node.
     columns : Columns
     penalty : Penalty
     n_threads : int
@@ -216,24 +221,30 @@ def build_problem(
     """
     scaling = weighted_scaling(X, per_row.weight, chosen)
     designs: list[np.ndarray] = []
-    node_designs = np.array(
-        [_position(designs, np.array([0, *(1 + c for c in seen)])) for seen in node_columns]
-    )
-    gates = tuple(
-        SoftmaxGates(tree, tree.inner_nodes[node_designs == design], design)
-        for design in dict.fromkeys(node_designs.tolist())
-    )
+    gates, others = _lay_out_gates(tree, node_gates, designs)
     by_kind = {
         "location": np.array([0, *(1 + c for c in columns.expert)]),
         "dispersion": np.array([0, *(1 + c for c in columns.dispersion)]),
         "shape": np.array([0]),
     }
+    for leaf, family in enumerate(families):
+        if isinstance(family, Submodel):
+            design = _position(designs, by_kind["location"])
+            others.append(PlacedSubmodel(family, tree.leaves[leaf : leaf + 1], False, design))
     groups = []
     for found in fix_families(families, y, per_row):
         seen = tuple(_position(designs, by_kind[head.kind]) for head in found.family.heads)
         groups.append(lay_out_group(found, seen, y, per_row))
     constant = tuple(int(1 + column) for column in np.flatnonzero(scaling.is_constant))
-    model = Model(tree, tuple(groups), tuple(designs), gates, penalty, constant_columns=constant)
+    model = Model(
+        tree,
+        tuple(groups),
+        tuple(designs),
+        gates,
+        penalty,
+        constant_columns=constant,
+        others=tuple(others),
+    )
     blocks = _with_targets(model, cut_features(X, scaling, per_row, chosen).keep_small(), y)
     pooled = pooled_params(Problem(model, blocks, n_threads))
     model, pooled = _anchor(model, pooled)
@@ -241,6 +252,23 @@ def build_problem(
     pooled = model.obey(pooled)
     problem = Problem(model, _with_targets(model, blocks, y), n_threads)
     return problem, pooled, scaling
+
+
+def _lay_out_gates(
+    tree: GatingTree, node_gates: Sequence[NodeGate], designs: list[np.ndarray]
+) -> tuple[tuple[SoftmaxGates, ...], list[PlacedSubmodel]]:
+    """Return the softmax gates by what they see, and gates of the user's own."""
+    nodes: dict[int, list[int]] = {}
+    others = []
+    for node, (columns, submodel) in zip(tree.inner_nodes.tolist(), node_gates, strict=True):
+        design = _position(designs, np.array([0, *(1 + column for column in columns)]))
+        if submodel is None:
+            nodes.setdefault(design, []).append(node)
+        else:
+            children = np.array(tree.children(node))
+            others.append(PlacedSubmodel(submodel, children, True, design))
+    softmax = (SoftmaxGates(tree, np.array(own), design) for design, own in nodes.items())
+    return tuple(softmax), others
 
 
 def _position(designs: list[np.ndarray], columns: np.ndarray) -> int:
@@ -260,7 +288,7 @@ def with_target(model: Model, block: Block, y: np.ndarray) -> Block:
     """Return the block with y as each family sees it."""
     seen = [group.safe_target(y, block.trials) for group in model.groups]
     return block._replace(
-        targets=tuple(target for target, _ in seen), bases=tuple(base for _, base in seen)
+        targets=tuple(target for target, _ in seen), bases=tuple(base for _, base in seen), y=y
     )
 
 
@@ -285,7 +313,7 @@ def _anchor(model: Model, pooled: Parameters) -> tuple[Model, Parameters]:
         groups.append(moved if is_single else moved._replace(center=tuple(c[0] for c in coefs)))
         experts.append(coefs)
     anchored = replace(model, groups=tuple(groups), penalty=penalty)
-    return anchored, Parameters(pooled.gates, tuple(experts))
+    return anchored, Parameters(pooled.gates, tuple(experts), pooled.others)
 
 
 def raw_slots(state: FitState) -> list[np.ndarray]:

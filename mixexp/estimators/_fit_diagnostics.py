@@ -133,7 +133,7 @@ def _free_gradient(problem: Problem, best: Outcome) -> tuple[np.ndarray, np.ndar
 
 
 def _smallest_eigenvalue(problem: Problem, best: Outcome, is_held: np.ndarray) -> float | None:
-    if problem.is_classification or not is_small(problem):
+    if problem.is_classification or not problem.model.is_linear or not is_small(problem):
         return None
     basis = problem.model.free_basis
     basis = basis[:, ~np.any(basis[is_held] != 0.0, axis=0)]

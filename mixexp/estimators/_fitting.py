@@ -42,7 +42,7 @@ from mixexp.estimators._diagnosis import (
 from mixexp.estimators._docs import per_row_docs
 from mixexp.estimators._features import check_features, select_columns
 from mixexp.estimators._fit_diagnostics import diagnose
-from mixexp.estimators._gates import needs_features, of_origin, select_gate_columns
+from mixexp.estimators._gates import NodeGate, needs_features, of_origin, select_gates
 from mixexp.estimators._init import given_start
 from mixexp.estimators._plausibility import find_implausible
 from mixexp.estimators._progress import CallbackSupportMixin, FitTask, make_monitor, with_callbacks
@@ -62,6 +62,7 @@ from mixexp.estimators._validation import (
     check_per_row,
     check_same_length,
     check_size,
+    check_submodels,
     check_trials,
     check_weights,
     one_of,
@@ -101,8 +102,8 @@ class _Layout(NamedTuple):
     scaling : Scaling
     families : sequence of Expert
         One per leaf, left to right.
-    node_columns : list of list of int
-        Columns that the gate at each inner node looks at.
+    node_gates : list of NodeGate
+        Per inner node.
     learn : callable
         Sets the fitted attributes of an estimator from a search.
     """
@@ -111,7 +112,7 @@ class _Layout(NamedTuple):
     pooled: Parameters
     scaling: Scaling
     families: Sequence[Any]
-    node_columns: list[list[int]]
+    node_gates: list[NodeGate]
     learn: Callable[[Any, Search], np.ndarray]
 
 
@@ -262,7 +263,8 @@ class FittedByEM(CallbackSupportMixin):
         families = resolve_families(self._expert_spec(), tree.n_leaves, self._targets)
         check_per_row_use(families, exposure, offset, trials)
         check_support(families, target, per_row, np.flatnonzero(is_used))
-        columns, node_columns = self._select_columns(tree)
+        columns, node_gates = self._select_columns(tree)
+        check_submodels(self, [*families, *(gate.submodel for gate in node_gates)])
         build = partial(
             build_problem,
             X,
@@ -275,7 +277,7 @@ class FittedByEM(CallbackSupportMixin):
             tie=self._tie,
         )
         with single_threaded_blas():
-            return self._fit_rows(build, tree, families, columns, node_columns, is_used, begin_task)
+            return self._fit_rows(build, tree, families, columns, node_gates, is_used, begin_task)
 
     def _check_parameters(self) -> None:
         """Check what is known of the hyper-parameters without the data."""
@@ -283,16 +285,16 @@ class FittedByEM(CallbackSupportMixin):
         check_acceleration(self.em_variant, self.acceleration)
         check_collapse(self.on_collapse, self.constraints)
 
-    def _select_columns(self, tree: GatingTree) -> tuple[Columns, list[list[int]]]:
-        """Return the columns of each part of the model, and those of the gate at each node."""
+    def _select_columns(self, tree: GatingTree) -> tuple[Columns, list[NodeGate]]:
+        """Return the columns of each part of the model, and the gate of each node."""
         names, p = getattr(self, "feature_names_in_", None), self.n_features_in_
-        offered, seen = select_gate_columns(self.gate, self.gate_features, tree, names, p)
+        offered, gates = select_gates(self.gate, self.gate_features, tree, names, p)
         columns = Columns(
             select_columns(self.expert_features, "expert_features", names, p),
             offered,
             select_columns(self._dispersion_spec(), "dispersion_features", names, p),
         )
-        return columns, seen
+        return columns, gates
 
     def _penalty(self) -> Penalty:
         strengths = map(float, (self.alpha, self.gate_alpha, 0.0, self.balance))
@@ -336,25 +338,23 @@ class FittedByEM(CallbackSupportMixin):
         tree: GatingTree,
         families: Sequence[Any],
         columns: Columns,
-        node_columns: list[list[int]],
+        node_gates: list[NodeGate],
         is_used: np.ndarray,
         begin_task: Callable[[int], FitTask],
     ) -> list[Trouble]:
         """Fit, and return what the user should be warned of."""
 
         def lay_out(
-            tree: GatingTree, families: Sequence[Any], node_columns: list[list[int]]
+            tree: GatingTree, families: Sequence[Any], node_gates: list[NodeGate]
         ) -> _Layout:
-            problem, pooled, scaling = build(
-                tree=tree, families=families, node_columns=node_columns
-            )
+            problem, pooled, scaling = build(tree=tree, families=families, node_gates=node_gates)
             problem = replace(problem, is_classification=self.em_variant == "cem")
             learn = partial(
                 set_fitted_attributes, model=problem.model, scaling=scaling, columns=columns
             )
-            return _Layout(problem, pooled, scaling, families, node_columns, learn)
+            return _Layout(problem, pooled, scaling, families, node_gates, learn)
 
-        layout = lay_out(tree, families, node_columns)
+        layout = lay_out(tree, families, node_gates)
         previous = self if self.warm_start and hasattr(self, "_state") else None
         init = self.init if previous is None else previous
         given = given_start(init, layout.problem, layout.pooled, layout.scaling, is_used)
@@ -411,8 +411,8 @@ class FittedByEM(CallbackSupportMixin):
             larger, params = layout.problem.model, found.best.evaluation.params
             alive = surviving_leaves(layout.problem, found.best)
             tree, origin = larger.tree.without(set(range(larger.tree.n_leaves)) - set(alive))
-            seen = of_origin(layout.node_columns, larger.tree, origin[tree.inner_nodes])
-            layout = lay_out(tree, [layout.families[leaf] for leaf in alive], seen)
+            kept = of_origin(layout.node_gates, larger.tree, origin[tree.inner_nodes])
+            layout = lay_out(tree, [layout.families[leaf] for leaf in alive], kept)
             start = restrict_parameters(larger, params, layout.problem.model, origin)
             # One expert has one optimum, and needs no starts of its own.
             is_known = is_given or len(alive) == 1

@@ -1,13 +1,14 @@
 """The gates that a user asks for: one kind for all, or others from node to node of the tree."""
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from mixexp.arguments import is_listed, is_word
 from mixexp.estimators._features import select_columns
 from mixexp.gates import GATES
+from mixexp.submodel import Submodel
 from mixexp.text import shown
 from mixexp.tree import GatingTree
 
@@ -18,14 +19,29 @@ def needs_features(gate: Any, gate_features: Any) -> bool:
     return not (sees_none or is_word(gate, ("constant",)))
 
 
-def select_gate_columns(
-    gate: Any, gate_features: Any, tree: GatingTree, names: np.ndarray | None, p: int
-) -> tuple[list[int], list[list[int]]]:
-    """Return the columns that gates are offered, and those that each gate looks at.
+class NodeGate(NamedTuple):
+    """The gate of one node.
 
     Parameters
     ----------
-    gate : str or nested list of str
+    columns : list of int
+        Columns of X that it looks at.
+    submodel : Submodel or None
+        One of the user's own; else a softmax.
+    """
+
+    columns: list[int]
+    submodel: Submodel | None = None
+
+
+def select_gates(
+    gate: Any, gate_features: Any, tree: GatingTree, names: np.ndarray | None, p: int
+) -> tuple[list[int], list[NodeGate]]:
+    """Return the columns that gates are offered, and the gate of each node.
+
+    Parameters
+    ----------
+    gate : str, Submodel, or nested list of these
     gate_features : None, list of str or int, or nested list of these
         One value for all gates, or one for each in the shape of the tree: see `spread_over_gates`.
     tree : GatingTree
@@ -37,7 +53,7 @@ def select_gate_columns(
     Returns
     -------
     offered : list of int
-    seen : list of list of int
+    gates : list of NodeGate
         Per inner node of the tree, from the root down.
 
     Raises
@@ -47,11 +63,11 @@ def select_gate_columns(
     """
     kinds = spread_over_gates(gate, "gate", tree, lambda spec: isinstance(spec, list))
     for kind in kinds:
-        if not is_word(kind, GATES):
+        if not is_word(kind, GATES) and not isinstance(kind, Submodel):
             allowed = ", ".join(map(repr, GATES))
             raise ValueError(
-                f"The 'gate' parameter must be one of {allowed}, or a nested list of these in the "
-                f"shape of the tree. Got {shown(kind)} instead."
+                f"The 'gate' parameter must be one of {allowed}, a Submodel, or a nested list of "
+                f"these in the shape of the tree. Got {shown(kind)} instead."
             )
     chosen = [
         select_columns(features, "gate_features", names, p)
@@ -60,8 +76,13 @@ def select_gate_columns(
     offered = chosen[0]
     if any(own != offered for own in chosen):
         offered = sorted({column for own in chosen for column in own})
-    seen = [[] if kind == "constant" else own for kind, own in zip(kinds, chosen, strict=True)]
-    return offered, seen
+    return offered, [_node_gate(kind, own) for kind, own in zip(kinds, chosen, strict=True)]
+
+
+def _node_gate(kind: Any, columns: list[int]) -> NodeGate:
+    if isinstance(kind, Submodel):
+        return NodeGate(columns, kind)
+    return NodeGate([] if kind == "constant" else columns)
 
 
 def _lists_selections(spec: Any) -> bool:

@@ -8,6 +8,7 @@ import numpy as np
 from mixexp.data import PerRow, weighted_scaling
 from mixexp.experts import Expert
 from mixexp.model import ExpertGroup, has_mass
+from mixexp.submodel import Submodel
 
 # The pooled residual variance that anchors the prior is not taken below this share of y's
 # variance: one linear model that fits to rounding says nothing about noise.
@@ -70,11 +71,18 @@ def fix_families(families: Sequence[Expert], y: np.ndarray, per_row: PerRow) -> 
 
 
 def _distinct_families(families: Sequence[Expert]) -> list[tuple[Expert, np.ndarray]]:
-    """Collect the leaves of equal families, in the order of their first leaf."""
-    keys = [repr((type(family).__name__, family.get_params())) for family in families]
+    """Collect the leaves of equal families, in the order of their first leaf.
+
+    Submodels of one's own are not among them.
+    """
+    keys = [
+        "" if isinstance(family, Submodel) else repr((type(family).__name__, family.get_params()))
+        for family in families
+    ]
     return [
         (families[keys.index(key)], np.flatnonzero([other == key for other in keys]))
         for key in dict.fromkeys(keys)
+        if key
     ]
 
 

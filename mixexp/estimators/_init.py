@@ -10,7 +10,7 @@ from mixexp.data import Scaling
 from mixexp.em import STARTS, Problem, params_from_responsibilities, soften
 from mixexp.estimators._build import raw_slots, standard_params
 from mixexp.estimators._plausibility import bring_near
-from mixexp.model import Model, Parameters
+from mixexp.model import Model, Parameters, unstack_parameters
 from mixexp.text import shown
 
 
@@ -47,7 +47,7 @@ def given_start(
     resp = _given_responsibilities(init, problem.model.tree.n_leaves, is_used)
     name = "labels" if np.ndim(init) == 1 else "responsibilities"
     params = params_from_responsibilities(problem, pooled, resp, 1)
-    return name, problem.model.unflatten(problem.model.flatten(params)[0])
+    return name, unstack_parameters(params)[0]
 
 
 def _params_of_estimator(init: Any, model: Model, scaling: Scaling) -> Parameters:
@@ -60,14 +60,16 @@ def _params_of_estimator(init: Any, model: Model, scaling: Scaling) -> Parameter
             f"tree {state.model.tree.to_nested()} and coefficients {state.model.slot_shapes}, "
             f"this one tree {model.tree.to_nested()} and {model.slot_shapes}."
         )
-    return standard_params(model, scaling, raw_slots(state))
+    params = standard_params(model, scaling, raw_slots(state))
+    return params._replace(others=state.params.others)
 
 
 def _layout(model: Model) -> tuple[Any, ...]:
     families = [(type(g.family).__name__, tuple(g.leaves), g.designs) for g in model.groups]
     designs = [tuple(columns) for columns in model.designs]
     gates = [(own.nodes.tolist(), own.design) for own in model.gates]
-    return model.tree.to_nested(), families, designs, gates
+    others = [(type(o.submodel), o.nodes.tolist(), o.design) for o in model.others]
+    return model.tree.to_nested(), families, designs, gates, others
 
 
 def _given_responsibilities(

@@ -55,6 +55,8 @@ def find_implausible(
 def bring_near(problem: Problem, start: Parameters, pooled: Parameters) -> Parameters:
     """Return a start, drawn toward the pooled fit by halves where it explains rows not at all."""
     model = problem.model
+    if not model.is_linear:  # what lies between other parameters is not known
+        return start
     worst = _log_likelihood(problem, pooled) - _MOST_SHORT_OF_START * problem.total_weight
     center, flat = model.flatten(pooled), model.flatten(start)
     for _ in range(_MOST_HALVINGS):
@@ -77,7 +79,7 @@ def _log_likelihood(problem: Problem, params: Parameters) -> float:
 def _means_beyond(problem: Problem, params: Parameters) -> tuple[int, float]:
     """Return how many rows have means far from any y, and the largest of these means."""
     model = problem.model
-    if not all(_has_mean(group.family) for group in model.groups):
+    if not model.is_linear or not all(_has_mean(group.family) for group in model.groups):
         return 0, 0.0
     lowest, highest = _range_of_y(problem)
     width = (highest - lowest) or max(abs(lowest), abs(highest))

@@ -3,7 +3,7 @@
 X is looked at in `_features.py`.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,6 +21,7 @@ from mixexp.arguments import (
     is_word,
     refuse_nonlabels,
 )
+from mixexp.submodel import Submodel
 from mixexp.text import shown
 from mixexp.tree import MOST_SIBLINGS
 
@@ -141,6 +142,28 @@ def check_collapse(on_collapse: str, constraints: Any) -> None:
             "The 'on_collapse' parameter is 'drop', which changes the numbers by which "
             "'constraints' name experts. Use 'respawn', 'warn' or 'error'."
         )
+
+
+def check_submodels(estimator: Any, parts: Sequence[Any]) -> None:
+    """Check that submodels of one's own are not asked for what they are not known to do.
+
+    Raises
+    ------
+    ValueError
+        Naming the parameter and the submodel.
+    """
+    own = [type(part).__name__ for part in parts if isinstance(part, Submodel)]
+    for name, allowed in (
+        ("on_collapse", ("warn", "error")),
+        ("balance", (0.0,)),
+        ("em_variant", ("em",)),
+    ):
+        value = getattr(estimator, name)
+        if own and value not in allowed:
+            raise ValueError(
+                f"The {name!r} parameter must be {' or '.join(map(repr, allowed))} for a model "
+                f"with a {own[0]}. Got {shown(value)}."
+            )
 
 
 #: Squares of y, and of residuals, are still numbers.

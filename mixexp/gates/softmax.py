@@ -41,6 +41,11 @@ class SoftmaxGates:
         return (cls(tree, tree.inner_nodes, design),)
 
     @cached_property
+    def is_everywhere(self) -> bool:
+        """Whether there are no gates but these."""
+        return len(self.nodes) == len(self.tree.inner_nodes)
+
+    @cached_property
     def edges(self) -> np.ndarray:
         """Edges from these nodes, node by node: the rows of the gates' coefficients."""
         spans = [self.tree.edges(node) for node in self.nodes]

@@ -205,7 +205,9 @@ def _raw_map(model: Model, scaling: Scaling, design: int) -> np.ndarray:
 
 
 def _expert(model: Model, scaling: Scaling, names: Names, leaf: int) -> list[_Row]:
-    g = next(g for g, group in enumerate(model.groups) if leaf in group.leaves)
+    g = next((g for g, group in enumerate(model.groups) if leaf in group.leaves), None)
+    if g is None:  # an expert of one's own has no linear predictors
+        return []
     group = model.groups[g]
     row = int(np.flatnonzero(group.leaves == leaf)[0])
     unit = f"expert {leaf}"
@@ -269,6 +271,8 @@ def _gate(
 ) -> Iterator[_Row]:
     """Yield the logits of a node's children; an only child has none."""
     edges = model.tree.edges(node)
+    if model.gate_of(node) < 0:
+        return
     design = model.gates[model.edge_rows[edges.start][0]].design
     block = _raw_map(model, scaling, design)
     terms = _term_names(model, design, names)

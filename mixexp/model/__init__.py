@@ -5,13 +5,29 @@ and a block of rows; what they return for several blocks adds up.
 """
 
 from mixexp.model._classification import classify
+from mixexp.model._e_step import (
+    Posterior,
+    gate_logits,
+    gate_probabilities,
+    group_heads,
+    linear_predictors,
+    posterior,
+    posterior_of_block,
+)
 from mixexp.model._group import ExpertGroup, has_mass
 from mixexp.model._information import (
     assemble_information,
     complete_scores,
     observed_statistics,
 )
-from mixexp.model._model import Model, Parameters, Penalty
+from mixexp.model._model import (
+    Model,
+    Parameters,
+    Penalty,
+    map_parameters,
+    unstack_parameters,
+)
+from mixexp.model._others import PlacedSubmodel, object_array
 from mixexp.model._penalty import PenaltyTerms, penalty_terms
 from mixexp.model._prediction import (
     Prediction,
@@ -30,19 +46,12 @@ from mixexp.model._routing import (
 )
 from mixexp.model._statistics import (
     GroupStatistics,
-    Posterior,
     Reassign,
     Statistics,
     add_statistics,
     em_statistics,
     flat_gradient,
-    gate_logits,
-    gate_probabilities,
-    group_heads,
-    linear_predictors,
     map_statistics,
-    posterior,
-    posterior_of_block,
 )
 from mixexp.model._ties import Ties
 
@@ -53,6 +62,7 @@ __all__ = [
     "Parameters",
     "Penalty",
     "PenaltyTerms",
+    "PlacedSubmodel",
     "Posterior",
     "Prediction",
     "Reassign",
@@ -73,8 +83,10 @@ __all__ = [
     "group_heads",
     "has_mass",
     "linear_predictors",
+    "map_parameters",
     "map_statistics",
     "mean_of_block",
+    "object_array",
     "observed_statistics",
     "penalty_terms",
     "piece_rows",
@@ -84,4 +96,5 @@ __all__ = [
     "routed_mean",
     "row_stable_product",
     "top_route",
+    "unstack_parameters",
 ]

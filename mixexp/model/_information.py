@@ -15,8 +15,7 @@ import numpy as np
 from mixexp import kernels
 from mixexp.data import Block
 from mixexp.experts import Derivatives
-from mixexp.model._model import Model, Parameters
-from mixexp.model._statistics import (
+from mixexp.model._e_step import (
     Posterior,
     evaluate_experts,
     gate_logits,
@@ -24,8 +23,9 @@ from mixexp.model._statistics import (
     leaf_log_density,
     linear_predictors,
     posterior,
-    weighted_grams,
 )
+from mixexp.model._grams import weighted_grams
+from mixexp.model._model import Model, Parameters
 from mixexp.tree import GatingTree
 
 # Weights of all pairs of heads that are formed at a time, so that they stay in cache, and the
@@ -51,8 +51,8 @@ def complete_scores(
     """
     tree, n_rows = model.tree, block.features.shape[1]
     eta = linear_predictors(model, params, block)
-    logits = gate_logits(model, eta, n_rows)
-    found = posterior(tree, logits, leaf_log_density(model, eta, block))
+    logits = gate_logits(model, params, eta, block)
+    found = posterior(tree, logits, leaf_log_density(model, params, eta, block))
     scores = np.zeros((sum(rows for rows, _ in model.slot_shapes), tree.n_leaves, n_rows))
     below_parent = tree.covers[tree.parent[1:]].astype(float)
     edges = np.concatenate([gates.edges for gates in model.gates])
@@ -209,8 +209,8 @@ def _piece_statistics(
 ) -> list[np.ndarray]:
     layout, n_rows = _layout(model), len(block.weight)
     eta = linear_predictors(model, params, block)
-    log_density, derivatives = evaluate_experts(model, eta, block)
-    found = posterior(model.tree, gate_logits(model, eta, n_rows), log_density)
+    log_density, derivatives = evaluate_experts(model, params, eta, block)
+    found = posterior(model.tree, gate_logits(model, params, eta, block), log_density)
     n_heads = len(layout.places)
     weights = np.empty((len(layout.pairs), n_rows))
     kernels.observed_weights(

@@ -8,7 +8,7 @@ that see the same features, then one head of all experts of one family each. The
 the slots one after another, each in C order.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -19,7 +19,9 @@ from mixexp.contrast import contrast
 from mixexp.data import Block
 from mixexp.gates import SoftmaxGates
 from mixexp.model._group import ExpertGroup
+from mixexp.model._others import PlacedSubmodel
 from mixexp.model._ties import Ties
+from mixexp.submodel import SubmodelRows
 from mixexp.tree import GatingTree, as_slice
 
 # A single model is shrunk to zero by no more than this, however alike experts are to be.
@@ -80,14 +82,49 @@ class Parameters(NamedTuple):
         Per group of gates; intercept first, siblings sum to zero.
     experts : tuple of tuple of ndarray
         Per group, per head, an array of shape (..., n_group, p_head).
+    others : tuple of ndarray of object of shape (...)
+        Parameters of each submodel of one's own.
     """
 
     gates: tuple[np.ndarray, ...]
     experts: tuple[tuple[np.ndarray, ...], ...]
+    others: tuple[np.ndarray, ...] = ()
+
+    @property
+    def lead(self) -> tuple[int, ...]:
+        """Shape of the leading axis, () if there is none."""
+        for own in self.others:
+            return own.shape
+        arrays = (*self.gates, *(coef for heads in self.experts for coef in heads))
+        return next((coef.shape[:-2] for coef in arrays), ())
 
 
-def flatten_slots(slots: Sequence[np.ndarray]) -> np.ndarray:
+def map_parameters(function: Callable[..., np.ndarray], *parts: Parameters) -> Parameters:
+    """Apply a function to the arrays that stand in the same place in all parts."""
+    return Parameters(
+        tuple(function(*same) for same in zip(*(part.gates for part in parts), strict=True)),
+        tuple(
+            tuple(function(*same) for same in zip(*heads, strict=True))
+            for heads in zip(*(part.experts for part in parts), strict=True)
+        ),
+        tuple(function(*same) for same in zip(*(part.others for part in parts), strict=True)),
+    )
+
+
+def unstack_parameters(params: Parameters) -> list[Parameters]:
+    """Return each of several sets of coefficients by itself."""
+
+    def one(at: int) -> Parameters:
+        # The ellipsis makes an object an array without axes, as it does a number.
+        return map_parameters(lambda array: array[at, ...], params)
+
+    return [one(at) for at in range(params.lead[0])]
+
+
+def flatten_slots(slots: Sequence[np.ndarray], lead: tuple[int, ...] = ()) -> np.ndarray:
     """Return arrays (..., rows, columns), slot by slot, as one of shape (..., n_flat)."""
+    if not slots:
+        return np.zeros((*lead, 0))
     return np.concatenate([slot.reshape(*slot.shape[:-2], -1) for slot in slots], axis=-1)
 
 
@@ -102,7 +139,9 @@ class Model:
     designs : tuple of ndarray of int
         Distinct sets of columns of the standardised features, 0 (the intercept) first.
     gates : tuple of SoftmaxGates
-        Those that see the same features in one group; together all inner nodes.
+        Those that see the same features in one group.
+    others : tuple of PlacedSubmodel, optional
+        Gates and experts of one's own, at all other nodes.
     penalty : Penalty
     ties : Ties, optional
         Slopes that are shared or known; None if there are none.
@@ -117,6 +156,27 @@ class Model:
     penalty: Penalty
     ties: Ties | None = None
     constant_columns: tuple[int, ...] = ()
+    others: tuple[PlacedSubmodel, ...] = ()
+
+    @property
+    def is_linear(self) -> bool:
+        """Whether all parts have linear predictors, so that Newton's method applies."""
+        return not self.others
+
+    @property
+    def has_softmax_gates(self) -> bool:
+        """Whether all gates are."""
+        return not any(other.is_gate for other in self.others)
+
+    @property
+    def other_names(self) -> list[str]:
+        """Names of the classes of one's own submodels."""
+        return sorted({type(other.submodel).__name__ for other in self.others})
+
+    def view(self, other: PlacedSubmodel, block: Block) -> SubmodelRows:
+        """Return the rows of a block as a submodel of one's own sees them."""
+        X = self.design(block, other.design)[1:].T
+        return SubmodelRows(X, block.y, block.offset, block.trials)
 
     @cached_property
     def group_rows(self) -> tuple[slice | np.ndarray, ...]:
@@ -143,6 +203,16 @@ class Model:
     def head_of(self, slot: int) -> tuple[int, int]:
         """Return the group and head of a slot of experts."""
         return self.slot_heads[slot - len(self.gates)]
+
+    def gate_of(self, node: int) -> int:
+        """Return a number for the gate at a node, the same for those that see the same features.
+
+        A gate of one's own has a number below zero.
+        """
+        for other in self.others:
+            if other.is_gate and self.tree.parent[other.nodes[0]] == node:
+                return -1 - node
+        return self.edge_rows[self.tree.edges(node).start][0]
 
     @cached_property
     def edge_rows(self) -> list[tuple[int, int]]:
@@ -177,7 +247,7 @@ class Model:
     def slot_slices(self) -> tuple[slice, ...]:
         """Where every slot lies in the flat vector."""
         ends = np.cumsum([rows * columns for rows, columns in self.slot_shapes])
-        return tuple(slice(int(a), int(b)) for a, b in zip([0, *ends[:-1]], ends, strict=True))
+        return tuple(slice(int(a), int(b)) for a, b in zip([0, *ends], ends, strict=False))
 
     def dispersion_rows(self, slot: int) -> float:
         """Return the pseudo-rows of the prior on each dispersion of a slot.
@@ -213,7 +283,7 @@ class Model:
     @property
     def n_flat(self) -> int:
         """Length of the flat vector; more than `n_parameters`, for siblings sum to zero."""
-        return self.slot_slices[-1].stop
+        return sum(rows * columns for rows, columns in self.slot_shapes)
 
     @cached_property
     def n_parameters(self) -> int:
@@ -235,8 +305,11 @@ class Model:
         return n_gates + n_experts
 
     def kind_of(self, leaf: int) -> tuple[int, ...]:
-        """Return the leaf's group and the constraints that name it; like leaves may be swapped."""
-        g = next(g for g, group in enumerate(self.groups) if leaf in group.leaves)
+        """Return the leaf's group and the constraints that name it; like leaves may be swapped.
+
+        An expert of one's own is like no other.
+        """
+        g = next((g for g, group in enumerate(self.groups) if leaf in group.leaves), -1 - leaf)
         named = () if self.ties is None else self.ties.named
         return (g, *(number for number, leaves in enumerate(named) if leaf in leaves))
 
@@ -244,7 +317,8 @@ class Model:
         """Return the parameters with slopes that are shared or known as they are to be."""
         if self.ties is None:
             return params
-        return self.unflatten(self.ties.settle(self.flatten(params)))
+        settled = self.unflatten(self.ties.settle(self.flatten(params)))
+        return settled._replace(others=params.others)
 
     def is_shared(self, slot: int) -> bool:
         """Whether all experts of the slot have one set of coefficients."""
@@ -279,7 +353,7 @@ class Model:
 
     def flatten(self, params: Parameters) -> np.ndarray:
         """Return all coefficients in one vector, shape (..., n_flat)."""
-        return flatten_slots(self.slots(params))
+        return flatten_slots(self.slots(params), params.lead)
 
     def unflatten(self, flat: np.ndarray) -> Parameters:
         """Return the parameters of a flat vector."""
@@ -307,7 +381,7 @@ class Model:
             growth = max(1.0, (strength.shape[1] - 1) / _SLOPES_PER_STRENGTH)
             is_gate = slot not in self.expert_slots
             strength[:, 1:] = self.penalty.gate_alpha * growth if is_gate else self.pooling
-        flat = np.concatenate([strength.ravel() for strength in ridge])
+        flat = flatten_slots(ridge)
         return flat if self.ties is None else flat / self.ties.n_sharing
 
     @cached_property
@@ -319,7 +393,7 @@ class Model:
         seen = {design for design in self.slot_designs if not self.sees_intercept_only(design)}
         if len(seen) > 1:
             return None
-        return seen.pop() if seen else self.slot_designs[0]
+        return seen.pop() if seen else min(self.slot_designs, default=0)
 
     @cached_property
     def expert_pull(self) -> np.ndarray:

@@ -6,8 +6,8 @@ import numpy as np
 
 from mixexp import kernels
 from mixexp.data import Block
+from mixexp.model._e_step import gate_logits
 from mixexp.model._model import Model, Parameters
-from mixexp.model._statistics import gate_logits
 
 # Numbers of linear predictors, of the rows that are predicted at once, that stay in a core's cache
 # with all that is made of them; and limits of the number of rows, lest calls cost more than work.
@@ -36,7 +36,7 @@ class Prediction(NamedTuple):
 def piece_rows(model: Model) -> int:
     """Return how many rows to predict at once."""
     n_heads = sum(size for size, _ in model.slot_shapes)
-    return int(np.clip(_CACHED_PREDICTORS // n_heads, *_PIECE_LIMITS))
+    return int(np.clip(_CACHED_PREDICTORS // max(n_heads, 1), *_PIECE_LIMITS))
 
 
 def row_stable_product(coef: np.ndarray, features: np.ndarray) -> np.ndarray:
@@ -78,7 +78,7 @@ def mean_of_block(model: Model, params: Parameters, block: Block) -> np.ndarray:
         In the unit of y; class probabilities for classifiers.
     """
     odds = _gate_odds(model, params, block)
-    if len(model.groups) > 1:
+    if len(model.groups) != 1 or not model.is_linear:
         return _average_up(model, odds, _leaf_means(model, params, block))
     # One family has one unit, which can wait until there is one mean per row.
     mean = _average_up(model, odds, _group_means(model, params, 0, block))
@@ -100,7 +100,7 @@ def _gate_odds(model: Model, params: Parameters, block: Block) -> np.ndarray:
     tree, n_rows = model.tree, block.features.shape[1]
     pairs = zip(params.gates, model.gates, strict=True)
     eta = [_predictors(model, coef, gates.design, block) for coef, gates in pairs]
-    logits = gate_logits(model, eta, n_rows)
+    logits = gate_logits(model, params, eta, block)
     if logits.shape[1] != n_rows:
         logits = np.ascontiguousarray(np.broadcast_to(logits, (tree.n_edges, n_rows)))
     nodes = tree.inner_nodes, tree.first_child, tree.n_children
@@ -122,11 +122,16 @@ def _leaf_means(model: Model, params: Parameters, block: Block) -> np.ndarray:
         group.in_unit(_group_means(model, params, g, block), block.trials)
         for g, group in enumerate(model.groups)
     ]
-    if len(means) == 1:
+    if len(means) == 1 and model.is_linear:
         return means[0]
-    out = np.empty((model.tree.n_leaves, *means[0].shape[1:]))
+    shape = means[0].shape[1:] if means else (block.features.shape[1],)
+    out = np.empty((model.tree.n_leaves, *shape))
     for rows, values in zip(model.group_rows, means, strict=True):
         out[rows] = values
+    for other, own in zip(model.others, params.others, strict=True):
+        if not other.is_gate:
+            leaf = model.tree.leaf_position(int(other.nodes[0]))
+            out[leaf] = other.mean(own, model.view(other, block))[0]
     return out
 
 

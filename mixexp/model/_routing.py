@@ -60,6 +60,8 @@ class Route(NamedTuple):
 
 def greedy_leaf(model: Model, params: Parameters, rows: Rows) -> np.ndarray:
     """Return the leaf where the most probable child at every gate leads, shape (rows, 1)."""
+    if not model.has_softmax_gates:
+        return _greedy_by_all_gates(model, params, rows)
     tree, (coef, features) = model.tree, _gates(model, params, rows)
     node = np.empty(len(features), dtype=np.int64)
     kernels.descend(features, coef, tree.first_child, tree.n_children, node)
@@ -69,16 +71,37 @@ def greedy_leaf(model: Model, params: Parameters, rows: Rows) -> np.ndarray:
 def greedy_route(model: Model, params: Parameters, rows: Rows) -> Route:
     """Return the route of the most probable child at every gate."""
     tree, leaf = model.tree, greedy_leaf(model, params, rows)
+    if not model.has_softmax_gates:
+        _, prior = block_priors(model, params, _as_block(rows))
+        dropped = 1.0 - np.take_along_axis(prior, leaf.T, axis=0)[0]
+        return Route(leaf, np.ones(leaf.shape), dropped)
     (coef, features), dropped = _gates(model, params, rows), np.empty(len(leaf))
     nodes = tree.parent, tree.first_child, tree.n_children
     kernels.dropped_on_way(features, coef, *nodes, tree.leaves[leaf[:, 0]], dropped)
     return Route(leaf, np.ones(leaf.shape), dropped)
 
 
+def _greedy_by_all_gates(model: Model, params: Parameters, rows: Rows) -> np.ndarray:
+    """Return the same as `greedy_leaf`, for gates that are no linear predictors."""
+    tree, (gate, _) = model.tree, block_priors(model, params, _as_block(rows))
+    node = np.zeros(len(rows.features), dtype=np.int64)
+    for inner in tree.inner_nodes.tolist():  # from the root down
+        is_here = np.flatnonzero(node == inner)
+        best = gate[tree.edges(inner)][:, is_here].argmax(axis=0)
+        node[is_here] = tree.first_child[inner] + best
+    return tree.first_leaf[node][:, None]
+
+
+def _as_block(rows: Rows) -> Block:
+    features = np.ascontiguousarray(rows.features.T)
+    return Block(features, np.ones(len(rows.features)), offset=rows.offset, trials=rows.trials)
+
+
 def top_route(model: Model, params: Parameters, rows: Rows, k: int) -> Route:
     """Return the route to the k most probable leaves, of equals those further left."""
     n_inner = len(model.tree.inner_nodes)
-    if n_inner < _SEARCH_COST * (model.tree.depth + _GATES_PER_LEAF * k):
+    is_small = n_inner < _SEARCH_COST * (model.tree.depth + _GATES_PER_LEAF * k)
+    if is_small or not model.has_softmax_gates:
         return _weigh(*_select(model, params, rows, k))
     leaf, share, dropped = _search(model, params, rows, k, n_inner // _SEARCH_COST)
     is_lost = leaf[:, 0] < 0

@@ -1,0 +1,225 @@
+"""The E-step: gates and log densities of a block's rows, and by Bayes' rule where the rows go.
+
+Several sets of coefficients are evaluated at once where the parameters have a leading axis of
+them. Inside of the pass that axis stands just before the rows, (heads, ..., rows): to a kernel
+they are more rows, and to a matrix product more heads.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from mixexp import kernels
+from mixexp.data import Block
+from mixexp.experts import Derivatives
+from mixexp.model._grams import narrow, split_like, swap_lead
+from mixexp.model._model import Model, Parameters
+from mixexp.tree import GatingTree
+
+# Log probabilities that add up to one do so to rounding.
+_LARGEST_EXCESS = 1e-8
+
+Product = Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+
+class Posterior(NamedTuple):
+    """Where the rows of a block go.
+
+    Parameters
+    ----------
+    log_density : ndarray of shape (..., rows)
+        Log density of y; -inf where no expert explains the row.
+    gate : ndarray of shape (n_edges, ..., rows)
+        Conditional gate probabilities; siblings sum to one.
+    node_resp : ndarray of shape (n_nodes, ..., rows)
+        Responsibility of every node, 1 at the root.
+    """
+
+    log_density: np.ndarray
+    gate: np.ndarray
+    node_resp: np.ndarray
+
+
+def linear_predictors(
+    model: Model, params: Parameters, block: Block, product: Product = np.matmul
+) -> list[np.ndarray]:
+    """Return the linear predictors slot by slot, (n_heads, ..., rows) or (n_heads, ..., 1).
+
+    A head that sees nothing but the intercept is constant over rows and stays a column, so
+    that families take one exponential of it, not one per row.
+    """
+    slots = [swap_lead(slot, 2) for slot in model.slots(params)]
+    eta = list(slots)
+    for design in range(len(model.designs)):
+        if model.sees_intercept_only(design):
+            continue
+        members = [slot for slot, d in enumerate(model.slot_designs) if d == design]
+        if members:
+            parts = [slots[slot] for slot in members]
+            stacked = np.concatenate(parts)
+            values = product(narrow(stacked), model.design(block, design))
+            values = values.reshape(*stacked.shape[:-1], values.shape[-1])
+            for slot, own in zip(members, split_like(values, parts), strict=True):
+                eta[slot] = own
+    return eta if block.offset is None else _add_offset(model, eta, block.offset)
+
+
+def _add_offset(model: Model, eta: list[np.ndarray], offset: np.ndarray) -> list[np.ndarray]:
+    out = list(eta)
+    for (g, h), slot in model.slot_of.items():
+        out[slot] = model.groups[g].add_offset(h, eta[slot], offset)
+    return out
+
+
+def group_heads(model: Model, eta: Sequence[np.ndarray]) -> list[tuple[np.ndarray, ...]]:
+    """Return the linear predictors of each group of experts, head by head."""
+    rest = iter(eta[len(model.gates) :])
+    return [tuple(next(rest) for _ in group.designs) for group in model.groups]
+
+
+def gate_logits(
+    model: Model, params: Parameters, eta: Sequence[np.ndarray], block: Block
+) -> np.ndarray:
+    """Return the logits of all edges, (n_edges, ..., rows), or (n_edges, ..., 1) where constant.
+
+    For gates of one's own, log probabilities: these are logits that are normalised.
+    """
+    if len(model.gates) == 1 and model.gates[0].is_everywhere:
+        return eta[0]
+    out = np.empty((model.tree.n_edges, *params.lead, block.features.shape[1]))
+    for gates, own in zip(model.gates, eta, strict=False):
+        out[gates.edges] = own
+    for other, own in zip(model.others, params.others, strict=True):
+        if other.is_gate:
+            out[other.edges] = other.log_terms(own, model.view(other, block))
+    return out
+
+
+def leaf_log_density(
+    model: Model, params: Parameters, eta: Sequence[np.ndarray], block: Block
+) -> np.ndarray:
+    """Return the log density of every row under every leaf, shape (n_leaves, ..., rows)."""
+    out = _other_log_density(model, params, block)
+    for g, heads in enumerate(group_heads(model, eta)):
+        log_kernel = model.groups[g].family.log_kernel(block.targets[g], heads)
+        out[model.group_rows[g]] = log_kernel + block.bases[g]
+    return out
+
+
+def _other_log_density(model: Model, params: Parameters, block: Block) -> np.ndarray:
+    """Return an array (n_leaves, ..., rows) with the log densities of experts of one's own."""
+    out = np.empty((model.tree.n_leaves, *params.lead, block.features.shape[1]))
+    for other, own in zip(model.others, params.others, strict=True):
+        if not other.is_gate:
+            leaf = model.tree.leaf_position(int(other.nodes[0]))
+            out[leaf] = other.log_terms(own, model.view(other, block))[0]
+    return out
+
+
+def evaluate_experts(
+    model: Model, params: Parameters, eta: Sequence[np.ndarray], block: Block
+) -> tuple[np.ndarray, list[Derivatives]]:
+    """Return log densities as `leaf_log_density` does, and the derivatives of every group."""
+    out = _other_log_density(model, params, block)
+    found = []
+    for g, heads in enumerate(group_heads(model, eta)):
+        family = model.groups[g].family
+        log_kernel, derivatives = family.evaluate(block.targets[g], heads)
+        out[model.group_rows[g]] = log_kernel + block.bases[g]
+        found.append(derivatives)
+    return out, found
+
+
+def log_evidence(model: Model, logits: np.ndarray, block: Block) -> np.ndarray | float:
+    """Return the log density of the features under a gate of one's own at the root.
+
+    Its terms may be log joint densities of child and features: what is maximised then is the
+    likelihood of both y and features.
+
+    Raises
+    ------
+    ValueError
+        If the terms of a gate below the root do not add up to one.
+    """
+    total: np.ndarray | float = 0.0
+    for other in model.others:
+        if other.is_gate:
+            log_sum = np.logaddexp.reduce(logits[other.edges], axis=0)
+            if model.tree.parent[other.nodes[0]] == 0:
+                total = log_sum @ block.weight
+            elif np.abs(log_sum).max(initial=0.0) > _LARGEST_EXCESS:
+                raise ValueError(
+                    f"{type(other.submodel).__name__}.log_terms must be log probabilities of the "
+                    "children, which add up to one, but at the root of a tree."
+                )
+    return total
+
+
+def gate_probabilities(tree: GatingTree, logits: np.ndarray, n_rows: int) -> tuple[np.ndarray, ...]:
+    """Return gates, shifted logits and the inner nodes' log normalisers, each (..., rows).
+
+    Parameters
+    ----------
+    tree : GatingTree
+    logits : ndarray of shape (n_edges, ..., n_rows) or (n_edges, ..., 1)
+    n_rows : int
+    """
+    lead = (*logits.shape[1:-1], n_rows)
+    logits = _over_rows(logits, n_rows)
+    shifted, top = np.empty_like(logits), np.empty(lead)
+    nodes = tree.inner_nodes, tree.first_child, tree.n_children
+    kernels.shift_siblings(wide(logits), *nodes, top.ravel(), wide(shifted))
+    gate, total = np.exp(shifted), np.empty((len(tree.inner_nodes), *lead))
+    kernels.normalize_siblings(wide(gate), *nodes, wide(total))
+    return gate, shifted, np.log(total, out=total)
+
+
+def posterior(tree: GatingTree, logits: np.ndarray, log_density: np.ndarray) -> Posterior:
+    """Combine gates and experts: Bayes' rule at every node of the tree.
+
+    Parameters
+    ----------
+    tree : GatingTree
+    logits : ndarray of shape (n_edges, ..., rows) or (n_edges, ..., 1)
+    log_density : ndarray of shape (n_leaves, ..., rows)
+    """
+    lead = log_density.shape[1:]
+    gate, node_resp = np.empty((tree.n_edges, *lead)), np.empty((tree.n_nodes, *lead))
+    row_log_density = np.empty(lead)
+    kernels.share_rows(
+        wide(_over_rows(logits, lead[-1])),
+        wide(log_density),
+        tree.parent,
+        tree.inner_nodes,
+        tree.first_child,
+        tree.n_children,
+        tree.leaves,
+        np.empty((tree.n_nodes, kernels.CHUNK)),
+        wide(gate),
+        wide(node_resp),
+        row_log_density.ravel(),
+    )
+    return Posterior(row_log_density, gate, node_resp)
+
+
+def _over_rows(array: np.ndarray, n_rows: int) -> np.ndarray:
+    """Return an array of shape (..., rows), copies of its only column where it has but one."""
+    if array.shape[-1] == n_rows:
+        return array
+    return np.ascontiguousarray(np.broadcast_to(array, (*array.shape[:-1], n_rows)))
+
+
+def posterior_of_block(
+    model: Model, params: Parameters, block: Block, product: Product = np.matmul
+) -> Posterior:
+    """Return densities, gates and responsibilities of a block's rows."""
+    eta = linear_predictors(model, params, block, product)
+    logits = gate_logits(model, params, eta, block)
+    return posterior(model.tree, logits, leaf_log_density(model, params, eta, block))
+
+
+def wide(array: np.ndarray) -> np.ndarray:
+    """Return a view with all axes after the first in one, as kernels see them."""
+    return array.reshape(len(array), math.prod(array.shape[1:]))

@@ -1,0 +1,132 @@
+"""Submodels of one's own in a model: where they stand, and how several starts share a pass.
+
+Parameters and sums of a submodel are objects. Those of several starts are an array of objects, so
+that starts are taken and stacked as numbers are.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from mixexp.submodel import Submodel, SubmodelRows
+
+
+def object_array(items: Iterable[Any], shape: tuple[int, ...]) -> np.ndarray:
+    """Return an array of objects, which NumPy is not to look into."""
+    listed = list(items)
+    out = np.empty(len(listed), dtype=object)
+    for at, item in enumerate(listed):
+        out[at] = item
+    return out.reshape(shape)
+
+
+class Additive:
+    """A sum over rows, as a submodel returned it.
+
+    Parameters
+    ----------
+    value : ndarray, tuple of ndarray, or list
+    """
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def __add__(self, other: "Additive") -> "Additive":
+        if isinstance(self.value, tuple):
+            pairs = zip(self.value, other.value, strict=True)
+            return Additive(tuple(a + b for a, b in pairs))
+        return Additive(self.value + other.value)
+
+
+@dataclass(frozen=True, eq=False)
+class PlacedSubmodel:
+    """A submodel at its place in the tree.
+
+    Parameters
+    ----------
+    submodel : Submodel
+    nodes : ndarray of int
+        Children that a gate decides between, or the leaf of an expert.
+    is_gate : bool
+    design : int
+        Features that it sees, as a position in ``Model.designs``.
+    """
+
+    submodel: Submodel
+    nodes: np.ndarray
+    is_gate: bool
+    design: int
+
+    @cached_property
+    def edges(self) -> np.ndarray:
+        """Edges to the nodes."""
+        return self.nodes - 1
+
+    def log_terms(self, params: np.ndarray, rows: SubmodelRows) -> np.ndarray:
+        """Return the log terms of several starts, shape (m, ..., rows).
+
+        Raises
+        ------
+        ValueError
+            If the submodel returned another shape, or NaN.
+        """
+        terms = self._by_start(lambda own: self.submodel.log_terms(own, rows), params)
+        return self._checked(terms, "log_terms", params.shape, len(rows.X))
+
+    def mean(self, params: np.ndarray, rows: SubmodelRows) -> np.ndarray:
+        """Return an expert's mean of several starts, shape (1, ..., rows)."""
+        means = self._by_start(lambda own: self.submodel.mean(own, rows), params)
+        return self._checked(means, "mean", params.shape, len(rows.X))
+
+    def _by_start(self, function: Callable[[Any], Any], params: np.ndarray) -> list[np.ndarray]:
+        return [np.atleast_2d(np.asarray(function(own), dtype=np.float64)) for own in params.flat]
+
+    def _checked(
+        self, values: list[np.ndarray], method: str, lead: tuple[int, ...], n_rows: int
+    ) -> np.ndarray:
+        wanted = (len(self.nodes), n_rows)
+        for found in values:
+            if found.shape != wanted or np.isnan(found).any():
+                what = f"shape {found.shape}" if found.shape != wanted else "NaN"
+                name = type(self.submodel).__name__
+                raise ValueError(
+                    f"{name}.{method} must return numbers of shape {wanted}; found {what}."
+                )
+        return np.stack(values, axis=1).reshape(wanted[0], *lead, n_rows)
+
+    def statistics(self, params: np.ndarray, rows: SubmodelRows, weight: np.ndarray) -> np.ndarray:
+        """Return the sums of several starts, an array of `Additive`.
+
+        Parameters
+        ----------
+        params : ndarray of object of shape (...)
+        rows : SubmodelRows
+        weight : ndarray of shape (m, ..., rows)
+        """
+        by_start = weight.reshape(len(weight), params.size, weight.shape[-1])
+        found = (
+            Additive(
+                self.submodel.statistics(
+                    own, rows, by_start[:, at] if self.is_gate else by_start[0, at]
+                )
+            )
+            for at, own in enumerate(params.flat)
+        )
+        return object_array(found, params.shape)
+
+    def m_step(self, params: np.ndarray, stats: np.ndarray) -> np.ndarray:
+        """Return new parameters of several starts."""
+        pairs = zip(params.flat, stats.flat, strict=True)
+        return object_array(
+            (self.submodel.m_step(own, sums.value) for own, sums in pairs), params.shape
+        )
+
+    def log_prior(self, params: np.ndarray) -> np.ndarray:
+        """Return the priors of several starts, shape (...)."""
+        values = [float(self.submodel.log_prior(own)) for own in params.flat]
+        return np.array(values).reshape(params.shape)

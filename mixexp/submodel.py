@@ -1,0 +1,122 @@
+"""Parts of a model of one's own: a gate, or an expert, that is no set of linear predictors.
+
+A submodel is one term of the complete-data log-likelihood, ``log P(child | node, x)`` or ``log
+f(y | x)``. EM asks it for three things: its log terms (for the E-step), sums over rows, and new
+parameters from these sums (its M-step). Softmax gates and expert families are built in, and many
+times faster: they share products of features, Newton's method and standard errors.
+"""
+
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+
+
+class SubmodelRows(NamedTuple):
+    """What a submodel sees of some rows.
+
+    Parameters
+    ----------
+    X : ndarray of shape (rows, p)
+        Features that it looks at, standardised.
+    y : ndarray of shape (rows,) or None
+        None where rows are predicted.
+    offset, trials : ndarray of shape (rows,) or None
+        As given to ``fit``; the logarithm of ``exposure`` is part of the offset.
+    """
+
+    X: np.ndarray
+    y: np.ndarray | None
+    offset: np.ndarray | None
+    trials: np.ndarray | None
+
+
+class Submodel:
+    """A gate or an expert with parameters and an M-step of its own.
+
+    Subclasses define `log_terms`, `statistics` and `m_step`, and experts `mean`. Parameters may be
+    any object that is not changed in place; what needs options takes them in its constructor.
+
+    Notes
+    -----
+    EM rises monotonically if `m_step` does not lower ``sum(weight * log_terms) + log_prior``. A
+    model with such a part is fitted by plain EM, without split-and-merge moves, and has no standard
+    errors by formula: use `bootstrap`.
+    """
+
+    #: How messages and tables call it.
+    name: ClassVar[str] = "submodel"
+    # What is asked of every expert.
+    target: ClassVar[str] = "regression"
+    heads: ClassVar[tuple[Any, ...]] = ()
+    support: ClassVar[str] = "anything"
+    uses_trials: ClassVar[bool] = False
+    is_noise: ClassVar[bool] = False
+    is_discrete: ClassVar[bool] = False
+    atoms: ClassVar[tuple[float, ...]] = ()
+    has_ordered_classes: ClassVar[bool] = False
+
+    def check_options(self) -> None:
+        """Raise ValueError if an option is not as it has to be; none are known here."""
+
+    def log_terms(self, params: Any, rows: SubmodelRows) -> np.ndarray:
+        """Return log probabilities of a gate's children, or an expert's log density.
+
+        Parameters
+        ----------
+        params : object
+            As `m_step` returned it.
+        rows : SubmodelRows
+
+        Returns
+        -------
+        ndarray of shape (n_children, rows), or (rows,) for an expert
+            Natural log. A gate's probabilities add up to one; the gate at the root may give joint
+            densities of child and features instead: the objective is then that of y and features,
+            while ``log_likelihood_`` stays that of y given the features.
+        """
+        raise NotImplementedError
+
+    def statistics(self, params: Any, rows: SubmodelRows, weight: np.ndarray) -> Any:
+        """Return what `m_step` needs to know of some rows.
+
+        Parameters
+        ----------
+        params : object or None
+            None before the first M-step.
+        rows : SubmodelRows
+        weight : ndarray of shape (n_children, rows), or (rows,) for an expert
+            Sample weight times responsibility.
+
+        Returns
+        -------
+        ndarray, tuple of ndarray, or list
+            What two sets of rows give is added: arrays and tuples of arrays element by element,
+            lists one behind the other.
+        """
+        raise NotImplementedError
+
+    def m_step(self, params: Any, stats: Any) -> Any:
+        """Return parameters from the sum of `statistics` over all rows.
+
+        Parameters
+        ----------
+        params : object or None
+            The present ones.
+        stats : object
+            The sum of what `statistics` returned.
+        """
+        raise NotImplementedError
+
+    def log_prior(self, params: Any) -> float:
+        """Return what the objective has beside the log-likelihood; nothing by default."""
+        return 0.0
+
+    def mean(self, params: Any, rows: SubmodelRows) -> np.ndarray:
+        """Return the mean of y in some rows, shape (rows,); of experts alone.
+
+        Raises
+        ------
+        NotImplementedError
+            If it is not defined, and so there is nothing to predict.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no mean: define it to predict.")
