@@ -1,10 +1,13 @@
-"""The page on adding a family: its code runs, and the source it shows is the source."""
+"""The page on extending: its code runs, and the source it shows is the source."""
 
 import re
 from pathlib import Path
 
 import numpy as np
 import pytest
+from sklearn.base import clone
+
+from mixexp import HMERegressor
 
 ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "docs" / "extending.md").read_text()
@@ -44,3 +47,22 @@ def test_the_family_of_the_page_is_the_gumbel_distribution(namespace):
     y, heads = np.linspace(-3.0, 6.0, 7), (np.array([[0.5]]), np.array([[0.2]]))
     expected = gumbel_r.logpdf(y, loc=0.5, scale=np.exp(0.2))
     np.testing.assert_allclose(namespace["Gumbel"]().log_density(y, heads)[0], expected)
+
+
+@pytest.mark.parametrize("unit", [1.0, 1000.0])
+@pytest.mark.parametrize("name", ["GaussianGate", "RidgeExpert"])
+def test_submodels_of_the_page_fit_in_any_unit_weighted_and_repeated(namespace, name, unit):
+    X, y = namespace["X"], unit * namespace["y"]
+    part = namespace[name]()
+    options = {"gate": part} if name == "GaussianGate" else {"expert": ["gaussian", part, part]}
+    tree = HMERegressor([[1, 1], 1], **options, random_state=0, n_init=3)
+    weight = np.random.default_rng(1).integers(1, 3, len(y))
+    rows = np.repeat(np.arange(len(y)), weight)
+    if name == "GaussianGate":
+        tree.set_params(gate=[part, "softmax"])
+    weighted, repeated = clone(tree).fit(X, y, weight), clone(tree).fit(X[rows], y[rows])
+    assert np.diff(weighted.history_).min() >= -1e-9 * abs(weighted.history_[-1])
+    np.testing.assert_allclose(weighted.log_likelihood_, repeated.log_likelihood_, rtol=1e-6)
+    plain = namespace["gated" if name == "GaussianGate" else "wrapped"]
+    assert plain.converged_
+    assert np.mean((weighted.predict(X) / unit - plain.predict(X)) ** 2) < 0.05
