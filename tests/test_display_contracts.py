@@ -20,9 +20,9 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 import mixexp.displays
 from mixexp import HMERegressor, MoEClassifier, MoERegressor
 from mixexp.datasets import make_hme, make_moe
-from mixexp.displays._styles import expert_styles
-from mixexp.displays._text import wrap
-from mixexp.displays._weights import lower_median, most_frequent, spread_rows
+from mixexp.displays._columns import lower_median, most_frequent, spread_rows
+from mixexp.displays._layout import wrap
+from mixexp.displays._style import expert_styles
 from mixexp.tree import GatingTree
 
 pytestmark = DRAWING

@@ -17,9 +17,8 @@ from sklearn.preprocessing import OneHotEncoder, PolynomialFeatures, StandardSca
 
 from mixexp import HMERegressor, MoEClassifier, MoERegressor
 from mixexp.displays import ResponsibilityMapDisplay
-from mixexp.displays._bands import strength_runs, vertical_range
-from mixexp.displays._parts import Curves
-from mixexp.displays._styles import certainty, expert_styles, tint
+from mixexp.displays._curves import Curves, strength_runs, vertical_range
+from mixexp.displays._style import certainty, expert_styles, tint
 from mixexp.tree import GatingTree
 
 pytestmark = DRAWING

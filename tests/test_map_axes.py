@@ -12,10 +12,10 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from mixexp import MoERegressor
 from mixexp.datasets import make_moe
 from mixexp.displays import ResponsibilityMapDisplay, ResponsibilityPairsDisplay
-from mixexp.displays._axes import ends, place, positions
-from mixexp.displays._plane import draw_numbers
-from mixexp.displays._styles import expert_styles
-from mixexp.displays._weights import spread_rows
+from mixexp.displays._columns import spread_rows
+from mixexp.displays._grid import ends, place, positions
+from mixexp.displays._map import draw_numbers
+from mixexp.displays._style import expert_styles
 from mixexp.tree import GatingTree
 
 pytestmark = DRAWING

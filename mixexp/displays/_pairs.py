@@ -1,48 +1,44 @@
 """Who is responsible where, over every pair of several features."""
 
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, Self
 
 import numpy as np
 
 from mixexp.arguments import check_choice, check_count
-from mixexp.displays._axes import draw_separators, ends, write_categories
-from mixexp.displays._bands import draw_band_numbers, draw_bands
-from mixexp.displays._data import read_data
-from mixexp.displays._docs import shared_docs
-from mixexp.displays._grid import OTHERS, Others, grid_axis
-from mixexp.displays._layout import make_panels
-from mixexp.displays._legend import (
+from mixexp.displays._base import Display, check_margin, check_plot_options
+from mixexp.displays._columns import choose_pairs, is_used
+from mixexp.displays._curves import evaluate_rows
+from mixexp.displays._grid import OTHERS, Others, draw_separators, ends, grid_axis, write_categories
+from mixexp.displays._layout import (
     LINE,
     count_lines,
     draw_legend,
-    expert_entries,
+    fit_letters,
     held_note,
-    plane_entries,
+    make_panels,
+    name_axes,
+    size_of,
 )
-from mixexp.displays._marks import draw_points
-from mixexp.displays._options import check_keywords, check_margin
-from mixexp.displays._parts import Points, evaluate_rows, read_points
-from mixexp.displays._plane import (
+from mixexp.displays._map import (
+    draw_band_numbers,
+    draw_bands,
     draw_boundaries,
     draw_fill,
     draw_hatches,
     draw_numbers,
     map_colors,
 )
-from mixexp.displays._styles import ExpertStyle, expert_styles
-from mixexp.displays._text import fit_letters, name_axes, size_of
-from mixexp.displays._use import choose_pairs, is_used
+from mixexp.displays._marks import Points, draw_points, expert_entries, plane_entries, read_points
+from mixexp.displays._source import read_data
+from mixexp.displays._style import ExpertStyle, expert_styles
 from mixexp.text import drawn
 from mixexp.tree import GatingTree
 
 _KINDS = ("gate", "hard")
 
 
-@shared_docs
-@dataclass(kw_only=True, eq=False, repr=False)
-class ResponsibilityPairsDisplay:
+class ResponsibilityPairsDisplay(Display):
     """Maps of which expert is responsible where, over every pair of several features.
 
     Below the diagonal are maps as in `ResponsibilityMapDisplay`, on it the gates' probabilities
@@ -154,7 +150,7 @@ class ResponsibilityPairsDisplay:
 
         <MADE>
         """
-        check_keywords(cls.from_estimator, cls.plot, plot_kwargs)
+        cls._check_plot_kwargs(plot_kwargs)
         check_choice("kind", kind, _KINDS)
         is_averaged = check_choice("others", others, OTHERS) == "averaged"
         resolution, margin = check_count("grid_resolution", grid_resolution, 2), check_margin(eps)
@@ -206,6 +202,7 @@ class ResponsibilityPairsDisplay:
 
         <DRAWN>
         """
+        check_plot_options(scatter_kwargs=scatter_kwargs, legend_kwargs=legend_kwargs)
         n = len(self.features)
         self.axes_ = make_panels(ax, (n, n), (2.3 * n + 0.8, 2.1 * n + 0.5))
         self.figure_ = self.axes_[0, 0].get_figure()

@@ -4,57 +4,46 @@ This file holds the display that users call; what it draws with is in `_plane.py
 features), `_bands.py` (one) and `_marks.py` (both).
 """
 
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, Self
 
 import numpy as np
 
 from mixexp.arguments import check_choice, check_count
-from mixexp.displays._axes import draw_separators, ends, write_categories
-from mixexp.displays._bands import (
-    add_band_axes,
-    draw_band_numbers,
-    draw_bands,
+from mixexp.displays._base import Display, check_margin, check_plot_options
+from mixexp.displays._columns import choose_map, is_used
+from mixexp.displays._curves import (
+    Curves,
+    choose_quantity,
     draw_experts,
     draw_mixture,
+    evaluate_rows,
+    make_curves,
     spread_classes,
     vertical_range,
 )
-from mixexp.displays._data import read_data
-from mixexp.displays._docs import shared_docs
-from mixexp.displays._grid import OTHERS, Others, grid_axis
-from mixexp.displays._layout import one_axes
-from mixexp.displays._legend import band_entries, draw_legend, held_note, plane_entries
-from mixexp.displays._marks import draw_points
-from mixexp.displays._options import check_keywords, check_margin
-from mixexp.displays._parts import (
-    Curves,
-    Points,
-    choose_quantity,
-    evaluate_rows,
-    make_curves,
-    read_points,
-)
-from mixexp.displays._plane import (
+from mixexp.displays._grid import OTHERS, Others, draw_separators, ends, grid_axis, write_categories
+from mixexp.displays._layout import draw_legend, fit_letters, held_note, name_axes
+from mixexp.displays._map import (
+    add_band_axes,
+    draw_band_numbers,
+    draw_bands,
     draw_boundaries,
     draw_fill,
     draw_hatches,
     draw_numbers,
     map_colors,
 )
-from mixexp.displays._styles import ExpertStyle, expert_styles
-from mixexp.displays._text import fit_letters, name_axes
-from mixexp.displays._use import choose_map, is_used
+from mixexp.displays._marks import Points, band_entries, draw_points, plane_entries, read_points
+from mixexp.displays._source import read_data
+from mixexp.displays._style import ExpertStyle, expert_styles
 from mixexp.text import drawn
 from mixexp.tree import GatingTree
 
 _KINDS = ("gate", "hard")
 
 
-@shared_docs
-@dataclass(kw_only=True, eq=False, repr=False)
-class ResponsibilityMapDisplay:
+class ResponsibilityMapDisplay(Display):
     """Map of which expert is responsible where.
 
     Build it with `from_estimator`. Over two features it is a filled map: colour is the expert
@@ -206,7 +195,7 @@ class ResponsibilityMapDisplay:
         more features than the axes show, a point may lie on another expert's colour and
         still be no surprise. Rings compare with the gates at the row's own features.
         """
-        check_keywords(cls.from_estimator, cls.plot, plot_kwargs)
+        cls._check_plot_kwargs(plot_kwargs)
         check_choice("kind", kind, _KINDS)
         is_averaged = check_choice("others", others, OTHERS) == "averaged"
         check_count("grid_resolution", grid_resolution, 2)
@@ -216,7 +205,7 @@ class ResponsibilityMapDisplay:
         columns, model = data.columns, data.source.model
         plotted = choose_map(features, columns, data.use)
         axes = tuple(grid_axis(columns, j, int(grid_resolution), eps) for j in plotted)
-        quantity = choose_quantity(model, class_of_interest) if len(axes) == 1 else None
+        quantity = choose_quantity(data.source, class_of_interest) if len(axes) == 1 else None
         others_at = Others(columns, plotted, fixed, is_averaged)
         gate_proba, *predictions = others_at.evaluate(
             partial(evaluate_rows, data, quantity), plotted, axes
@@ -262,8 +251,10 @@ class ResponsibilityMapDisplay:
 
         <DRAWN>
         """
-        ax = one_axes(ax, (7.0, 4.6))
-        self.ax_, self.figure_ = ax, ax.get_figure()
+        check_plot_options(
+            xlabel=xlabel, ylabel=ylabel, scatter_kwargs=scatter_kwargs, legend_kwargs=legend_kwargs
+        )
+        ax = self._take_axes(ax, (7.0, 4.6))
         styles = expert_styles(self.tree)
         if self.curves is None:
             self._plot_plane(ax, styles, scatter_kwargs)

@@ -13,7 +13,6 @@ import numpy as np
 from mixexp.tree import GatingTree
 
 Value = TypeVar("Value")
-
 # Neighbours in this order differ in lightness, too: it is how grey prints tell them apart.
 _OKABE_ITO = (
     "#0072B2",  # blue
@@ -45,7 +44,6 @@ _DASHES = (
     (9.0, 1.6, 3.0, 1.6),
 )
 _HATCHES = ("", "///", "...", "\\\\\\", "xx", "ooo")
-
 # A tint of a certain expert keeps this much of its colour, one of a tie that much: paler could
 # not be told from white, darker would hide the data.
 _STRONGEST_TINT, _PALEST_TINT = 0.72, 0.14
