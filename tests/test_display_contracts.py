@@ -357,7 +357,7 @@ def test_curves_stand_at_the_median_of_the_offset(data):
 # Categories.
 
 
-@displays(lambda drawn: drawn.features and drawn.cls.__name__ != "ResponsibilityPairsDisplay")
+@displays(lambda drawn: drawn.features and not drawn.options)
 def test_a_feature_without_numbers_has_a_strip_and_a_tick_per_category(drawn, sites):
     X, y, pipeline = sites
     display = drawn.draw(pipeline, X, y, **{drawn.features: "site"})

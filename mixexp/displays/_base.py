@@ -152,8 +152,21 @@ class Display:
         self.legend_ = draw_legend(panels[beside], entries, note, legend_kwargs, panels)
 
 
+def check_switch(name: str, value: Any) -> bool:
+    """Return an option that must be True or False.
+
+    Raises
+    ------
+    ValueError
+        Naming the option.
+    """
+    if not isinstance(value, bool | np.bool_):
+        raise ValueError(f"The {name!r} parameter must be True or False. Got {shown(value)}.")
+    return bool(value)
+
+
 def check_plot_options(**options: Any) -> None:
-    """Refuse names of axes that are no strings, and keywords of matplotlib that are no dicts.
+    """Refuse names of axes that are no strings, keywords that are no dicts, sizes that are none.
 
     Raises
     ------
@@ -165,6 +178,9 @@ def check_plot_options(**options: Any) -> None:
             is_right, wanted = isinstance(value, Mapping | None), "a dict"
         elif name.endswith("label"):
             is_right, wanted = isinstance(value, str | None), "a string"
+        elif name == "fontsize":
+            is_size = is_real(value) and 0.0 < float(value) < np.inf
+            is_right, wanted = value is None or is_size, "a positive number"
         else:
             continue
         if not is_right:

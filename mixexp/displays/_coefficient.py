@@ -140,7 +140,7 @@ class CoefficientDisplay(Display):
             units=[list(own) for own in grouped.values()],
             estimates=[value[:, order, 0] for value in values],
             intervals=[value[:, order, 1:] for value in values],
-            styles=[_styles_of(source.model.tree_, list(own)) for own in grouped.values()],
+            styles=[_styles_of(source.tree, list(own)) for own in grouped.values()],
             label=_QUANTITIES[part] + _SCALES[scale],
         )
         return display.plot(ax=ax, **plot_kwargs)

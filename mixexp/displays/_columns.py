@@ -226,11 +226,11 @@ def is_used(use: np.ndarray) -> np.ndarray:
 
 
 def choose_map(features: Any, columns: Columns, use: np.ndarray) -> tuple[int, ...]:
-    """Return the one or two columns of a map: those asked for, or those that matter most.
+    """Return the columns of a map: those asked for, or the one or two that matter most.
 
     Parameters
     ----------
-    features : None, str, int, or sequence of one or two of these
+    features : None, str, int, or sequence of these
     columns : Columns
     use : ndarray of shape (2, n_columns)
         See `feature_use`.
@@ -238,17 +238,9 @@ def choose_map(features: Any, columns: Columns, use: np.ndarray) -> tuple[int, .
     Raises
     ------
     ValueError
-        If there are not one or two different features.
+        If a feature is unknown, or named twice, or there is none.
     """
-    if features is None:
-        return _most_used(columns, use)
-    numbers = _numbers_of(features, columns)
-    if len(numbers) not in (1, 2) or len(set(numbers)) < len(numbers):
-        raise ValueError(
-            f"The 'features' parameter must be one feature or two different ones; got "
-            f"{shown(features)}. ResponsibilityPairsDisplay draws every pair of several."
-        )
-    return numbers
+    return _most_used(columns, use) if features is None else _numbers_of(features, columns)
 
 
 def choose_line(feature: Any, columns: Columns, use: np.ndarray) -> int:
@@ -272,28 +264,10 @@ def choose_line(feature: Any, columns: Columns, use: np.ndarray) -> int:
 
 
 def choose_lines(features: Any, columns: Columns, use: np.ndarray) -> tuple[int, ...]:
-    """Return the columns that are drawn along, a panel each; see `choose_line`.
-
-    Parameters
-    ----------
-    features : None, str, int, or sequence of these
-    columns, use
-        As there.
-
-    Raises
-    ------
-    ValueError
-        If a feature is unknown, or named twice, or there is none.
-    """
+    """Return the columns that are drawn along, a panel each; see `choose_line`."""
     if features is None:
         return (_most_used_line(columns, use),)
-    numbers = _numbers_of(features, columns)
-    if not numbers or len(set(numbers)) < len(numbers):
-        raise ValueError(
-            f"The 'features' parameter must name at least one feature, none twice; "
-            f"got {shown(features)}."
-        )
-    return numbers
+    return _numbers_of(features, columns)
 
 
 def choose_pairs(features: Any, columns: Columns, use: np.ndarray) -> tuple[int, ...]:
@@ -322,10 +296,10 @@ def choose_pairs(features: Any, columns: Columns, use: np.ndarray) -> tuple[int,
         return numbers
     # A name alone is the wrong kind of argument, not a feature that is unknown.
     numbers = () if isinstance(features, str) else _numbers_of(features, columns)
-    if len(numbers) < 2 or len(set(numbers)) < len(numbers):
+    if len(numbers) < 2:
         raise ValueError(
-            "The 'features' parameter must be at least two different features; got "
-            f"{shown(features)}."
+            "The 'features' parameter must be at least two different features where 'pairs' is "
+            f"True; got {shown(features)}."
         )
     return numbers
 
@@ -335,10 +309,16 @@ def _most_used_line(columns: Columns, use: np.ndarray) -> int:
 
 
 def _numbers_of(features: Any, columns: Columns) -> tuple[int, ...]:
-    """Return the numbers of a feature or several."""
+    """Return the numbers of a feature or several different ones."""
     is_one = isinstance(features, str) or not isinstance(features, Iterable)
     asked = [features] if is_one else list(features)
-    return tuple(column_number(feature, "features", columns) for feature in asked)
+    numbers = tuple(column_number(feature, "features", columns) for feature in asked)
+    if not numbers or len(set(numbers)) < len(numbers):
+        raise ValueError(
+            "The 'features' parameter must name at least one feature, none twice; "
+            f"got {shown(features)}."
+        )
+    return numbers
 
 
 def _most_used(columns: Columns, use: np.ndarray) -> tuple[int, ...]:

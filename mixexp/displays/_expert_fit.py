@@ -175,7 +175,7 @@ class ExpertFitDisplay(Display):
         display = cls(
             panels=panels,
             points=points._replace(y=data.target(y, quantity.target)),
-            tree=data.source.model.tree_,
+            tree=data.source.tree,
             coverage=coverage,
         )
         return display.plot(ax=ax, **plot_kwargs)

@@ -31,7 +31,7 @@ _NOTE_LETTERS = 24
 _SMALL_WIDTH = 3.6
 _MOST_IN_COLUMN = 5
 # Inches of a line of small letters.
-LINE = 0.15
+_LINE = 0.15
 
 
 def make_panels(
@@ -62,12 +62,7 @@ def make_panels(
         If the number of axes is another one, or a single one has no place in a grid.
     """
     n_panels = shape[0] * shape[1] if n_panels is None else n_panels
-    given = np.asarray(ax, dtype=object)
-    if ax is not None and not all(hasattr(each, "get_subplotspec") for each in given.flat):
-        raise TypeError(
-            "The 'ax' parameter must be matplotlib Axes, an array of these or None. Got "
-            f"{shown(ax)}."
-        )
+    given = _as_axes(ax)
     if ax is None or (given.ndim == 0 and n_panels > 1):
         axes = (
             _new_figure(shape, size)
@@ -95,6 +90,17 @@ def one_axes(ax: Any, size: tuple[float, float]) -> Any:
 def _new_figure(shape: tuple[int, int], size: tuple[float, float]) -> np.ndarray:
     figure = import_matplotlib().figure(figsize=size, layout="constrained")
     return figure.subplots(*shape, squeeze=False)
+
+
+def _as_axes(ax: Any) -> np.ndarray:
+    """Return one axes or several as an array of their shape, without dimensions for None."""
+    given = np.asarray(ax, dtype=object)
+    if ax is not None and not all(hasattr(each, "get_subplotspec") for each in given.flat):
+        raise TypeError(
+            "The 'ax' parameter must be matplotlib Axes, an array of these or None. Got "
+            f"{shown(ax)}."
+        )
+    return given
 
 
 def _check_number(given: np.ndarray, n_panels: int) -> None:
@@ -135,7 +141,7 @@ def columns_in(ax: Any, n_panels: int, most: int) -> int:
     most : int
         In a figure of their own, and of axes that are given.
     """
-    if ax is None or np.asarray(ax, dtype=object).ndim > 0:
+    if ax is None or _as_axes(ax).ndim > 0:
         return most
     wide, high = size_of([ax])
     needed = -(-n_panels // max(int(high / _LOWEST), 1))
@@ -158,7 +164,7 @@ def make_node_panels(ax: Any, tree: GatingTree, size: tuple[float, float]) -> li
     ValueError
         If the number of axes is another one, or a single one has no place in a grid.
     """
-    nodes, given = tree.inner_nodes, np.asarray(ax, dtype=object)
+    nodes, given = tree.inner_nodes, _as_axes(ax)
     if ax is not None and (given.ndim > 0 or len(nodes) == 1):
         _check_number(given, len(nodes))
         return list(given.ravel())
@@ -279,7 +285,7 @@ def draw_legend(
         look |= {"fontsize": "x-small", "title_fontsize": "x-small", "handlelength": 1.8}
         look |= {"ncols": 2 if is_inside and len(entries) > _MOST_IN_COLUMN else 1}
         # A layout engine would stretch the row of panels that the legend stands beside.
-        is_long = count_lines(entries, title) * LINE > size_of([ax])[1]
+        is_long = count_lines(entries, title) * _LINE > size_of([ax])[1]
         title = "" if is_inside or is_long else title
     if is_inside:
         look |= {"loc": "best", "framealpha": 0.9}
@@ -293,6 +299,33 @@ def draw_legend(
     }
     legend = ax.legend(handles, labels, **{**look, **(kwargs or {})})
     legend.set_zorder(7)
+    return legend
+
+
+def draw_corner_legend(
+    corner: np.ndarray,
+    entries: list[Entry],
+    title: str,
+    kwargs: dict[str, Any] | None,
+    panels: Iterable[Any],
+) -> Any:
+    """Draw a legend into an empty corner of panels, experts alone where that is too small.
+
+    Parameters
+    ----------
+    corner : ndarray of Axes
+        From top to bottom, those whose place it may take up.
+    entries, title, kwargs, panels
+        As for `draw_legend`.
+    """
+    room = size_of(corner)[1] / _LINE
+    if count_lines(entries, title) > room:
+        title = ""
+        entries = [entry for entry in entries if not isinstance(entry[0], Explanation)]
+    look: dict[str, Any] = {"loc": "upper right", "bbox_to_anchor": (1.0, 1.0)}
+    look |= {"fontsize": "x-small", "ncols": 2 if len(entries) > room else 1}
+    legend = draw_legend(corner[0], entries, title, {**look, **(kwargs or {})}, panels)
+    legend.set_in_layout(False)
     return legend
 
 

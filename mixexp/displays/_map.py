@@ -1,11 +1,11 @@
 """Gate probabilities drawn over one feature, as a band, or over two, as a map of regions."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.ndimage import distance_transform_edt
 
-from mixexp.displays._grid import STRIP, ends, is_categorical, positions
+from mixexp.displays._grid import STRIP, draw_separators, ends, is_categorical, positions
 from mixexp.displays._marks import draw_number
 from mixexp.displays._style import ExpertStyle, certainty, tint
 
@@ -89,6 +89,51 @@ def widest_point(x: np.ndarray, proba: np.ndarray) -> int:
     wide = np.flatnonzero(proba >= 0.9 * proba.max())
     margin = len(proba) // 14
     return int(np.clip(wide[len(wide) // 2], margin, len(proba) - 1 - margin))
+
+
+class Plane(NamedTuple):
+    """What was drawn of a map over two features.
+
+    Parameters
+    ----------
+    image : matplotlib AxesImage
+    regions, contours : list of matplotlib QuadContourSet
+    labels : list of matplotlib Text
+    """
+
+    image: Any
+    regions: list[Any]
+    contours: list[Any]
+    labels: list[Any]
+
+
+def draw_plane(
+    ax: Any,
+    grid: Any,
+    gate_proba: np.ndarray,
+    styles: list[ExpertStyle],
+    kind: str,
+    data: np.ndarray,
+) -> Plane:
+    """Draw a map over two features: fill, hatches, boundaries and the experts' numbers.
+
+    Parameters
+    ----------
+    ax : matplotlib Axes
+    grid : sequence of two ndarray
+        Values along x and y.
+    gate_proba : ndarray of shape (n_grid_y, n_grid_x, n_experts)
+    styles : list of ExpertStyle
+    kind : {"gate", "hard"}
+    data : ndarray of shape (n, 2)
+        Places of rows, which numbers are kept away from.
+    """
+    image = draw_fill(ax, grid, map_colors(gate_proba, styles, kind))
+    regions = draw_hatches(ax, grid, gate_proba, styles)
+    for axis, direction in zip(grid, "xy", strict=True):
+        draw_separators(ax, axis, direction)
+    contours = draw_boundaries(ax, grid, gate_proba)
+    return Plane(image, regions, contours, draw_numbers(ax, grid, gate_proba, styles, data))
 
 
 def map_colors(gate_proba: np.ndarray, styles: list[ExpertStyle], kind: str) -> np.ndarray:

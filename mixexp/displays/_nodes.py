@@ -30,7 +30,7 @@ def conditional_gates(source: Source, X: Any) -> np.ndarray:
     ndarray of shape (n, n_edges)
         Siblings sum to one.
     """
-    model, tree = source.model, source.model.tree_
+    model, tree = source.model, source.tree
     seen = np.asarray(source.transform(X), dtype=float)[:, model.gate_features_]
     logits = model.gate_intercept_ + seen @ model.gate_coef_.T
     out = np.empty_like(logits)

@@ -11,6 +11,7 @@ from mixexp.displays._layout import Entry, name_axes
 from mixexp.displays._marks import Points, draw_points, expert_entries
 from mixexp.displays._source import Source, given, open_source
 from mixexp.displays._style import ExpertStyle, expert_styles
+from mixexp.estimators._validation import RANDOM_STATE, check_argument
 from mixexp.tree import GatingTree
 
 # Probabilities are kept this far from 0 and 1: residuals of 37 below and 8.2 above.
@@ -125,6 +126,7 @@ class ResidualDisplay(Display):
         <MADE_WITH_CDF>
         """
         cls._check_plot_kwargs(plot_kwargs)
+        check_argument("random_state", random_state, RANDOM_STATE)
         source = open_source(estimator)
         per_row = given(offset=offset, exposure=exposure, trials=trials)
         resp = source.responsibilities(X, y, **per_row)
@@ -144,7 +146,7 @@ class ResidualDisplay(Display):
             expert_residuals=residuals[:, :-1],
             fitted=fitted[is_kept],
             points=points,
-            tree=source.model.tree_,
+            tree=source.tree,
             label="mean class number" if source.is_classifier else "fitted mean",
             weight=weight[is_kept],
         )

@@ -4,7 +4,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from mixexp.arguments import check_count
+from mixexp.arguments import check_count, is_real
 from mixexp.displays._base import Display, check_plot_options
 from mixexp.displays._layout import (
     Entry,
@@ -113,7 +113,7 @@ class RootogramDisplay(Display):
         """
         cls._check_plot_kwargs(plot_kwargs)
         n_bins = check_count("bins", bins)
-        if not 0.0 <= eps < 1.0:
+        if not is_real(eps) or not 0.0 <= float(eps) < 1.0:
             raise ValueError(f"The 'eps' parameter must be in the range [0, 1). Got {shown(eps)}.")
         source = open_source(estimator)
         resp = source.responsibilities(X, y, offset=offset, exposure=exposure, trials=trials)
@@ -125,7 +125,7 @@ class RootogramDisplay(Display):
             counts=_count(resp, edges, weight * (resp >= eps)),
             own_counts=_count(resp, edges, weight * ((resp >= eps) & is_own)),
             mass=np.average(resp, axis=0, weights=weight[:, 0]),
-            tree=source.model.tree_,
+            tree=source.tree,
         )
         return display.plot(ax=ax, **plot_kwargs)
 

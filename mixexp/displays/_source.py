@@ -21,6 +21,7 @@ from mixexp.displays._columns import (
 )
 from mixexp.estimators._tables import feature_labels
 from mixexp.estimators._validation import check_same_length
+from mixexp.tree import GatingTree
 
 # Enough rows to tell which features matter, few enough to cost nothing.
 _MOST_PROBED_ROWS = 200
@@ -39,6 +40,10 @@ class Source(NamedTuple):
 
     transform: Callable[[Any], Any]
     model: Any
+
+    @property
+    def tree(self) -> GatingTree:
+        return self.model.tree_
 
     @property
     def is_classifier(self) -> bool:

@@ -5,7 +5,7 @@ from typing import Any, Self
 import numpy as np
 
 from mixexp.arguments import check_count
-from mixexp.displays._base import Display
+from mixexp.displays._base import Display, check_plot_options
 from mixexp.displays._layout import one_axes
 from mixexp.displays._nodes import cut_deviances, node_styles, sum_below
 from mixexp.displays._source import given, model_feature_names, open_source
@@ -160,7 +160,7 @@ class TreeDisplay(Display):
         cls._check_plot_kwargs(plot_kwargs)
         n_terms = check_count("n_terms", n_terms)
         source = open_source(estimator)
-        model, tree = source.model, source.model.tree_
+        model, tree = source.model, source.tree
         per_row = given(offset=offset, exposure=exposure, trials=trials)
         proba = source.gate_proba(X) if y is None else source.responsibilities(X, y, **per_row)
         weight = source.row_weights(sample_weight, len(proba))
@@ -192,6 +192,7 @@ class TreeDisplay(Display):
 
         <DRAWN>
         """
+        check_plot_options(fontsize=fontsize)
         ax = None if ax is None else one_axes(ax, (0.0, 0.0))
         full = self._texts()
         for texts in (full, full.brief(), full.bare()):
