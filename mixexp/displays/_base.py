@@ -1,8 +1,9 @@
 """The base of all displays: what they check of their options, and what their docstrings share."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import wraps
 from inspect import isfunction, signature
 from typing import Any, dataclass_transform
 
@@ -14,6 +15,7 @@ from mixexp.text import shown
 
 _ESTIMATOR = """estimator : fitted MoERegressor, MoEClassifier, HMERegressor or HMEClassifier
             Or a `Pipeline` that ends in one."""
+
 _LINE = """grid_resolution : int, default=150
             Points along an axis of numbers.
         eps : float, default=0.05
@@ -21,19 +23,31 @@ _LINE = """grid_resolution : int, default=150
         fixed : dict of feature to value, default=None
             Values of other columns. They are held at their (lower) median by default, those
             without numbers at their most frequent value."""
+
 _WEIGHT = """sample_weight : array-like of shape (n,), default=None
             Numbers of rows, as in ``fit``: what is drawn is what it would be if each row stood
             there so many times. Rows of weight zero are left out."""
+
 _PER_ROW = """offset, exposure, trials : array-like of shape (n,), default=None
             As in ``fit``."""
+
 _AX = """ax : matplotlib Axes, default=None
             Where to draw; by default in a new figure.
         **plot_kwargs : dict
             Passed to `plot`."""
+
 _PANELS = """ax : matplotlib Axes or array of these, default=None
             Where to draw: see `plot`.
         **plot_kwargs : dict
             Passed to `plot`."""
+
+_PLOT_AX = """ax : matplotlib Axes, default=None
+            By default those of a new figure."""
+
+_PLOT_PANELS = """ax : matplotlib Axes or array of these, default=None
+            None makes a figure; one axes is used for one panel and divided for several; an
+            array has one axes per panel."""
+
 _MADE = """Returns
         -------
         CLASS
@@ -46,15 +60,19 @@ _MADE = """Returns
             If the estimator is no mixture of experts, or a keyword is unknown.
         NotFittedError
             If it has not been fitted."""
+
 _MADE_WITH_CDF = f"""{_MADE}
         NotImplementedError
             If a family has no distribution function."""
+
 _SCATTER = """scatter_kwargs : dict, default=None
             For ``Axes.scatter``, over what the display would choose."""
+
 _LEGEND = """legend_kwargs : dict, default=None
             For ``Axes.legend``. By default it stands to the right, if the figure has a layout
             engine that makes room for it (``layout="constrained"``), else inside. In narrow
             figures it does not explain sizes and shades."""
+
 _DRAWN = """Returns
         -------
         CLASS
@@ -64,6 +82,7 @@ _DRAWN = """Returns
         ------
         ImportError
             If matplotlib is not installed."""
+
 _PARTS = {
     "ESTIMATOR": _ESTIMATOR,
     "LINE": _LINE,
@@ -71,6 +90,8 @@ _PARTS = {
     "PER_ROW": _PER_ROW,
     "AX": _AX,
     "PANELS": _PANELS,
+    "PLOT_AX": _PLOT_AX,
+    "PLOT_PANELS": _PLOT_PANELS,
     "MADE": _MADE,
     "MADE_WITH_CDF": _MADE_WITH_CDF,
     "SCATTER": _SCATTER,
@@ -85,8 +106,9 @@ class Display:
 
     A class method ``from_estimator`` computes what is drawn and calls ``plot``, which draws it
     and stores the artists as attributes that end in an underscore. Subclasses declare what they
-    store as fields: they become dataclasses with keyword-only arguments. In docstrings of their
-    methods, placeholders such as ``<LEGEND>`` stand for the texts of this file.
+    store as fields: they become dataclasses with keyword-only arguments, and options of their
+    ``plot`` are checked. In docstrings of their methods, placeholders such as ``<LEGEND>`` stand
+    for the texts of this file.
     """
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -99,6 +121,7 @@ class Display:
                 for name, text in _PARTS.items():
                     doc = doc.replace(f"<{name}>", text.replace("CLASS", cls.__name__))
                 function.__doc__ = doc
+        cls.plot = _with_checks(cls.plot)  # type: ignore[attr-defined]
 
     @classmethod
     def _check_plot_kwargs(cls, plot_kwargs: dict[str, Any], maker: str = "from_estimator") -> None:
@@ -113,7 +136,7 @@ class Display:
         made_by, taken = getattr(cls, maker), signature(cls.plot).parameters  # type: ignore[attr-defined]
         unknown = next((name for name in plot_kwargs if name not in taken), None)
         if unknown is None:
-            check_plot_options(**plot_kwargs)
+            _check_plot_options(**plot_kwargs)
             return
         everything = {**taken, **signature(made_by).parameters}.values()
         known = [each.name for each in everything if each.kind is each.KEYWORD_ONLY]
@@ -165,7 +188,18 @@ def check_switch(name: str, value: Any) -> bool:
     return bool(value)
 
 
-def check_plot_options(**options: Any) -> None:
+def _with_checks(plot: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a method ``plot`` that checks its options before it opens a figure."""
+
+    @wraps(plot)
+    def checked(self: Any, ax: Any = None, **options: Any) -> Any:
+        _check_plot_options(**options)
+        return plot(self, ax, **options)
+
+    return checked
+
+
+def _check_plot_options(**options: Any) -> None:
     """Refuse names of axes that are no strings, keywords that are no dicts, sizes that are none.
 
     Raises

@@ -6,7 +6,7 @@ from typing import Any, Self
 import numpy as np
 
 from mixexp.arguments import check_choice
-from mixexp.displays._base import Display, check_plot_options
+from mixexp.displays._base import Display
 from mixexp.displays._layout import (
     Entry,
     grid_shape,
@@ -156,15 +156,12 @@ class CoefficientDisplay(Display):
 
         Parameters
         ----------
-        ax : matplotlib Axes or array of these, default=None
-            None makes a figure; one axes is used for one panel and divided for several; an
-            array has one axes per panel.
+        <PLOT_PANELS>
         xlabel : str, default=None
         <LEGEND>
 
         <DRAWN>
         """
-        check_plot_options(xlabel=xlabel, legend_kwargs=legend_kwargs)
         n_panels, n_units = len(self.panels), max(len(own) for own in self.units)
         shape = grid_shape(n_panels, _MOST_COLUMNS)
         terms = [wrap(drawn(term), _TERM_LETTERS) for term in self.terms]

@@ -4,7 +4,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from mixexp.displays._base import Display, check_plot_options
+from mixexp.displays._base import Display
 from mixexp.displays._layout import name_axes
 from mixexp.displays._source import open_source
 
@@ -124,8 +124,7 @@ class ConvergenceDisplay(Display):
 
         Parameters
         ----------
-        ax : matplotlib Axes, default=None
-            By default those of a new figure.
+        <PLOT_AX>
         xlabel, ylabel : str, default=None
         line_kwargs : dict, default=None
             For ``Axes.plot`` of the winner, over what the display would choose.
@@ -133,9 +132,6 @@ class ConvergenceDisplay(Display):
 
         <DRAWN>
         """
-        check_plot_options(
-            xlabel=xlabel, ylabel=ylabel, line_kwargs=line_kwargs, legend_kwargs=legend_kwargs
-        )
         ax = self._take_axes(ax, (6.4, 4.2))
         gaps = self._gaps(self.history)
         look = {"color": _WINNER, "linewidth": 1.8, "marker": ".", "markersize": 4.0, "zorder": 3}

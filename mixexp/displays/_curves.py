@@ -138,7 +138,7 @@ def draw_experts(
             [line[run] for run in runs],
             colors=[(*style.color, 0.35 + 0.65 * share) for share in strength],
             linewidths=0.9 + 3.1 * strength,
-            linestyles=(0, style.dashes) if style.dashes else "solid",
+            linestyles=style.linestyle,
             zorder=5,
         )
         artists.append(ax.add_collection(lines))
@@ -157,7 +157,7 @@ def _draw_levels(
             right,
             colors=[(*style.color, 0.35 + 0.65 * share) for share in proba[:, k]],
             linewidths=0.9 + 3.1 * proba[:, k],
-            linestyles=(0, style.dashes) if style.dashes else "solid",
+            linestyles=style.linestyle,
             zorder=5,
         )
         for k, style in enumerate(styles)

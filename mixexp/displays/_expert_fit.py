@@ -5,7 +5,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 
 from mixexp.arguments import check_count
-from mixexp.displays._base import Display, check_coverage, check_margin, check_plot_options
+from mixexp.displays._base import Display, check_coverage, check_margin
 from mixexp.displays._columns import choose_lines
 from mixexp.displays._curves import (
     Curves,
@@ -192,9 +192,7 @@ class ExpertFitDisplay(Display):
 
         Parameters
         ----------
-        ax : matplotlib Axes or array of these, default=None
-            None makes a figure; one axes is used for one panel and divided for several; an
-            array has one axes per panel.
+        <PLOT_PANELS>
         ylabel : str, default=None
             By default what is predicted.
         <SCATTER>
@@ -202,9 +200,6 @@ class ExpertFitDisplay(Display):
 
         <DRAWN>
         """
-        check_plot_options(
-            ylabel=ylabel, scatter_kwargs=scatter_kwargs, legend_kwargs=legend_kwargs
-        )
         n_panels = len(self.panels)
         shape = grid_shape(n_panels, columns_in(ax, n_panels, _MOST_COLUMNS))
         size = (7.0, 4.2) if n_panels == 1 else (3.3 * shape[1] + 1.7, 3.0 * shape[0])

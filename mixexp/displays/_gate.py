@@ -5,7 +5,7 @@ from typing import Any, Self
 import numpy as np
 
 from mixexp.arguments import check_count
-from mixexp.displays._base import Display, check_margin, check_plot_options
+from mixexp.displays._base import Display, check_margin
 from mixexp.displays._columns import choose_line
 from mixexp.displays._grid import (
     Line,
@@ -162,7 +162,6 @@ class GateDisplay(Display):
 
         <DRAWN>
         """
-        check_plot_options(xlabel=xlabel, ylabel=ylabel, legend_kwargs=legend_kwargs)
         tree = self.tree
         size = (max(7.0, 0.9 * tree.n_leaves + 1.4), 1.9 * max(tree.depth, 1) + 0.9)
         self.axes_ = np.array(make_node_panels(ax, tree, size), dtype=object)

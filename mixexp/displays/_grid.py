@@ -169,11 +169,6 @@ def grid_rows(
     return columns.build(arrays)
 
 
-def averaged_rows(columns: Columns) -> np.ndarray:
-    """Return the numbers of the rows that a grid is averaged over, spread over the data."""
-    return spread_rows(columns.weight, _MOST_AVERAGED)
-
-
 class Others:
     """What becomes of the columns without an axis: held at a value each, or averaged over.
 
@@ -201,7 +196,9 @@ class Others:
         self.fixed = {
             column_number(name, "fixed", columns): value for name, value in (fixed or {}).items()
         }
-        self.rows = averaged_rows(columns) if is_averaged else np.array([], dtype=int)
+        self.rows = (
+            spread_rows(columns.weight, _MOST_AVERAGED) if is_averaged else np.array([], dtype=int)
+        )
 
     @property
     def n_averaged(self) -> int:

@@ -21,7 +21,6 @@ _FULL_WIDTH, _FULL_HEIGHT = 1.5, 1.1
 _SMALLEST_SCALE = 0.55
 # An engine leaves about so much of the width beside legends.
 _LEFT_BY_ENGINE = 0.8
-Entry = tuple[Any, str]
 # More columns without an axis than this are counted instead of listed.
 _MOST_LISTED = 3
 # Letters in a line of where these are held.
@@ -32,6 +31,9 @@ _SMALL_WIDTH = 3.6
 _MOST_IN_COLUMN = 5
 # Inches of a line of small letters.
 _LINE = 0.15
+
+# What a legend shows, and its name.
+Entry = tuple[Any, str]
 
 
 def make_panels(

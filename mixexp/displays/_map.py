@@ -1,12 +1,12 @@
 """Gate probabilities drawn over one feature, as a band, or over two, as a map of regions."""
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from scipy.ndimage import distance_transform_edt
 
 from mixexp.displays._grid import STRIP, draw_separators, ends, is_categorical, positions
-from mixexp.displays._marks import draw_number
+from mixexp.displays._marks import draw_name
 from mixexp.displays._style import ExpertStyle, certainty, tint
 
 # An expert whose band is nowhere this high has no room for a number.
@@ -78,7 +78,7 @@ def draw_band_numbers(
         if gate_proba[:, k].max() >= _LEAST_BAND:
             at = widest_point(x, gate_proba[:, k])
             height = float(np.clip(middle[at, k], _NEAREST_NUMBER, 1.0 - _NEAREST_NUMBER))
-            artists.append(draw_number(ax, positions(x)[at], height, k, style))
+            artists.append(draw_name(ax, positions(x)[at], height, str(k), style))
     return artists
 
 
@@ -91,22 +91,6 @@ def widest_point(x: np.ndarray, proba: np.ndarray) -> int:
     return int(np.clip(wide[len(wide) // 2], margin, len(proba) - 1 - margin))
 
 
-class Plane(NamedTuple):
-    """What was drawn of a map over two features.
-
-    Parameters
-    ----------
-    image : matplotlib AxesImage
-    regions, contours : list of matplotlib QuadContourSet
-    labels : list of matplotlib Text
-    """
-
-    image: Any
-    regions: list[Any]
-    contours: list[Any]
-    labels: list[Any]
-
-
 def draw_plane(
     ax: Any,
     grid: Any,
@@ -114,7 +98,7 @@ def draw_plane(
     styles: list[ExpertStyle],
     kind: str,
     data: np.ndarray,
-) -> Plane:
+) -> tuple[Any, list[Any], list[Any], list[Any]]:
     """Draw a map over two features: fill, hatches, boundaries and the experts' numbers.
 
     Parameters
@@ -127,13 +111,21 @@ def draw_plane(
     kind : {"gate", "hard"}
     data : ndarray of shape (n, 2)
         Places of rows, which numbers are kept away from.
+
+    Returns
+    -------
+    image : matplotlib AxesImage
+    regions, contours : list of matplotlib QuadContourSet
+        Hatches, and lines where experts tie.
+    labels : list of matplotlib Text
+        The experts' numbers.
     """
     image = draw_fill(ax, grid, map_colors(gate_proba, styles, kind))
     regions = draw_hatches(ax, grid, gate_proba, styles)
     for axis, direction in zip(grid, "xy", strict=True):
         draw_separators(ax, axis, direction)
     contours = draw_boundaries(ax, grid, gate_proba)
-    return Plane(image, regions, contours, draw_numbers(ax, grid, gate_proba, styles, data))
+    return image, regions, contours, draw_numbers(ax, grid, gate_proba, styles, data)
 
 
 def map_colors(gate_proba: np.ndarray, styles: list[ExpertStyle], kind: str) -> np.ndarray:
@@ -235,7 +227,7 @@ def draw_numbers(
         depth = _run_depth(winner == k, grid) if in_strips else _depth((winner == k) & is_free)
         row, column = np.unravel_index(int(depth.argmax()), depth.shape)
         x, y = positions(grid[0])[column], positions(grid[1])[row]
-        artists.append(draw_number(ax, x, y, k, style))
+        artists.append(draw_name(ax, x, y, str(k), style))
     return artists
 
 

@@ -125,11 +125,6 @@ def draw_points(
     return artists
 
 
-def draw_number(ax: Any, x: float, y: float, k: int, style: ExpertStyle) -> Any:
-    """Write an expert's number on its region."""
-    return draw_name(ax, x, y, str(k), style)
-
-
 def draw_name(ax: Any, x: float, y: float, name: str, style: ExpertStyle) -> Any:
     """Write a name, or the number of an expert in a circle."""
     shape = "circle,pad=0.25" if name.isdigit() else "round,pad=0.25"
@@ -162,7 +157,7 @@ def band_entries(styles: list[ExpertStyle], points: Points | None) -> list[Entry
     from matplotlib.lines import Line2D
 
     mixture = Line2D([], [], color="black", linewidth=1.4)
-    lines = [(0, style.dashes) if style.dashes else "-" for style in styles]
+    lines = [style.linestyle for style in styles]
     has_data = points is not None and points.y is not None
     data = _data_entries(points, len(styles)) if has_data else []
     return [*expert_entries(styles, lines), (mixture, "mixture"), *data]

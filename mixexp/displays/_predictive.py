@@ -6,7 +6,7 @@ from typing import Any, Self
 import numpy as np
 
 from mixexp.arguments import check_count
-from mixexp.displays._base import Display, check_coverage, check_margin, check_plot_options
+from mixexp.displays._base import Display, check_coverage, check_margin
 from mixexp.displays._columns import choose_line
 from mixexp.displays._grid import Line, as_levels, ends, lay_line, place, write_categories
 from mixexp.displays._layout import Entry, held_note, name_axes
@@ -161,8 +161,7 @@ class PredictiveDisplay(Display):
 
         Parameters
         ----------
-        ax : matplotlib Axes, default=None
-            By default those of a new figure.
+        <PLOT_AX>
         xlabel, ylabel : str, default=None
             By default the names of the feature and of y.
         <SCATTER>
@@ -170,9 +169,6 @@ class PredictiveDisplay(Display):
 
         <DRAWN>
         """
-        check_plot_options(
-            xlabel=xlabel, ylabel=ylabel, scatter_kwargs=scatter_kwargs, legend_kwargs=legend_kwargs
-        )
         ax = self._take_axes(ax, (7.0, 4.2))
         x = self.line.grid
         entries: list[Entry] = []

@@ -6,7 +6,7 @@ import numpy as np
 from scipy.special import betaincinv, ndtri
 from sklearn.utils import check_random_state
 
-from mixexp.displays._base import Display, check_plot_options
+from mixexp.displays._base import Display
 from mixexp.displays._layout import Entry, name_axes
 from mixexp.displays._marks import Points, draw_points, expert_entries
 from mixexp.displays._source import Source, given, open_source
@@ -170,7 +170,6 @@ class ResidualDisplay(Display):
 
         <DRAWN>
         """
-        check_plot_options(scatter_kwargs=scatter_kwargs, legend_kwargs=legend_kwargs)
         left, right = self._take_panels(ax, (1, 2), (10.0, 4.0))
         styles = expert_styles(self.tree)
         self._plot_quantiles(left, styles)
@@ -201,8 +200,7 @@ class ResidualDisplay(Display):
                 # A row of which it has less would end the line where other experts' rows are.
                 shown = self.points.proba[:, k] >= _LEAST_SHARE
                 across, up = weighted_quantiles(self.expert_residuals[:, k], own, shown)
-                dashes = (0, style.dashes) if style.dashes else "-"
-                look = {"color": tuple(style.color), "linewidth": 1.6, "linestyle": dashes}
+                look = {"color": tuple(style.color), "linewidth": 1.6, "linestyle": style.linestyle}
                 (self.expert_lines_[k],) = ax.plot(across, up, zorder=2, **look)
         (self.quantiles_,) = ax.plot(
             theory, self.residuals[order], ".", color="black", markersize=3.5, zorder=3
@@ -213,7 +211,7 @@ class ResidualDisplay(Display):
         from matplotlib.lines import Line2D
         from matplotlib.patches import Patch
 
-        lines = [(0, style.dashes) if style.dashes else "-" for style in styles]
+        lines = [style.linestyle for style in styles]
         dots = Line2D([], [], color="black", marker=".", linestyle="none", markersize=5.0)
         band = Patch(facecolor=_BAND_COLOR)
         return [*expert_entries(styles, lines), (dots, "mixture"), (band, "95 %, by point")]

@@ -9,7 +9,7 @@ from typing import Any, Self
 import numpy as np
 
 from mixexp.arguments import check_choice, check_count
-from mixexp.displays._base import Display, check_margin, check_plot_options, check_switch
+from mixexp.displays._base import Display, check_margin, check_switch
 from mixexp.displays._columns import choose_map, choose_pairs, is_used
 from mixexp.displays._curves import (
     Curves,
@@ -255,15 +255,10 @@ class ResponsibilityMapDisplay(Display):
             the features' names.
         <SCATTER>
         <LEGEND>
+            Of pairs it stands above the diagonal.
 
         <DRAWN>
         """
-        check_plot_options(
-            xlabel=xlabel,
-            ylabel=ylabel,
-            scatter_kwargs=scatter_kwargs,
-            legend_kwargs=legend_kwargs,
-        )
         gates, styles = self.gate_proba, expert_styles(self.tree)
         if isinstance(gates, dict):
             if xlabel is not None or ylabel is not None:
@@ -292,9 +287,9 @@ class ResponsibilityMapDisplay(Display):
         self, ax: Any, gates: np.ndarray, styles: list[ExpertStyle], scatter_kwargs: Any
     ) -> None:
         data = np.empty((0, 2)) if self.points is None else self.points.X
-        plane = draw_plane(ax, self.grid, gates, styles, self.kind, data)
-        self.image_, self.regions_, self.contours_ = plane.image, plane.regions, plane.contours
-        self.labels_: Any = plane.labels
+        artists = draw_plane(ax, self.grid, gates, styles, self.kind, data)
+        self.image_, self.regions_, self.contours_, labels = artists
+        self.labels_: Any = labels
         self.scatter_: Any = []
         if self.points is not None:
             x, y = data.T
@@ -362,9 +357,10 @@ class ResponsibilityMapDisplay(Display):
         across = [at[1], at[0]]
         data = np.empty((0, 2)) if self.points is None else self.points.X[:, across]
         grid = [self.grid[number] for number in across]
-        plane = draw_plane(ax, grid, gates, styles, self.kind, data)
-        self.images_[at], self.labels_[at] = plane.image, plane.labels
-        for label in plane.labels:
+        self.images_[at], _, _, self.labels_[at] = draw_plane(
+            ax, grid, gates, styles, self.kind, data
+        )
+        for label in self.labels_[at]:
             label.set_fontsize(0.7 * label.get_fontsize())
         look = {"s": 9.0, "linewidths": 0.4, **(kwargs or {})}
         self.scatter_[at] = []

@@ -5,7 +5,7 @@ from typing import Any, Self
 import numpy as np
 
 from mixexp.arguments import check_count, is_real
-from mixexp.displays._base import Display, check_plot_options
+from mixexp.displays._base import Display
 from mixexp.displays._layout import (
     Entry,
     columns_in,
@@ -142,8 +142,7 @@ class RootogramDisplay(Display):
 
         Parameters
         ----------
-        ax : matplotlib Axes or array of these, default=None
-            None makes a figure, one axes is divided, an array has one axes per panel.
+        <PLOT_PANELS>
         xlabel, ylabel : str, default=None
         bar_kwargs : dict, default=None
             For ``Axes.stairs``, over what the display would choose.
@@ -151,9 +150,6 @@ class RootogramDisplay(Display):
 
         <DRAWN>
         """
-        check_plot_options(
-            xlabel=xlabel, ylabel=ylabel, bar_kwargs=bar_kwargs, legend_kwargs=legend_kwargs
-        )
         n_experts = len(self.counts)
         shape = grid_shape(n_experts, columns_in(ax, n_experts, 4))
         size = (2.4 * shape[1] + 2.2, 2.1 * shape[0] + 0.4)

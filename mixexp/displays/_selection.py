@@ -5,7 +5,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from mixexp.displays._base import Display, check_plot_options
+from mixexp.displays._base import Display
 from mixexp.displays._layout import name_axes
 from mixexp.displays._style import expert_styles
 from mixexp.selection import Selection
@@ -133,8 +133,7 @@ class SelectionDisplay(Display):
 
         Parameters
         ----------
-        ax : matplotlib Axes, default=None
-            By default those of a new figure.
+        <PLOT_AX>
         xlabel, ylabel : str, default=None
         line_kwargs : dict, default=None
             For ``Axes.plot`` of every criterion, over what the display would choose.
@@ -142,9 +141,6 @@ class SelectionDisplay(Display):
 
         <DRAWN>
         """
-        check_plot_options(
-            xlabel=xlabel, ylabel=ylabel, line_kwargs=line_kwargs, legend_kwargs=legend_kwargs
-        )
         ax = self._take_axes(ax, (6.4, 4.2))
         places = np.arange(len(self.labels))
         first = next(iter(self.values))

@@ -6,7 +6,7 @@ lightness. Nothing here knows of matplotlib.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -69,6 +69,11 @@ class ExpertStyle(NamedTuple):
     marker: str
     dashes: tuple[float, ...]
     hatch: str
+
+    @property
+    def linestyle(self) -> Any:
+        """The dashes as matplotlib takes them."""
+        return (0, self.dashes) if self.dashes else "solid"
 
 
 def expert_styles(tree: GatingTree) -> list[ExpertStyle]:

@@ -5,7 +5,7 @@ from typing import Any, Self
 import numpy as np
 
 from mixexp.arguments import check_count
-from mixexp.displays._base import Display, check_plot_options
+from mixexp.displays._base import Display
 from mixexp.displays._layout import one_axes
 from mixexp.displays._nodes import cut_deviances, node_styles, sum_below
 from mixexp.displays._source import given, model_feature_names, open_source
@@ -192,7 +192,6 @@ class TreeDisplay(Display):
 
         <DRAWN>
         """
-        check_plot_options(fontsize=fontsize)
         ax = None if ax is None else one_axes(ax, (0.0, 0.0))
         full = self._texts()
         for texts in (full, full.brief(), full.bare()):
