@@ -24,7 +24,7 @@ class Points(NamedTuple):
     Parameters
     ----------
     X : ndarray of shape (n, n_features_plotted)
-        In raw units; where a category stands, see `_axes.py`.
+        In raw units; where a category stands, see `_grid.py`.
     y : ndarray of shape (n,) or None
         In the unit of `Curves`: for classifiers 1 where y is the class that is drawn, else 0.
     gate_proba : ndarray of shape (n, n_experts)
