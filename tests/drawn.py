@@ -1,6 +1,7 @@
 """The registry of displays that contracts run over, with the fits that they draw."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import pytest
@@ -13,7 +14,6 @@ from mixexp.displays import (
     PredictiveDisplay,
     ResidualDisplay,
     ResponsibilityMapDisplay,
-    ResponsibilityPairsDisplay,
     RootogramDisplay,
     TreeDisplay,
 )
@@ -45,6 +45,8 @@ class Drawn(NamedTuple):
         Its argument for a feature, or several; empty if it has none.
     n_panels : int
         Panels for a tree of two by two over two features; 1 if it always has one.
+    options : dict
+        Given in every call.
     """
 
     cls: type
@@ -52,10 +54,11 @@ class Drawn(NamedTuple):
     per_row: bool = True
     features: str = ""
     n_panels: int = 1
+    options: Mapping[str, Any] = MappingProxyType({})
 
     def draw(self, model: Any, X: Any, y: Any, **options: Any) -> Any:
         given = (X, y)[: len(self.takes)]
-        return self.cls.from_estimator(model, *given, **options)
+        return self.cls.from_estimator(model, *given, **{**self.options, **options})
 
 
 DISPLAYS = {
@@ -64,7 +67,9 @@ DISPLAYS = {
     "fit": Drawn(ExpertFitDisplay, features="features"),
     "gate": Drawn(GateDisplay, "X", per_row=False, features="feature", n_panels=3),
     "map": Drawn(ResponsibilityMapDisplay, features="features"),
-    "pairs": Drawn(ResponsibilityPairsDisplay, features="features", n_panels=4),
+    "pairs": Drawn(
+        ResponsibilityMapDisplay, features="features", n_panels=4, options={"pairs": True}
+    ),
     "predictive": Drawn(PredictiveDisplay, features="feature"),
     "residual": Drawn(ResidualDisplay, n_panels=2),
     "rootogram": Drawn(RootogramDisplay, n_panels=4),

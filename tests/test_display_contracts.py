@@ -20,9 +20,9 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 import mixexp.displays
 from mixexp import HMERegressor, MoEClassifier, MoERegressor
 from mixexp.datasets import make_hme, make_moe
-from mixexp.displays._styles import expert_styles
-from mixexp.displays._text import wrap
-from mixexp.displays._weights import lower_median, most_frequent, spread_rows
+from mixexp.displays._columns import lower_median, most_frequent, spread_rows
+from mixexp.displays._layout import wrap
+from mixexp.displays._style import expert_styles
 from mixexp.tree import GatingTree
 
 pytestmark = DRAWING
@@ -357,7 +357,7 @@ def test_curves_stand_at_the_median_of_the_offset(data):
 # Categories.
 
 
-@displays(lambda drawn: drawn.features and drawn.cls.__name__ != "ResponsibilityPairsDisplay")
+@displays(lambda drawn: drawn.features and not drawn.options)
 def test_a_feature_without_numbers_has_a_strip_and_a_tick_per_category(drawn, sites):
     X, y, pipeline = sites
     display = drawn.draw(pipeline, X, y, **{drawn.features: "site"})

@@ -18,7 +18,7 @@ from mixexp.displays import (
     RootogramDisplay,
     TreeDisplay,
 )
-from mixexp.displays._tree_layout import lay_out, text_width, wrap_terms
+from mixexp.displays._tree_drawing import lay_out, text_width, wrap_terms
 from mixexp.em import Restart
 from mixexp.estimators._words import expert_equation, read_terms
 from mixexp.experts import FAMILIES, NumericalExpert
@@ -414,7 +414,7 @@ def test_layout_puts_children_right_of_their_parents_and_leaves_in_rows():
 
 
 def _texts(tree, names):
-    from mixexp.displays._tree_layout import Texts
+    from mixexp.displays._tree_drawing import Texts
 
     return Texts(names, ["high age"] * tree.n_edges, ["y = 1"] * tree.n_leaves, "")
 

@@ -127,6 +127,22 @@ def test_only_displays_import_matplotlib_and_only_when_they_plot(path):
 
 
 @every_file
+def test_displays_ask_estimators_for_what_is_private_in_one_file(path):
+    if layer_of(path) != "displays" or path.name == "_source.py":
+        return
+    private = [
+        node.attr
+        for node in ast.walk(parse(path))
+        if isinstance(node, ast.Attribute)
+        and node.attr.startswith("_")
+        and not node.attr.startswith("__")
+        and ast.unparse(node.value) not in ("self", "cls")
+    ]
+    # Of named tuples.
+    assert set(private) <= {"_replace"}
+
+
+@every_file
 def test_only_the_surface_imports_sklearn(path):
     if layer_of(path) in SKLEARN:
         return

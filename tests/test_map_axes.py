@@ -1,5 +1,7 @@
 """Maps with categories, averages over other features, and pairs of features."""
 
+from functools import partial
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -11,16 +13,16 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from mixexp import MoERegressor
 from mixexp.datasets import make_moe
-from mixexp.displays import ResponsibilityMapDisplay, ResponsibilityPairsDisplay
-from mixexp.displays._axes import ends, place, positions
-from mixexp.displays._plane import draw_numbers
-from mixexp.displays._styles import expert_styles
-from mixexp.displays._weights import spread_rows
+from mixexp.displays import ResponsibilityMapDisplay
+from mixexp.displays._columns import spread_rows
+from mixexp.displays._grid import ends, place, positions
+from mixexp.displays._map import draw_numbers
+from mixexp.displays._style import expert_styles
 from mixexp.tree import GatingTree
 
 pytestmark = DRAWING
 draw = ResponsibilityMapDisplay.from_estimator
-draw_pairs = ResponsibilityPairsDisplay.from_estimator
+draw_pairs = partial(draw, pairs=True)
 SITES = ["east", "north", "south"]
 
 
@@ -200,14 +202,10 @@ def test_pairs_hold_a_map_for_each_and_bands_on_the_diagonal(model, data):
     X, y = data
     display = draw_pairs(model, X, y, features=[2, 0, 1], grid_resolution=5)
     assert display.feature_names == ("x2", "x0", "x1")
-    for (i, j), gates in display.maps.items():
-        single = draw(
-            model, X, y, features=[display.features[j], display.features[i]], grid_resolution=5
-        )
+    for (i, j), gates in display.gate_proba.items():
+        shown = [display.features[number] for number in dict.fromkeys((j, i))]
+        single = draw(model, X, y, features=shown, grid_resolution=5)
         np.testing.assert_array_equal(gates, single.gate_proba)
-    for i, bands in enumerate(display.bands):
-        single = draw(model, X, y, features=display.features[i], grid_resolution=5)
-        np.testing.assert_array_equal(bands, single.gate_proba)
     np.testing.assert_array_equal(display.points.responsibilities, model.responsibilities(X, y))
 
 
@@ -225,11 +223,18 @@ def test_pairs_draw_below_the_diagonal_and_on_it(model, data):
     assert not display.axes_[0, 2].axison
 
 
+def test_three_features_are_drawn_in_pairs(model, data):
+    display = draw(model, *data, features=[0, 1, 2], grid_resolution=3)
+    wanted = draw_pairs(model, *data, features=[0, 1, 2], grid_resolution=3)
+    assert list(display.gate_proba) == list(wanted.gate_proba)
+    assert display.axes_.shape == (3, 3)
+
+
 def test_pairs_average_and_hold(model, data):
     X, y = data
     averaged = draw_pairs(model, X, y, features=[0, 1], others="averaged", grid_resolution=3)
     single = draw(model, X, y, features=[0, 1], others="averaged", grid_resolution=3)
-    np.testing.assert_array_equal(averaged.maps[1, 0], single.gate_proba)
+    np.testing.assert_array_equal(averaged.gate_proba[1, 0], single.gate_proba)
     assert averaged.n_averaged == 60
     held = draw_pairs(model, X, y, features=[0, 1], fixed={2: 0.5}, grid_resolution=3)
     assert held.held == {"x2": 0.5}
@@ -237,8 +242,8 @@ def test_pairs_average_and_hold(model, data):
 
 def test_pairs_with_categories(pipeline, frame):
     display = draw_pairs(pipeline, *frame, features=["dose", "site", "sex"], grid_resolution=5)
-    assert display.maps[1, 0].shape == (3, 5, 2)
-    assert display.maps[2, 1].shape == (2, 3, 2)
+    assert display.gate_proba[1, 0].shape == (3, 5, 2)
+    assert display.gate_proba[2, 1].shape == (2, 3, 2)
     labels = [text.get_text() for text in display.axes_[1, 0].get_yticklabels()]
     assert labels == SITES
 
@@ -256,11 +261,13 @@ def test_default_pairs_are_of_the_features_that_gates_use():
     ("options", "message"),
     [
         ({"features": [0]}, "'features' parameter must be at least two different features"),
-        ({"features": [0, 0]}, "'features' parameter must be at least two different features"),
+        ({"features": [0, 0]}, "'features' parameter must name at least one feature, none twice"),
         ({"features": "x0"}, "'features' parameter must be at least two different features"),
         ({"features": [0, 9]}, "Unknown feature 9 in 'features'"),
         ({"others": "mean"}, "'others' parameter must be one of"),
         ({"kind": "soft"}, "'kind' parameter must be one of"),
+        ({"pairs": "yes"}, "'pairs' parameter must be True or False"),
+        ({"xlabel": "age"}, "'xlabel' and 'ylabel' parameters are for one map"),
         ({"features": [0, 1], "fixed": {1: 0.0}}, "'fixed' parameter holds 1, which is on an axis"),
     ],
 )
@@ -273,8 +280,6 @@ def test_bad_options_of_pairs_are_named(model, data, options, message):
 def test_bad_others_of_a_map_is_named(model, data):
     with pytest.raises(ValueError, match="'others' parameter must be one of"):
         draw(model, *data, others="mean")
-    with pytest.raises(ValueError, match="ResponsibilityPairsDisplay draws every pair"):
-        draw(model, *data, features=[0, 1, 2])
 
 
 def test_one_column_has_no_pairs(data):

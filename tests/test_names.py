@@ -160,6 +160,16 @@ def test_names_are_drawn_as_they_are_written(name, names):
     mpl.pyplot.close(display.figure_)
 
 
+@pytest.mark.parametrize("names", DRAWN, ids=["mathematics", "money"])
+def test_names_of_pairs_are_drawn_as_they_are_written(names):
+    model, frame, y = fit(names)
+    display = displays.ResponsibilityMapDisplay.from_estimator(
+        model, frame, y, pairs=True, grid_resolution=5
+    )
+    assert_drawn_as_written(display.figure_)
+    mpl.pyplot.close(display.figure_)
+
+
 @pytest.mark.parametrize("names", DRAWN[:1], ids=["mathematics"])
 @pytest.mark.parametrize("name", ["ExpertFitDisplay", "CoefficientDisplay", "TreeDisplay"])
 def test_classes_are_drawn_as_they_are_written(name, names):

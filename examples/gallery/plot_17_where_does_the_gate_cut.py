@@ -16,9 +16,9 @@ Maps of every pair of three measurements that a gate may look at: two experts, t
 from sklearn.datasets import load_diabetes
 
 from mixexp import MoERegressor
-from mixexp.displays import ResponsibilityPairsDisplay
+from mixexp.displays import ResponsibilityMapDisplay
 
 X, y = load_diabetes(return_X_y=True, as_frame=True, scaled=False)
 features = ["bmi", "bp", "s5"]
 model = MoERegressor(2, gate_features=features, random_state=0).fit(X, y)
-ResponsibilityPairsDisplay.from_estimator(model, X, y, features=features)
+ResponsibilityMapDisplay.from_estimator(model, X, y, features=features)

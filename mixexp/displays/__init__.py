@@ -6,9 +6,8 @@ matplotlib is imported when something is drawn, not before.
 from mixexp.displays._coefficient import CoefficientDisplay
 from mixexp.displays._convergence import ConvergenceDisplay
 from mixexp.displays._expert_fit import ExpertFitDisplay
-from mixexp.displays._fan import PredictiveDisplay
 from mixexp.displays._gate import GateDisplay
-from mixexp.displays._pairs import ResponsibilityPairsDisplay
+from mixexp.displays._predictive import PredictiveDisplay
 from mixexp.displays._residual import ResidualDisplay
 from mixexp.displays._responsibility_map import ResponsibilityMapDisplay
 from mixexp.displays._rootogram import RootogramDisplay
@@ -23,7 +22,6 @@ __all__ = [
     "PredictiveDisplay",
     "ResidualDisplay",
     "ResponsibilityMapDisplay",
-    "ResponsibilityPairsDisplay",
     "RootogramDisplay",
     "SelectionDisplay",
     "TreeDisplay",

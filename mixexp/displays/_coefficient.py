@@ -1,21 +1,22 @@
 """Coefficients of experts or gates side by side: a forest plot."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
 
 from mixexp.arguments import check_choice
-from mixexp.displays._docs import shared_docs
-from mixexp.displays._layout import grid_shape, make_panels
-from mixexp.displays._legend import Entry, draw_legend
+from mixexp.displays._base import Display
+from mixexp.displays._layout import (
+    Entry,
+    grid_shape,
+    name_axes,
+    wrap,
+)
 from mixexp.displays._nodes import node_styles
-from mixexp.displays._options import check_keywords
 from mixexp.displays._source import model_feature_names, open_source
-from mixexp.displays._styles import ExpertStyle, expert_styles, rim
-from mixexp.displays._text import fit_letters, name_axes, wrap
-from mixexp.displays._tree_layout import text_width
+from mixexp.displays._style import ExpertStyle, expert_styles, rim
+from mixexp.displays._tree_drawing import text_width
 from mixexp.estimators._tables import feature_labels, node_names
 from mixexp.inference._tables import number_terms
 from mixexp.text import drawn, shown
@@ -31,9 +32,7 @@ _MOST_COLUMNS = 4
 _TERM_LETTERS = 30
 
 
-@shared_docs
-@dataclass(kw_only=True, eq=False, repr=False)
-class CoefficientDisplay:
+class CoefficientDisplay(Display):
     """Slopes of every expert, or of every gate, term by term.
 
     One row per feature, one mark per expert (per child of a gate); where there are intervals
@@ -117,13 +116,13 @@ class CoefficientDisplay:
 
         <MADE>
         """
-        check_keywords(cls.from_estimator, cls.plot, plot_kwargs)
+        cls._check_plot_kwargs(plot_kwargs)
         part, scale = check_choice("part", part, _PARTS), check_choice("scale", scale, [*_SCALES])
         source = open_source(estimator)
         columns = _read_table(source.model.coef_table() if table is None else table)
         features = _features_of(source.model, part)
         is_scaled = scale == "deviation"
-        deviation = source.model._state.scaling.scale[features]
+        deviation = source.feature_scales()[features]
         spread = deviation if is_scaled else np.ones(len(features))
         labels = feature_labels(source.model, features)
         grouped = _group(columns, part, labels, _without_location(source.model))
@@ -141,7 +140,7 @@ class CoefficientDisplay:
             units=[list(own) for own in grouped.values()],
             estimates=[value[:, order, 0] for value in values],
             intervals=[value[:, order, 1:] for value in values],
-            styles=[_styles_of(source.model.tree_, list(own)) for own in grouped.values()],
+            styles=[_styles_of(source.tree, list(own)) for own in grouped.values()],
             label=_QUANTITIES[part] + _SCALES[scale],
         )
         return display.plot(ax=ax, **plot_kwargs)
@@ -157,9 +156,7 @@ class CoefficientDisplay:
 
         Parameters
         ----------
-        ax : matplotlib Axes or array of these, default=None
-            None makes a figure; one axes is used for one panel and divided for several; an
-            array has one axes per panel.
+        <PLOT_PANELS>
         xlabel : str, default=None
         <LEGEND>
 
@@ -172,22 +169,18 @@ class CoefficientDisplay:
         high = 0.9 + len(self.terms) * max(0.1 + 0.18 * n_lines, 0.11 * n_units)
         beside = max(text_width(term) for term in terms)
         size = (4.6 + 2.2 * (shape[1] - 1) + 1.2 + beside, shape[0] * high)
-        self.axes_ = make_panels(ax, shape, size, n_panels)
-        self.figure_ = self.axes_.flat[0].get_figure()
+        panels = self._take_panels(ax, shape, size, n_panels)
         limits = self._limits()
         self.marks_: list[list[Any]] = []
         self.lines_: list[list[Any]] = []
-        for number, panel in enumerate(self.axes_.flat[:n_panels]):
+        for number, panel in enumerate(panels):
             self._plot_panel(panel, number)
             is_first, is_lowest = number % shape[1] == 0, number + shape[1] >= n_panels
             panel.set_yticks(-np.arange(len(self.terms)), terms if is_first else [])
             name_axes(panel, (xlabel or self.label) if is_lowest else "", "")
             panel.set_xlim(*limits)
             panel.set_title(drawn(self.panels[number]), fontsize="medium")
-        corner = self.axes_.flat[min(shape[1], n_panels) - 1]
-        shown = self.axes_.flat[:n_panels]
-        fit_letters(shown)
-        self.legend_ = draw_legend(corner, self._entries(), "", legend_kwargs, shown)
+        self._explain(panels, self._entries(), "", legend_kwargs, min(shape[1], n_panels) - 1)
         return self
 
     def _plot_panel(self, ax: Any, number: int) -> None:

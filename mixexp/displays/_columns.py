@@ -1,19 +1,28 @@
-"""The columns of the X that a user holds, be it an array, a list of rows or a frame.
+"""The columns of the X that a user holds, their typical values, and which get an axis.
 
-Nothing here knows of models; see `_source.py` for what they say about rows.
+X may be an array, a list of rows or a frame; a row of weight two counts as two rows. Nothing
+here knows of models; see `_source.py` for what they say about rows.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from numbers import Integral, Real
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from mixexp.arguments import as_array
-from mixexp.displays._weights import lower_median, most_frequent
 from mixexp.estimators._class_order import declared_order
 from mixexp.estimators._features import is_frame
 from mixexp.text import shown
+
+# A feature that moves less probability (or less of an expert's spread) than this is not used.
+_UNUSED = 1e-9
+# A feature with fewer values than this, such as 0 and 1, gets an axis only if asked for.
+_FEWEST_VALUES = 5
+# The second feature gets an axis if it moves the gates at least this share of the first's.
+_SECOND_AXIS = 0.05
+# Features of which pairs are drawn unasked.
+_MOST_PAIRED = 4
 
 
 class Columns(NamedTuple):
@@ -177,3 +186,158 @@ def repeated(value: Any, n: int) -> np.ndarray:
     array = np.empty(n, dtype=np.float64 if isinstance(value, Real) else object)
     array[:] = value
     return array
+
+
+def lower_median(values: np.ndarray, weight: np.ndarray) -> float:
+    """Return the least value that half of the rows do not exceed; NaN is passed over."""
+    known = ~np.isnan(values)
+    if not known.any():
+        return float("nan")
+    order = np.argsort(values[known], kind="stable")
+    total = np.cumsum(weight[known][order])
+    # A little less than half, for sums of fractions that should be half may round to below it.
+    return float(values[known][order][np.searchsorted(total, (0.5 - 1e-12) * total[-1])])
+
+
+def most_frequent(values: np.ndarray, weight: np.ndarray) -> Any:
+    """Return the value of most rows, of equals the one that comes first."""
+    total: dict[Any, float] = {}
+    for value, share in zip(list(values), weight.tolist(), strict=True):
+        total[value] = total.get(value, 0.0) + share
+    return max(total, key=lambda value: total[value])
+
+
+def spread_rows(weight: np.ndarray, most: int) -> np.ndarray:
+    """Return the numbers of at most so many rows, spread evenly over the data.
+
+    Rows of larger weights come up more often, so that plain means over what is chosen heed the
+    weights. Weights that sum to fewer rows than there are count in proportion.
+    """
+    total = np.cumsum(weight * max(1.0, len(weight) / weight.sum()))
+    # Sums of fractions that should be a whole number may end a little below it.
+    n_rows = int(total[-1] + 1e-9)
+    at = np.linspace(0, n_rows - 1, min(n_rows, most)).astype(int)
+    return np.searchsorted(total, at + 1e-9, side="right")
+
+
+def is_used(use: np.ndarray) -> np.ndarray:
+    """Return which columns matter, from one row of `feature_use`."""
+    return use > _UNUSED
+
+
+def choose_map(features: Any, columns: Columns, use: np.ndarray) -> tuple[int, ...]:
+    """Return the columns of a map: those asked for, or the one or two that matter most.
+
+    Parameters
+    ----------
+    features : None, str, int, or sequence of these
+    columns : Columns
+    use : ndarray of shape (2, n_columns)
+        See `feature_use`.
+
+    Raises
+    ------
+    ValueError
+        If a feature is unknown, or named twice, or there is none.
+    """
+    return _most_used(columns, use) if features is None else _numbers_of(features, columns)
+
+
+def choose_line(feature: Any, columns: Columns, use: np.ndarray) -> int:
+    """Return the column that is drawn along: the one asked for, or the numeric one used most.
+
+    Parameters
+    ----------
+    feature : None, str or int
+    columns : Columns
+    use : ndarray of shape (n_columns,)
+        How much each matters.
+
+    Raises
+    ------
+    ValueError
+        If it is unknown.
+    """
+    if feature is None:
+        return _most_used_line(columns, use)
+    return column_number(feature, "feature", columns)
+
+
+def choose_lines(features: Any, columns: Columns, use: np.ndarray) -> tuple[int, ...]:
+    """Return the columns that are drawn along, a panel each; see `choose_line`."""
+    if features is None:
+        return (_most_used_line(columns, use),)
+    return _numbers_of(features, columns)
+
+
+def choose_pairs(features: Any, columns: Columns, use: np.ndarray) -> tuple[int, ...]:
+    """Return the columns whose pairs are drawn.
+
+    Parameters
+    ----------
+    features : None or sequence of str or int
+    columns : Columns
+    use : ndarray of shape (n_columns,)
+        How much each matters.
+
+    Raises
+    ------
+    ValueError
+        If there are not at least two different ones.
+    """
+    if features is None:
+        fit = [j for j in columns.numeric if not _has_few_values(columns.values[j])]
+        used = [j for j in sorted(fit, key=lambda j: -use[j]) if is_used(use)[j]]
+        numbers = tuple((used if len(used) > 1 else fit)[:_MOST_PAIRED])
+        if len(numbers) < 2:
+            raise ValueError(
+                "X has no two numeric columns of at least five values; name two in 'features'."
+            )
+        return numbers
+    # A name alone is the wrong kind of argument, not a feature that is unknown.
+    numbers = () if isinstance(features, str) else _numbers_of(features, columns)
+    if len(numbers) < 2:
+        raise ValueError(
+            "The 'features' parameter must be at least two different features where 'pairs' is "
+            f"True; got {shown(features)}."
+        )
+    return numbers
+
+
+def _most_used_line(columns: Columns, use: np.ndarray) -> int:
+    return max(_fit_for_axes(columns) or range(len(use)), key=lambda j: use[j])
+
+
+def _numbers_of(features: Any, columns: Columns) -> tuple[int, ...]:
+    """Return the numbers of a feature or several different ones."""
+    is_one = isinstance(features, str) or not isinstance(features, Iterable)
+    asked = [features] if is_one else list(features)
+    numbers = tuple(column_number(feature, "features", columns) for feature in asked)
+    if not numbers or len(set(numbers)) < len(numbers):
+        raise ValueError(
+            "The 'features' parameter must name at least one feature, none twice; "
+            f"got {shown(features)}."
+        )
+    return numbers
+
+
+def _most_used(columns: Columns, use: np.ndarray) -> tuple[int, ...]:
+    by_gates, by_experts = use
+    fit = _fit_for_axes(columns)
+    if not fit:
+        return (int((by_gates + by_experts).argmax()),)
+    if by_gates[fit].max() <= _UNUSED:
+        # Nothing changes along any axis but the experts' predictions: one axis shows them.
+        return (max(fit, key=lambda j: by_experts[j]),)
+    first, *others = sorted(fit, key=lambda j: -by_gates[j])
+    return (first, *(j for j in others[:1] if by_gates[j] >= _SECOND_AXIS * by_gates[first]))
+
+
+def _fit_for_axes(columns: Columns) -> list[int]:
+    """Return the numeric columns of many values, all numeric ones if there are none of these."""
+    many = [j for j in columns.numeric if not _has_few_values(columns.values[j])]
+    return many or columns.numeric
+
+
+def _has_few_values(values: np.ndarray) -> bool:
+    return len(np.unique(values[~np.isnan(values)])) < _FEWEST_VALUES

@@ -1,16 +1,12 @@
 """How EM got to its optimum: the winner's way, and where the other starts ended."""
 
-from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
 
-from mixexp.displays._docs import shared_docs
-from mixexp.displays._layout import one_axes
-from mixexp.displays._legend import draw_legend
-from mixexp.displays._options import check_keywords
+from mixexp.displays._base import Display
+from mixexp.displays._layout import name_axes
 from mixexp.displays._source import open_source
-from mixexp.displays._text import fit_letters, name_axes
 
 _WINNER = "#0072B2"
 # Kind of end: label, marker, colour. Told apart by shape, too.
@@ -23,9 +19,7 @@ _ENDS = {
 _SAME_OPTIMUM = 1e-8
 
 
-@shared_docs
-@dataclass(kw_only=True, eq=False, repr=False)
-class ConvergenceDisplay:
+class ConvergenceDisplay(Display):
     """The objective over the iterations of EM: the winning start, and how all others ended.
 
     Drawn is how far each is below the best, on a logarithmic scale: a straight line is EM's
@@ -89,18 +83,9 @@ class ConvergenceDisplay:
         <ESTIMATOR>
         <AX>
 
-        Returns
-        -------
-        ConvergenceDisplay
-
-        Raises
-        ------
-        TypeError
-            If the estimator is no mixture of experts, or a keyword is unknown.
-        NotFittedError
-            If it has not been fitted.
+        <MADE>
         """
-        check_keywords(cls.from_estimator, cls.plot, plot_kwargs)
+        cls._check_plot_kwargs(plot_kwargs)
         model = open_source(estimator).model
         restarts = list(model.restarts_)
         winner = max(range(len(restarts)), key=lambda i: _rank(restarts[i], model))
@@ -139,8 +124,7 @@ class ConvergenceDisplay:
 
         Parameters
         ----------
-        ax : matplotlib Axes, default=None
-            By default those of a new figure.
+        <PLOT_AX>
         xlabel, ylabel : str, default=None
         line_kwargs : dict, default=None
             For ``Axes.plot`` of the winner, over what the display would choose.
@@ -148,8 +132,7 @@ class ConvergenceDisplay:
 
         <DRAWN>
         """
-        ax = one_axes(ax, (6.4, 4.2))
-        self.ax_, self.figure_ = ax, ax.get_figure()
+        ax = self._take_axes(ax, (6.4, 4.2))
         gaps = self._gaps(self.history)
         look = {"color": _WINNER, "linewidth": 1.8, "marker": ".", "markersize": 4.0, "zorder": 3}
         (self.line_,) = ax.plot(np.arange(len(gaps)), gaps, **{**look, **(line_kwargs or {})})
@@ -177,11 +160,10 @@ class ConvergenceDisplay:
         )
         ax.xaxis.get_major_locator().set_params(integer=True)
         name_axes(ax, xlabel or "iteration", ylabel or "objective below the best")
-        fit_letters([ax])
         entries = [((self.line_, self.winner_), "winning start")]
         entries += [(marks, self._label(end)) for end, marks in self.ends_.items()]
         title = f"{self.n_on_sample} starts ended\non a sample" if self.n_on_sample else ""
-        self.legend_ = draw_legend(ax, entries, title, legend_kwargs)
+        self._explain([ax], entries, title, legend_kwargs)
         return self
 
     def _gaps(self, objective: np.ndarray) -> np.ndarray:

@@ -1,31 +1,36 @@
 """Data with every expert's line, and where the mixture expects y: one panel per feature."""
 
-from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
 
 import numpy as np
 
 from mixexp.arguments import check_count
-from mixexp.displays._along import Line, lay_line
-from mixexp.displays._axes import as_levels, ends, write_categories
-from mixexp.displays._bands import draw_experts, draw_mixture, spread_classes, vertical_range
-from mixexp.displays._data import Data, read_data
-from mixexp.displays._docs import shared_docs
-from mixexp.displays._layout import columns_in, grid_shape, make_panels
-from mixexp.displays._legend import Entry, band_entries, draw_legend, held_note
-from mixexp.displays._marks import draw_points
-from mixexp.displays._options import check_coverage, check_keywords, check_margin
-from mixexp.displays._parts import (
+from mixexp.displays._base import Display, check_coverage, check_margin
+from mixexp.displays._columns import choose_lines
+from mixexp.displays._curves import (
     Curves,
-    Points,
     choose_quantity,
+    draw_experts,
+    draw_mixture,
     evaluate_rows,
     make_curves,
-    read_points,
+    spread_classes,
+    vertical_range,
 )
-from mixexp.displays._styles import ExpertStyle, expert_styles
-from mixexp.displays._text import fit_letters, name_axes
-from mixexp.displays._use import choose_lines
+from mixexp.displays._grid import Line, as_levels, ends, lay_line, write_categories
+from mixexp.displays._layout import (
+    Entry,
+    columns_in,
+    draw_legend,
+    fit_letters,
+    grid_shape,
+    held_note,
+    make_panels,
+    name_axes,
+)
+from mixexp.displays._marks import Points, band_entries, draw_points, read_points
+from mixexp.displays._source import Data, read_data
+from mixexp.displays._style import ExpertStyle, expert_styles
 from mixexp.text import drawn
 from mixexp.tree import GatingTree
 
@@ -52,9 +57,7 @@ class FitPanel(NamedTuple):
     band: np.ndarray | None
 
 
-@shared_docs
-@dataclass(kw_only=True, eq=False, repr=False)
-class ExpertFitDisplay:
+class ExpertFitDisplay(Display):
     """Every expert's fit along one feature or several, with the data.
 
     Coloured lines are the experts' predictions, wide where the gates trust them and thin where
@@ -154,12 +157,12 @@ class ExpertFitDisplay:
         Lines stand at the held values of the other features, marks at their own: where several
         features matter, marks need not lie around a line.
         """
-        check_keywords(cls.from_estimator, cls.plot, plot_kwargs)
+        cls._check_plot_kwargs(plot_kwargs)
         resolution, margin = check_count("grid_resolution", grid_resolution, 2), check_margin(eps)
         coverage = None if coverage is None else check_coverage(coverage)
         per_row = {"offset": offset, "exposure": exposure, "trials": trials}
         data = read_data(estimator, X, sample_weight, **per_row)
-        quantity = choose_quantity(data.source.model, class_of_interest)
+        quantity = choose_quantity(data.source, class_of_interest)
         plotted = choose_lines(features, data.columns, data.use.sum(axis=0))
         panels = []
         for column in plotted:
@@ -172,7 +175,7 @@ class ExpertFitDisplay:
         display = cls(
             panels=panels,
             points=points._replace(y=data.target(y, quantity.target)),
-            tree=data.source.model.tree_,
+            tree=data.source.tree,
             coverage=coverage,
         )
         return display.plot(ax=ax, **plot_kwargs)
@@ -189,9 +192,7 @@ class ExpertFitDisplay:
 
         Parameters
         ----------
-        ax : matplotlib Axes or array of these, default=None
-            None makes a figure; one axes is used for one panel and divided for several; an
-            array has one axes per panel.
+        <PLOT_PANELS>
         ylabel : str, default=None
             By default what is predicted.
         <SCATTER>

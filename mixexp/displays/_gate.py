@@ -1,31 +1,34 @@
 """Gate probabilities along one feature, one panel per node of the tree."""
 
-from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
 
 from mixexp.arguments import check_count
-from mixexp.displays._along import Line, lay_line
-from mixexp.displays._axes import (
+from mixexp.displays._base import Display, check_margin
+from mixexp.displays._columns import choose_line
+from mixexp.displays._grid import (
+    Line,
     as_levels,
     ends,
     is_categorical,
+    lay_line,
     place,
     positions,
     write_categories,
 )
-from mixexp.displays._bands import draw_bands, widest_point
-from mixexp.displays._data import read_data
-from mixexp.displays._docs import shared_docs
-from mixexp.displays._layout import make_node_panels
-from mixexp.displays._legend import Entry, draw_legend, held_note
+from mixexp.displays._layout import (
+    Entry,
+    held_note,
+    letters_along,
+    make_node_panels,
+    name_axes,
+)
+from mixexp.displays._map import draw_bands, widest_point
 from mixexp.displays._marks import draw_name
 from mixexp.displays._nodes import conditional_gates, node_label, node_styles, sum_below
-from mixexp.displays._options import check_keywords, check_margin
-from mixexp.displays._styles import ExpertStyle, expert_styles, tint
-from mixexp.displays._text import fit_letters, letters_along, name_axes
-from mixexp.displays._use import choose_line
+from mixexp.displays._source import read_data
+from mixexp.displays._style import ExpertStyle, expert_styles, tint
 from mixexp.estimators._tables import node_names
 from mixexp.text import drawn
 from mixexp.tree import GatingTree
@@ -41,9 +44,7 @@ _NARROW = 0.2
 _MOST_LISTED = 6
 
 
-@shared_docs
-@dataclass(kw_only=True, eq=False, repr=False)
-class GateDisplay:
+class GateDisplay(Display):
     """Gate probabilities along one feature, at every node of a tree.
 
     Each panel stacks the probabilities of a node's children, given that the node is reached. The
@@ -125,10 +126,10 @@ class GateDisplay:
 
         <MADE>
         """
-        check_keywords(cls.from_estimator, cls.plot, plot_kwargs)
+        cls._check_plot_kwargs(plot_kwargs)
         resolution, margin = check_count("grid_resolution", grid_resolution, 2), check_margin(eps)
         data = read_data(estimator, X, sample_weight)
-        use, tree = data.use[0], data.source.model.tree_
+        use, tree = data.use[0], data.source.tree
         column = choose_line(feature, data.columns, use)
         line = lay_line(data, column, use, fixed, resolution, margin)
         display = cls(
@@ -185,9 +186,8 @@ class GateDisplay:
             named = (xlabel or drawn(self.line.name)) if is_lowest else ""
             name_axes(panel, named, (ylabel or "gate") if is_first else "")
             panel.set_yticks([0.0, 0.5, 1.0], ["0", "0.5", "1"] if is_first else ["", "", ""])
-        fit_letters(self.axes_)
         note, entries = held_note(self.line.held), self._entries(styles)
-        self.legend_ = draw_legend(self.axes_[0], entries, note, legend_kwargs, self.axes_)
+        self._explain(list(self.axes_), entries, note, legend_kwargs)
         return self
 
     def _entries(self, styles: list[ExpertStyle]) -> list[Entry]:

@@ -1,19 +1,107 @@
-"""Grids over one or two columns of X, with the other columns held, or averaged over."""
+"""Grids over columns of X, the other columns held or averaged over, and their axes.
 
+An axis is an array: float64 for numbers, anything else lists the categories, which stand at
+0, 1, 2, ... and take up a strip of width one each.
+"""
+
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from numbers import Real
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from mixexp.displays._columns import Columns, column_number, repeated, typical_values
-from mixexp.displays._weights import spread_rows
-from mixexp.text import shown
+from mixexp.displays._columns import (
+    Columns,
+    column_number,
+    is_used,
+    repeated,
+    spread_rows,
+    typical_values,
+)
+from mixexp.displays._layout import letters_along
+from mixexp.displays._source import Data
+from mixexp.text import drawn, shown
 
+# Rows of a category are spread over this share of its strip.
+_SPREAD = 0.62
+# Multiples of these fill a strip evenly, alone and, up to three, against each other: powers of
+# the roots of x**3 = x + 1 and x**4 = x + 1 (Roberts 2018, sequences of low discrepancy).
+_STEPS = (0.7548776662466927, 0.5698402909980532, 0.8191725133961645)
+# Width of what is drawn for a category; strips are one apart.
+STRIP = 0.86
+# Letters of a category's name: at least and at most, for else it is as long as the axis.
+_LEAST_LETTERS, _MOST_LETTERS = 10, 26
 OTHERS = ("held", "averaged")
 # Rows that a grid is averaged over: the standard error of a probability is then below 0.07, and
 # the whole costs as much as so many maps.
 _MOST_AVERAGED = 60
+
+
+def is_categorical(axis: np.ndarray) -> bool:
+    """Return whether an axis lists categories."""
+    return axis.dtype != np.float64
+
+
+def positions(axis: np.ndarray) -> np.ndarray:
+    """Return where the points of an axis stand."""
+    return np.arange(len(axis), dtype=float) if is_categorical(axis) else axis
+
+
+def ends(axis: np.ndarray) -> tuple[float, float]:
+    """Return the limits of an axis."""
+    if is_categorical(axis):
+        return -0.5, len(axis) - 0.5
+    return float(axis[0]), float(axis[-1])
+
+
+def place(axis: np.ndarray, values: np.ndarray, number: int) -> np.ndarray:
+    """Return where rows of data stand along the axis with a number among those drawn.
+
+    Rows of a category are spread over its strip, the same way in every drawing.
+    """
+    if not is_categorical(axis):
+        return values
+    strip = {category: at for at, category in enumerate(axis)}
+    at = np.array([strip.get(value, np.nan) for value in values], dtype=float)
+    return at + _SPREAD * ((_STEPS[number % len(_STEPS)] * np.arange(len(values))) % 1.0 - 0.5)
+
+
+def as_levels(axis: np.ndarray, *heights: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Return x and y of lines: those of numbers as they are, level in the strips of categories.
+
+    Lines are broken between strips, by NaN.
+    """
+    if not is_categorical(axis):
+        return axis, *heights
+    ends_of_strips = positions(axis)[:, None] + [-0.5 * STRIP, 0.5 * STRIP, np.nan]
+    return ends_of_strips.ravel(), *(np.repeat(height, 3) for height in heights)
+
+
+def write_categories(ax: Any, axis: np.ndarray, direction: str) -> None:
+    """Write the names of categories along the x or y axis; numbers write themselves."""
+    if not is_categorical(axis):
+        return
+    room = letters_along(ax, direction)
+    most = min(max(room, _LEAST_LETTERS), _MOST_LETTERS)
+    names = [textwrap.shorten(drawn(category), most, placeholder="…") for category in axis]
+    if direction == "x":
+        strip = room / len(names)
+        is_long = any(len(a) + len(b) + 2 > 2.0 * strip for a, b in pairwise(["", *names, ""]))
+        look = {"rotation": 30.0, "ha": "right", "rotation_mode": "anchor"} if is_long else {}
+        ax.set_xticks(positions(axis), names, **look)
+    else:
+        ax.set_yticks(positions(axis), names)
+
+
+def draw_separators(ax: Any, axis: np.ndarray, direction: str) -> list[Any]:
+    """Draw white lines between categories."""
+    if not is_categorical(axis):
+        return []
+    line = ax.axvline if direction == "x" else ax.axhline
+    between = positions(axis)[1:] - 0.5
+    return [line(at, color="white", linewidth=2.5, zorder=1.5) for at in between]
 
 
 def held_values(fixed: Any, columns: Columns, plotted: tuple[int, ...]) -> list[Any]:
@@ -81,11 +169,6 @@ def grid_rows(
     return columns.build(arrays)
 
 
-def averaged_rows(columns: Columns) -> np.ndarray:
-    """Return the numbers of the rows that a grid is averaged over, spread over the data."""
-    return spread_rows(columns.weight, _MOST_AVERAGED)
-
-
 class Others:
     """What becomes of the columns without an axis: held at a value each, or averaged over.
 
@@ -113,7 +196,9 @@ class Others:
         self.fixed = {
             column_number(name, "fixed", columns): value for name, value in (fixed or {}).items()
         }
-        self.rows = averaged_rows(columns) if is_averaged else np.array([], dtype=int)
+        self.rows = (
+            spread_rows(columns.weight, _MOST_AVERAGED) if is_averaged else np.array([], dtype=int)
+        )
 
     @property
     def n_averaged(self) -> int:
@@ -153,3 +238,58 @@ class Others:
             found = function(grid_rows(self.columns, plotted, axes, own))
             total = [a + b for a, b in zip(total, found, strict=True)] if total else list(found)
         return [part / self.n_averaged for part in total]
+
+
+class Line(NamedTuple):
+    """A grid along one feature.
+
+    Parameters
+    ----------
+    feature : int
+        Column of X.
+    name : str
+    grid : ndarray of shape (n_grid,)
+        Values along the axis, in raw units; the categories of a column that is not numeric.
+    rows : array-like of shape (n_grid, n_features)
+        Rows of the same kind as X.
+    held : dict of str to value
+        Where those other columns are held that matter.
+    """
+
+    feature: int
+    name: str
+    grid: np.ndarray
+    rows: Any
+    held: dict[str, Any]
+
+
+def lay_line(
+    data: Data, column: int, use: np.ndarray, fixed: Any, resolution: int, margin: float
+) -> Line:
+    """Return the grid along one column.
+
+    Parameters
+    ----------
+    data : Data
+    column : int
+    use : ndarray of shape (n_columns,)
+        How much each matters.
+    fixed : dict of feature to value, or None
+        Values of other columns, as the user gave them.
+    resolution : int
+    margin : float
+        Beyond the data, as a share of their range.
+
+    Raises
+    ------
+    ValueError
+        If ``fixed`` is not as `held_values` says.
+    """
+    columns = data.columns
+    held = held_values(fixed, columns, (column,))
+    grid = grid_axis(columns, column, resolution, margin)
+    rows = grid_rows(columns, (column,), (grid,), held)
+    others = [j for j in np.flatnonzero(is_used(use)).tolist() if j != column]
+    return Line(
+        column, columns.names[column], grid, rows, {columns.names[j]: held[j] for j in others}
+    )

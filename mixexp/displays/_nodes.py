@@ -1,11 +1,15 @@
-"""What the nodes of a tree of gates say: their probabilities, names and looks."""
+"""What the nodes of a tree of gates say: their probabilities, names, looks and worth."""
 
+import warnings
 from typing import Any
 
 import numpy as np
+from sklearn.base import clone
 
 from mixexp.displays._source import Source
-from mixexp.displays._styles import ExpertStyle
+from mixexp.displays._style import ExpertStyle
+from mixexp.exceptions import DegenerateExpertWarning, RankDeficientWarning, SeparationWarning
+from mixexp.model import ExpertGroup
 from mixexp.tree import GatingTree
 
 
@@ -26,7 +30,7 @@ def conditional_gates(source: Source, X: Any) -> np.ndarray:
     ndarray of shape (n, n_edges)
         Siblings sum to one.
     """
-    model, tree = source.model, source.model.tree_
+    model, tree = source.model, source.tree
     seen = np.asarray(source.transform(X), dtype=float)[:, model.gate_features_]
     logits = model.gate_intercept_ + seen @ model.gate_coef_.T
     out = np.empty_like(logits)
@@ -64,3 +68,94 @@ def _blend(styles: list[ExpertStyle]) -> ExpertStyle:
         return styles[0]
     color = np.mean([style.color for style in styles], axis=0)
     return ExpertStyle(color, styles[0].marker, styles[0].dashes, styles[0].hatch)
+
+
+def cut_deviances(
+    source: Source, X: Any, y: Any, weight: np.ndarray, per_row: dict[str, Any]
+) -> np.ndarray:
+    """Return minus twice the log-likelihood of the tree cut at each node.
+
+    The gates above a cut and all other experts stay as they are; below it stands one expert
+    of the family with the most rows there, fitted to the rows in proportion to the node's
+    posterior. Leaves have the deviance of the whole tree.
+
+    Parameters
+    ----------
+    source : Source
+    X : array-like of shape (n, n_features)
+        Raw rows.
+    y : array-like of shape (n,)
+    weight : ndarray of shape (n,)
+        Sample weights.
+    per_row : dict of str to array
+        ``offset``, ``exposure`` and ``trials``, those that are given.
+
+    Returns
+    -------
+    ndarray of shape (n_nodes,)
+        Infinite where no family below the node could have drawn every y.
+
+    Notes
+    -----
+    One fit of a single expert per inner node.
+    """
+    model, seen = source.model, source.transform(X)
+    tree = model.tree_
+    prior = sum_below(tree, model.gate_proba(seen))
+    resp = model.responsibilities(seen, y, **per_row)
+    reached = sum_below(tree, resp)
+    log_density = model.log_density(seen, y, **per_row)
+    y = source.as_numbers(y)
+    out = np.full(tree.n_nodes, -2.0 * _weighted_sum(log_density, weight))
+    tiny = np.finfo(float).tiny
+    for node in tree.inner_nodes:
+        below = np.flatnonzero(tree.covers[node])
+        by_mass = below[np.argsort(-(weight @ resp[:, below]), kind="stable")]
+        family = _first_that_can(model, by_mass, y, weight > 0.0, per_row)
+        if family is None:
+            out[node] = np.inf
+            continue
+        # None is zero that was not before, for a class without weight would be unknown.
+        share = weight * np.maximum(reached[:, node], 1e-10)
+        single = _fit_single(model, family, seen, y, share, per_row)
+        instead = np.log(np.maximum(prior[:, node], tiny)) + single.log_density(seen, y, **per_row)
+        rest = log_density + np.log(np.maximum(1.0 - reached[:, node], tiny))
+        out[node] = -2.0 * _weighted_sum(np.logaddexp(rest, instead), weight)
+    return out
+
+
+def _weighted_sum(log_density: np.ndarray, weight: np.ndarray) -> float:
+    """Return a log-likelihood; a row of weight zero may be impossible."""
+    return float((weight * np.where(weight > 0.0, log_density, 0.0)).sum())
+
+
+def _first_that_can(
+    model: Any, leaves: np.ndarray, y: Any, is_used: np.ndarray, per_row: dict[str, Any]
+) -> Any:
+    """Return the first family that could have drawn every y, None if there is none."""
+    if hasattr(model, "classes_"):
+        return model.experts_[leaves[0]]
+    target = np.asarray(y, dtype=float).ravel()
+    trials = per_row.get("trials")
+    counts = None if trials is None else np.asarray(trials, dtype=float)
+    for leaf in leaves:
+        family = model.experts_[leaf]
+        seen = ExpertGroup(family, leaves, ()).target(target, counts)
+        if family.heads and not family.find_unsupported(seen)[is_used].any():
+            return family
+    return None
+
+
+def _fit_single(
+    model: Any, family: Any, X: Any, y: Any, weight: np.ndarray, per_row: dict[str, Any]
+) -> Any:
+    """Fit one expert with the options of a model to weighted rows."""
+    size = {"tree": (1,)} if "tree" in model.get_params(deep=False) else {"n_experts": 1}
+    options = {"expert": family, "init": "auto", "n_init": 1, "warm_start": False, "verbose": 0}
+    # Weights are numbers of rows by now, or shares of them.
+    single = clone(model).set_params(**size, **options, weight_type="frequency")
+    with warnings.catch_warnings():
+        # These concern a model that is only a yardstick, and that nobody gets to see.
+        for category in (DegenerateExpertWarning, RankDeficientWarning, SeparationWarning):
+            warnings.simplefilter("ignore", category)
+        return single.fit(X, y, sample_weight=weight, **per_row)

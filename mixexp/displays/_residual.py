@@ -1,21 +1,17 @@
 """Quantile residuals: whether the mixture's distribution of y is the one that y has."""
 
-from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
 from scipy.special import betaincinv, ndtri
 from sklearn.utils import check_random_state
 
-from mixexp.displays._docs import shared_docs
-from mixexp.displays._layout import make_panels
-from mixexp.displays._legend import Entry, draw_legend, expert_entries
-from mixexp.displays._marks import draw_points
-from mixexp.displays._options import check_keywords
-from mixexp.displays._parts import Points
+from mixexp.displays._base import Display
+from mixexp.displays._layout import Entry, name_axes
+from mixexp.displays._marks import Points, draw_points, expert_entries
 from mixexp.displays._source import Source, given, open_source
-from mixexp.displays._styles import ExpertStyle, expert_styles
-from mixexp.displays._text import fit_letters, name_axes
+from mixexp.displays._style import ExpertStyle, expert_styles
+from mixexp.estimators._validation import RANDOM_STATE, check_argument
 from mixexp.tree import GatingTree
 
 # Probabilities are kept this far from 0 and 1: residuals of 37 below and 8.2 above.
@@ -29,9 +25,7 @@ _FEWEST_ROWS = 5.0
 _BAND_COLOR = "0.88"
 
 
-@shared_docs
-@dataclass(kw_only=True, eq=False, repr=False)
-class ResidualDisplay:
+class ResidualDisplay(Display):
     """Randomised quantile residuals: a normal plot, and residuals against the fitted mean.
 
     A residual is the standard normal quantile of the probability that the model gives to a
@@ -129,26 +123,14 @@ class ResidualDisplay:
             Draws probabilities within the steps of discrete y; look at another one, too.
         <PANELS>
 
-        Returns
-        -------
-        ResidualDisplay
-
-        Raises
-        ------
-        ValueError
-            If an argument is not as described; the message names it.
-        NotImplementedError
-            If a family has no distribution function.
-        TypeError
-            If the estimator is no mixture of experts, or a keyword is unknown.
-        NotFittedError
-            If it has not been fitted.
+        <MADE_WITH_CDF>
         """
-        check_keywords(cls.from_estimator, cls.plot, plot_kwargs)
+        cls._check_plot_kwargs(plot_kwargs)
+        check_argument("random_state", random_state, RANDOM_STATE)
         source = open_source(estimator)
         per_row = given(offset=offset, exposure=exposure, trials=trials)
         resp = source.responsibilities(X, y, **per_row)
-        weight = source.model._row_weights(sample_weight, len(resp))
+        weight = source.row_weights(sample_weight, len(resp))
         # The same draws for the mixture and for every expert; not the first number, which seeds
         # `mixexp.datasets`: residuals of data drawn from the same random_state would follow it.
         seed = int(check_random_state(random_state).randint(np.iinfo(np.int32).max, size=2)[1])
@@ -164,7 +146,7 @@ class ResidualDisplay:
             expert_residuals=residuals[:, :-1],
             fitted=fitted[is_kept],
             points=points,
-            tree=source.model.tree_,
+            tree=source.tree,
             label="mean class number" if source.is_classifier else "fitted mean",
             weight=weight[is_kept],
         )
@@ -188,9 +170,7 @@ class ResidualDisplay:
 
         <DRAWN>
         """
-        self.axes_ = make_panels(ax, (1, 2), (10.0, 4.0))
-        left, right = self.axes_.flat
-        self.figure_ = left.get_figure()
+        left, right = self._take_panels(ax, (1, 2), (10.0, 4.0))
         styles = expert_styles(self.tree)
         self._plot_quantiles(left, styles)
         for height in (-2.0, 0.0, 2.0):
@@ -199,9 +179,7 @@ class ResidualDisplay:
             right, self.fitted, self.residuals, self.points, styles, scatter_kwargs
         )
         name_axes(right, self.label, "quantile residual")
-        fit_letters([left, right])
-        entries = self._entries(styles)
-        self.legend_ = draw_legend(right, entries, "", legend_kwargs, [left, right])
+        self._explain([left, right], self._entries(styles), "", legend_kwargs, beside=1)
         return self
 
     def _plot_quantiles(self, ax: Any, styles: list[ExpertStyle]) -> None:
@@ -222,8 +200,7 @@ class ResidualDisplay:
                 # A row of which it has less would end the line where other experts' rows are.
                 shown = self.points.proba[:, k] >= _LEAST_SHARE
                 across, up = weighted_quantiles(self.expert_residuals[:, k], own, shown)
-                dashes = (0, style.dashes) if style.dashes else "-"
-                look = {"color": tuple(style.color), "linewidth": 1.6, "linestyle": dashes}
+                look = {"color": tuple(style.color), "linewidth": 1.6, "linestyle": style.linestyle}
                 (self.expert_lines_[k],) = ax.plot(across, up, zorder=2, **look)
         (self.quantiles_,) = ax.plot(
             theory, self.residuals[order], ".", color="black", markersize=3.5, zorder=3
@@ -234,7 +211,7 @@ class ResidualDisplay:
         from matplotlib.lines import Line2D
         from matplotlib.patches import Patch
 
-        lines = [(0, style.dashes) if style.dashes else "-" for style in styles]
+        lines = [style.linestyle for style in styles]
         dots = Line2D([], [], color="black", marker=".", linestyle="none", markersize=5.0)
         band = Patch(facecolor=_BAND_COLOR)
         return [*expert_entries(styles, lines), (dots, "mixture"), (band, "95 %, by point")]
@@ -264,7 +241,7 @@ def _transform_values(
     """Return probabilities of at most y, (n, n_experts + 1), the mixture last, and its mean."""
     predicted = source.model.predict_dist(source.transform(X), **per_row)
     laws = [*predicted.experts(), predicted]
-    target = source.model._check_target(y)
+    target = source.check_target(y)
     fitted = source.model.predict(source.transform(X), **per_row)
     return np.column_stack([law.pit(target, seed) for law in laws]), fitted
 
@@ -276,7 +253,7 @@ def _transform_classes(
     by_expert = source.model.predict_experts(source.transform(X), **per_row)
     mixture = (source.gate_proba(X)[:, :, None] * by_expert).sum(axis=1, keepdims=True)
     proba = np.concatenate([by_expert, mixture], axis=1)
-    number = source.model._as_numbers(y)
+    number = source.as_numbers(y)
     up_to = np.concatenate([np.zeros((*proba.shape[:2], 1)), np.cumsum(proba, axis=2)], axis=2)
     rows = np.arange(len(number))
     below, at = up_to[rows, :, number], up_to[rows, :, number + 1]

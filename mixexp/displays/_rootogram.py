@@ -1,26 +1,27 @@
 """How sure the posterior is: histograms of responsibilities, with heights as square roots."""
 
-from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
 
-from mixexp.arguments import check_count
-from mixexp.displays._docs import shared_docs
-from mixexp.displays._layout import columns_in, grid_shape, make_panels
-from mixexp.displays._legend import Entry, draw_legend
-from mixexp.displays._options import check_keywords
+from mixexp.arguments import check_count, is_real
+from mixexp.displays._base import Display
+from mixexp.displays._layout import (
+    Entry,
+    columns_in,
+    grid_shape,
+    letters_along,
+    name_axes,
+    text_scale,
+)
 from mixexp.displays._source import open_source
-from mixexp.displays._styles import ExpertStyle, dark, expert_styles, tint
-from mixexp.displays._text import fit_letters, letters_along, name_axes, text_scale
+from mixexp.displays._style import ExpertStyle, dark, expert_styles, tint
 from mixexp.estimators._words import percent
 from mixexp.text import shown
 from mixexp.tree import GatingTree
 
 
-@shared_docs
-@dataclass(kw_only=True, eq=False, repr=False)
-class RootogramDisplay:
+class RootogramDisplay(Display):
     """Histograms of the responsibilities of every expert, heights on a square-root scale.
 
     An expert that is well told from the others has a bar at 1, one at 0, and little between; a
@@ -110,13 +111,13 @@ class RootogramDisplay:
 
         <MADE>
         """
-        check_keywords(cls.from_estimator, cls.plot, plot_kwargs)
+        cls._check_plot_kwargs(plot_kwargs)
         n_bins = check_count("bins", bins)
-        if not 0.0 <= eps < 1.0:
+        if not is_real(eps) or not 0.0 <= float(eps) < 1.0:
             raise ValueError(f"The 'eps' parameter must be in the range [0, 1). Got {shown(eps)}.")
         source = open_source(estimator)
         resp = source.responsibilities(X, y, offset=offset, exposure=exposure, trials=trials)
-        weight = source.model._row_weights(sample_weight, len(resp))[:, None]
+        weight = source.row_weights(sample_weight, len(resp))[:, None]
         edges = np.linspace(0.0, 1.0, n_bins + 1)
         is_own = resp.argmax(axis=1)[:, None] == np.arange(resp.shape[1])
         display = cls(
@@ -124,7 +125,7 @@ class RootogramDisplay:
             counts=_count(resp, edges, weight * (resp >= eps)),
             own_counts=_count(resp, edges, weight * ((resp >= eps) & is_own)),
             mass=np.average(resp, axis=0, weights=weight[:, 0]),
-            tree=source.model.tree_,
+            tree=source.tree,
         )
         return display.plot(ax=ax, **plot_kwargs)
 
@@ -141,8 +142,7 @@ class RootogramDisplay:
 
         Parameters
         ----------
-        ax : matplotlib Axes or array of these, default=None
-            None makes a figure, one axes is divided, an array has one axes per panel.
+        <PLOT_PANELS>
         xlabel, ylabel : str, default=None
         bar_kwargs : dict, default=None
             For ``Axes.stairs``, over what the display would choose.
@@ -153,13 +153,12 @@ class RootogramDisplay:
         n_experts = len(self.counts)
         shape = grid_shape(n_experts, columns_in(ax, n_experts, 4))
         size = (2.4 * shape[1] + 2.2, 2.1 * shape[0] + 0.4)
-        self.axes_ = make_panels(ax, shape, size, n_experts)
-        self.figure_ = self.axes_.flat[0].get_figure()
+        panels = self._take_panels(ax, shape, size, n_experts)
         self.bars_: list[Any] = []
         self.own_bars_: list[Any] = []
         highest = 1.08 * max(float(self.counts.max()), 1.0)
         styles = expert_styles(self.tree)
-        for k, (panel, style) in enumerate(zip(self.axes_.flat, styles, strict=False)):
+        for k, (panel, style) in enumerate(zip(panels, styles, strict=True)):
             # Scaled before bars are drawn, for a bar's foot at 0 has a square root and no log.
             panel.set_yscale("function", functions=(_signed_root, _signed_square))
             pale = tint(style.color, np.array(0.3))
@@ -182,10 +181,7 @@ class RootogramDisplay:
                 (xlabel or "responsibility") if is_lowest else "",
                 (ylabel or "rows") if is_first else "",
             )
-        corner = self.axes_.flat[min(shape[1], n_experts) - 1]
-        shown = self.axes_.flat[:n_experts]
-        fit_letters(shown)
-        self.legend_ = draw_legend(corner, _entries(), "", legend_kwargs, shown)
+        self._explain(panels, _entries(), "", legend_kwargs, min(shape[1], n_experts) - 1)
         return self
 
     def _draw_bars(

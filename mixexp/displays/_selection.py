@@ -1,17 +1,13 @@
 """Criteria against the number of experts, or the tree, and the candidate that was chosen."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
 
-from mixexp.displays._docs import shared_docs
-from mixexp.displays._layout import one_axes
-from mixexp.displays._legend import draw_legend
-from mixexp.displays._options import check_keywords
-from mixexp.displays._styles import expert_styles
-from mixexp.displays._text import fit_letters, name_axes
+from mixexp.displays._base import Display
+from mixexp.displays._layout import name_axes
+from mixexp.displays._style import expert_styles
 from mixexp.selection import Selection
 from mixexp.text import shown
 from mixexp.tree import GatingTree
@@ -20,9 +16,7 @@ from mixexp.tree import GatingTree
 _USUAL = ("aic", "bic", "icl")
 
 
-@shared_docs
-@dataclass(kw_only=True, eq=False, repr=False)
-class SelectionDisplay:
+class SelectionDisplay(Display):
     """Criteria of every candidate, and which is the best by each.
 
     A curve per criterion; its own best candidate is filled, the others are hollow, and a line
@@ -103,7 +97,7 @@ class SelectionDisplay:
         ValueError
             If a criterion is unknown, or given beside a score.
         """
-        check_keywords(cls.from_selection, cls.plot, plot_kwargs)
+        cls._check_plot_kwargs(plot_kwargs, "from_selection")
         if not isinstance(selection, Selection):
             raise TypeError(
                 "selection must be what mixexp.select_n_experts returns. Got "
@@ -139,8 +133,7 @@ class SelectionDisplay:
 
         Parameters
         ----------
-        ax : matplotlib Axes, default=None
-            By default those of a new figure.
+        <PLOT_AX>
         xlabel, ylabel : str, default=None
         line_kwargs : dict, default=None
             For ``Axes.plot`` of every criterion, over what the display would choose.
@@ -148,8 +141,7 @@ class SelectionDisplay:
 
         <DRAWN>
         """
-        ax = one_axes(ax, (6.4, 4.2))
-        self.ax_, self.figure_ = ax, ax.get_figure()
+        ax = self._take_axes(ax, (6.4, 4.2))
         places = np.arange(len(self.labels))
         first = next(iter(self.values))
         self.chosen_ = ax.axvline(
@@ -169,11 +161,10 @@ class SelectionDisplay:
         self.bars_ = self._draw_bars(ax, places, first)
         self._label_candidates(ax, places)
         name_axes(ax, xlabel or self.xlabel, ylabel or self.ylabel)
-        fit_letters([ax])
         entries = [
             ((line, self.bests_[name]), self._entry(name)) for name, line in self.lines_.items()
         ]
-        self.legend_ = draw_legend(ax, [*entries, (self.chosen_, "chosen")], "", legend_kwargs)
+        self._explain([ax], [*entries, (self.chosen_, "chosen")], "", legend_kwargs)
         return self
 
     def _entry(self, name: str) -> str:

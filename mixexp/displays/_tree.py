@@ -1,27 +1,16 @@
 """A hierarchical mixture read as a tree: who goes where, and what holds there."""
 
-from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
 
 from mixexp.arguments import check_count
-from mixexp.displays._cuts import cut_deviances
-from mixexp.displays._docs import shared_docs
+from mixexp.displays._base import Display
 from mixexp.displays._layout import one_axes
-from mixexp.displays._nodes import node_styles, sum_below
-from mixexp.displays._options import check_keywords
+from mixexp.displays._nodes import cut_deviances, node_styles, sum_below
 from mixexp.displays._source import given, model_feature_names, open_source
-from mixexp.displays._styles import ExpertStyle, expert_styles
+from mixexp.displays._style import ExpertStyle, expert_styles
 from mixexp.displays._tree_drawing import (
-    below_node,
-    draw_box,
-    draw_disc,
-    draw_edge,
-    draw_histogram,
-    edge_width,
-)
-from mixexp.displays._tree_layout import (
     BEND,
     FONT_SIZE,
     HISTOGRAM_HEIGHT,
@@ -29,6 +18,12 @@ from mixexp.displays._tree_layout import (
     LEAST_FONT_SIZE,
     Layout,
     Texts,
+    below_node,
+    draw_box,
+    draw_disc,
+    draw_edge,
+    draw_histogram,
+    edge_width,
     lay_out,
     wrap_terms,
     wrap_words,
@@ -43,9 +38,7 @@ _N_BINS = 10
 _LEAST_SCALE = 0.6
 
 
-@shared_docs
-@dataclass(kw_only=True, eq=False, repr=False)
-class TreeDisplay:
+class TreeDisplay(Display):
     """A fitted tree of gates and experts: how rows are divided, and what each expert says.
 
     From the root on the left to the experts on the right. Edges are as wide as the share of the
@@ -164,13 +157,13 @@ class TreeDisplay:
         subtree stay as they are. The single expert has the family of the expert there with
         the most rows that could have drawn every y.
         """
-        check_keywords(cls.from_estimator, cls.plot, plot_kwargs)
+        cls._check_plot_kwargs(plot_kwargs)
         n_terms = check_count("n_terms", n_terms)
         source = open_source(estimator)
-        model, tree = source.model, source.model.tree_
+        model, tree = source.model, source.tree
         per_row = given(offset=offset, exposure=exposure, trials=trials)
         proba = source.gate_proba(X) if y is None else source.responsibilities(X, y, **per_row)
-        weight = source.model._row_weights(sample_weight, len(proba))
+        weight = source.row_weights(sample_weight, len(proba))
         by_node = sum_below(tree, proba)
         terms = read_terms(model, model_feature_names(source, estimator))
         cuts = None if y is None else cut_deviances(source, X, y, weight, per_row)

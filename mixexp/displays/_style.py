@@ -6,14 +6,13 @@ lightness. Nothing here knows of matplotlib.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
 from mixexp.tree import GatingTree
 
 Value = TypeVar("Value")
-
 # Neighbours in this order differ in lightness, too: it is how grey prints tell them apart.
 _OKABE_ITO = (
     "#0072B2",  # blue
@@ -45,7 +44,6 @@ _DASHES = (
     (9.0, 1.6, 3.0, 1.6),
 )
 _HATCHES = ("", "///", "...", "\\\\\\", "xx", "ooo")
-
 # A tint of a certain expert keeps this much of its colour, one of a tie that much: paler could
 # not be told from white, darker would hide the data.
 _STRONGEST_TINT, _PALEST_TINT = 0.72, 0.14
@@ -71,6 +69,11 @@ class ExpertStyle(NamedTuple):
     marker: str
     dashes: tuple[float, ...]
     hatch: str
+
+    @property
+    def linestyle(self) -> Any:
+        """The dashes as matplotlib takes them."""
+        return (0, self.dashes) if self.dashes else "solid"
 
 
 def expert_styles(tree: GatingTree) -> list[ExpertStyle]:

@@ -1,16 +1,131 @@
-"""A map over two features: fill, boundaries, hatches and numbers of regions."""
+"""Gate probabilities drawn over one feature, as a band, or over two, as a map of regions."""
 
 from typing import Any
 
 import numpy as np
 from scipy.ndimage import distance_transform_edt
 
-from mixexp.displays._axes import ends, is_categorical, positions
-from mixexp.displays._marks import draw_number
-from mixexp.displays._styles import ExpertStyle, certainty, tint
+from mixexp.displays._grid import STRIP, draw_separators, ends, is_categorical, positions
+from mixexp.displays._marks import draw_name
+from mixexp.displays._style import ExpertStyle, certainty, tint
 
+# An expert whose band is nowhere this high has no room for a number.
+_LEAST_BAND = 0.25
+# Numbers stay this far from the ends of the axes.
+_NEAREST_NUMBER = 0.13
 # A region smaller than this share of the map has no room for a number.
-_LEAST_LABELLED = 0.012
+_LEAST_REGION = 0.012
+
+
+def add_band_axes(ax: Any) -> Any:
+    """Return axes for the band, at the cost of the height of the given ones."""
+    from mpl_toolkits.axes_grid1 import make_axes_locatable  # type: ignore[import-untyped]
+
+    bands_ax = make_axes_locatable(ax).append_axes("top", size="28%", pad=0.09, sharex=ax)
+    bands_ax.tick_params(axis="x", labelbottom=False)
+    bands_ax.set_ylim(0.0, 1.0)
+    # One digit, or the label would need room that no layout engine reserves for such axes.
+    bands_ax.set_yticks([0.0, 1.0], ["0", "1"])
+    bands_ax.set_ylabel("gate")
+    return bands_ax
+
+
+def draw_bands(
+    ax: Any, x: np.ndarray, gate_proba: np.ndarray, styles: list[ExpertStyle]
+) -> list[Any]:
+    """Stack the experts' gate probabilities, the first expert at the bottom."""
+    edges = np.concatenate([np.zeros((len(x), 1)), gate_proba.cumsum(axis=1)], axis=1)
+    if is_categorical(x):
+        return _draw_bars(ax, x, gate_proba, edges, styles)
+    return [
+        ax.fill_between(
+            x,
+            edges[:, k],
+            edges[:, k + 1],
+            facecolor=tint(style.color, np.array(0.8)),
+            edgecolor="0.15",
+            linewidth=0.8,
+            hatch=style.hatch,
+        )
+        for k, style in enumerate(styles)
+    ]
+
+
+def _draw_bars(
+    ax: Any, x: np.ndarray, heights: np.ndarray, edges: np.ndarray, styles: list[ExpertStyle]
+) -> list[Any]:
+    look = {"width": STRIP, "edgecolor": "0.15", "linewidth": 0.8}
+    return [
+        ax.bar(
+            positions(x),
+            heights[:, k],
+            bottom=edges[:, k],
+            color=tuple(tint(style.color, np.array(0.8))),
+            hatch=style.hatch,
+            **look,
+        )
+        for k, style in enumerate(styles)
+    ]
+
+
+def draw_band_numbers(
+    ax: Any, x: np.ndarray, gate_proba: np.ndarray, styles: list[ExpertStyle]
+) -> list[Any]:
+    """Write each expert's number where its band is widest."""
+    middle = gate_proba.cumsum(axis=1) - 0.5 * gate_proba
+    artists = []
+    for k, style in enumerate(styles):
+        if gate_proba[:, k].max() >= _LEAST_BAND:
+            at = widest_point(x, gate_proba[:, k])
+            height = float(np.clip(middle[at, k], _NEAREST_NUMBER, 1.0 - _NEAREST_NUMBER))
+            artists.append(draw_name(ax, positions(x)[at], height, str(k), style))
+    return artists
+
+
+def widest_point(x: np.ndarray, proba: np.ndarray) -> int:
+    """Return the point of an axis in the middle of where a probability is about highest."""
+    if is_categorical(x):
+        return int(proba.argmax())
+    wide = np.flatnonzero(proba >= 0.9 * proba.max())
+    margin = len(proba) // 14
+    return int(np.clip(wide[len(wide) // 2], margin, len(proba) - 1 - margin))
+
+
+def draw_plane(
+    ax: Any,
+    grid: Any,
+    gate_proba: np.ndarray,
+    styles: list[ExpertStyle],
+    kind: str,
+    data: np.ndarray,
+) -> tuple[Any, list[Any], list[Any], list[Any]]:
+    """Draw a map over two features: fill, hatches, boundaries and the experts' numbers.
+
+    Parameters
+    ----------
+    ax : matplotlib Axes
+    grid : sequence of two ndarray
+        Values along x and y.
+    gate_proba : ndarray of shape (n_grid_y, n_grid_x, n_experts)
+    styles : list of ExpertStyle
+    kind : {"gate", "hard"}
+    data : ndarray of shape (n, 2)
+        Places of rows, which numbers are kept away from.
+
+    Returns
+    -------
+    image : matplotlib AxesImage
+    regions, contours : list of matplotlib QuadContourSet
+        Hatches, and lines where experts tie.
+    labels : list of matplotlib Text
+        The experts' numbers.
+    """
+    image = draw_fill(ax, grid, map_colors(gate_proba, styles, kind))
+    regions = draw_hatches(ax, grid, gate_proba, styles)
+    for axis, direction in zip(grid, "xy", strict=True):
+        draw_separators(ax, axis, direction)
+    contours = draw_boundaries(ax, grid, gate_proba)
+    return image, regions, contours, draw_numbers(ax, grid, gate_proba, styles, data)
 
 
 def map_colors(gate_proba: np.ndarray, styles: list[ExpertStyle], kind: str) -> np.ndarray:
@@ -106,13 +221,13 @@ def draw_numbers(
     is_free = ~_occupied(grid, data)
     artists = []
     for k, style in enumerate(styles):
-        if (winner == k).sum() < _LEAST_LABELLED * winner.size:
+        if (winner == k).sum() < _LEAST_REGION * winner.size:
             continue
         # Strips are one point wide and have data everywhere: there it is the longest run.
         depth = _run_depth(winner == k, grid) if in_strips else _depth((winner == k) & is_free)
         row, column = np.unravel_index(int(depth.argmax()), depth.shape)
         x, y = positions(grid[0])[column], positions(grid[1])[row]
-        artists.append(draw_number(ax, x, y, k, style))
+        artists.append(draw_name(ax, x, y, str(k), style))
     return artists
 
 

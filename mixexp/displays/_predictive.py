@@ -1,21 +1,16 @@
 """The distribution of y along one feature: a fan of central intervals."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
 
 from mixexp.arguments import check_count
-from mixexp.displays._along import Line, lay_line
-from mixexp.displays._axes import as_levels, ends, place, write_categories
-from mixexp.displays._data import read_data
-from mixexp.displays._docs import shared_docs
-from mixexp.displays._layout import one_axes
-from mixexp.displays._legend import Entry, draw_legend, held_note
-from mixexp.displays._options import check_coverage, check_keywords, check_margin
-from mixexp.displays._text import fit_letters, name_axes
-from mixexp.displays._use import choose_line
+from mixexp.displays._base import Display, check_coverage, check_margin
+from mixexp.displays._columns import choose_line
+from mixexp.displays._grid import Line, as_levels, ends, lay_line, place, write_categories
+from mixexp.displays._layout import Entry, held_note, name_axes
+from mixexp.displays._source import read_data
 from mixexp.text import drawn, shown
 
 _HUE = np.array([0.0, 0.447, 0.698])
@@ -25,9 +20,7 @@ _MOST_VECTORS = 5000
 _AREA, _LARGEST = 9.0, 12.0
 
 
-@shared_docs
-@dataclass(kw_only=True, eq=False, repr=False)
-class PredictiveDisplay:
+class PredictiveDisplay(Display):
     """What the mixture expects of y along one feature: median and central intervals.
 
     Each shade is the central interval of one coverage; the white line is the median, the dashed
@@ -124,23 +117,9 @@ class PredictiveDisplay:
             Marks have an area in proportion.
         <AX>
 
-        Returns
-        -------
-        PredictiveDisplay
-
-        Raises
-        ------
-        ValueError
-            If an argument is not as described; the message names it.
-        NotImplementedError
-            If a family has no distribution function.
-        TypeError
-            If the estimator is no mixture of experts, or one for classes, or a keyword is
-            unknown.
-        NotFittedError
-            If it has not been fitted.
+        <MADE_WITH_CDF>
         """
-        check_keywords(cls.from_estimator, cls.plot, plot_kwargs)
+        cls._check_plot_kwargs(plot_kwargs)
         resolution, margin = check_count("grid_resolution", grid_resolution, 2), check_margin(eps)
         levels = _check_coverages(coverages)
         per_row = {"offset": offset, "exposure": exposure, "trials": trials}
@@ -163,7 +142,7 @@ class PredictiveDisplay:
             median=median,
             mean=model.predict(seen, **data.typical_rows(("offset",), len(median))),
             values=columns.values[column],
-            target=data.target(y, model._check_target),
+            target=data.target(y, data.source.check_target),
             weight=columns.weight,
             label=str(getattr(y, "name", None) or "y"),
         )
@@ -182,8 +161,7 @@ class PredictiveDisplay:
 
         Parameters
         ----------
-        ax : matplotlib Axes, default=None
-            By default those of a new figure.
+        <PLOT_AX>
         xlabel, ylabel : str, default=None
             By default the names of the feature and of y.
         <SCATTER>
@@ -191,8 +169,7 @@ class PredictiveDisplay:
 
         <DRAWN>
         """
-        ax = one_axes(ax, (7.0, 4.2))
-        self.ax_, self.figure_ = ax, ax.get_figure()
+        ax = self._take_axes(ax, (7.0, 4.2))
         x = self.line.grid
         entries: list[Entry] = []
         self.bands_: list[Any] = []
@@ -218,8 +195,7 @@ class PredictiveDisplay:
         write_categories(ax, x, "x")
         ax.set_xlim(*ends(x))
         name_axes(ax, xlabel or drawn(self.line.name), ylabel or drawn(self.label))
-        fit_letters([ax])
-        self.legend_ = draw_legend(ax, entries, held_note(self.line.held), legend_kwargs)
+        self._explain([ax], entries, held_note(self.line.held), legend_kwargs)
         return self
 
     def _draw_rows(self, ax: Any, target: np.ndarray, kwargs: dict[str, Any] | None) -> Any:

@@ -1,20 +1,17 @@
-"""A map over one feature: the gates' band, and what experts and mixture predict."""
+"""What experts and mixture predict along one feature, and its drawing."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from mixexp.displays._axes import STRIP, as_levels, is_categorical, positions
-from mixexp.displays._marks import draw_number
-from mixexp.displays._parts import Curves
-from mixexp.displays._styles import ExpertStyle, tint
+from mixexp.displays._grid import STRIP, as_levels, is_categorical, positions
+from mixexp.displays._source import Data, Source
+from mixexp.displays._style import ExpertStyle
+from mixexp.text import shown
 
 # Levels of strength that a line of an expert is drawn in.
 _N_STRENGTHS = 8
-# An expert whose band is nowhere this high has no room for a number.
-_LEAST_LABELLED = 0.25
-# Numbers stay this far from the ends of the axes.
-_NEAREST_NUMBER = 0.13
 # Rows of a class lie this far beyond probability 0 or 1, spread so that all are seen.
 _NEAREST, _FARTHEST = 0.03, 0.11
 # The mixture may take up this much more height than the data, as a share of theirs.
@@ -22,78 +19,106 @@ _FARTHEST_CURVE = 0.25
 _GOLDEN = 0.6180339887498949
 
 
-def add_band_axes(ax: Any) -> Any:
-    """Return axes for the band, at the cost of the height of the given ones."""
-    from mpl_toolkits.axes_grid1 import make_axes_locatable  # type: ignore[import-untyped]
+class Curves(NamedTuple):
+    """What experts and mixture predict along one feature.
 
-    bands_ax = make_axes_locatable(ax).append_axes("top", size="28%", pad=0.09, sharex=ax)
-    bands_ax.tick_params(axis="x", labelbottom=False)
-    bands_ax.set_ylim(0.0, 1.0)
-    # One digit, or the label would need room that no layout engine reserves for such axes.
-    bands_ax.set_yticks([0.0, 1.0], ["0", "1"])
-    bands_ax.set_ylabel("gate")
-    return bands_ax
+    Parameters
+    ----------
+    experts : ndarray of shape (n_grid, n_experts)
+        Means in the unit of y, or probabilities of one class.
+    mixture : ndarray of shape (n_grid,)
+    label : str
+        What is predicted.
+    is_probability : bool
+    """
+
+    experts: np.ndarray
+    mixture: np.ndarray
+    label: str
+    is_probability: bool
 
 
-def draw_bands(
-    ax: Any, x: np.ndarray, gate_proba: np.ndarray, styles: list[ExpertStyle]
-) -> list[Any]:
-    """Stack the experts' gate probabilities, the first expert at the bottom."""
-    edges = np.concatenate([np.zeros((len(x), 1)), gate_proba.cumsum(axis=1)], axis=1)
-    if is_categorical(x):
-        return _draw_bars(ax, x, gate_proba, edges, styles)
-    return [
-        ax.fill_between(
-            x,
-            edges[:, k],
-            edges[:, k + 1],
-            facecolor=tint(style.color, np.array(0.8)),
-            edgecolor="0.15",
-            linewidth=0.8,
-            hatch=style.hatch,
+class Quantity(NamedTuple):
+    """What has the vertical axis over one feature, as functions of a model's rows and y.
+
+    Parameters
+    ----------
+    experts, mixture : callable
+        Predictions of rows, and of an ``offset``: (n, n_experts) and (n,).
+    target : callable
+        The same quantity of observed y.
+    label : callable
+        Its name, from that of y.
+    is_probability : bool
+    """
+
+    experts: Callable[..., np.ndarray]
+    mixture: Callable[..., np.ndarray]
+    target: Callable[[Any], np.ndarray]
+    label: Callable[[str], str]
+    is_probability: bool
+
+
+def evaluate_rows(data: Data, quantity: Quantity | None, rows: Any) -> list[np.ndarray]:
+    """Return gate probabilities of rows and, if wanted, what experts and mixture predict.
+
+    Predictions are at the median of the data's offset, one trial and exposure 1.
+    """
+    seen = data.source.transform(rows)
+    gate_proba = data.source.model.gate_proba(seen)
+    if quantity is None:
+        return [gate_proba]
+    typical = data.typical_rows(("offset",), len(gate_proba))
+    return [gate_proba, quantity.experts(seen, **typical), quantity.mixture(seen, **typical)]
+
+
+def make_curves(quantity: Quantity, experts: np.ndarray, mixture: np.ndarray, y: Any) -> Curves:
+    """Return predictions with the name of what is predicted."""
+    label = quantity.label(str(getattr(y, "name", None) or "y"))
+    return Curves(experts, mixture, label, quantity.is_probability)
+
+
+def choose_quantity(source: Source, class_of_interest: Any) -> Quantity:
+    """Return the mean of y for regressors, the probability of one class for classifiers.
+
+    Raises
+    ------
+    ValueError
+        If ``class_of_interest`` is none of the classes, or given for a regressor.
+    """
+    model = source.model
+    if not source.is_classifier:
+        return _mean_of_target(source, class_of_interest)
+    classes = model.classes_
+    wanted = classes[-1] if class_of_interest is None else class_of_interest
+    if wanted not in classes:
+        raise ValueError(
+            f"The 'class_of_interest' parameter must be one of {list(classes)}. Got "
+            f"{shown(wanted)}."
         )
-        for k, style in enumerate(styles)
-    ]
+    number = int(np.flatnonzero(classes == wanted)[0])
+    return Quantity(
+        experts=lambda X, **known: model.predict_experts(X, **known)[:, :, number],
+        mixture=lambda X, **known: model.predict_proba(X, **known)[:, number],
+        target=lambda y: (np.asarray(y).ravel() == wanted).astype(float),
+        label=lambda name: f"P({name} = {wanted})",
+        is_probability=True,
+    )
 
 
-def _draw_bars(
-    ax: Any, x: np.ndarray, heights: np.ndarray, edges: np.ndarray, styles: list[ExpertStyle]
-) -> list[Any]:
-    look = {"width": STRIP, "edgecolor": "0.15", "linewidth": 0.8}
-    return [
-        ax.bar(
-            positions(x),
-            heights[:, k],
-            bottom=edges[:, k],
-            color=tuple(tint(style.color, np.array(0.8))),
-            hatch=style.hatch,
-            **look,
+def _mean_of_target(source: Source, class_of_interest: Any) -> Quantity:
+    if class_of_interest is not None:
+        raise ValueError(
+            f"The 'class_of_interest' parameter is for classifiers; leave it None for "
+            f"{type(source.model).__name__}. Got {shown(class_of_interest)}."
         )
-        for k, style in enumerate(styles)
-    ]
-
-
-def draw_band_numbers(
-    ax: Any, x: np.ndarray, gate_proba: np.ndarray, styles: list[ExpertStyle]
-) -> list[Any]:
-    """Write each expert's number where its band is widest."""
-    middle = gate_proba.cumsum(axis=1) - 0.5 * gate_proba
-    artists = []
-    for k, style in enumerate(styles):
-        if gate_proba[:, k].max() >= _LEAST_LABELLED:
-            at = widest_point(x, gate_proba[:, k])
-            height = float(np.clip(middle[at, k], _NEAREST_NUMBER, 1.0 - _NEAREST_NUMBER))
-            artists.append(draw_number(ax, positions(x)[at], height, k, style))
-    return artists
-
-
-def widest_point(x: np.ndarray, proba: np.ndarray) -> int:
-    """Return the point of an axis in the middle of where a probability is about highest."""
-    if is_categorical(x):
-        return int(proba.argmax())
-    wide = np.flatnonzero(proba >= 0.9 * proba.max())
-    margin = len(proba) // 14
-    return int(np.clip(wide[len(wide) // 2], margin, len(proba) - 1 - margin))
+    return Quantity(
+        experts=source.model.predict_experts,
+        mixture=source.model.predict,
+        target=source.check_target,
+        label=lambda name: name,
+        is_probability=False,
+    )
 
 
 def draw_experts(
@@ -113,7 +138,7 @@ def draw_experts(
             [line[run] for run in runs],
             colors=[(*style.color, 0.35 + 0.65 * share) for share in strength],
             linewidths=0.9 + 3.1 * strength,
-            linestyles=(0, style.dashes) if style.dashes else "solid",
+            linestyles=style.linestyle,
             zorder=5,
         )
         artists.append(ax.add_collection(lines))
@@ -132,7 +157,7 @@ def _draw_levels(
             right,
             colors=[(*style.color, 0.35 + 0.65 * share) for share in proba[:, k]],
             linewidths=0.9 + 3.1 * proba[:, k],
-            linestyles=(0, style.dashes) if style.dashes else "solid",
+            linestyles=style.linestyle,
             zorder=5,
         )
         for k, style in enumerate(styles)
