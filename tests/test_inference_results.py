@@ -3,6 +3,7 @@
 import pickle
 import re
 import sys
+from dataclasses import FrozenInstanceError
 from functools import partial
 
 import numpy as np
@@ -95,8 +96,8 @@ def test_summary_with_data_has_criteria_and_errors(model, rng):
         ("Log-likelihood", fitted.log_likelihood_),
         ("AIC", fitted.aic(X, data.y)),
         ("BIC", fitted.bic(X, data.y)),
-        ("ICL", fitted.icl(X, data.y)),
-        ("Relative entropy", fitted.relative_entropy(X, data.y)),
+        ("ICL", fitted.criteria(X, data.y).icl),
+        ("Relative entropy", fitted.criteria(X, data.y).relative_entropy),
     ):
         assert re.search(rf"{name} +{value:.4f}", text), name
     for word in (type(model).__name__, "Rows", "speed", "std error", "P>|z|", "[0.025", "found by"):
@@ -618,11 +619,13 @@ def test_criteria_follow_their_formulas(rng):
         "entropy": entropy,
         "relative_entropy": 1 - entropy / (n * np.log(2)),
     }
+    found = model.criteria(*given)
     for name, value in expected.items():
-        np.testing.assert_allclose(getattr(model, name)(*given), value, rtol=1e-10, err_msg=name)
-    assert model.icl_bic(*given) >= model.icl(*given)
+        np.testing.assert_allclose(getattr(found, name), value, rtol=1e-10, err_msg=name)
+    assert found.icl_bic >= found.icl
+    assert (found.n_rows, found.n_experts, found.n_parameters) == (200, 2, d)
     few = (data.X[:d], data.y[:d])
-    assert model.aicc(*few) == np.inf
+    assert model.criteria(*few).aicc == np.inf
 
 
 def test_scorers_are_minus_the_criteria(rng):
@@ -630,7 +633,7 @@ def test_scorers_are_minus_the_criteria(rng):
     model = MoERegressor(2, n_init=1, random_state=0).fit(data.X, data.y)
     for criterion in ("aic", "aicc", "bic", "caic", "icl", "icl_bic", "sabic"):
         scorer = clone(NegativeCriterionScorer(criterion))
-        expected = -getattr(model, criterion)(data.X, data.y)
+        expected = -getattr(model.criteria(data.X, data.y), criterion)
         assert scorer(model, data.X, data.y) == expected
     assert clone(NegativeBICScorer())(model, data.X, data.y) == -model.bic(data.X, data.y)
     with pytest.raises(ValueError, match="criterion"):
@@ -641,5 +644,26 @@ def test_entropy_of_certain_rows_is_zero():
     x = np.concatenate([np.linspace(-2.0, -1.0, 50), np.linspace(1.0, 2.0, 50)])[:, None]
     y = 20.0 * np.abs(x[:, 0]) + 0.1 * np.sin(40.0 * x[:, 0])
     model = MoERegressor(2, alpha=1.0, n_init=2, random_state=0).fit(x, y)
-    np.testing.assert_allclose(model.relative_entropy(x, y), 1.0, atol=1e-6)
-    assert MoERegressor(1).fit(x, y).relative_entropy(x, y) == 1.0
+    np.testing.assert_allclose(model.criteria(x, y).relative_entropy, 1.0, atol=1e-6)
+    assert MoERegressor(1).fit(x, y).criteria(x, y).relative_entropy == 1.0
+
+
+def test_criteria_are_a_table_and_forget_rows_of_weight_zero(rng, monkeypatch):
+    data = regimes(rng, 100)
+    model = MoERegressor(2, n_init=1, random_state=0).fit(data.X, data.y)
+    weight = np.arange(100.0) % 3
+    found = model.criteria(data.X, data.y, weight)
+    used = weight > 0.0
+    again = model.criteria(data.X[used], data.y[used], weight[used])
+    for name, value in again.as_dict().items():
+        np.testing.assert_allclose(getattr(found, name), value, rtol=1e-12, err_msg=name)
+    assert found.n_rows == used.sum()
+    assert found.total_weight == weight.sum()
+    frame = found.to_frame()
+    assert len(frame) == 1
+    assert frame["bic"].iloc[0] == found.bic == model.bic(data.X, data.y, weight)
+    assert all(name in str(found) for name in frame.columns)
+    with pytest.raises(FrozenInstanceError):
+        found.bic = 0.0
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    assert found.to_frame().columns["aic"] == [found.aic]

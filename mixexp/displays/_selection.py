@@ -12,6 +12,7 @@ from mixexp.displays._legend import draw_legend
 from mixexp.displays._options import check_keywords
 from mixexp.displays._styles import expert_styles
 from mixexp.displays._text import fit_letters, name_axes
+from mixexp.inference import CRITERIA
 from mixexp.selection import Selection
 from mixexp.text import shown
 from mixexp.tree import GatingTree
@@ -203,7 +204,7 @@ class SelectionDisplay:
 
 
 def _check_criteria(criteria: Sequence[str] | None, is_score: bool) -> list[str]:
-    known = ("aic", "aicc", "bic", "sabic", "caic", "icl", "icl_bic")
+    known = CRITERIA
     if criteria is None:
         return [] if is_score else list(_USUAL)
     if isinstance(criteria, str) or not all(name in known for name in criteria):

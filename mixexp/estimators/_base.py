@@ -10,7 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 from mixexp.data import cut_features, cut_rows
 from mixexp.estimators._bootstrap import Resampled
 from mixexp.estimators._build import FitState, with_target
-from mixexp.estimators._criteria import Criteria
+from mixexp.estimators._criteria import CriteriaMixin
 from mixexp.estimators._docs import per_row_docs
 from mixexp.estimators._features import check_features
 from mixexp.estimators._fitting import FittedByEM
@@ -46,7 +46,7 @@ def store_parameters(estimator: Any, arguments: dict[str, Any]) -> None:
 class MixtureOfExperts(
     FittedByEM,
     RoutedPrediction,
-    Criteria,
+    CriteriaMixin,
     Inferential,
     Resampled,
     FittedHTML,

@@ -8,13 +8,10 @@ import numpy as np
 from mixexp.em import Evaluation, Problem
 from mixexp.inference import (
     Table,
-    aic,
-    bic,
     choose_reference,
     describe_gates,
     estimate_table,
-    problem_separation,
-    relative_entropy,
+    problem_criteria,
     render,
 )
 from mixexp.inference._tables import widen
@@ -110,10 +107,8 @@ def _families_in_words(estimator: Any) -> str:
 
 def describe_fit(estimator: Any, problem: Problem, current: Evaluation) -> list[tuple[str, str]]:
     """Return what a summary says of a fit on some rows; the first is its title."""
-    log_likelihood = float(current.stats.log_likelihood)
-    d, n, n_experts = estimator.n_parameters_, problem.total_weight, estimator.tree_.n_leaves
-    separation = problem_separation(problem, current.params)
-    bic_here = bic(log_likelihood, d, n)
+    found = problem_criteria(problem, current.params, estimator.n_parameters_)
+    n, n_experts = found.total_weight, found.n_experts
     is_penalized = any(problem.model.penalty)
     penalized = [("  with penalty", f"{float(current.objective):.4f}")] if is_penalized else []
     weighted = "" if n == problem.n_rows else f" (total weight {n:.6g})"
@@ -125,13 +120,13 @@ def describe_fit(estimator: Any, problem: Problem, current: Evaluation) -> list[
         ("Converged", f"{'yes' if estimator.converged_ else 'NO'}, {estimator.n_iter_} iterations"),
         ("Best optimum", _how_often_found(estimator)),
         *([("Alike", _ALIKE_ADVICE)] if _are_alike(estimator) else []),
-        ("Parameters", f"{d}"),
-        ("Log-likelihood", f"{log_likelihood:.4f}"),
+        ("Parameters", f"{found.n_parameters}"),
+        ("Log-likelihood", f"{found.log_likelihood:.4f}"),
         *penalized,
-        ("AIC", f"{aic(log_likelihood, d):.4f}"),
-        ("BIC", f"{bic_here:.4f}"),
-        ("ICL", f"{bic_here - 2.0 * separation.log_largest:.4f}"),
-        ("Relative entropy", f"{relative_entropy(separation.entropy, n, n_experts):.4f}"),
+        ("AIC", f"{found.aic:.4f}"),
+        ("BIC", f"{found.bic:.4f}"),
+        ("ICL", f"{found.icl:.4f}"),
+        ("Relative entropy", f"{found.relative_entropy:.4f}"),
     ]
 
 
