@@ -14,9 +14,9 @@ from mixexp.estimators._criteria import CriteriaMixin
 from mixexp.estimators._docs import per_row_docs
 from mixexp.estimators._features import check_features
 from mixexp.estimators._fitting import FittedByEM
-from mixexp.estimators._html import FittedHTML
 from mixexp.estimators._inference import Inferential
 from mixexp.estimators._routing import RoutedPrediction
+from mixexp.estimators._tables import SummaryHTML
 from mixexp.estimators._validation import check_same_length
 from mixexp.model import (
     Posterior,
@@ -49,7 +49,7 @@ class MixtureOfExperts(
     CriteriaMixin,
     Inferential,
     Resampled,
-    FittedHTML,
+    SummaryHTML,
     BaseEstimator,
 ):
     """Base of flat and hierarchical mixtures of experts."""
