@@ -34,6 +34,7 @@ from mixexp.inference._effects import (
     moving_slots,
 )
 from mixexp.metrics import NegativeBICScorer, NegativeCriterionScorer
+from mixexp.text import hypertext
 
 every_estimator = pytest.mark.parametrize(
     "model", [pytest.param(model, id=name) for name, model in ESTIMATORS.items()]
@@ -667,3 +668,29 @@ def test_criteria_are_a_table_and_forget_rows_of_weight_zero(rng, monkeypatch):
         found.bic = 0.0
     monkeypatch.setitem(sys.modules, "pandas", None)
     assert found.to_frame().columns["aic"] == [found.aic]
+
+
+@every_estimator
+def test_summaries_with_and_without_data_share_header_and_figures(model, rng):
+    data = data_for(model, rng)
+    fitted = clone(model).fit(data.X, data.y)
+    plain, full = fitted.summary(), fitted.summary(data.X, data.y)
+    for text in (plain, full):
+        for name, value in (
+            ("Experts", f"{fitted.tree_.n_leaves} "),
+            ("Converged", f"yes, {fitted.n_iter_} iterations"),
+            ("Ended", fitted.convergence_reason_),
+            ("Parameters", str(fitted.n_parameters_)),
+            ("Log-likelihood", f"{fitted.log_likelihood_:.4f}"),
+            ("  with penalty", f"{fitted.penalized_log_likelihood_:.4f}"),
+        ):
+            assert re.search(rf"{name} +{re.escape(value)}", text), name
+        assert "logits that sum to zero" in text
+        assert hypertext(fitted.convergence_reason_) in text._repr_html_()
+    assert "BIC" not in plain
+    assert f"BIC               {fitted.criteria(data.X, data.y).bic:.4f}" in full
+    for row in fitted.coef_table().itertuples():
+        assert f"{row.estimate:.4g}" in plain
+        assert f"{row.estimate:.4g}" in plain._repr_html_()
+        assert f"{row.estimate:.5g}" in full
+    assert plain._repr_html_().split("<table>")[2] in fitted._repr_html_inner()

@@ -157,7 +157,7 @@ class Inferential:
                 is_sampled,
             )
         doubt = "" if is_sampled or codes is not None else self._doubt_weights(problem, kind)
-        for message in filter(None, [*found.troubles, doubt]):
+        for message in filter(None, [*found.warnings, doubt]):
             warnings.warn(f"{type(self).__name__}: {message}", InferenceWarning, stacklevel=2)
         if not found.is_at_optimum:
             message = "the coefficients are not at an optimum of the rows given to inference."

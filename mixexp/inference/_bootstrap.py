@@ -26,7 +26,7 @@ class BootstrapResult:
         Of the refits.
     n_failed : int
         Resamples that could not be fitted.
-    troubles : dict of str to int
+    warnings : dict of str to int
         How many refits gave each warning.
     """
 
@@ -34,7 +34,7 @@ class BootstrapResult:
     estimates: np.ndarray
     replicates: np.ndarray
     n_failed: int
-    troubles: Mapping[str, int]
+    warnings: Mapping[str, int]
 
     def __repr__(self) -> str:
         n_refits, n_terms = self.replicates.shape

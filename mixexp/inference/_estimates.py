@@ -109,7 +109,7 @@ class Estimates:
         return words + (", of the penalised fit" if self.is_penalized else "")
 
     @cached_property
-    def troubles(self) -> list[str]:
+    def warnings(self) -> list[str]:
         """What is wrong with the standard errors, in words; empty if nothing is."""
         found = []
         if self.flat_covariance.refusal:
@@ -146,4 +146,4 @@ class Estimates:
             if reason in self.reasons:
                 number = self.reasons.count(reason)
                 notes.append(f"{number} coefficients have no standard error: {reason}.")
-        return notes + self.troubles
+        return notes + self.warnings
