@@ -11,7 +11,7 @@ from sklearn.base import clone
 
 from mixexp import HMERegressor, MoERegressor
 from mixexp.em import Outcome
-from mixexp.estimators._fit_diagnostics import diagnose
+from mixexp.estimators._diagnostics import diagnose
 from mixexp.experts import Gaussian
 from mixexp.model import Penalty
 

@@ -3,6 +3,7 @@
 import pickle
 import re
 import sys
+from dataclasses import FrozenInstanceError
 from functools import partial
 
 import numpy as np
@@ -33,6 +34,7 @@ from mixexp.inference._effects import (
     moving_slots,
 )
 from mixexp.metrics import NegativeBICScorer, NegativeCriterionScorer
+from mixexp.text import hypertext
 
 every_estimator = pytest.mark.parametrize(
     "model", [pytest.param(model, id=name) for name, model in ESTIMATORS.items()]
@@ -95,8 +97,8 @@ def test_summary_with_data_has_criteria_and_errors(model, rng):
         ("Log-likelihood", fitted.log_likelihood_),
         ("AIC", fitted.aic(X, data.y)),
         ("BIC", fitted.bic(X, data.y)),
-        ("ICL", fitted.icl(X, data.y)),
-        ("Relative entropy", fitted.relative_entropy(X, data.y)),
+        ("ICL", fitted.criteria(X, data.y).icl),
+        ("Relative entropy", fitted.criteria(X, data.y).relative_entropy),
     ):
         assert re.search(rf"{name} +{value:.4f}", text), name
     for word in (type(model).__name__, "Rows", "speed", "std error", "P>|z|", "[0.025", "found by"):
@@ -618,11 +620,13 @@ def test_criteria_follow_their_formulas(rng):
         "entropy": entropy,
         "relative_entropy": 1 - entropy / (n * np.log(2)),
     }
+    found = model.criteria(*given)
     for name, value in expected.items():
-        np.testing.assert_allclose(getattr(model, name)(*given), value, rtol=1e-10, err_msg=name)
-    assert model.icl_bic(*given) >= model.icl(*given)
+        np.testing.assert_allclose(getattr(found, name), value, rtol=1e-10, err_msg=name)
+    assert found.icl_bic >= found.icl
+    assert (found.n_rows, found.n_experts, found.n_parameters) == (200, 2, d)
     few = (data.X[:d], data.y[:d])
-    assert model.aicc(*few) == np.inf
+    assert model.criteria(*few).aicc == np.inf
 
 
 def test_scorers_are_minus_the_criteria(rng):
@@ -630,7 +634,7 @@ def test_scorers_are_minus_the_criteria(rng):
     model = MoERegressor(2, n_init=1, random_state=0).fit(data.X, data.y)
     for criterion in ("aic", "aicc", "bic", "caic", "icl", "icl_bic", "sabic"):
         scorer = clone(NegativeCriterionScorer(criterion))
-        expected = -getattr(model, criterion)(data.X, data.y)
+        expected = -getattr(model.criteria(data.X, data.y), criterion)
         assert scorer(model, data.X, data.y) == expected
     assert clone(NegativeBICScorer())(model, data.X, data.y) == -model.bic(data.X, data.y)
     with pytest.raises(ValueError, match="criterion"):
@@ -641,5 +645,52 @@ def test_entropy_of_certain_rows_is_zero():
     x = np.concatenate([np.linspace(-2.0, -1.0, 50), np.linspace(1.0, 2.0, 50)])[:, None]
     y = 20.0 * np.abs(x[:, 0]) + 0.1 * np.sin(40.0 * x[:, 0])
     model = MoERegressor(2, alpha=1.0, n_init=2, random_state=0).fit(x, y)
-    np.testing.assert_allclose(model.relative_entropy(x, y), 1.0, atol=1e-6)
-    assert MoERegressor(1).fit(x, y).relative_entropy(x, y) == 1.0
+    np.testing.assert_allclose(model.criteria(x, y).relative_entropy, 1.0, atol=1e-6)
+    assert MoERegressor(1).fit(x, y).criteria(x, y).relative_entropy == 1.0
+
+
+def test_criteria_are_a_table_and_forget_rows_of_weight_zero(rng, monkeypatch):
+    data = regimes(rng, 100)
+    model = MoERegressor(2, n_init=1, random_state=0).fit(data.X, data.y)
+    weight = np.arange(100.0) % 3
+    found = model.criteria(data.X, data.y, weight)
+    used = weight > 0.0
+    again = model.criteria(data.X[used], data.y[used], weight[used])
+    for name, value in again.as_dict().items():
+        np.testing.assert_allclose(getattr(found, name), value, rtol=1e-12, err_msg=name)
+    assert found.n_rows == used.sum()
+    assert found.total_weight == weight.sum()
+    frame = found.to_frame()
+    assert len(frame) == 1
+    assert frame["bic"].iloc[0] == found.bic == model.bic(data.X, data.y, weight)
+    assert all(name in str(found) for name in frame.columns)
+    with pytest.raises(FrozenInstanceError):
+        found.bic = 0.0
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    assert found.to_frame().columns["aic"] == [found.aic]
+
+
+@every_estimator
+def test_summaries_with_and_without_data_share_header_and_figures(model, rng):
+    data = data_for(model, rng)
+    fitted = clone(model).fit(data.X, data.y)
+    plain, full = fitted.summary(), fitted.summary(data.X, data.y)
+    for text in (plain, full):
+        for name, value in (
+            ("Experts", f"{fitted.tree_.n_leaves} "),
+            ("Converged", f"yes, {fitted.n_iter_} iterations"),
+            ("Ended", fitted.convergence_reason_),
+            ("Parameters", str(fitted.n_parameters_)),
+            ("Log-likelihood", f"{fitted.log_likelihood_:.4f}"),
+            ("  with penalty", f"{fitted.penalized_log_likelihood_:.4f}"),
+        ):
+            assert re.search(rf"{name} +{re.escape(value)}", text), name
+        assert "logits that sum to zero" in text
+        assert hypertext(fitted.convergence_reason_) in text._repr_html_()
+    assert "BIC" not in plain
+    assert f"BIC               {fitted.criteria(data.X, data.y).bic:.4f}" in full
+    for row in fitted.coef_table().itertuples():
+        assert f"{row.estimate:.4g}" in plain
+        assert f"{row.estimate:.4g}" in plain._repr_html_()
+        assert f"{row.estimate:.5g}" in full
+    assert plain._repr_html_().split("<table>")[2] in fitted._repr_html_inner()

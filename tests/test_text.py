@@ -157,7 +157,7 @@ def test_html_holds_every_coefficient(tree):
     experts = next(row for row in read(tree._repr_html_()).rows if row[1:2] == ["expert 0"])
     assert experts == ["", "expert 0", "expert 1", "expert 2"]
     assert rows["dispersion"] == [f"{value:.4g}" for value in tree.dispersion_]
-    assert rows["Log-likelihood"] == [f"{tree.log_likelihood_:.6g}"]
+    assert rows["Log-likelihood"] == [f"{tree.log_likelihood_:.4f}"]
     # Both tables have a row of slopes; the later one is that of the gates.
     assert rows["age"] == [f"{value:.4g}" for value in tree.gate_coef_[:, 0]]
 

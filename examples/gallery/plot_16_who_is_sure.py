@@ -20,8 +20,11 @@ X, y = load_diabetes(return_X_y=True, as_frame=True, scaled=False)
 patients = MoERegressor(3, alpha=1.0, random_state=0).fit(X, y)
 time, acceleration = make_motorcycle(400, random_state=0)
 crash = MoERegressor(3, alpha=1.0, gate_alpha=0.1, random_state=0).fit(time, acceleration)
-print(f"relative entropy of the crash {crash.relative_entropy(time, acceleration):.2f},", end=" ")
-print(f"of the patients {patients.relative_entropy(X, y):.2f}")
+print(
+    f"relative entropy of the crash {crash.criteria(time, acceleration).relative_entropy:.2f},",
+    end=" ",
+)
+print(f"of the patients {patients.criteria(X, y).relative_entropy:.2f}")
 
 # %%
 # The crash

@@ -8,6 +8,7 @@ import numpy as np
 from mixexp.displays._base import Display
 from mixexp.displays._layout import name_axes
 from mixexp.displays._style import expert_styles
+from mixexp.inference import CRITERIA
 from mixexp.selection import Selection
 from mixexp.text import shown
 from mixexp.tree import GatingTree
@@ -194,7 +195,7 @@ class SelectionDisplay(Display):
 
 
 def _check_criteria(criteria: Sequence[str] | None, is_score: bool) -> list[str]:
-    known = ("aic", "aicc", "bic", "sabic", "caic", "icl", "icl_bic")
+    known = CRITERIA
     if criteria is None:
         return [] if is_score else list(_USUAL)
     if isinstance(criteria, str) or not all(name in known for name in criteria):

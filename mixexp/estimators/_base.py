@@ -10,13 +10,13 @@ from sklearn.utils.validation import check_is_fitted
 from mixexp.data import cut_features, cut_rows
 from mixexp.estimators._bootstrap import Resampled
 from mixexp.estimators._build import FitState, with_target
-from mixexp.estimators._criteria import Criteria
+from mixexp.estimators._criteria import CriteriaMixin
 from mixexp.estimators._docs import per_row_docs
 from mixexp.estimators._features import check_features
 from mixexp.estimators._fitting import FittedByEM
-from mixexp.estimators._html import FittedHTML
 from mixexp.estimators._inference import Inferential
 from mixexp.estimators._routing import RoutedPrediction
+from mixexp.estimators._tables import SummaryHTML
 from mixexp.estimators._validation import check_same_length
 from mixexp.model import (
     Posterior,
@@ -46,10 +46,10 @@ def store_parameters(estimator: Any, arguments: dict[str, Any]) -> None:
 class MixtureOfExperts(
     FittedByEM,
     RoutedPrediction,
-    Criteria,
+    CriteriaMixin,
     Inferential,
     Resampled,
-    FittedHTML,
+    SummaryHTML,
     BaseEstimator,
 ):
     """Base of flat and hierarchical mixtures of experts."""

@@ -33,17 +33,11 @@ from mixexp.estimators._build import (
     resolve_families,
 )
 from mixexp.estimators._constraints import make_ties
-from mixexp.estimators._diagnosis import (
-    Trouble,
-    dropped_experts,
-    find_troubles,
-    refuse_collapsed,
-)
+from mixexp.estimators._diagnostics import diagnose
 from mixexp.estimators._docs import per_row_docs
 from mixexp.estimators._features import check_features, select_columns
-from mixexp.estimators._fit_diagnostics import diagnose
 from mixexp.estimators._gates import NodeGate, needs_features, of_origin, select_gates
-from mixexp.estimators._init import given_start
+from mixexp.estimators._initial_guess import given_start
 from mixexp.estimators._plausibility import find_implausible
 from mixexp.estimators._progress import CallbackSupportMixin, FitTask, make_monitor, with_callbacks
 from mixexp.estimators._validation import (
@@ -68,6 +62,12 @@ from mixexp.estimators._validation import (
     one_of,
     real,
     whole,
+)
+from mixexp.estimators._warnings import (
+    FitWarning,
+    collect_warnings,
+    dropped_experts,
+    refuse_collapsed,
 )
 from mixexp.estimators._weights import WEIGHT_TYPES, mean_one
 from mixexp.model import Model, Parameters, Penalty, Ties
@@ -235,7 +235,7 @@ class FittedByEM(CallbackSupportMixin):
     @with_callbacks  # inside the restoring of `fit`, for its cleaning up needs what it set
     def _fit(
         self, X: Any, y: Any, sample_weight: Any, offset: Any, exposure: Any, trials: Any
-    ) -> list[Trouble]:
+    ) -> list[FitWarning]:
         """Check everything, fit, and return what the user should be warned of."""
         self._check_parameters()
         tree = self._make_tree()
@@ -341,7 +341,7 @@ class FittedByEM(CallbackSupportMixin):
         node_gates: list[NodeGate],
         is_used: np.ndarray,
         begin_task: Callable[[int], FitTask],
-    ) -> list[Trouble]:
+    ) -> list[FitWarning]:
         """Fit, and return what the user should be warned of."""
 
         def lay_out(
@@ -369,7 +369,7 @@ class FittedByEM(CallbackSupportMixin):
         implausible = find_implausible(name, layout.problem, best, layout.pooled)
         if implausible:
             self.converged_, self.convergence_reason_ = False, "what it came to makes no sense"
-        troubles = [*implausible, *find_troubles(self, layout.problem, found.best, order)]
+        troubles = [*implausible, *collect_warnings(self, layout.problem, found.best, order)]
         if self.on_collapse == "error":
             refuse_collapsed(troubles)
         self.diagnostics_ = diagnose(layout.problem, found.best, self._state.params)

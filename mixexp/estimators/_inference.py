@@ -17,10 +17,10 @@ from mixexp.estimators._docs import per_row_docs
 from mixexp.estimators._features import check_features
 from mixexp.estimators._tables import (
     coefficient_table,
-    describe_fit,
     feature_labels,
     node_names,
-    summarize,
+    problem_header,
+    summarize_fit,
 )
 from mixexp.estimators._validation import check_same_length, number_clusters
 from mixexp.estimators._weights import doubt_counts
@@ -157,12 +157,12 @@ class Inferential:
                 ),
                 kind,
                 None if codes is None else int(codes.max()) + 1,
-                describe_fit(self, problem, current),
+                problem_header(self, problem, current),
                 self._read_rows,
                 is_sampled,
             )
         doubt = "" if is_sampled or codes is not None else self._doubt_weights(problem, kind)
-        for message in filter(None, [*found.troubles, doubt]):
+        for message in filter(None, [*found.warnings, doubt]):
             warnings.warn(f"{type(self).__name__}: {message}", InferenceWarning, stacklevel=2)
         if not found.is_at_optimum:
             message = "the coefficients are not at an optimum of the rows given to inference."
@@ -238,7 +238,7 @@ class Inferential:
 
     def summary(
         self, X: Any = None, y: Any = None, sample_weight: Any = None, **options: Any
-    ) -> str:
+    ) -> Summary:
         """Return the fit in words and tables: criteria, experts, gates.
 
         Parameters
@@ -248,14 +248,15 @@ class Inferential:
 
         Returns
         -------
-        str
-            With data a `Summary`, which notebooks show as HTML.
+        Summary
+            A str that notebooks show as HTML. With data there is a row per coefficient, with
+            tests and intervals; without, a column per expert.
         """
         check_is_fitted(self)
         if X is None:
             reference = options.pop("reference", None)
             _refuse_without_data(y, sample_weight, options)
-            return summarize(self, reference)
+            return summarize_fit(self, reference)
         level = options.pop("level", 0.95)
         found: Summary = self.inference(X, y, sample_weight, **options).summary(level)
         return found

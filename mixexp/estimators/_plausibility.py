@@ -3,7 +3,7 @@
 import numpy as np
 
 from mixexp.em import Evaluation, Problem
-from mixexp.estimators._diagnosis import Trouble
+from mixexp.estimators._warnings import FitWarning
 from mixexp.exceptions import ImplausibleFitWarning
 from mixexp.experts import Expert
 from mixexp.model import ExpertGroup, Parameters, mean_of_block, posterior_of_block
@@ -21,7 +21,7 @@ _MOST_HALVINGS = 1100
 
 def find_implausible(
     name: str, problem: Problem, best: Evaluation, pooled: Parameters
-) -> list[Trouble]:
+) -> list[FitWarning]:
     """Return what is to be said of a fit that makes no sense of its rows.
 
     Parameters
@@ -41,14 +41,14 @@ def find_implausible(
             f"y, up to {reach:.1e}. Look for extreme values of X or y; positive alpha, gate_alpha "
             "and dispersion_prior hold coefficients, as does another link or a log of y."
         )
-        return [Trouble(message, ImplausibleFitWarning)]
+        return [FitWarning(message, ImplausibleFitWarning)]
     short = _log_likelihood(problem, pooled) - float(best.stats.log_likelihood)
     if short > _MOST_SHORT * problem.total_weight:
         message = (
             f"{name}: the log-likelihood is {short:.1e} below that of a single expert. The start "
             "was too far from the data: use another 'init', or standardise what it was fitted to."
         )
-        return [Trouble(message, ImplausibleFitWarning)]
+        return [FitWarning(message, ImplausibleFitWarning)]
     return []
 
 

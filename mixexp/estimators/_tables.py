@@ -1,25 +1,37 @@
-"""Fits as tables and text."""
+"""A fit without its data as a table, and as a summary in text and HTML."""
 
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from sklearn.exceptions import NotFittedError
+from sklearn.utils.validation import check_is_fitted
 
 from mixexp.em import Evaluation, Problem
 from mixexp.inference import (
+    Criteria,
+    Summary,
     Table,
-    aic,
-    bic,
     choose_reference,
     describe_gates,
     estimate_table,
-    problem_separation,
-    relative_entropy,
-    render,
+    problem_criteria,
+    summarize,
 )
-from mixexp.inference._tables import widen
+from mixexp.text import hypertext
 from mixexp.tree import GatingTree
 
+# Terms and columns of a table: more would bury the rest of a notebook.
+_MOST = (30, 12)
+_STYLE = (
+    "<style>.mixexp-fit{font-size:0.9em;margin-top:0.5em}"
+    ".mixexp-fit table{border-collapse:collapse;margin:0.4em 0}"
+    ".mixexp-fit th,.mixexp-fit td{padding:0.15em 0.7em;text-align:right;"
+    "border-bottom:1px solid rgba(128,128,128,0.35)}"
+    ".mixexp-fit th:first-child{text-align:left}"
+    ".mixexp-fit caption{text-align:left;font-weight:bold;padding:0.3em 0}"
+    ".mixexp-fit summary{cursor:pointer}</style>"
+)
 # Experts that differ by less, in standard deviations of features and of pooled residuals or in
 # logarithms, say the same.
 _ALIKE = 0.1
@@ -59,17 +71,16 @@ def coefficient_table(estimator: Any, reference: int | Mapping[str, int] | None 
     return estimate_table(model, params, scaling, names, places)
 
 
-def summarize(estimator: Any, reference: int | Mapping[str, int] | None = None) -> str:
-    """Return header, experts and gates of a fitted estimator as text."""
-    table = coefficient_table(estimator, reference)
+def summarize_fit(
+    estimator: Any,
+    reference: int | Mapping[str, int] | None = None,
+    most: tuple[int, int] | None = None,
+) -> Summary:
+    """Return header, experts and gates of a fitted estimator, without its data."""
     places = choose_reference(estimator.tree_, estimator._names(), reference)
-    return "\n\n".join(
-        [
-            _header(estimator),
-            "Experts\n" + _wide(table, "expert"),
-            f"Gates ({describe_gates(places)})\n" + _wide(table, "gate"),
-        ]
-    )
+    table = coefficient_table(estimator, reference)
+    notes = [f"Gates: {describe_gates(places)}."]
+    return summarize(fit_header(estimator), table, notes, most=most)
 
 
 def _how_often_found(estimator: Any) -> str:
@@ -108,52 +119,85 @@ def _families_in_words(estimator: Any) -> str:
     return ", ".join(dict.fromkeys(names))
 
 
-def describe_fit(estimator: Any, problem: Problem, current: Evaluation) -> list[tuple[str, str]]:
-    """Return what a summary says of a fit on some rows; the first is its title."""
-    log_likelihood = float(current.stats.log_likelihood)
-    d, n, n_experts = estimator.n_parameters_, problem.total_weight, estimator.tree_.n_leaves
-    separation = problem_separation(problem, current.params)
-    bic_here = bic(log_likelihood, d, n)
-    is_penalized = any(problem.model.penalty)
-    penalized = [("  with penalty", f"{float(current.objective):.4f}")] if is_penalized else []
-    weighted = "" if n == problem.n_rows else f" (total weight {n:.6g})"
+def problem_header(estimator: Any, problem: Problem, current: Evaluation) -> list[tuple[str, str]]:
+    """Return `fit_header` with what the rows of the fit add."""
+    found = problem_criteria(problem, current.params, estimator.n_parameters_)
+    return fit_header(estimator, found, float(current.objective))
+
+
+def fit_header(
+    estimator: Any, criteria: Criteria | None = None, objective: float | None = None
+) -> list[tuple[str, str]]:
+    """Return what a summary says of a fit; the first is its title.
+
+    Parameters
+    ----------
+    estimator : fitted estimator
+    criteria : Criteria, default=None
+        On the rows of the summary. Without them there are no information criteria.
+    objective : float, default=None
+        What was maximised, on these rows; by default that of the fit.
+    """
+    log_likelihood = criteria.log_likelihood if criteria else estimator.log_likelihood_
+    penalized = estimator.penalized_log_likelihood_ if objective is None else objective
+    is_penalized = any(estimator._state.model.penalty)
+    families = _families_in_words(estimator)
     return [
         ("", type(estimator).__name__),
-        ("Rows", f"{problem.n_rows}{weighted}"),
-        ("Experts", f"{n_experts} ({_families_in_words(estimator)})"),
+        *([("Rows", _rows_in_words(criteria))] if criteria else []),
+        ("Experts", f"{estimator.tree_.n_leaves} ({families})"),
         ("Tree", f"{estimator.tree_.to_nested()}"),
         ("Converged", f"{'yes' if estimator.converged_ else 'NO'}, {estimator.n_iter_} iterations"),
+        ("Ended", estimator.convergence_reason_),
         ("Best optimum", _how_often_found(estimator)),
         *([("Alike", _ALIKE_ADVICE)] if _are_alike(estimator) else []),
-        ("Parameters", f"{d}"),
+        ("Parameters", f"{estimator.n_parameters_}"),
         ("Log-likelihood", f"{log_likelihood:.4f}"),
-        *penalized,
-        ("AIC", f"{aic(log_likelihood, d):.4f}"),
-        ("BIC", f"{bic_here:.4f}"),
-        ("ICL", f"{bic_here - 2.0 * separation.log_largest:.4f}"),
-        ("Relative entropy", f"{relative_entropy(separation.entropy, n, n_experts):.4f}"),
+        *([("  with penalty", f"{penalized:.4f}")] if is_penalized else []),
+        *(_criteria_in_words(criteria) if criteria else []),
     ]
 
 
-def _header(estimator: Any) -> str:
-    families = _families_in_words(estimator)
-    facts = {
-        "Experts": f"{estimator.tree_.n_leaves} ({families}), tree {estimator.tree_.to_nested()}",
-        "Log-likelihood": f"{estimator.log_likelihood_:.6f}",
-        "  with penalty": f"{estimator.penalized_log_likelihood_:.6f}",
-        "Parameters": f"{estimator.n_parameters_}",
-        "Converged": f"{'yes' if estimator.converged_ else 'NO'}: {estimator.convergence_reason_}",
-        "Iterations": f"{estimator.n_iter_}",
-        "Best optimum": _how_often_found(estimator),
-        **({"Alike": _ALIKE_ADVICE} if _are_alike(estimator) else {}),
-    }
-    width = max(len(name) for name in facts)
-    lines = [f"{name.ljust(width)}  {value}" for name, value in facts.items()]
-    return "\n".join([type(estimator).__name__, "=" * len(type(estimator).__name__), *lines])
+def _rows_in_words(criteria: Criteria) -> str:
+    n, total = criteria.n_rows, criteria.total_weight
+    return f"{n}" if n == total else f"{n} (total weight {total:.6g})"
 
 
-def _wide(table: Table, part: str) -> str:
-    """Return one part with a row per term and a column per unit."""
-    units, terms, estimates = widen(table.columns, part)
-    rows = [[term, *values] for term, values in zip(terms, estimates, strict=True)]
-    return render(["", *units], rows)
+def _criteria_in_words(criteria: Criteria) -> list[tuple[str, str]]:
+    return [
+        ("AIC", f"{criteria.aic:.4f}"),
+        ("BIC", f"{criteria.bic:.4f}"),
+        ("ICL", f"{criteria.icl:.4f}"),
+        ("Relative entropy", f"{criteria.relative_entropy:.4f}"),
+    ]
+
+
+class SummaryHTML:
+    """Adds the fit to scikit-learn's HTML, wherever ``set_config(display=...)`` asks for HTML.
+
+    To be mixed in before `BaseEstimator`, whose methods it extends.
+    """
+
+    def _repr_html_inner(self) -> str:
+        return super()._repr_html_inner() + _folding_summary(self)  # type: ignore[misc]
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, str]:
+        bundle = super()._repr_mimebundle_(**kwargs)  # type: ignore[misc]
+        if "text/html" in bundle:
+            bundle["text/html"] += _folding_summary(self)
+        return bundle
+
+
+def _folding_summary(estimator: Any) -> str:
+    """Return the summary of a fit as HTML that folds away; "" before `fit`."""
+    try:
+        check_is_fitted(estimator)
+    except NotFittedError:
+        return ""
+    n, families = estimator.tree_.n_leaves, _families_in_words(estimator)
+    headline = hypertext(f"Fitted: {n} expert{'s' if n > 1 else ''} ({families})")
+    fit = summarize_fit(estimator, most=_MOST)._repr_html_()
+    return (
+        f'{_STYLE}<div class="mixexp-fit"><details open><summary>{headline}</summary>'
+        f"{fit}</details></div>"
+    )

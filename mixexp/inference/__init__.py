@@ -3,22 +3,18 @@
 from mixexp.inference._bootstrap import BootstrapRatioTest, BootstrapResult
 from mixexp.inference._covariance import KINDS, Covariance, estimate_covariance
 from mixexp.inference._criteria import (
-    Separation,
-    aic,
-    aicc,
-    bic,
-    caic,
-    measure_separation,
-    problem_separation,
-    relative_entropy,
-    sabic,
+    CRITERIA,
+    Criteria,
+    Scored,
+    compute_criteria,
+    problem_criteria,
 )
 from mixexp.inference._hypotheses import ChiSquared, Contrast, chi_squared
 from mixexp.inference._matching import match_nodes
 from mixexp.inference._results import Inference
 from mixexp.inference._scores import cluster_products, row_scores, score_products
 from mixexp.inference._simulate import draw_target
-from mixexp.inference._summary import Summary
+from mixexp.inference._summary import Summary, summarize
 from mixexp.inference._tables import Table, estimate_table, render
 from mixexp.inference._terms import (
     Label,
@@ -30,37 +26,34 @@ from mixexp.inference._terms import (
 )
 
 __all__ = [
+    "CRITERIA",
     "KINDS",
     "BootstrapRatioTest",
     "BootstrapResult",
     "ChiSquared",
     "Contrast",
     "Covariance",
+    "Criteria",
     "Inference",
     "Label",
     "Names",
-    "Separation",
+    "Scored",
     "Summary",
     "Table",
     "Terms",
-    "aic",
-    "aicc",
-    "bic",
-    "caic",
     "chi_squared",
     "choose_reference",
     "cluster_products",
+    "compute_criteria",
     "describe_gates",
     "draw_target",
     "estimate_covariance",
     "estimate_table",
     "list_terms",
     "match_nodes",
-    "measure_separation",
-    "problem_separation",
-    "relative_entropy",
+    "problem_criteria",
     "render",
     "row_scores",
-    "sabic",
     "score_products",
+    "summarize",
 ]

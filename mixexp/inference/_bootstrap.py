@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mixexp.inference._hypotheses import critical_value, state_p
-from mixexp.inference._tables import Table, label_columns, undo_logarithms
+from mixexp.inference._tables import coefficient_table, undo_logarithms
 from mixexp.inference._terms import Label
 
 
@@ -26,7 +26,7 @@ class BootstrapResult:
         Of the refits.
     n_failed : int
         Resamples that could not be fitted.
-    troubles : dict of str to int
+    warnings : dict of str to int
         How many refits gave each warning.
     """
 
@@ -34,7 +34,7 @@ class BootstrapResult:
     estimates: np.ndarray
     replicates: np.ndarray
     n_failed: int
-    troubles: Mapping[str, int]
+    warnings: Mapping[str, int]
 
     def __repr__(self) -> str:
         n_refits, n_terms = self.replicates.shape
@@ -68,14 +68,12 @@ class BootstrapResult:
         tail = 0.5 * (1.0 - level)
         seen = undo_logarithms(self.labels, self.replicates)
         lower, upper = np.quantile(seen, [tail, 1.0 - tail], axis=0)
-        return Table(
-            {
-                **label_columns(self.labels),
-                "estimate": undo_logarithms(self.labels, self.estimates).tolist(),
-                "std_error": seen.std(axis=0, ddof=1).tolist(),
-                "lower": lower.tolist(),
-                "upper": upper.tolist(),
-            }
+        return coefficient_table(
+            self.labels,
+            self.estimates,
+            std_error=seen.std(axis=0, ddof=1).tolist(),
+            lower=lower.tolist(),
+            upper=upper.tolist(),
         ).to_frame()
 
 

@@ -1,82 +1,183 @@
-"""Information criteria, lower is better, and how clearly rows belong to experts.
-
-With l the log-likelihood, d the number of free parameters and n the sum of the weights:
-aic -2l + 2d (Akaike 1974), aicc adds 2d(d + 1)/(n - d - 1) (Hurvich & Tsai 1989), bic
--2l + d log n (Schwarz 1978), sabic has log((n + 2)/24) instead (Sclove 1987), caic log n + 1
-(Bozdogan 1987).
-"""
+"""Information criteria, and how clearly rows belong to experts, in one pass over the rows."""
 
 import math
-from typing import NamedTuple
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.special import xlogy
 
 from mixexp.em import Problem
+from mixexp.inference._tables import Table
 from mixexp.model import Parameters, posterior_of_block
 
+#: Names of the criteria to choose a model by, all lower is better.
+CRITERIA = ("aic", "aicc", "bic", "sabic", "caic", "icl", "icl_bic")
 
-class Separation(NamedTuple):
-    """Sums over rows that tell how clearly they belong to experts.
+
+class Scored(NamedTuple):
+    """What criteria need of some rows.
 
     Parameters
     ----------
+    log_density : ndarray of shape (rows,)
+    resp : ndarray of shape (n_experts, rows)
+        Responsibilities.
+    weight : ndarray of shape (rows,)
+    """
+
+    log_density: np.ndarray
+    resp: np.ndarray
+    weight: np.ndarray
+
+
+@dataclass(frozen=True)
+class Criteria:
+    """Log-likelihood of a fitted model on some rows, and the criteria made of it.
+
+    Returned by an estimator's ``criteria(X, y)``. Below, l is the log-likelihood, d the number of
+    free parameters, n the total weight, r the responsibilities and w the weights. Of information
+    criteria lower is better.
+
+    Parameters
+    ----------
+    log_likelihood : float
+        Sum of the weighted log densities.
+    n_parameters : int
+        Free parameters of the model.
+    n_experts : int
+    n_rows : int
+        Rows of positive weight.
+    total_weight : float
+        Sum of the weights, which the criteria take for the number of rows.
     entropy : float
-        ``-sum_i w_i sum_k r_ik log r_ik``, natural log; 0 if every row belongs to one expert.
-    log_largest : float
-        ``sum_i w_i log max_k r_ik``.
+        Of the responsibilities, ``-sum_i w_i sum_k r_ik log r_ik``, natural log: 0 if every row
+        belongs to one expert for certain, ``n log n_experts`` if rows tell nothing.
+    log_max_resp : float
+        ``sum_i w_i log max_k r_ik``: what the log-likelihood loses if every row counts under its
+        most probable expert alone.
     """
 
+    log_likelihood: float
+    n_parameters: int
+    n_experts: int
+    n_rows: int
+    total_weight: float
     entropy: float
-    log_largest: float
+    log_max_resp: float
 
+    @property
+    def aic(self) -> float:
+        """Akaike's criterion, ``-2 l + 2 d``. Akaike (1974)."""
+        return -2.0 * self.log_likelihood + 2.0 * self.n_parameters
 
-def measure_separation(resp: np.ndarray, weight: np.ndarray) -> Separation:
-    """Sum over rows, from responsibilities of shape (n_experts, rows)."""
-    return Separation(
-        float(-(xlogy(resp, resp).sum(axis=0) @ weight)),
-        float(np.log(resp.max(axis=0)) @ weight),
-    )
+    @property
+    def aicc(self) -> float:
+        """AIC corrected for small samples, ``aic + 2 d (d + 1) / (n - d - 1)``.
 
+        Infinite where n is at most d + 1. Hurvich & Tsai (1989).
+        """
+        d, n = self.n_parameters, self.total_weight
+        if n <= d + 1.0:
+            return math.inf
+        return self.aic + 2.0 * d * (d + 1.0) / (n - d - 1.0)
 
-def problem_separation(problem: Problem, params: Parameters) -> Separation:
-    """Pass once over the data for `Separation`."""
-    leaves = problem.model.tree.leaves
-    parts = [
-        measure_separation(
-            posterior_of_block(problem.model, params, block).node_resp[leaves], block.weight
+    @property
+    def bic(self) -> float:
+        """Schwarz's criterion, ``-2 l + d log n``. Schwarz (1978)."""
+        return self._penalized_by(math.log(self.total_weight))
+
+    @property
+    def sabic(self) -> float:
+        """Sample-size adjusted BIC: ``log((n + 2) / 24)`` for ``log n``. Sclove (1987)."""
+        return self._penalized_by(math.log((self.total_weight + 2.0) / 24.0))
+
+    @property
+    def caic(self) -> float:
+        """Consistent AIC: ``log n + 1`` for ``log n`` of BIC. Bozdogan (1987)."""
+        return self._penalized_by(math.log(self.total_weight) + 1.0)
+
+    @property
+    def icl(self) -> float:
+        """Integrated completed likelihood, ``bic - 2 log_max_resp``.
+
+        BIC of the log-likelihood that counts each row under its most probable expert alone.
+        Biernacki, Celeux & Govaert (2000), eq. 8. `icl_bic` is the other usual definition.
+        """
+        return self.bic - 2.0 * self.log_max_resp
+
+    @property
+    def icl_bic(self) -> float:
+        """Completed likelihood by entropy, ``bic + 2 entropy``; at least `icl`.
+
+        McLachlan & Peel (2000), Finite Mixture Models, section 6.10.
+        """
+        return self.bic + 2.0 * self.entropy
+
+    @property
+    def relative_entropy(self) -> float:
+        """``1 - entropy / (n log n_experts)``: 1 if rows are told apart for certain, 0 if not.
+
+        1 for one expert. Ramaswamy, DeSarbo, Reibstein & Robinson (1993), Marketing Science 12.
+        """
+        if self.n_experts == 1:
+            return 1.0
+        return 1.0 - self.entropy / (self.total_weight * math.log(self.n_experts))
+
+    def _penalized_by(self, per_parameter: float) -> float:
+        return -2.0 * self.log_likelihood + self.n_parameters * per_parameter
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return all figures by name: what was summed, then the criteria."""
+        names = [*(field.name for field in fields(self)), *CRITERIA, "relative_entropy"]
+        return {name: getattr(self, name) for name in names}
+
+    def to_frame(self) -> Any:
+        """Return a pandas.DataFrame of one row, or a `Table` where there is no pandas."""
+        return Table({name: [value] for name, value in self.as_dict().items()}).to_frame()
+
+    def __str__(self) -> str:
+        figures = {
+            name: str(value) if isinstance(value, int) else f"{value:.4f}"
+            for name, value in self.as_dict().items()
+        }
+        name_width, width = max(map(len, figures)), max(map(len, figures.values()))
+        return "\n".join(
+            f"{name.ljust(name_width)}  {figure.rjust(width)}" for name, figure in figures.items()
         )
-        for block in problem.blocks
-    ]
-    return Separation(*(float(sum(same)) for same in zip(*parts, strict=True)))
 
 
-def relative_entropy(entropy: float, n: float, n_experts: int) -> float:
-    """Return ``1 - entropy / (n log K)``: 1 if rows are told apart perfectly, also for K = 1.
+def compute_criteria(blocks: Iterable[Scored], n_parameters: int) -> Criteria:
+    """Sum over blocks of rows; rows of weight zero count for nothing.
 
-    Ramaswamy, DeSarbo, Reibstein & Robinson (1993), Marketing Science 12.
+    Parameters
+    ----------
+    blocks : iterable of Scored
+    n_parameters : int
+        Free parameters of the model.
     """
-    return 1.0 if n_experts == 1 else 1.0 - entropy / (n * math.log(n_experts))
+    sums, n_rows, n_experts = np.zeros(4), 0, 0
+    for block in blocks:
+        used = block.weight > 0.0
+        density, resp, weight = block.log_density[used], block.resp[:, used], block.weight[used]
+        n_rows, n_experts = n_rows + len(weight), len(resp)
+        sums += (
+            weight @ density,
+            weight.sum(),
+            -(xlogy(resp, resp).sum(axis=0) @ weight),
+            np.log(resp.max(axis=0)) @ weight,
+        )
+    log_likelihood, total, entropy, log_max = sums.tolist()
+    return Criteria(log_likelihood, n_parameters, n_experts, n_rows, total, entropy, log_max)
 
 
-def aic(log_likelihood: float, d: int) -> float:
-    return -2.0 * log_likelihood + 2.0 * d
-
-
-def aicc(log_likelihood: float, d: int, n: float) -> float:
-    """Return AIC corrected for small samples; infinite where n is not above d + 1."""
-    if n <= d + 1.0:
-        return math.inf
-    return aic(log_likelihood, d) + 2.0 * d * (d + 1.0) / (n - d - 1.0)
-
-
-def bic(log_likelihood: float, d: int, n: float) -> float:
-    return -2.0 * log_likelihood + d * math.log(n)
-
-
-def sabic(log_likelihood: float, d: int, n: float) -> float:
-    return -2.0 * log_likelihood + d * math.log((n + 2.0) / 24.0)
-
-
-def caic(log_likelihood: float, d: int, n: float) -> float:
-    return -2.0 * log_likelihood + d * (math.log(n) + 1.0)
+def problem_criteria(problem: Problem, params: Parameters, n_parameters: int) -> Criteria:
+    """Return the criteria of a model on the rows of a fit."""
+    leaves = problem.model.tree.leaves
+    found = ((posterior_of_block(problem.model, params, block), block) for block in problem.blocks)
+    scored = (
+        Scored(posterior.log_density, posterior.node_resp[leaves], block.weight)
+        for posterior, block in found
+    )
+    return compute_criteria(scored, n_parameters)

@@ -1,39 +1,25 @@
 """Inference on a fit: estimates with their covariance, tables, tests and effects."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from mixexp.arguments import as_finite, is_listed, is_real
-from mixexp.data import RowBlocks, Scaling
-from mixexp.em import Evaluation, Problem
+from mixexp.data import RowBlocks
 from mixexp.inference._arguments import as_weights, feature_columns, find_label
-from mixexp.inference._covariance import Covariance, of_constant_columns
 from mixexp.inference._effect_tables import average, effect_table, mean_table, row_by_row
 from mixexp.inference._effects import standard_errors
+from mixexp.inference._estimates import Estimates
 from mixexp.inference._hypotheses import ChiSquared, Contrast, critical_value, two_sided, wald
 from mixexp.inference._summary import Summary, summarize
-from mixexp.inference._tables import Table, label_columns, undo_logarithms
-from mixexp.inference._terms import Label, Names, Terms
-from mixexp.text import printable, shown
-
-# Share of a combination of coefficients that may lie along a direction that is not determined.
-_LOADING = 1e-6
-# Distance from the optimum, in standard errors of the worst combination of coefficients, from
-# which on intervals are about another point than that which they claim.
-_FAR_FROM_OPTIMUM = 0.1
-_KINDS = {
-    "model": "inverse observed information",
-    "robust": "sandwich, robust to misspecification",
-    "opg": "inverse outer product of scores",
-}
+from mixexp.inference._tables import Table, coefficient_table, undo_logarithms
+from mixexp.text import shown
 
 
 @dataclass(frozen=True, eq=False)
-class Inference:
+class Inference(Estimates):
     """Estimates of a fitted model with their covariance, and what follows from it.
 
     Made by an estimator's ``inference(X, y)``; it keeps a reference to X and y. Coefficients are
@@ -48,11 +34,11 @@ class Inference:
     scaling : Scaling
     names : Names
     terms : Terms
-    spread : Covariance
+    flat_covariance : Covariance
         Of the coefficients for standardised features.
     kind : {"model", "robust", "opg"}
     n_clusters : int or None
-    facts : sequence of (str, str)
+    header : sequence of (str, str)
         What the summary says about the fit.
     read_rows : callable
         Checks features, offset, exposure and trials of other rows, and cuts them into blocks.
@@ -65,126 +51,8 @@ class Inference:
     With ``weight_type="sampling"`` they have mean one, and every row is a cluster of its own.
     """
 
-    problem: Problem
-    current: Evaluation
-    scaling: Scaling
-    names: Names
-    terms: Terms
-    spread: Covariance
-    kind: str
-    n_clusters: int | None
-    facts: Sequence[tuple[str, str]]
-    read_rows: Callable[..., RowBlocks]
-    is_sampled: bool = False
-
     def __repr__(self) -> str:
         return f"Inference({len(self.labels)} coefficients; {self.kind_in_words})"
-
-    @property
-    def labels(self) -> list[Label]:
-        """Part, unit and term of every coefficient, in the order of `estimates`."""
-        return self.terms.labels
-
-    @cached_property
-    def estimates(self) -> np.ndarray:
-        """Coefficients, logarithms where they are estimated as such, shape (n_terms,)."""
-        return self.terms.values(self.problem.model, self.current.params)
-
-    @cached_property
-    def covariance(self) -> np.ndarray:
-        """Covariance of `estimates`, shape (n_terms, n_terms); NaN where `reasons` says why."""
-        matrix = self.terms.matrix
-        out = matrix @ self.spread.flat @ matrix.T
-        is_refused = np.array([bool(reason) for reason in self.reasons])
-        out[is_refused] = np.nan
-        out[:, is_refused] = np.nan
-        return out
-
-    @property
-    def std_errors(self) -> np.ndarray:
-        """Standard errors of `estimates`, shape (n_terms,)."""
-        return np.sqrt(np.diagonal(self.covariance))
-
-    @cached_property
-    def reasons(self) -> list[str]:
-        """Why each coefficient has no standard error; empty for those that have one."""
-        return [self._reason(row) for row in self.terms.matrix]
-
-    def _reason(self, row: np.ndarray) -> str:
-        lower, upper = self.problem.model.flat_bounds
-        used = row != 0.0
-        if self.spread.held[used].all():
-            if (lower == upper)[used].all():
-                return "given"
-            if of_constant_columns(self.problem.model, self.scaling)[used].all():
-                return "constant column"
-            return "at its bound"
-        if self.spread.refusal:
-            return "refused"
-        return "not determined" if self._is_undetermined(row) else ""
-
-    def _is_undetermined(self, row: np.ndarray) -> bool:
-        directions = self.spread.flat_directions
-        size = np.linalg.norm(row) * np.linalg.norm(directions, axis=0)
-        return bool(np.any(np.abs(row @ directions) > _LOADING * size))
-
-    @property
-    def is_penalized(self) -> bool:
-        """Whether the fit had a penalty, so that estimates are pulled towards it."""
-        return any(self.problem.model.penalty)
-
-    @property
-    def is_at_optimum(self) -> bool:
-        """Whether the coefficients are, within a tenth of a standard error, at the optimum."""
-        return bool(np.sqrt(2.0 * max(self.spread.remaining_gain, 0.0)) <= _FAR_FROM_OPTIMUM)
-
-    @property
-    def kind_in_words(self) -> str:
-        """How the covariance was estimated."""
-        words = _KINDS[self.kind] + (", for sampling weights" if self.is_sampled else "")
-        if self.n_clusters is not None:
-            words += f", {self.n_clusters} clusters"
-        return words + (", of the penalised fit" if self.is_penalized else "")
-
-    @cached_property
-    def troubles(self) -> list[str]:
-        """What is wrong with the standard errors, in words; empty if nothing is."""
-        found = []
-        if self.spread.refusal:
-            found.append(f"No standard errors: {self.spread.refusal}.")
-        undetermined = [
-            printable(f"{label.unit}: {label.term}")
-            for label, reason in zip(self.labels, self.reasons, strict=True)
-            if reason == "not determined"
-        ]
-        if undetermined:
-            listed = "; ".join(undetermined[:6]) + ("; ..." if len(undetermined) > 6 else "")
-            found.append(
-                "The information is singular (too many experts, separation or collinear "
-                f"columns), so that {len(undetermined)} of the coefficients are not determined "
-                f"and have no standard errors: {listed}."
-            )
-        return found
-
-    @cached_property
-    def notes(self) -> list[str]:
-        """What to know when reading the standard errors, in words."""
-        notes = [f"Standard errors: {self.kind_in_words}.", f"Gates: {self.terms.gates}."]
-        if self.is_penalized:
-            notes.append(
-                "The fit is penalised: estimates are pulled towards the priors' centres, and "
-                "standard errors are those of the posterior's curvature, without that bias."
-            )
-        if not self.is_at_optimum:
-            notes.append(
-                "The coefficients are not at an optimum of these rows: other rows than those "
-                "of the fit, or a fit that has not converged."
-            )
-        for reason in ("given", "at its bound", "constant column"):
-            if reason in self.reasons:
-                number = self.reasons.count(reason)
-                notes.append(f"{number} coefficients have no standard error: {reason}.")
-        return notes + self.troubles
 
     # Tables.
 
@@ -216,20 +84,15 @@ class Inference:
             undo_logarithms(self.labels, end)
             for end in (at, at - reach * deviation, at + reach * deviation)
         )
-        columns = {
-            "estimate": value,
-            "std_error": np.where(is_log, value * deviation, deviation),
-            "z": z,
-            "p_value": two_sided(z),
-            "lower": lower,
-            "upper": upper,
-        }
-        return Table(
-            {
-                **label_columns(self.labels),
-                **{name: column.tolist() for name, column in columns.items()},
-                "note": list(self.reasons),
-            }
+        return coefficient_table(
+            self.labels,
+            at,
+            std_error=np.where(is_log, value * deviation, deviation).tolist(),
+            z=z.tolist(),
+            p_value=two_sided(z).tolist(),
+            lower=lower.tolist(),
+            upper=upper.tolist(),
+            note=self.reasons,
         )
 
     def summary(self, level: float = 0.95) -> Summary:
@@ -240,7 +103,7 @@ class Inference:
         level : float, default=0.95
             Coverage of the intervals.
         """
-        return summarize(self.facts, self.table(level), level, self.notes)
+        return summarize(self.header, self.table(level), self.notes, level)
 
     # Means and effects.
 
@@ -336,10 +199,10 @@ class Inference:
 
     def _gradient_errors(self, gradient: np.ndarray) -> np.ndarray:
         """Return standard errors from gradients in the flat vector, NaN where there are none."""
-        errors = standard_errors(gradient, self.spread.flat)
-        if self.spread.refusal:
+        errors = standard_errors(gradient, self.flat_covariance.flat)
+        if self.flat_covariance.refusal:
             return np.full_like(errors, np.nan)
-        if self.spread.flat_directions.shape[1]:
+        if self.flat_covariance.flat_directions.shape[1]:
             rows = gradient.reshape(len(gradient), -1).T
             is_refused = np.array([self._is_undetermined(row) for row in rows])
             errors[is_refused.reshape(errors.shape)] = np.nan
@@ -371,7 +234,7 @@ class Inference:
         if values.ndim > 1 or (values.ndim == 1 and values.shape != (len(rows),)):
             raise ValueError(f"q has shape {values.shape}; expected a number or ({len(rows)},).")
         in_flat = rows @ self.terms.matrix
-        return wald(rows @ self.estimates - values, in_flat @ self.spread.flat @ in_flat.T)
+        return wald(rows @ self.estimates - values, in_flat @ self.flat_covariance.flat @ in_flat.T)
 
     def contrast(
         self, weights: Mapping[tuple[str, str], float], value: float = 0.0, level: float = 0.95
@@ -399,7 +262,7 @@ class Inference:
             raise ValueError(f"value must be a finite number. Got {shown(value)} instead.")
         in_flat = self._check_rows(row) @ self.terms.matrix
         estimate = float(row @ self.estimates)
-        deviation = float(np.sqrt((in_flat @ self.spread.flat @ in_flat.T)[0, 0]))
+        deviation = float(np.sqrt((in_flat @ self.flat_covariance.flat @ in_flat.T)[0, 0]))
         if not deviation > 0.0:
             raise ValueError(f"The contrast has no variance: weights are {shown(dict(weights))}.")
         z = (estimate - value) / deviation
@@ -449,8 +312,8 @@ class Inference:
                 f"R has shape {np.shape(R)}; expected ({n},) or (m, {n}), one column per row of "
                 "coef_table."
             )
-        if self.spread.refusal:
-            raise ValueError(f"There is nothing to test by: {self.spread.refusal}.")
+        if self.flat_covariance.refusal:
+            raise ValueError(f"There is nothing to test by: {self.flat_covariance.refusal}.")
         for number, row in enumerate(rows @ self.terms.matrix):
             if self._is_undetermined(row):
                 raise ValueError(f"R asks in row {number} for something the data do not determine.")

@@ -1,4 +1,4 @@
-"""The summary of a fit in the habit of statistical packages, as text and as HTML."""
+"""The summary of a fit, with or without standard errors, as text and as HTML."""
 
 from collections.abc import Iterator, Sequence
 from itertools import groupby
@@ -7,8 +7,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mixexp.inference._hypotheses import format_p
-from mixexp.inference._tables import Table
+from mixexp.inference._tables import Table, number_terms
 from mixexp.text import hypertext, printable
+
+# Facts longer than this have a line of their own below the header's two columns.
+_WIDE = 64
+# So many have no need of two columns.
+_FEW = 8
 
 
 class Summary(str):
@@ -32,79 +37,110 @@ class Summary(str):
         return str(self)
 
 
-class _Section(NamedTuple):
-    """Coefficients of one expert, or of one edge of a gate."""
+class _Block(NamedTuple):
+    """Rows of a summary under one title: a name and a cell per column."""
 
     title: str
+    columns: list[str]
     rows: list[list[str]]
 
 
 def summarize(
-    facts: Sequence[tuple[str, str]], table: Table, level: float, notes: Sequence[str]
+    header: Sequence[tuple[str, str]],
+    table: Table,
+    notes: Sequence[str],
+    level: float = 0.95,
+    most: tuple[int, int] | None = None,
 ) -> Summary:
-    """Return facts, coefficients by expert and gate, and notes.
+    """Return header, coefficients and notes as text and as HTML.
 
     Parameters
     ----------
-    facts : sequence of (str, str)
+    header : sequence of (str, str)
         The first is the title.
     table : Table
-        As `Inference.table` makes it.
-    level : float
-        Coverage of its intervals.
+        Of coefficients. With a column "std_error" every expert and edge of a gate is a block
+        with a row per term; without it all experts are one, with a column each, and so are gates.
     notes : sequence of str
+    level : float, default=0.95
+        Coverage of the intervals, if there are any.
+    most : (int, int), default=None
+        Most rows and columns of a block; a note tells what is left out. None for all.
     """
+    blocks = list(_with_errors(table, level) if "std_error" in table.columns else _wide(table))
+    notes = list(notes)
+    if most is not None:
+        notes += [note for block in blocks for note in _left_out(block, *most)]
+        blocks = [_cut(block, *most) for block in blocks]
+    return Summary(_as_text(header, blocks, notes), _as_html(header, blocks, notes))
+
+
+def _with_errors(table: Table, level: float) -> Iterator[_Block]:
     tail = 0.5 * (1.0 - level)
     header = ["estimate", "std error", "z", "P>|z|", f"[{tail:.4g}", f"{1.0 - tail:.4g}]"]
-    sections = list(_sections(table))
-    return Summary(
-        _as_text(facts, header, sections, notes), _as_html(facts, header, sections, notes)
-    )
-
-
-def _sections(table: Table) -> Iterator[_Section]:
     columns = table.columns
     rows = zip(*(columns[name] for name in columns if name != "note"), strict=True)
     for (part, unit), members in groupby(rows, key=lambda row: row[:2]):
         title = unit if part == "expert" else f"gate {unit}"
-        yield _Section(printable(title), [_cells(row[2:]) for row in members])
+        yield _Block(printable(title), header, [_cells(row[2:]) for row in members])
 
 
 def _cells(row: Sequence[Any]) -> list[str]:
     term, estimate, deviation, z, p_value, lower, upper = row
     # Without a test there is nothing to show; without a standard error that is to be seen.
     tests = ["", ""] if np.isnan(z) else [f"{z:.3f}", format_p(p_value)]
-    return [
-        printable(term),
-        f"{estimate:.5g}",
-        f"{deviation:.4g}",
-        *tests,
-        f"{lower:.5g}",
-        f"{upper:.5g}",
-    ]
+    numbers = [f"{estimate:.5g}", f"{deviation:.4g}", *tests, f"{lower:.5g}", f"{upper:.5g}"]
+    return [printable(term), *numbers]
+
+
+def _wide(table: Table) -> Iterator[_Block]:
+    columns = table.columns
+    named = [columns[name] for name in ("part", "unit", "term", "estimate")]
+    for part, title in (("expert", "Experts"), ("gate", "Gates")):
+        cells: dict[str, dict[tuple[str, int], str]] = {}
+        for kind, unit, term, estimate, number in zip(*named, number_terms(columns), strict=True):
+            if kind == part:
+                cells.setdefault(unit, {})[term, number] = f"{estimate:.4g}"
+        keys = list(dict.fromkeys(key for values in cells.values() for key in values))
+        rows = [
+            [printable(key[0]), *(values.get(key, "") for values in cells.values())] for key in keys
+        ]
+        if rows:
+            yield _Block(title, [printable(unit) for unit in cells], rows)
+
+
+def _cut(block: _Block, n_rows: int, n_columns: int) -> _Block:
+    rows = [row[: n_columns + 1] for row in block.rows[:n_rows]]
+    return _Block(block.title, block.columns[:n_columns], rows)
+
+
+def _left_out(block: _Block, n_rows: int, n_columns: int) -> list[str]:
+    counts = {"terms": len(block.rows) - n_rows, "columns": len(block.columns) - n_columns}
+    more = " and ".join(f"{count} more {name}" for name, count in counts.items() if count > 0)
+    return [f"{block.title}: {more}, see coef_table()."] if more else []
 
 
 def _as_text(
-    facts: Sequence[tuple[str, str]],
-    header: Sequence[str],
-    sections: Sequence[_Section],
-    notes: Sequence[str],
+    header: Sequence[tuple[str, str]], blocks: Sequence[_Block], notes: Sequence[str]
 ) -> str:
-    names = [row[0] for section in sections for row in section.rows]
-    first = max(len(name) for name in [*names, *(section.title for section in sections)])
-    others = [section.rows for section in sections]
-    widths = [
-        max(len(title), *(len(row[j]) for rows in others for row in rows))
-        for j, title in enumerate(header, start=1)
-    ]
-    rule = "-" * (first + sum(widths) + 2 * len(widths))
-    lines = [*_facts_as_text(facts, len(rule)), rule]
-    lines.append(_line("", header, first, widths))
-    for section in sections:
-        lines += [rule, section.title]
-        lines += [_line(row[0], row[1:], first, widths) for row in section.rows]
-    lines += [rule, *(f"[{number}] {note}" for number, note in enumerate(notes, start=1))]
-    return "\n".join(lines)
+    named = [name for block in blocks for name in (block.title, *(row[0] for row in block.rows))]
+    first, body = max(map(len, named)), []
+    for columns, members in groupby(blocks, key=lambda block: block.columns):
+        group = list(members)
+        rows = [row[1:] for block in group for row in block.rows]
+        widths = [max(map(len, cells)) for cells in zip(columns, *rows, strict=True)]
+        alone = len(group) == 1
+        body += [None, _line(group[0].title if alone else "", columns, first, widths)]
+        for block in group:
+            body += [None] if alone else [None, block.title]
+            body += [_line(row[0], row[1:], first, widths) for row in block.rows]
+    (_, title), *rest = header
+    pairs = _align_header(rest)
+    width = max(len(line) for line in [title, *pairs, *body] if line is not None)
+    wide = [f"{name}: {text}" for name, text in rest if len(text) > _WIDE]
+    lines = [title.center(width).rstrip(), "=" * width, *pairs, *wide]
+    lines += ["-" * width if line is None else line for line in [*body, None]]
+    return "\n".join([*lines, *(f"[{i}] {note}" for i, note in enumerate(notes, start=1))])
 
 
 def _line(name: str, cells: Sequence[str], first: int, widths: Sequence[int]) -> str:
@@ -112,41 +148,35 @@ def _line(name: str, cells: Sequence[str], first: int, widths: Sequence[int]) ->
     return "  ".join([name.ljust(first), *numbers]).rstrip()
 
 
-def _facts_as_text(facts: Sequence[tuple[str, str]], width: int) -> list[str]:
-    """Return facts in two columns below a title."""
-    (_, title), *rest = facts
-    label = max(len(name) for name, _ in rest)
-    cells = [f"{name.ljust(label)}  {value}" for name, value in rest]
+def _align_header(header: Sequence[tuple[str, str]]) -> list[str]:
+    short = [(name, text) for name, text in header if len(text) <= _WIDE]
+    label = max(len(name) for name, _ in short)
+    cells = [f"{name.ljust(label)}  {text}" for name, text in short]
+    if len(cells) <= _FEW:
+        return cells
     half = (len(cells) + 1) // 2
     left, right = cells[:half], [*cells[half:], ""]
-    column = max(len(cell) for cell in left) + 3
-    pairs = [f"{a.ljust(column)}{b}".rstrip() for a, b in zip(left, right, strict=False)]
-    return [title.center(width).rstrip(), "=" * width, *pairs]
+    column = max(map(len, left)) + 3
+    return [f"{a.ljust(column)}{b}".rstrip() for a, b in zip(left, right, strict=False)]
 
 
 def _as_html(
-    facts: Sequence[tuple[str, str]],
-    header: Sequence[str],
-    sections: Sequence[_Section],
-    notes: Sequence[str],
+    header: Sequence[tuple[str, str]], blocks: Sequence[_Block], notes: Sequence[str]
 ) -> str:
-    (_, title), *rest = facts
-    known = "".join(f"<tr><th>{hypertext(a)}</th><td>{hypertext(b)}</td></tr>" for a, b in rest)
-    head = "".join(f"<th>{hypertext(name)}</th>" for name in ("", *header))
-    body = "".join(_section_as_html(section, len(header)) for section in sections)
+    (_, title), *rest = header
+    known = "".join(_html_row(name, [text]) for name, text in rest)
+    body = ""
+    for columns, members in groupby(blocks, key=lambda block: block.columns):
+        head = "".join(f'<th scope="col">{hypertext(name)}</th>' for name in columns)
+        body += f"<tr><th></th>{head}</tr>"
+        for block in members:
+            body += f'<tr><th colspan="{len(columns) + 1}">{hypertext(block.title)}</th></tr>'
+            body += "".join(_html_row(row[0], row[1:]) for row in block.rows)
+    tables = f"<table><caption>{hypertext(title)}</caption><tbody>{known}</tbody></table>"
     said = "".join(f"<li>{hypertext(note)}</li>" for note in notes)
-    return (
-        f"<table><caption>{hypertext(title)}</caption>{known}</table>"
-        f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table><ol>{said}</ol>"
-    )
+    return f"{tables}<table><tbody>{body}</tbody></table><ol>{said}</ol>"
 
 
-def _section_as_html(section: _Section, n_numbers: int) -> str:
-    title = f'<tr><th colspan="{n_numbers + 1}">{hypertext(section.title)}</th></tr>'
-    rows = (
-        f"<tr><th>{hypertext(row[0])}</th>"
-        + "".join(f"<td>{hypertext(cell)}</td>" for cell in row[1:])
-        + "</tr>"
-        for row in section.rows
-    )
-    return title + "".join(rows)
+def _html_row(name: str, cells: Sequence[str]) -> str:
+    found = "".join(f"<td>{hypertext(cell)}</td>" for cell in cells)
+    return f'<tr><th scope="row">{hypertext(name)}</th>{found}</tr>'

@@ -1,6 +1,5 @@
 """Plain tables: columns by name, as text, or as a frame where pandas is installed."""
 
-import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -52,40 +51,19 @@ def number_terms(columns: Mapping[str, Sequence[Any]]) -> list[int]:
     return out
 
 
-def widen(
-    columns: Mapping[str, Sequence[Any]], part: str
-) -> tuple[list[str], list[str], list[list[float]]]:
-    """Return units, terms, and estimates with a row per term and a column per unit.
-
-    Parameters
-    ----------
-    columns : mapping of str to sequence
-        "part", "unit", "term" and "estimate" of every coefficient.
-    part : {"expert", "gate"}
-
-    Returns
-    -------
-    units, terms : list of str
-    rows : list of list of float
-        NaN where a unit has no such term.
-    """
-    cells: dict[str, dict[tuple[str, int], float]] = {}
-    named = zip(*(columns[name] for name in ("part", "unit", "term", "estimate")), strict=True)
-    for (kind, unit, term, estimate), number in zip(named, number_terms(columns), strict=True):
-        if kind == part:
-            cells.setdefault(unit, {})[term, number] = estimate
-    keys = list(dict.fromkeys(key for values in cells.values() for key in values))
-    rows = [[values.get(key, math.nan) for values in cells.values()] for key in keys]
-    return list(cells), [term for term, _ in keys], rows
-
-
-def label_columns(labels: Sequence[Label]) -> dict[str, list[Any]]:
-    """Return the columns that every table of coefficients begins with."""
-    return {
-        "part": [label.part for label in labels],
-        "unit": [label.unit for label in labels],
-        "term": [label.term for label in labels],
-    }
+def coefficient_table(
+    labels: Sequence[Label], estimates: np.ndarray, **others: Sequence[Any]
+) -> Table:
+    """Return a table of coefficients: names, estimates as users see them, and other columns."""
+    return Table(
+        {
+            "part": [label.part for label in labels],
+            "unit": [label.unit for label in labels],
+            "term": [label.term for label in labels],
+            "estimate": undo_logarithms(labels, estimates).tolist(),
+            **{name: list(column) for name, column in others.items()},
+        }
+    )
 
 
 def undo_logarithms(labels: Sequence[Label], values: np.ndarray) -> np.ndarray:
@@ -99,7 +77,7 @@ def estimate_table(
 ) -> Table:
     """Return all coefficients, without standard errors; see `list_terms` for the arguments."""
     labels, values = list_coefficients(model, params, scaling, names, reference)
-    return Table({**label_columns(labels), "estimate": undo_logarithms(labels, values).tolist()})
+    return coefficient_table(labels, values)
 
 
 def render(header: list[str], rows: list[list[Any]]) -> str:

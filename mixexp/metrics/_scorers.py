@@ -14,7 +14,7 @@ from mixexp.arguments import is_word
 from mixexp.metrics._scores import check_row_weights, crps_score, per_row, pinball_loss
 from mixexp.text import shown
 
-_CRITERIA = ("aic", "aicc", "bic", "caic", "icl", "icl_bic", "sabic")
+_CRITERIA = ("aic", "aicc", "bic", "sabic", "caic", "icl", "icl_bic")
 
 
 class LogDensityScorer(BaseEstimator):
@@ -64,8 +64,8 @@ class NegativeCriterionScorer(BaseEstimator):
 
     Parameters
     ----------
-    criterion : {"aic", "aicc", "bic", "caic", "icl", "icl_bic", "sabic"}, default="bic"
-        Method of the estimator, see `MoERegressor`.
+    criterion : {"aic", "aicc", "bic", "sabic", "caic", "icl", "icl_bic"}, default="bic"
+        Attribute of `mixexp.inference.Criteria`.
     """
 
     def __init__(self, criterion: str = "bic") -> None:
@@ -93,10 +93,10 @@ class NegativeCriterionScorer(BaseEstimator):
                 f"The 'criterion' parameter must be one of {_CRITERIA}. Got "
                 f"{shown(self.criterion)}."
             )
-        steps, model = _split_pipeline(estimator, self.criterion)
+        steps, model = _split_pipeline(estimator, "criteria")
         known = {"offset": offset, "exposure": exposure, "trials": trials}
-        measure = getattr(model, self.criterion)
-        return -float(measure(_transform(steps, X), y, sample_weight, **known))
+        found = model.criteria(_transform(steps, X), y, sample_weight, **known)
+        return -float(getattr(found, self.criterion))
 
     __call__ = score
 

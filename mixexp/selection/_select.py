@@ -20,20 +20,12 @@ from mixexp.arguments import is_whole, is_word
 from mixexp.em import experts_at_floor, experts_without_rows, rows_per_weight
 from mixexp.estimators._base import MixtureOfExperts
 from mixexp.estimators._validation import N_JOBS, VERBOSE, check_argument
-from mixexp.inference import (
-    aic,
-    aicc,
-    bic,
-    caic,
-    measure_separation,
-    sabic,
-)
+from mixexp.inference import CRITERIA
 from mixexp.selection._families import extend_families
 from mixexp.selection._growth import Rows, duplicate_expert, find_growths, split_starts
 from mixexp.selection._result import Selection
 from mixexp.text import shown
 
-_CRITERIA = ("aic", "aicc", "bic", "sabic", "caic", "icl", "icl_bic")
 _DEFAULT_CV = 5
 # Objectives closer than this, relative, are one optimum.
 _SAME_OPTIMUM = 1e-6
@@ -227,9 +219,9 @@ def _is_scorer(criterion: Any) -> bool:
 def _check_criterion(criterion: Any, cv: Any) -> None:
     if _is_scorer(criterion):
         return
-    if not is_word(criterion, _CRITERIA):
+    if not is_word(criterion, CRITERIA):
         raise ValueError(
-            f"criterion must be one of {_CRITERIA} or a scorer. Got {shown(criterion)}."
+            f"criterion must be one of {CRITERIA} or a scorer. Got {shown(criterion)}."
         )
     if cv is not None:
         raise ValueError(
@@ -337,19 +329,11 @@ def _describe(fit: _Fit, rows: Rows) -> dict[str, Any]:
     model = fit.estimator
     resp = model.responsibilities(rows.X, rows.y, **rows.offsets)
     weight = model._row_weights(rows.per_row["sample_weight"], len(resp))
-    separation, n = measure_separation(resp.T, weight), float(weight.sum())
-    log_likelihood, d = float(model.log_likelihood_), int(model.n_parameters_)
-    schwarz = bic(log_likelihood, d, n)
+    found = model.criteria(rows.X, rows.y, rows.per_row["sample_weight"], **rows.offsets)
     return {
-        "log_likelihood": log_likelihood,
-        "n_parameters": d,
-        "aic": aic(log_likelihood, d),
-        "aicc": aicc(log_likelihood, d, n),
-        "bic": schwarz,
-        "sabic": sabic(log_likelihood, d, n),
-        "caic": caic(log_likelihood, d, n),
-        "icl": schwarz - 2.0 * separation.log_largest,
-        "icl_bic": schwarz + 2.0 * separation.entropy,
+        "log_likelihood": found.log_likelihood,
+        "n_parameters": found.n_parameters,
+        **{name: getattr(found, name) for name in CRITERIA},
         "converged": bool(model.converged_),
         "n_degenerate": _n_degenerate(model, rows_per_weight(weight) * (weight @ resp)),
         "n_found": _n_found(fit),

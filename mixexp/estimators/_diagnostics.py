@@ -1,6 +1,6 @@
 """Diagnostics of a fit in figures: how experts are used, and how good the optimum is.
 
-What deserves a warning is in `_diagnosis`; here nothing is judged.
+What deserves a warning is in `_warnings`; here nothing is judged.
 """
 
 from collections.abc import Sequence

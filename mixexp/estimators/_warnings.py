@@ -27,8 +27,8 @@ _CERTAIN = 1.0 - 1e-6
 _NEARLY_ALL = 0.99
 
 
-class Trouble(NamedTuple):
-    """Something to warn of.
+class FitWarning(NamedTuple):
+    """A warning that a fit is to give.
 
     Parameters
     ----------
@@ -40,9 +40,9 @@ class Trouble(NamedTuple):
     category: type[Warning]
 
 
-def find_troubles(
+def collect_warnings(
     estimator: Any, problem: Problem, best: Outcome, order: np.ndarray
-) -> list[Trouble]:
+) -> list[FitWarning]:
     """Return what is to be said of a fit: not converged, not determined, degenerate, separating."""
     name = type(estimator).__name__
     return [
@@ -54,7 +54,7 @@ def find_troubles(
     ]
 
 
-def _constant_columns(estimator: Any) -> list[Trouble]:
+def _constant_columns(estimator: Any) -> list[FitWarning]:
     model, is_constant = estimator._state.model, estimator._state.scaling.is_constant
     seen = {int(column) for design in model.slot_designs for column in model.designs[design]}
     constant = [column - 1 for column in sorted(seen - {0}) if is_constant[column - 1]]
@@ -66,20 +66,20 @@ def _constant_columns(estimator: Any) -> list[Trouble]:
         f"{type(estimator).__name__}: columns {listed} of X are constant; their coefficients "
         "are zero."
     )
-    return [Trouble(message, RankDeficientWarning)]
+    return [FitWarning(message, RankDeficientWarning)]
 
 
-def _convergence(name: str, best: Outcome) -> list[Trouble]:
+def _convergence(name: str, best: Outcome) -> list[FitWarning]:
     if best.is_converged or best.reason == ASKED_TO_STOP:
         return []
     message = (
         f"{name} did not converge: {best.reason}. Raise max_iter, or a larger tol, alpha or "
         "gate_alpha makes it stop earlier."
     )
-    return [Trouble(message, ConvergenceWarning)]
+    return [FitWarning(message, ConvergenceWarning)]
 
 
-def _deficiency(name: str, problem: Problem, best: Outcome) -> list[Trouble]:
+def _deficiency(name: str, problem: Problem, best: Outcome) -> list[FitWarning]:
     penalty = problem.model.penalty
     # With both ridges an intercept alone can be undetermined, of an expert that is sure of a
     # class or of a node without rows: nothing that least norm would have chosen for it.
@@ -90,12 +90,12 @@ def _deficiency(name: str, problem: Problem, best: Outcome) -> list[Trouble]:
         "than columns); those of least norm are given. A positive alpha and gate_alpha "
         "determine them."
     )
-    return [Trouble(message, RankDeficientWarning)]
+    return [FitWarning(message, RankDeficientWarning)]
 
 
 def _degenerate_experts(
     name: str, problem: Problem, best: Outcome, order: np.ndarray
-) -> list[Trouble]:
+) -> list[FitWarning]:
     tree, place = problem.model.tree, np.argsort(order)
     n_rows = problem.n_weighed * best.evaluation.stats.node_mass
     causes = {
@@ -110,11 +110,11 @@ def _degenerate_experts(
     for cause, leaves in causes.items():
         numbers = sorted(tree.leaf_position(int(place[tree.leaves[leaf]])) for leaf in leaves)
         if numbers:
-            found.append(Trouble(f"{name}: experts {numbers} {cause}.", DegenerateExpertWarning))
+            found.append(FitWarning(f"{name}: experts {numbers} {cause}.", DegenerateExpertWarning))
     return found
 
 
-def dropped_experts(name: str, n_asked: int, n_left: int) -> list[Trouble]:
+def dropped_experts(name: str, n_asked: int, n_left: int) -> list[FitWarning]:
     """Return what is to be said of experts that were dropped."""
     if n_left == n_asked:
         return []
@@ -122,12 +122,12 @@ def dropped_experts(name: str, n_asked: int, n_left: int) -> list[Trouble]:
         f"{name}: {n_asked - n_left} of {n_asked} experts collapsed and were dropped; what is "
         f"fitted has {n_left}."
     )
-    return [Trouble(message, DegenerateExpertWarning)]
+    return [FitWarning(message, DegenerateExpertWarning)]
 
 
-def refuse_collapsed(troubles: Sequence[Trouble]) -> None:
+def refuse_collapsed(warnings: Sequence[FitWarning]) -> None:
     """Raise DegenerateExpertError if experts have collapsed."""
-    found = [trouble.message for trouble in troubles if trouble.category is DegenerateExpertWarning]
+    found = [each.message for each in warnings if each.category is DegenerateExpertWarning]
     if found:
         raise DegenerateExpertError(
             " ".join(found) + " The 'on_collapse' parameter is 'error': use 'respawn', 'drop' or "
@@ -135,20 +135,20 @@ def refuse_collapsed(troubles: Sequence[Trouble]) -> None:
         )
 
 
-def _separation(name: str, problem: Problem, params: Parameters) -> list[Trouble]:
+def _separation(name: str, problem: Problem, params: Parameters) -> list[FitWarning]:
     penalty, found = problem.model.penalty, []
     if penalty.gate_alpha == 0.0 and _gates_separate(problem, params):
         message = (
             f"{name}: a gate separates its rows, so that its coefficients have no finite "
             "optimum. A positive gate_alpha makes them finite."
         )
-        found.append(Trouble(message, SeparationWarning))
+        found.append(FitWarning(message, SeparationWarning))
     if penalty.alpha == 0.0 and _classes_separate(problem, params):
         message = (
             f"{name}: the classes are separated, so that the experts' coefficients have no "
             "finite optimum. A positive alpha makes them finite."
         )
-        found.append(Trouble(message, SeparationWarning))
+        found.append(FitWarning(message, SeparationWarning))
     return found
 
 

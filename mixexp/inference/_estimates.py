@@ -1,0 +1,149 @@
+"""Estimates of a fitted model with their covariance, and why some have none."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from mixexp.data import RowBlocks, Scaling
+from mixexp.em import Evaluation, Problem
+from mixexp.inference._covariance import Covariance, of_constant_columns
+from mixexp.inference._terms import Label, Names, Terms
+from mixexp.text import printable
+
+# Share of a combination of coefficients that may lie along a direction that is not determined.
+_LOADING = 1e-6
+# Distance from the optimum, in standard errors of the worst combination of coefficients, from
+# which on intervals are about another point than that which they claim.
+_FAR_FROM_OPTIMUM = 0.1
+_KINDS = {
+    "model": "inverse observed information",
+    "robust": "sandwich, robust to misspecification",
+    "opg": "inverse outer product of scores",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Estimates:
+    """Coefficients in the user's units with their covariance; `Inference` says what it holds."""
+
+    problem: Problem
+    current: Evaluation
+    scaling: Scaling
+    names: Names
+    terms: Terms
+    flat_covariance: Covariance
+    kind: str
+    n_clusters: int | None
+    header: Sequence[tuple[str, str]]
+    read_rows: Callable[..., RowBlocks]
+    is_sampled: bool = False
+
+    @property
+    def labels(self) -> list[Label]:
+        """Part, unit and term of every coefficient, in the order of `estimates`."""
+        return self.terms.labels
+
+    @cached_property
+    def estimates(self) -> np.ndarray:
+        """Coefficients, logarithms where they are estimated as such, shape (n_terms,)."""
+        return self.terms.values(self.problem.model, self.current.params)
+
+    @cached_property
+    def covariance(self) -> np.ndarray:
+        """Covariance of `estimates`, shape (n_terms, n_terms); NaN where `reasons` says why."""
+        matrix = self.terms.matrix
+        out = matrix @ self.flat_covariance.flat @ matrix.T
+        is_refused = np.array([bool(reason) for reason in self.reasons])
+        out[is_refused] = np.nan
+        out[:, is_refused] = np.nan
+        return out
+
+    @property
+    def std_errors(self) -> np.ndarray:
+        """Standard errors of `estimates`, shape (n_terms,)."""
+        return np.sqrt(np.diagonal(self.covariance))
+
+    @cached_property
+    def reasons(self) -> list[str]:
+        """Why each coefficient has no standard error; empty for those that have one."""
+        return [self._reason(row) for row in self.terms.matrix]
+
+    def _reason(self, row: np.ndarray) -> str:
+        lower, upper = self.problem.model.flat_bounds
+        used = row != 0.0
+        if self.flat_covariance.held[used].all():
+            if (lower == upper)[used].all():
+                return "given"
+            if of_constant_columns(self.problem.model, self.scaling)[used].all():
+                return "constant column"
+            return "at its bound"
+        if self.flat_covariance.refusal:
+            return "refused"
+        return "not determined" if self._is_undetermined(row) else ""
+
+    def _is_undetermined(self, row: np.ndarray) -> bool:
+        directions = self.flat_covariance.flat_directions
+        size = np.linalg.norm(row) * np.linalg.norm(directions, axis=0)
+        return bool(np.any(np.abs(row @ directions) > _LOADING * size))
+
+    @property
+    def is_penalized(self) -> bool:
+        """Whether the fit had a penalty, so that estimates are pulled towards it."""
+        return any(self.problem.model.penalty)
+
+    @property
+    def is_at_optimum(self) -> bool:
+        """Whether the coefficients are, within a tenth of a standard error, at the optimum."""
+        return bool(
+            np.sqrt(2.0 * max(self.flat_covariance.remaining_gain, 0.0)) <= _FAR_FROM_OPTIMUM
+        )
+
+    @property
+    def kind_in_words(self) -> str:
+        """How the covariance was estimated."""
+        words = _KINDS[self.kind] + (", for sampling weights" if self.is_sampled else "")
+        if self.n_clusters is not None:
+            words += f", {self.n_clusters} clusters"
+        return words + (", of the penalised fit" if self.is_penalized else "")
+
+    @cached_property
+    def warnings(self) -> list[str]:
+        """What is wrong with the standard errors, in words; empty if nothing is."""
+        found = []
+        if self.flat_covariance.refusal:
+            found.append(f"No standard errors: {self.flat_covariance.refusal}.")
+        undetermined = [
+            printable(f"{label.unit}: {label.term}")
+            for label, reason in zip(self.labels, self.reasons, strict=True)
+            if reason == "not determined"
+        ]
+        if undetermined:
+            listed = "; ".join(undetermined[:6]) + ("; ..." if len(undetermined) > 6 else "")
+            found.append(
+                "The information is singular (too many experts, separation or collinear "
+                f"columns), so that {len(undetermined)} of the coefficients are not determined "
+                f"and have no standard errors: {listed}."
+            )
+        return found
+
+    @cached_property
+    def notes(self) -> list[str]:
+        """What to know when reading the standard errors, in words."""
+        notes = [f"Standard errors: {self.kind_in_words}.", f"Gates: {self.terms.gates}."]
+        if self.is_penalized:
+            notes.append(
+                "The fit is penalised: estimates are pulled towards the priors' centres, and "
+                "standard errors are those of the posterior's curvature, without that bias."
+            )
+        if not self.is_at_optimum:
+            notes.append(
+                "The coefficients are not at an optimum of these rows: other rows than those "
+                "of the fit, or a fit that has not converged."
+            )
+        for reason in ("given", "at its bound", "constant column"):
+            if reason in self.reasons:
+                number = self.reasons.count(reason)
+                notes.append(f"{number} coefficients have no standard error: {reason}.")
+        return notes + self.warnings
