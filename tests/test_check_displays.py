@@ -105,9 +105,9 @@ def test_an_expert_without_rows_has_no_line(frame):
     X, y = frame
     fitted = MoERegressor(2, **QUICK).fit(X, y)
     # Next to all probability to the first expert.
-    params = fitted._state.params
+    params = fitted.fitted_model_.params
     gate = params.gates[0] * 0.0 + np.array([[50.0], [-50.0]]) * (np.arange(4) == 0)
-    fitted._state = fitted._state._replace(params=Parameters((gate,), params.experts))
+    fitted.fitted_model_ = fitted.fitted_model_._replace(params=Parameters((gate,), params.experts))
     display = ResidualDisplay.from_estimator(fitted, X, y)
     assert sorted(display.expert_lines_) == [0]
     assert np.isfinite(display.residuals).all()

@@ -88,7 +88,7 @@ def test_hard_objective_never_falls_and_is_the_classification_one(family, spec, 
     assert history[-1] == model.penalized_log_likelihood_
     largest = model.responsibilities(data.X, data.y).max(axis=1)
     classified = weight @ (model.log_density(data.X, data.y) + np.log(largest))
-    penalty = penalty_terms(model._state.model, model._state.params).value
+    penalty = penalty_terms(model.fitted_model_.model, model.fitted_model_.params).value
     np.testing.assert_allclose(history[-1], classified + penalty, rtol=1e-10)
     np.testing.assert_allclose(
         model.log_likelihood_, model.log_likelihood(data.X, data.y, weight), rtol=1e-10

@@ -65,7 +65,7 @@ def fitted(request):
 def with_restored(model, X, y):
     """Return the problem of a fit, and the evaluation of its coefficients."""
     problem, _ = model._restore_problem(X, y, None, None, None, None)
-    return problem, problem.evaluate(model._state.params)
+    return problem, problem.evaluate(model.fitted_model_.params)
 
 
 # Contracts.
@@ -93,7 +93,7 @@ def test_fits_end_where_free_directions_have_no_slope(fitted, name):
     problem, current = with_restored(model, X, y)
     basis = problem.model.free_basis
     assert basis.shape[1] == np.linalg.matrix_rank(basis) == model.n_parameters_
-    held = held_coordinates(problem, current, model._state.scaling)
+    held = held_coordinates(problem, current, model.fitted_model_.scaling)
     basis = basis[:, ~np.any(basis[held] != 0.0, axis=0)]
     information = problem.information(current.params) + current.penalty.information()
     gradient = basis.T @ current.gradient
@@ -107,7 +107,7 @@ def test_steps_of_several_starts_are_those_of_each(fitted, name, rng):
     model, X, y = fitted(name)
     problem, _ = with_restored(model, X, y)
     layout = problem.model
-    flat = layout.flatten(model._state.params)
+    flat = layout.flatten(model.fitted_model_.params)
     drawn = flat + layout.free_basis @ (0.1 * rng.standard_normal((layout.n_parameters, 3)))[:, 0]
     starts = [layout.unflatten(flat), layout.unflatten(np.clip(drawn, *layout.flat_bounds))]
     together = em_step(problem, problem.evaluate(stack_parameters(problem, starts)), 0, False)
@@ -129,7 +129,7 @@ def test_a_shared_slope_has_the_ridge_once(rng):
         dispersion_prior=0.0,
         **QUICK,
     ).fit(data.X, data.y)
-    (group,), (heads,) = model._state.model.groups, model._state.params.experts
+    (group,), (heads,) = model.fitted_model_.model.groups, model.fitted_model_.params.experts
     away = heads[0][0, 1:] - group.center[0][1:]
     # Two slopes of their own, and the shared ones once; a hundredth of a mean excess per slope.
     excess = (np.sqrt(1.0 + away**2) - 1.0).sum()

@@ -9,8 +9,8 @@ from mixexp import HMEClassifier, HMERegressor, MoERegressor
 from mixexp.contrast import contrast
 from mixexp.datasets import make_hme, make_moe, make_motorcycle, make_robot_arm, make_tone
 from mixexp.datasets._robot_arm import FRICTION, accelerations, energy
-from mixexp.estimators._build import standard_params
 from mixexp.experts import FAMILIES, Binomial, Gamma, Gaussian, InverseGaussian, Multinomial
+from mixexp.model import FittedModel
 
 TREES = {"flat": (3,), "balanced": (2, 2), "nested": [[1, [1, 1]], 1], "one": (1,)}
 every_family = pytest.mark.parametrize("name", FAMILIES)
@@ -184,7 +184,7 @@ def fit_from(init, X, y, truth, **options):
 
 def with_truth(model, truth):
     """Put the coefficients of the truth, of one family throughout, into a fitted estimator."""
-    family, state = truth.experts[0], model._state
+    family, state = truth.experts[0], model.fitted_model_
     location = np.concatenate([truth.intercept[..., None], truth.coef], axis=-1)
     n_locations = sum(head.kind == "location" for head in family.heads)
     if location.ndim == 2:
@@ -197,8 +197,8 @@ def with_truth(model, truth):
         values = truth.dispersion if head.kind == "dispersion" else [s[name] for s in truth.shape]
         heads.append(np.log(values)[:, None])
     gate = np.column_stack([truth.gate_intercept, truth.gate_coef])
-    params = standard_params(state.model, state.scaling, [gate, *heads])
-    model._state = state._replace(params=params)
+    params = FittedModel.from_raw_slots(state.model, state.scaling, [gate, *heads]).params
+    model.fitted_model_ = state._replace(params=params)
     return model
 
 

@@ -108,7 +108,7 @@ def test_objective_never_falls_and_is_what_is_reported(family, gate, spec, penal
         model.log_likelihood_, model.log_likelihood(data.X, data.y, weight), rtol=1e-10
     )
     problem = make_problem(data, family, spec, gate, penalty=penalty_of(model), weight=weight)
-    evaluation = problem.evaluate(model._state.params)
+    evaluation = problem.evaluate(model.fitted_model_.params)
     np.testing.assert_allclose(history[-1], evaluation.objective, rtol=1e-10)
     if penalty:
         assert model.log_likelihood_ == model.penalized_log_likelihood_
@@ -131,7 +131,7 @@ def test_penalty_is_that_of_the_documentation(rng):
     model = MoERegressor(2, alpha=3.0, gate_alpha=2.0, dispersion_prior=4.0, random_state=0)
     model.fit(data.X, data.y)
     spread = data.X.std(axis=0)
-    unit = model._state.model.groups[0].scale
+    unit = model.fitted_model_.model.groups[0].scale
     single = MoERegressor(1, alpha=3.0, tol=1e-14).fit(data.X, data.y)
     slopes = (model.coef_ - single.coef_) * spread / unit
     logits = model.gate_coef_ * spread
@@ -179,7 +179,7 @@ def test_gradient_vanishes_at_the_optimum(family, rng):
     data = simulate_for(family, rng, 600)
     model = flat(family, 2, tol=1e-13, max_iter=5000).fit(data.X, data.y)
     problem = make_problem(data, family, (2,), penalty=penalty_of(model))
-    gradient = problem.model.free_basis.T @ problem.evaluate(model._state.params).gradient
+    gradient = problem.model.free_basis.T @ problem.evaluate(model.fitted_model_.params).gradient
     # Half gradient**2 over a curvature of some n is below 1e-13 |l|: gradient / n below 1e-6.
     assert np.abs(gradient).max() <= 1e-6 * len(data.y)
 

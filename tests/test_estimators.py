@@ -97,7 +97,7 @@ def test_clone_is_unfitted_and_equal(model, rng):
     fitted = clone(model).fit(data.X, data.y)
     copied = clone(fitted)
     assert copied.get_params() == fitted.get_params()
-    assert not [name for name in vars(copied) if name.endswith("_") or name == "_state"]
+    assert not [name for name in vars(copied) if name.endswith("_") or name == "fitted_model_"]
     assert_same_outputs(
         outputs(copied.fit(data.X, data.y), data.X, data.y), outputs(fitted, data.X, data.y)
     )

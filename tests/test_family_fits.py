@@ -17,7 +17,7 @@ from statsmodels.othermod.betareg import BetaModel
 
 from mixexp import HMERegressor, MoEClassifier, MoERegressor
 from mixexp.data import PerRow
-from mixexp.estimators._build import Columns, FitState, build_problem, raw_slots
+from mixexp.estimators._build import Columns, build_problem
 from mixexp.exceptions import (
     ConvergenceWarning,
     DegenerateExpertWarning,
@@ -26,6 +26,7 @@ from mixexp.exceptions import (
 )
 from mixexp.experts import FAMILIES, Binomial, Gaussian, PointMass, StudentT, Uniform
 from mixexp.metrics import LogDensityScorer
+from mixexp.model import FittedModel
 
 REFERENCE = Path(__file__).parent / "reference"
 ML_CLASSES = {"alpha": 0.0, "gate_alpha": 0.0}
@@ -216,7 +217,7 @@ def test_reference_optimum_is_reached(name):
 
 def standard_errors(model, X, y, expert, **row):
     """Return standard errors of the raw coefficients from the observed information."""
-    state = model._state
+    state = model.fitted_model_
     every = list(range(X.shape[1]))
     problem, _, _ = build_problem(
         X,
@@ -233,8 +234,8 @@ def standard_errors(model, X, y, expert, **row):
     covariance = np.linalg.inv(basis.T @ problem.information(state.params) @ basis)
 
     def raw(flat):
-        moved = FitState(state.model, state.model.unflatten(flat), state.scaling)
-        return np.concatenate([slot.ravel() for slot in raw_slots(moved)])
+        moved = FittedModel(state.model, state.model.unflatten(flat), state.scaling)
+        return np.concatenate([slot.ravel() for slot in moved.raw_slots()])
 
     flat = state.model.flatten(state.params)
     to_raw = np.stack([raw(flat + e) - raw(flat) for e in np.eye(len(flat))], axis=1) @ basis

@@ -189,7 +189,9 @@ def test_bits_do_not_depend_on_threads(rng):
     model = MoERegressor(3, n_init=1, random_state=0).fit(data.X, data.y)
     one = model.inference(data.X, data.y, kind="robust").covariance
     two = clone(model).set_params(n_jobs=2)
-    two.__dict__.update({k: v for k, v in vars(model).items() if k.endswith("_") or k == "_state"})
+    two.__dict__.update(
+        {k: v for k, v in vars(model).items() if k.endswith("_") or k == "fitted_model_"}
+    )
     np.testing.assert_array_equal(two.inference(data.X, data.y, kind="robust").covariance, one)
 
 

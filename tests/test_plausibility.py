@@ -9,7 +9,6 @@ from densities import as_float, reference_of
 from mpmath import mp, mpf
 
 from mixexp import MoEClassifier, MoERegressor
-from mixexp.estimators._build import raw_slots
 from mixexp.exceptions import ConvergenceWarning, ImplausibleFitWarning
 from mixexp.experts import FAMILIES, Expert
 
@@ -70,7 +69,7 @@ def fit(family: Expert, n_experts: int, X: np.ndarray, y: np.ndarray, **options)
 
 def reference_log_likelihood(model, X: np.ndarray, y: np.ndarray) -> float:
     """Return the log-likelihood at the coefficients in raw units, by mpmath."""
-    layout, slots, total = model._state.model, raw_slots(model._state), mpf(0)
+    layout, slots, total = model.fitted_model_.model, model.fitted_model_.raw_slots(), mpf(0)
     for row, target in zip(X.tolist(), y.tolist(), strict=True):
         x = [mpf(1), *map(mpf, row)]
 
@@ -125,10 +124,10 @@ def test_a_start_beyond_all_sense_comes_back_or_says_so(name, link, size):
     y, family = make_target(name, X[:, 0], rng), family_of(name, link)
     start, _ = fit(family, 2, X, y, n_init=1, n_moves=0)
     single, _ = fit(family, 1, X, y)
-    params = start._state.params
+    params = start.fitted_model_.params
     absurd = tuple((np.full_like(heads[0], size), *heads[1:]) for heads in params.experts)
     broken = copy.deepcopy(start)
-    broken._state = start._state._replace(params=params._replace(experts=absurd))
+    broken.fitted_model_ = start.fitted_model_._replace(params=params._replace(experts=absurd))
     model, categories = fit(family, 2, X, y, init=broken, max_iter=100)
     assert np.isfinite(model.log_likelihood_)
     if model.converged_:

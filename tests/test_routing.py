@@ -230,8 +230,10 @@ def test_search_of_a_deep_tree_is_exact(deep, monkeypatch):
 def test_rows_that_a_search_gives_up_keep_their_bits(deep):
     model, X = deep
     budget = len(model.tree_.inner_nodes) // _routing._SEARCH_COST
-    rows = _routing.Rows(model._state.scaling.standardize_rows(X))
-    leaf, _, _ = _routing._search(model._state.model, model._state.params, rows, 1, budget)
+    rows = _routing.Rows(model.fitted_model_.scaling.standardize_rows(X))
+    leaf, _, _ = _routing._search(
+        model.fitted_model_.model, model.fitted_model_.params, rows, 1, budget
+    )
     is_lost = leaf[:, 0] < 0
     assert 0 < is_lost.sum() < len(X)  # both kinds of rows are there
     whole = model.route(X, 1)
@@ -324,8 +326,8 @@ def test_equal_experts_are_taken_from_the_left():
     X, y = rng.standard_normal((80, 2)), rng.standard_normal(80)
     labels = np.arange(80) % 4
     model = HMERegressor((2, 2), gate="constant", init=labels, max_iter=1).fit(X, y)
-    model._state = model._state._replace(
-        params=model._state.params._replace(gates=model._state.model.no_gates())
+    model.fitted_model_ = model.fitted_model_._replace(
+        params=model.fitted_model_.params._replace(gates=model.fitted_model_.model.no_gates())
     )
     for k in (1, 2, 3, 4):
         np.testing.assert_array_equal(model.route(X, k).experts, np.tile(np.arange(k), (80, 1)))

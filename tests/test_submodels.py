@@ -94,6 +94,8 @@ def test_it_fits_rises_and_predicts(model, rng):
     np.testing.assert_allclose(model.log_density(X, y) @ weight, model.log_likelihood_, rtol=1e-12)
     proba, means = model.gate_proba(X), model.predict_experts(X)
     np.testing.assert_allclose(model.predict(X), (proba * means).sum(axis=1), rtol=1e-12)
+    assert "Converged" in str(model.summary())
+    assert "RidgeExpert" in repr(model) or model.coef_table() is not None
     copied = pickle.loads(pickle.dumps(model))
     np.testing.assert_array_equal(copied.predict(X), model.predict(X))
 
@@ -162,6 +164,7 @@ def test_routes_and_distributions_take_gates_of_ones_own(rng):
     [
         (lambda model, X, y: model.inference(X, y), ["errors", "RidgeExpert", "bootstrap"]),
         (lambda model, X, y: model.coef_table(X, y), ["standard errors", "bootstrap"]),
+        (lambda model, X, y: model.bic(X, y), ["parameters", "RidgeExpert", "log_likelihood"]),
         (lambda model, X, y: model.predict_quantile(X, 0.5), ["RidgeExpert", "distribution"]),
     ],
 )

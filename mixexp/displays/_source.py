@@ -73,7 +73,7 @@ class Source(NamedTuple):
 
     def feature_scales(self) -> np.ndarray:
         """Return the standard deviation of each feature in the data of the fit, (n_features,)."""
-        return self.model._state.scaling.scale
+        return self.model.fitted_model_.scaling.scale
 
 
 def given(**per_row: Any) -> dict[str, Any]:

@@ -6,8 +6,8 @@ import numpy as np
 
 from mixexp.data import Scaling
 from mixexp.em import Outcome, Search, canonical_order, reorder
-from mixexp.estimators._build import Columns, FitState, raw_slots
-from mixexp.model import Model, PlacedSubmodel
+from mixexp.estimators._build import Columns
+from mixexp.model import FittedModel, Model, PlacedSubmodel
 
 # Of a negative binomial's dispersion without end: the largest number is told.
 _LARGEST_LOG = float(np.log(np.finfo(float).max))
@@ -25,9 +25,9 @@ def set_fitted_attributes(
     """
     best = found.best
     order = canonical_order(model, best.evaluation.params)
-    state = FitState(model, reorder(model, best.evaluation.params, order), scaling)
-    slots = raw_slots(state)
-    estimator._state = state
+    state = FittedModel(model, reorder(model, best.evaluation.params, order), scaling)
+    slots = state.raw_slots()
+    estimator.fitted_model_ = state
     estimator.tree_ = model.tree
     estimator.experts_ = _families(state)
     estimator.limits_ = _limits(state)
@@ -75,7 +75,7 @@ def _place_of(model: Model, other: PlacedSubmodel) -> int:
     return int(model.tree.parent[node]) if other.is_gate else model.tree.leaf_position(node)
 
 
-def _families(state: FitState) -> list[Any]:
+def _families(state: FittedModel) -> list[Any]:
     families: list[Any] = [None] * state.model.tree.n_leaves
     for group in state.model.groups:
         for leaf in group.leaves:
@@ -86,7 +86,7 @@ def _families(state: FitState) -> list[Any]:
     return families
 
 
-def _limits(state: FitState) -> list[str]:
+def _limits(state: FittedModel) -> list[str]:
     """Return the family that each expert has become at a bound, "" for none."""
     model, limits = state.model, [""] * state.model.tree.n_leaves
     for g, h in model.slot_heads:
@@ -98,7 +98,9 @@ def _limits(state: FitState) -> list[str]:
     return limits
 
 
-def _over_gate_features(state: FitState, slots: list[np.ndarray], columns: Columns) -> np.ndarray:
+def _over_gate_features(
+    state: FittedModel, slots: list[np.ndarray], columns: Columns
+) -> np.ndarray:
     """Return all gates' coefficients, (n_edges, 1 + n_gate_features), zero where none is seen."""
     model, seen = state.model, np.array([0, *(1 + column for column in columns.gate)])
     out = np.zeros((model.tree.n_edges, len(seen)))
@@ -108,7 +110,7 @@ def _over_gate_features(state: FitState, slots: list[np.ndarray], columns: Colum
     return out
 
 
-def _collect(state: FitState, slots: list[np.ndarray], kind: str, p: int) -> np.ndarray:
+def _collect(state: FittedModel, slots: list[np.ndarray], kind: str, p: int) -> np.ndarray:
     """Return the coefficients of the heads of one kind, in the order of the leaves.
 
     One head per family gives (n_leaves, p); several are class logits, mapped to
@@ -126,7 +128,7 @@ def _collect(state: FitState, slots: list[np.ndarray], kind: str, p: int) -> np.
     return np.stack([rows.get(leaf, absent) for leaf in range(model.tree.n_leaves)])
 
 
-def _shapes(state: FitState, slots: list[np.ndarray]) -> list[dict[str, float]]:
+def _shapes(state: FittedModel, slots: list[np.ndarray]) -> list[dict[str, float]]:
     """Return each expert's shape parameters by name; logarithms are undone."""
     out: list[dict[str, float]] = [{} for _ in range(state.model.tree.n_leaves)]
     for (g, h), slot in state.model.slot_of.items():

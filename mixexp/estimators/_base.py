@@ -7,9 +7,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from mixexp.data import cut_features, cut_rows
 from mixexp.estimators._bootstrap import Resampled
-from mixexp.estimators._build import FitState, with_target
 from mixexp.estimators._criteria import CriteriaMixin
 from mixexp.estimators._docs import per_row_docs
 from mixexp.estimators._features import check_features
@@ -21,10 +19,6 @@ from mixexp.estimators._validation import check_same_length
 from mixexp.model import (
     Posterior,
     Prediction,
-    piece_rows,
-    posterior_of_block,
-    predict_block,
-    row_stable_product,
 )
 
 
@@ -62,9 +56,7 @@ class MixtureOfExperts(
         check_is_fitted(self)
         X = check_features(self, X, reset=False)
         per_row = self._check_known(len(X), offset, exposure, trials)
-        state: FitState = self._state
-        for block in cut_features(X, state.scaling, per_row, block_rows=piece_rows(state.model)):
-            yield predict_block(state.model, state.params, block)
+        yield from self.fitted_model_.predictions(X, per_row)
 
     def _posteriors(
         self, X: Any, y: Any, offset: Any = None, exposure: Any = None, trials: Any = None
@@ -74,11 +66,7 @@ class MixtureOfExperts(
         target = self._encode_target(self._check_target(y))
         check_same_length(len(X), target)
         per_row = self._check_known(len(X), offset, exposure, trials)
-        state: FitState = self._state
-        blocks = cut_features(X, state.scaling, per_row)
-        for block, rows in zip(blocks, cut_rows(len(X)), strict=True):
-            known = with_target(state.model, block, target[rows])
-            yield posterior_of_block(state.model, state.params, known, row_stable_product)
+        yield from self.fitted_model_.posteriors(X, target, per_row)
 
     def gate_proba(self, X: Any) -> np.ndarray:
         """Return the probability of each expert before y is seen.

@@ -15,7 +15,6 @@ from sklearn.utils.validation import check_is_fitted
 from mixexp.arguments import is_word
 from mixexp.data import RowBlocks
 from mixexp.em import reorder
-from mixexp.estimators._build import FitState
 from mixexp.estimators._docs import per_row_docs
 from mixexp.estimators._resampling import resampling
 from mixexp.estimators._validation import (
@@ -36,6 +35,7 @@ from mixexp.inference import (
     list_terms,
     match_nodes,
 )
+from mixexp.model import FittedModel
 from mixexp.text import shown
 
 # A log-likelihood ratio may be below zero by so much, relative, where both fits are one.
@@ -59,7 +59,7 @@ class Resampled:
     n_parameters_: int
     log_likelihood: Callable[..., float]
     responsibilities: Callable[..., np.ndarray]
-    _state: FitState
+    fitted_model_: FittedModel
     _names: Callable[[], Names]
     _as_numbers: Callable[[Any], Any]
     _row_weights: Callable[[Any, int], np.ndarray]
@@ -139,7 +139,7 @@ class Resampled:
         draw = resampling(self, X, y, weight, kind, cluster, known)
         refit = partial(_matched_terms, self, draw, (X, y), resp, weight, known, places)
         refits = _run(refit, n_resamples, random_state, n_jobs)
-        state = self._state
+        state = self.fitted_model_
         terms = list_terms(state.model, state.scaling, self._names(), places)
         return BootstrapResult(
             terms.labels,
@@ -183,7 +183,13 @@ class Resampled:
                     "With weight_type='sampling' the likelihood-ratio statistic is not "
                     "chi-squared; test by inference(X, y, sample_weight).wald_test."
                 )
-            penalty = model._state.model.penalty
+            if not model.fitted_model_.model.is_linear:
+                names = " and ".join(model.fitted_model_.model.other_names)
+                raise ValueError(
+                    f"How many parameters {names} has is not known, so there is no "
+                    "likelihood-ratio test."
+                )
+            penalty = model.fitted_model_.model.penalty
             if any(penalty):
                 given = [name for name, value in penalty._asdict().items() if value]
                 raise ValueError(
@@ -411,7 +417,7 @@ def _matched_terms(
         y, counts = draw(np.random.default_rng(seed))
         other = _to_start_here(fitted).fit(rows[0], y, counts, **known)
         overlap = (resp.T * weight) @ other.responsibilities(*rows, **known)
-        state = other._state
+        state = other.fitted_model_
         params = reorder(state.model, state.params, match_nodes(state.model, overlap))
         terms = list_terms(state.model, state.scaling, fitted._names(), places)
         return terms.values(state.model, params)

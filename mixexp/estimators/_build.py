@@ -2,13 +2,11 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from mixexp.data import (
-    Block,
     ColumnRows,
     PerRow,
     RowBlocks,
@@ -40,22 +38,6 @@ class Columns(NamedTuple):
     expert: list[int]
     gate: list[int]
     dispersion: Sequence[int] = ()
-
-
-class FitState(NamedTuple):
-    """All that prediction needs.
-
-    Parameters
-    ----------
-    model : Model
-    params : Parameters
-        For standardised features.
-    scaling : Scaling
-    """
-
-    model: Model
-    params: Parameters
-    scaling: Scaling
 
 
 def resolve_families(expert: Any, n_leaves: int, targets: Sequence[str]) -> list[Expert]:
@@ -281,15 +263,7 @@ def _position(designs: list[np.ndarray], columns: np.ndarray) -> int:
 
 
 def _with_targets(model: Model, blocks: RowBlocks, y: np.ndarray) -> RowBlocks:
-    return blocks.refine(partial(with_target, model), (y[rows] for rows in cut_rows(len(y))))
-
-
-def with_target(model: Model, block: Block, y: np.ndarray) -> Block:
-    """Return the block with y as each family sees it."""
-    seen = [group.safe_target(y, block.trials) for group in model.groups]
-    return block._replace(
-        targets=tuple(target for target, _ in seen), bases=tuple(base for _, base in seen), y=y
-    )
+    return blocks.refine(model.with_target, (y[rows] for rows in cut_rows(len(y))))
 
 
 def _anchor(model: Model, pooled: Parameters) -> tuple[Model, Parameters]:
@@ -314,30 +288,3 @@ def _anchor(model: Model, pooled: Parameters) -> tuple[Model, Parameters]:
         experts.append(coefs)
     anchored = replace(model, groups=tuple(groups), penalty=penalty)
     return anchored, Parameters(pooled.gates, tuple(experts), pooled.others)
-
-
-def raw_slots(state: FitState) -> list[np.ndarray]:
-    """Return the coefficients for raw features and y in its own unit, slot by slot."""
-    model, slots = state.model, state.model.slots(state.params)
-    out = [
-        state.scaling.unstandardize(coef, model.designs[gates.design])
-        for gates, coef in zip(model.gates, slots, strict=False)
-    ]
-    for (g, h), coef in zip(model.slot_heads, slots[len(out) :], strict=True):
-        group = model.groups[g]
-        raw = state.scaling.unstandardize(coef, model.designs[group.designs[h]])
-        out.append(group.to_raw(h, raw))
-    return out
-
-
-def standard_params(model: Model, scaling: Scaling, slots: Sequence[np.ndarray]) -> Parameters:
-    """Return parameters for standardised features from raw coefficients: undo `raw_slots`."""
-    out = [
-        scaling.restandardize(coef, model.designs[gates.design])
-        for gates, coef in zip(model.gates, slots, strict=False)
-    ]
-    for (g, h), coef in zip(model.slot_heads, slots[len(out) :], strict=True):
-        group = model.groups[g]
-        moved = group.from_raw(h, coef)
-        out.append(scaling.restandardize(moved, model.designs[group.designs[h]]))
-    return model.from_slots(out)

@@ -4,11 +4,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+from sklearn.utils.validation import check_is_fitted
 
 from mixexp.data import cut_rows
 from mixexp.estimators._docs import per_row_docs
 from mixexp.inference import Criteria, Scored, compute_criteria
-from mixexp.model import Posterior
+from mixexp.model import FittedModel, Posterior
 from mixexp.tree import GatingTree
 
 
@@ -17,6 +18,7 @@ class CriteriaMixin:
     """Adds what is summed over rows: the log-likelihood, and criteria made of it."""
 
     n_parameters_: int
+    fitted_model_: FittedModel
     tree_: GatingTree
 
     def _row_weights(self, sample_weight: Any, n: int) -> np.ndarray:
@@ -104,6 +106,13 @@ class CriteriaMixin:
         >>> found.bic < found.icl
         True
         """
+        check_is_fitted(self)
+        if not self.fitted_model_.model.is_linear:
+            names = " and ".join(self.fitted_model_.model.other_names)
+            raise ValueError(
+                f"How many parameters {names} has is not known, so there are no criteria; compare "
+                "log_likelihood(X, y) on rows that were held out."
+            )
         blocks = [
             (found.log_density, found.node_resp[self.tree_.leaves])
             for found in self._posteriors(X, y, offset, exposure, trials)

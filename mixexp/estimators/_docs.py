@@ -141,6 +141,11 @@ _ATTRIBUTES = """gate_coef_ : ndarray of shape (n_nodes - 1, n_gate_features)
         explains, and how good the optimum is (gradient_norm, smallest_eigenvalue of the
         penalised observed information, None where that matrix is dear or there is none,
         monotonicity_margin). In the order of the experts.
+    fitted_model_ : FittedModel
+        Gates and experts with their parameters for standardised features, for those who build on
+        the library.
+    submodel_params_ : dict
+        Parameters of each `Submodel`, by "gate" and number of the node, or "expert" and number.
     n_parameters_ : int
         Free parameters, for information criteria.
     tree_ : GatingTree

@@ -355,7 +355,7 @@ class FittedByEM(CallbackSupportMixin):
             return _Layout(problem, pooled, scaling, families, node_gates, learn)
 
         layout = lay_out(tree, families, node_gates)
-        previous = self if self.warm_start and hasattr(self, "_state") else None
+        previous = self if self.warm_start and hasattr(self, "fitted_model_") else None
         init = self.init if previous is None else previous
         given = given_start(init, layout.problem, layout.pooled, layout.scaling, is_used)
         task = begin_task(self._n_starts(layout.problem) if given is None else 1)
@@ -372,7 +372,7 @@ class FittedByEM(CallbackSupportMixin):
         troubles = [*implausible, *collect_warnings(self, layout.problem, found.best, order)]
         if self.on_collapse == "error":
             refuse_collapsed(troubles)
-        self.diagnostics_ = diagnose(layout.problem, found.best, self._state.params)
+        self.diagnostics_ = diagnose(layout.problem, found.best, self.fitted_model_.params)
         task.end()
         dropped = dropped_experts(name, tree.n_leaves, self.tree_.n_leaves)
         return [*dropped, *troubles]

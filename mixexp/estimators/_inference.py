@@ -2,7 +2,6 @@
 
 import warnings
 from collections.abc import Mapping
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,9 +9,9 @@ from joblib import effective_n_jobs
 from sklearn.utils.validation import check_is_fitted
 
 from mixexp.arguments import is_word
-from mixexp.data import PerRow, RowBlocks, cut_features, cut_rows, single_threaded_blas
+from mixexp.data import PerRow, RowBlocks, single_threaded_blas
 from mixexp.em import Problem
-from mixexp.estimators._build import FitState, check_per_row_use, check_support, with_target
+from mixexp.estimators._build import check_per_row_use, check_support
 from mixexp.estimators._docs import per_row_docs
 from mixexp.estimators._features import check_features
 from mixexp.estimators._tables import (
@@ -34,6 +33,7 @@ from mixexp.inference import (
     estimate_covariance,
     list_terms,
 )
+from mixexp.model import FittedModel
 from mixexp.text import shown
 from mixexp.tree import GatingTree
 
@@ -47,7 +47,7 @@ class Inferential:
     n_features_in_: int
     tree_: GatingTree
     experts_: list[Any]
-    _state: FitState
+    fitted_model_: FittedModel
 
     def _check_target(self, y: Any) -> np.ndarray:
         raise NotImplementedError
@@ -133,10 +133,10 @@ class Inferential:
         check_is_fitted(self)
         is_sampled = self.weight_type == "sampling"
         kind = _check_kind(kind, cluster, is_sampled)
-        if not self._state.model.is_linear:
+        if not self.fitted_model_.model.is_linear:
             raise ValueError(
                 "There are no standard errors by formula for a model with "
-                f"{' and '.join(self._state.model.other_names)}; use bootstrap(X, y)."
+                f"{' and '.join(self.fitted_model_.model.other_names)}; use bootstrap(X, y)."
             )
         names = self._names()
         places = choose_reference(self.tree_, names, reference)
@@ -144,7 +144,7 @@ class Inferential:
             problem, is_used = self._restore_problem(X, y, sample_weight, offset, exposure, trials)
             codes = None if cluster is None else number_clusters(cluster, is_used)
             rows = np.arange(problem.n_rows) if is_sampled else None
-            state = self._state
+            state = self.fitted_model_
             current = problem.evaluate(state.params)
             found = Inference(
                 problem,
@@ -190,11 +190,9 @@ class Inferential:
             target, per_row = target[is_used], per_row.take(is_used)
         check_per_row_use(self.experts_, exposure, offset, trials)
         check_support(self.experts_, target, per_row, np.flatnonzero(is_used))
-        model, scaling = self._state.model, self._state.scaling
-        blocks = cut_features(X, scaling, per_row, chosen).keep_small()
-        parts = (target[rows] for rows in cut_rows(len(target)))
-        known = blocks.refine(partial(with_target, model), parts)
-        return Problem(model, known, effective_n_jobs(self.n_jobs)), is_used
+        known = self.fitted_model_.read_known_rows(X, target, per_row, chosen).keep_small()
+        n_threads = effective_n_jobs(self.n_jobs)
+        return Problem(self.fitted_model_.model, known, n_threads), is_used
 
     def _read_rows(
         self, X: Any, offset: Any = None, exposure: Any = None, trials: Any = None
@@ -202,7 +200,7 @@ class Inferential:
         """Return blocks of rows whose y is not known."""
         X = check_features(self, X, reset=False)
         per_row = self._check_known(len(X), offset, exposure, trials)
-        return cut_features(X, self._state.scaling, per_row)
+        return self.fitted_model_.read_rows(X, per_row)
 
     def coef_table(
         self, X: Any = None, y: Any = None, sample_weight: Any = None, **options: Any

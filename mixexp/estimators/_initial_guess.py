@@ -8,9 +8,8 @@ import numpy as np
 from mixexp.arguments import as_array
 from mixexp.data import Scaling
 from mixexp.em import STARTS, Problem, params_from_responsibilities, soften
-from mixexp.estimators._build import raw_slots, standard_params
 from mixexp.estimators._plausibility import bring_near
-from mixexp.model import Model, Parameters, unstack_parameters
+from mixexp.model import FittedModel, Model, Parameters, unstack_parameters
 from mixexp.text import shown
 
 
@@ -51,7 +50,7 @@ def given_start(
 
 
 def _params_of_estimator(init: Any, model: Model, scaling: Scaling) -> Parameters:
-    state = getattr(init, "_state", None)
+    state = getattr(init, "fitted_model_", None)
     if state is None:
         raise ValueError(f"The 'init' parameter is an estimator that is not fitted: {shown(init)}.")
     if _layout(state.model) != _layout(model):
@@ -60,8 +59,8 @@ def _params_of_estimator(init: Any, model: Model, scaling: Scaling) -> Parameter
             f"tree {state.model.tree.to_nested()} and coefficients {state.model.slot_shapes}, "
             f"this one tree {model.tree.to_nested()} and {model.slot_shapes}."
         )
-    params = standard_params(model, scaling, raw_slots(state))
-    return params._replace(others=state.params.others)
+    found = FittedModel.from_raw_slots(model, scaling, state.raw_slots())
+    return found.params._replace(others=state.params.others)
 
 
 def _layout(model: Model) -> tuple[Any, ...]:

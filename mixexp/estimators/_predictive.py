@@ -7,7 +7,7 @@ import numpy as np
 from joblib import effective_n_jobs
 from sklearn.utils.validation import check_is_fitted
 
-from mixexp.data import Block, PerRow, RowBlocks, cut_features
+from mixexp.data import Block, PerRow, RowBlocks
 from mixexp.distribution import (
     BlockMixture,
     ClassDistribution,
@@ -15,10 +15,9 @@ from mixexp.distribution import (
     Variance,
     mixture_of_block,
 )
-from mixexp.estimators._build import FitState
 from mixexp.estimators._docs import per_row_docs
 from mixexp.estimators._features import check_features
-from mixexp.model import Model, Parameters, Prediction
+from mixexp.model import FittedModel, Model, Parameters, Prediction
 
 
 class _MixtureBlocks(Sequence[BlockMixture]):
@@ -26,11 +25,11 @@ class _MixtureBlocks(Sequence[BlockMixture]):
 
     def __init__(
         self,
-        state: FitState,
+        state: FittedModel,
         blocks: RowBlocks,
         evaluate: Callable[[Model, Parameters, Block], BlockMixture],
     ) -> None:
-        self._state = state
+        self._fitted = state
         self._blocks = blocks
         self._evaluate = evaluate
 
@@ -38,7 +37,7 @@ class _MixtureBlocks(Sequence[BlockMixture]):
         return len(self._blocks)
 
     def __getitem__(self, at: int) -> BlockMixture:  # type: ignore[override]  # one block
-        return self._evaluate(self._state.model, self._state.params, self._blocks[at])
+        return self._evaluate(self._fitted.model, self._fitted.params, self._blocks[at])
 
 
 class ClassPredictive:
@@ -94,7 +93,7 @@ class Predictive:
     """What a regressor says of y beyond its mean."""
 
     n_jobs: int | None
-    _state: FitState
+    fitted_model_: FittedModel
 
     def _check_known(self, n: int, offset: Any, exposure: Any, trials: Any) -> PerRow:
         raise NotImplementedError
@@ -111,8 +110,8 @@ class Predictive:
         check_is_fitted(self)
         X = check_features(self, X, reset=False)
         per_row = self._check_known(len(X), offset, exposure, trials)
-        blocks = cut_features(X, self._state.scaling, per_row)
-        mixtures = _MixtureBlocks(self._state, blocks, evaluate)
+        blocks = self.fitted_model_.read_rows(X, per_row)
+        mixtures = _MixtureBlocks(self.fitted_model_, blocks, evaluate)
         return MixtureDistribution(mixtures, len(X), effective_n_jobs(self.n_jobs))
 
     def predict_dist(

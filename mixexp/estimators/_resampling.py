@@ -45,7 +45,7 @@ class _Draws:
     known: dict[str, Any]
 
     def __call__(self, rng: np.random.Generator) -> tuple[Any, np.ndarray]:
-        state = self.model._state
+        state = self.model.fitted_model_
         blocks = self.model._read_rows(self.X, **self.known)
         parts = [draw_target(state.model, state.params, block, rng) for block in blocks]
         y = np.concatenate(parts)

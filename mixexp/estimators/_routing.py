@@ -1,7 +1,5 @@
 """Prediction by some of the experts: which ones, with what weights, and what they say."""
 
-from collections.abc import Callable, Iterator
-from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -9,20 +7,10 @@ from joblib import effective_n_jobs
 from sklearn.utils.validation import check_is_fitted
 
 from mixexp.arguments import is_whole
-from mixexp.data import PerRow, cut_features, cut_rows, map_blocks
-from mixexp.estimators._build import FitState
+from mixexp.data import PerRow
 from mixexp.estimators._docs import routing_docs
 from mixexp.estimators._features import check_features
-from mixexp.model import (
-    Route,
-    Rows,
-    greedy_leaf,
-    greedy_route,
-    mean_of_block,
-    piece_rows,
-    routed_mean,
-    top_route,
-)
+from mixexp.model import FittedModel
 from mixexp.text import shown
 from mixexp.tree import GatingTree
 
@@ -71,7 +59,7 @@ class RoutedPrediction:
 
     tree_: GatingTree
     n_jobs: int | None
-    _state: FitState
+    fitted_model_: FittedModel
 
     def _check_known(self, n: int, offset: Any, exposure: Any, trials: Any) -> PerRow:
         raise NotImplementedError
@@ -100,15 +88,9 @@ class RoutedPrediction:
         check_is_fitted(self)
         k = check_routing(routing, self.tree_.n_leaves)
         X = check_features(self, X, reset=False)
-        model, params, _ = self._state
-
-        def find(rows: Rows) -> Route:
-            if k is None:
-                return greedy_route(model, params, rows)
-            return top_route(model, params, rows, k)
-
-        found = self._map_rows(find, X, self._check_known(len(X), None, None, None))
-        return Routing(*map(np.concatenate, zip(*found, strict=True)))
+        per_row = self._check_known(len(X), None, None, None)
+        n_threads = effective_n_jobs(self.n_jobs)
+        return Routing(*self.fitted_model_.route(X, per_row, k, n_threads))
 
     def _mixture_mean(
         self,
@@ -123,33 +105,4 @@ class RoutedPrediction:
         k = check_routing(routing, self.tree_.n_leaves)
         X = check_features(self, X, reset=False)
         per_row = self._check_known(len(X), offset, exposure, trials)
-        model, params, scaling = self._state
-
-        def predict(rows: Rows) -> np.ndarray:
-            if k is None:
-                leaf = greedy_leaf(model, params, rows)
-                return routed_mean(model, params, rows, leaf, np.ones(leaf.shape))
-            found = top_route(model, params, rows, k)
-            return routed_mean(model, params, rows, found.leaf, found.weight)
-
-        if k == self.tree_.n_leaves:
-            blocks = cut_features(X, scaling, per_row, block_rows=piece_rows(model))
-            mean = partial(mean_of_block, model, params)
-            means = map_blocks(mean, blocks, effective_n_jobs(self.n_jobs))
-        else:
-            means = self._map_rows(predict, X, per_row)
-        return np.concatenate(list(means), axis=-1)
-
-    def _map_rows(
-        self, function: Callable[[Rows], Result], X: np.ndarray, per_row: PerRow
-    ) -> Iterator[Result]:
-        """Apply a function to all rows, block by block, on as many threads as are of use."""
-        scaling = self._state.scaling
-        partition = list(cut_rows(len(X)))
-
-        def apply(at: int) -> Result:
-            known = per_row.take(partition[at])
-            features = scaling.standardize_rows(X[partition[at]])
-            return function(Rows(features, known.offset, known.trials))
-
-        return map_blocks(apply, range(len(partition)), effective_n_jobs(self.n_jobs))
+        return self.fitted_model_.mean(X, per_row, k, effective_n_jobs(self.n_jobs))

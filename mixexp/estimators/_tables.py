@@ -66,7 +66,7 @@ def feature_labels(estimator: Any, columns: list[int]) -> list[str]:
 
 def coefficient_table(estimator: Any, reference: int | Mapping[str, int] | None = None) -> Table:
     """Return all coefficients of a fitted estimator, one per row, as `inference` has them."""
-    (model, params, scaling), names = estimator._state, estimator._names()
+    (model, params, scaling), names = estimator.fitted_model_, estimator._names()
     places = choose_reference(estimator.tree_, names, reference)
     return estimate_table(model, params, scaling, names, places)
 
@@ -98,8 +98,9 @@ def _how_often_found(estimator: Any) -> str:
 
 def _are_alike(estimator: Any) -> bool:
     """Return whether all experts are next to the same, coefficients for standardised features."""
-    model, params, _ = estimator._state
-    if len(model.groups) > 1 or model.tree.n_leaves == 1 or not params.experts[0]:
+    model, params, _ = estimator.fitted_model_
+    is_one_family = len(model.groups) == 1 and model.is_linear
+    if not is_one_family or model.tree.n_leaves == 1 or not params.experts[0]:
         return False
     group = model.groups[0]
     for h, coef in enumerate(params.experts[0]):
@@ -140,7 +141,7 @@ def fit_header(
     """
     log_likelihood = criteria.log_likelihood if criteria else estimator.log_likelihood_
     penalized = estimator.penalized_log_likelihood_ if objective is None else objective
-    is_penalized = any(estimator._state.model.penalty)
+    is_penalized = any(estimator.fitted_model_.model.penalty)
     families = _families_in_words(estimator)
     return [
         ("", type(estimator).__name__),

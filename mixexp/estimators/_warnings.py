@@ -55,7 +55,7 @@ def collect_warnings(
 
 
 def _constant_columns(estimator: Any) -> list[FitWarning]:
-    model, is_constant = estimator._state.model, estimator._state.scaling.is_constant
+    model, is_constant = estimator.fitted_model_.model, estimator.fitted_model_.scaling.is_constant
     seen = {int(column) for design in model.slot_designs for column in model.designs[design]}
     constant = [column - 1 for column in sorted(seen - {0}) if is_constant[column - 1]]
     if not constant:

@@ -60,7 +60,7 @@ def read_terms(model: Any, names: Sequence[str] | None = None) -> Terms:
     experts, gates = list(model.expert_features_), list(model.gate_features_)
     if names is None:
         names = feature_labels(model, list(range(model.n_features_in_)))
-    spread = model._state.scaling.scale
+    spread = model.fitted_model_.scaling.scale
     return Terms(
         [printable(names[j]) for j in experts],
         [printable(names[j]) for j in gates],

@@ -14,6 +14,7 @@ from mixexp.model._e_step import (
     posterior,
     posterior_of_block,
 )
+from mixexp.model._fitted import FittedModel
 from mixexp.model._group import ExpertGroup, has_mass
 from mixexp.model._information import (
     assemble_information,
@@ -57,6 +58,7 @@ from mixexp.model._ties import Ties
 
 __all__ = [
     "ExpertGroup",
+    "FittedModel",
     "GroupStatistics",
     "Model",
     "Parameters",

@@ -173,6 +173,13 @@ class Model:
         """Names of the classes of one's own submodels."""
         return sorted({type(other.submodel).__name__ for other in self.others})
 
+    def with_target(self, block: Block, y: np.ndarray) -> Block:
+        """Return the block with y as each family sees it."""
+        seen = [group.safe_target(y, block.trials) for group in self.groups]
+        return block._replace(
+            targets=tuple(target for target, _ in seen), bases=tuple(base for _, base in seen), y=y
+        )
+
     def view(self, other: PlacedSubmodel, block: Block) -> SubmodelRows:
         """Return the rows of a block as a submodel of one's own sees them."""
         X = self.design(block, other.design)[1:].T

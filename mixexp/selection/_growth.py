@@ -8,9 +8,8 @@ from sklearn.base import clone
 
 from mixexp.data import single_threaded_blas
 from mixexp.em import split_experts
-from mixexp.estimators._build import FitState
 from mixexp.gates import SoftmaxGates
-from mixexp.model import Model, Parameters
+from mixexp.model import FittedModel, Model, Parameters
 from mixexp.selection._families import share_families
 from mixexp.selection._trees import find_splits
 from mixexp.tree import GatingTree
@@ -91,7 +90,7 @@ def split_starts(
     """
     with single_threaded_blas():  # for the same bits whatever runs beside it
         problem, is_used = fitted._restore_problem(rows.X, rows.y, **rows.per_row)
-        splits = split_experts(problem, fitted._state.params, rng)
+        splits = split_experts(problem, fitted.fitted_model_.params, rng)
     ranked = sorted(growths, key=lambda leaf: -splits[leaf].instability)[:_N_SPLITS]
     resp = fitted.responsibilities(rows.X, rows.y, **rows.offsets)
     starts = []
@@ -118,7 +117,7 @@ def duplicate_expert(fitted: Any, tree: GatingTree, origin: np.ndarray) -> Any:
     origin : ndarray of shape (n_nodes,), int
         One of those of `find_growths`.
     """
-    state = fitted._state
+    state = fitted.fitted_model_
     from_leaf = _leaf_origins(fitted.tree_, tree, origin)
     grown = []
     for group, heads in zip(state.model.groups, state.params.experts, strict=True):
@@ -137,7 +136,7 @@ def duplicate_expert(fitted: Any, tree: GatingTree, origin: np.ndarray) -> Any:
     gate = _duplicate_gate(state.params.gates[0], tree, origin)
     params = Parameters((gate,), tuple(own for _, own in grown))
     duplicated = clone(fitted)
-    duplicated._state = FitState(model, params, state.scaling)
+    duplicated.fitted_model_ = FittedModel(model, params, state.scaling)
     return duplicated
 
 

@@ -344,7 +344,7 @@ def _describe(fit: _Fit, rows: Rows) -> dict[str, Any]:
 
 def _n_degenerate(model: Any, leaf_mass: np.ndarray) -> int:
     """Return how many experts are at their floor or without rows, of masses in rows."""
-    state = model._state
+    state = model.fitted_model_
     node_mass = np.zeros(state.model.tree.n_nodes)
     node_mass[state.model.tree.leaves] = leaf_mass
     at_floor = experts_at_floor(state.model, state.params)

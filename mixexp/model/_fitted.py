@@ -1,0 +1,184 @@
+"""A fitted model: gates and experts with their parameters, and what they say of users' rows.
+
+Estimators hold one and hand rows to it; selection, inference and displays read it.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+
+from mixexp.data import (
+    Block,
+    ColumnRows,
+    PerRow,
+    RowBlocks,
+    Scaling,
+    cut_features,
+    cut_rows,
+    map_blocks,
+)
+from mixexp.model._e_step import Posterior, posterior_of_block
+from mixexp.model._model import Model, Parameters
+from mixexp.model._prediction import (
+    Prediction,
+    mean_of_block,
+    piece_rows,
+    predict_block,
+    row_stable_product,
+)
+from mixexp.model._routing import Route, Rows, greedy_leaf, greedy_route, routed_mean, top_route
+
+Result = TypeVar("Result")
+
+
+class FittedModel(NamedTuple):
+    """A model, its parameters, and the scale of its features.
+
+    Parameters
+    ----------
+    model : Model
+    params : Parameters
+        For standardised features, without a leading axis.
+    scaling : Scaling
+    """
+
+    model: Model
+    params: Parameters
+    scaling: Scaling
+
+    # Rows.
+
+    def read_rows(
+        self, X: np.ndarray | ColumnRows, per_row: PerRow, chosen: np.ndarray | None = None
+    ) -> RowBlocks:
+        """Return blocks of rows whose y is not known."""
+        return cut_features(X, self.scaling, per_row, chosen)
+
+    def read_known_rows(
+        self,
+        X: np.ndarray | ColumnRows,
+        y: np.ndarray,
+        per_row: PerRow,
+        chosen: np.ndarray | None = None,
+    ) -> RowBlocks:
+        """Return blocks of rows with y as each family sees it.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n, p), or ColumnRows
+        y : ndarray of shape (n_used,)
+            As numbers, in its own unit.
+        per_row : PerRow
+            Of the rows that are used.
+        chosen : ndarray of shape (n_used,), int, optional
+            Numbers of the rows of X that are used; all of them by default.
+        """
+        parts = (y[rows] for rows in cut_rows(len(y)))
+        return self.read_rows(X, per_row, chosen).refine(self.model.with_target, parts)
+
+    # What gates and experts say.
+
+    def posteriors(
+        self, X: np.ndarray | ColumnRows, y: np.ndarray, per_row: PerRow
+    ) -> Iterator[Posterior]:
+        """Yield log densities and responsibilities block by block.
+
+        The bits of a row do not depend on which rows are beside it.
+        """
+        for block in self.read_known_rows(X, y, per_row):
+            yield posterior_of_block(self.model, self.params, block, row_stable_product)
+
+    def predictions(self, X: np.ndarray | ColumnRows, per_row: PerRow) -> Iterator[Prediction]:
+        """Yield priors and means of all experts block by block."""
+        for block in cut_features(X, self.scaling, per_row, block_rows=piece_rows(self.model)):
+            yield predict_block(self.model, self.params, block)
+
+    def mean(
+        self, X: np.ndarray | ColumnRows, per_row: PerRow, k: int | None, n_threads: int
+    ) -> np.ndarray:
+        """Return the mean over experts, shape (n,) or (n_classes, n).
+
+        Parameters
+        ----------
+        X : ndarray of shape (n, p), or ColumnRows
+        per_row : PerRow
+        k : int or None
+            How many of the most probable experts have a say; None for the one that the most
+            probable child at every gate leads to.
+        n_threads : int
+        """
+        if k == self.model.tree.n_leaves:
+            blocks = cut_features(X, self.scaling, per_row, block_rows=piece_rows(self.model))
+            mean: Callable[[Block], np.ndarray] = partial(mean_of_block, self.model, self.params)
+            return np.concatenate(list(map_blocks(mean, blocks, n_threads)), axis=-1)
+        means = self._map_rows(partial(self._routed_mean, k), X, per_row, n_threads)
+        return np.concatenate(list(means), axis=-1)
+
+    def _routed_mean(self, k: int | None, rows: Rows) -> np.ndarray:
+        if k is None:
+            leaf = greedy_leaf(self.model, self.params, rows)
+            return routed_mean(self.model, self.params, rows, leaf, np.ones(leaf.shape))
+        found = top_route(self.model, self.params, rows, k)
+        return routed_mean(self.model, self.params, rows, found.leaf, found.weight)
+
+    def route(
+        self, X: np.ndarray | ColumnRows, per_row: PerRow, k: int | None, n_threads: int
+    ) -> Route:
+        """Return the experts that rows are sent to; parameters as for `mean`."""
+
+        def find(rows: Rows) -> Route:
+            if k is None:
+                return greedy_route(self.model, self.params, rows)
+            return top_route(self.model, self.params, rows, k)
+
+        found = self._map_rows(find, X, per_row, n_threads)
+        return Route(*map(np.concatenate, zip(*found, strict=True)))
+
+    def _map_rows(
+        self,
+        function: Callable[[Rows], Result],
+        X: np.ndarray | ColumnRows,
+        per_row: PerRow,
+        n_threads: int,
+    ) -> Iterator[Result]:
+        """Apply a function to all rows, block by block, features in rows."""
+        partition = list(cut_rows(len(X)))
+
+        def apply(at: int) -> Result:
+            known = per_row.take(partition[at])
+            features = self.scaling.standardize_rows(X[partition[at]])
+            return function(Rows(features, known.offset, known.trials))
+
+        return map_blocks(apply, range(len(partition)), n_threads)
+
+    # Units.
+
+    def raw_slots(self) -> list[np.ndarray]:
+        """Return the coefficients for raw features and y in its own unit, slot by slot."""
+        model, slots = self.model, self.model.slots(self.params)
+        out = [
+            self.scaling.unstandardize(coef, model.designs[gates.design])
+            for gates, coef in zip(model.gates, slots, strict=False)
+        ]
+        for (g, h), coef in zip(model.slot_heads, slots[len(out) :], strict=True):
+            group = model.groups[g]
+            raw = self.scaling.unstandardize(coef, model.designs[group.designs[h]])
+            out.append(group.to_raw(h, raw))
+        return out
+
+    @classmethod
+    def from_raw_slots(
+        cls, model: Model, scaling: Scaling, slots: Sequence[np.ndarray]
+    ) -> "FittedModel":
+        """Return the fitted model of raw coefficients: undo `raw_slots`."""
+        out = [
+            scaling.restandardize(coef, model.designs[gates.design])
+            for gates, coef in zip(model.gates, slots, strict=False)
+        ]
+        for (g, h), coef in zip(model.slot_heads, slots[len(out) :], strict=True):
+            group = model.groups[g]
+            moved = group.from_raw(h, coef)
+            out.append(scaling.restandardize(moved, model.designs[group.designs[h]]))
+        return cls(model, model.from_slots(out), scaling)
