@@ -21,14 +21,9 @@ from mixexp.model._information import (
     complete_scores,
     observed_statistics,
 )
-from mixexp.model._model import (
-    Model,
-    Parameters,
-    Penalty,
-    map_parameters,
-    unstack_parameters,
-)
+from mixexp.model._model import Model, Penalty
 from mixexp.model._others import PlacedSubmodel, object_array
+from mixexp.model._parameters import Parameters, map_parameters, unstack_parameters
 from mixexp.model._penalty import PenaltyTerms, penalty_terms
 from mixexp.model._prediction import (
     Prediction,

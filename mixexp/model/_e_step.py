@@ -15,7 +15,8 @@ from mixexp import kernels
 from mixexp.data import Block
 from mixexp.experts import Derivatives
 from mixexp.model._grams import narrow, split_like, swap_lead
-from mixexp.model._model import Model, Parameters
+from mixexp.model._model import Model
+from mixexp.model._parameters import Parameters
 from mixexp.tree import GatingTree
 
 # Log probabilities that add up to one do so to rounding.

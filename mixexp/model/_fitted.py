@@ -20,7 +20,8 @@ from mixexp.data import (
     map_blocks,
 )
 from mixexp.model._e_step import Posterior, posterior_of_block
-from mixexp.model._model import Model, Parameters
+from mixexp.model._model import Model
+from mixexp.model._parameters import Parameters
 from mixexp.model._prediction import (
     Prediction,
     mean_of_block,

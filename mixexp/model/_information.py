@@ -25,7 +25,8 @@ from mixexp.model._e_step import (
     posterior,
 )
 from mixexp.model._grams import weighted_grams
-from mixexp.model._model import Model, Parameters
+from mixexp.model._model import Model
+from mixexp.model._parameters import Parameters
 from mixexp.tree import GatingTree
 
 # Weights of all pairs of heads that are formed at a time, so that they stay in cache, and the

@@ -8,7 +8,6 @@ that see the same features, then one head of all experts of one family each. The
 the slots one after another, each in C order.
 """
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -20,6 +19,7 @@ from mixexp.data import Block
 from mixexp.gates import SoftmaxGates
 from mixexp.model._group import ExpertGroup
 from mixexp.model._others import PlacedSubmodel
+from mixexp.model._parameters import Parameters, flatten_slots
 from mixexp.model._ties import Ties
 from mixexp.submodel import SubmodelRows
 from mixexp.tree import GatingTree, as_slice
@@ -68,64 +68,6 @@ class Penalty(NamedTuple):
             gate_alpha=min(self.gate_alpha, gate_alpha),
             dispersion_prior=min(self.dispersion_prior, dispersion_prior),
         )
-
-
-class Parameters(NamedTuple):
-    """Coefficients for standardised features, immutable.
-
-    A leading axis, written "...", numbers several sets of coefficients that are evaluated
-    together, such as the starts of a fit; there need be none.
-
-    Parameters
-    ----------
-    gates : tuple of ndarray of shape (..., n_edges, q)
-        Per group of gates; intercept first, siblings sum to zero.
-    experts : tuple of tuple of ndarray
-        Per group, per head, an array of shape (..., n_group, p_head).
-    others : tuple of ndarray of object of shape (...)
-        Parameters of each submodel of one's own.
-    """
-
-    gates: tuple[np.ndarray, ...]
-    experts: tuple[tuple[np.ndarray, ...], ...]
-    others: tuple[np.ndarray, ...] = ()
-
-    @property
-    def lead(self) -> tuple[int, ...]:
-        """Shape of the leading axis, () if there is none."""
-        for own in self.others:
-            return own.shape
-        arrays = (*self.gates, *(coef for heads in self.experts for coef in heads))
-        return next((coef.shape[:-2] for coef in arrays), ())
-
-
-def map_parameters(function: Callable[..., np.ndarray], *parts: Parameters) -> Parameters:
-    """Apply a function to the arrays that stand in the same place in all parts."""
-    return Parameters(
-        tuple(function(*same) for same in zip(*(part.gates for part in parts), strict=True)),
-        tuple(
-            tuple(function(*same) for same in zip(*heads, strict=True))
-            for heads in zip(*(part.experts for part in parts), strict=True)
-        ),
-        tuple(function(*same) for same in zip(*(part.others for part in parts), strict=True)),
-    )
-
-
-def unstack_parameters(params: Parameters) -> list[Parameters]:
-    """Return each of several sets of coefficients by itself."""
-
-    def one(at: int) -> Parameters:
-        # The ellipsis makes an object an array without axes, as it does a number.
-        return map_parameters(lambda array: array[at, ...], params)
-
-    return [one(at) for at in range(params.lead[0])]
-
-
-def flatten_slots(slots: Sequence[np.ndarray], lead: tuple[int, ...] = ()) -> np.ndarray:
-    """Return arrays (..., rows, columns), slot by slot, as one of shape (..., n_flat)."""
-    if not slots:
-        return np.zeros((*lead, 0))
-    return np.concatenate([slot.reshape(*slot.shape[:-2], -1) for slot in slots], axis=-1)
 
 
 @dataclass(frozen=True, eq=False)

@@ -24,7 +24,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mixexp.model._model import Model, Parameters
+from mixexp.model._model import Model
+from mixexp.model._parameters import Parameters
 
 # Mean excess per slope at which the pull to the pooled fit has faded by half: slopes that are
 # some seventh of the pooled standard deviation apart, per standard deviation of the feature.

@@ -7,7 +7,8 @@ import numpy as np
 from mixexp import kernels
 from mixexp.data import Block
 from mixexp.model._e_step import gate_logits
-from mixexp.model._model import Model, Parameters
+from mixexp.model._model import Model
+from mixexp.model._parameters import Parameters
 
 # Numbers of linear predictors, of the rows that are predicted at once, that stay in a core's cache
 # with all that is made of them; and limits of the number of rows, lest calls cost more than work.

@@ -13,7 +13,8 @@ import numpy as np
 
 from mixexp import kernels
 from mixexp.data import Block, cut_rows
-from mixexp.model._model import Model, Parameters
+from mixexp.model._model import Model
+from mixexp.model._parameters import Parameters
 from mixexp.model._prediction import block_priors, own_memory, piece_rows
 
 # A gate opened for one row costs as much as 16 to 23 opened for many rows at once, heap included: a

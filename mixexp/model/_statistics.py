@@ -26,7 +26,8 @@ from mixexp.model._e_step import (
     wide,
 )
 from mixexp.model._grams import GramRequest, narrow, swap_lead, weighted_grams
-from mixexp.model._model import Model, Parameters, flatten_slots
+from mixexp.model._model import Model
+from mixexp.model._parameters import Parameters, flatten_slots
 from mixexp.model._sums import GroupStatistics, HeadSums, sum_heads
 from mixexp.tree import GatingTree
 
