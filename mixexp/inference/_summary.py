@@ -124,7 +124,7 @@ def _as_text(
     header: Sequence[tuple[str, str]], blocks: Sequence[_Block], notes: Sequence[str]
 ) -> str:
     named = [name for block in blocks for name in (block.title, *(row[0] for row in block.rows))]
-    first, body = max(map(len, named)), []
+    first, body = max(map(len, named), default=0), []
     for columns, members in groupby(blocks, key=lambda block: block.columns):
         group = list(members)
         rows = [row[1:] for block in group for row in block.rows]
