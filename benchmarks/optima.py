@@ -23,7 +23,7 @@ import numpy as np
 from sklearn.datasets import load_diabetes
 from sklearn.exceptions import ConvergenceWarning
 
-from mixexp import HMERegressor, MoEClassifier, MoERegressor
+from mixexp import EM, HMERegressor, MoEClassifier, MoERegressor
 from mixexp.exceptions import DegenerateExpertWarning
 
 REFERENCE = Path(__file__).parents[1] / "tests" / "reference"
@@ -32,8 +32,8 @@ N_SEEDS = 10
 N_STARTS = 500
 METHODS: dict[str, dict[str, Any]] = {
     "default": {},
-    "one start": {"n_init": 1, "n_moves": 0},
-    "ten starts": {"n_init": 10, "n_moves": 0},
+    "one start": {"n_init": 1, "solver": EM(n_moves=0)},
+    "ten starts": {"n_init": 10, "solver": EM(n_moves=0)},
 }
 
 

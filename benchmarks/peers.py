@@ -46,7 +46,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
 from threadpoolctl import threadpool_limits
 
-from mixexp import MoEClassifier, MoERegressor
+from mixexp import EM, MoEClassifier, MoERegressor
 
 N_REPEATS = 5
 SLOW = 5.0  # seconds; what takes longer is timed once, what takes less up to 50 times
@@ -68,7 +68,7 @@ def make_estimator(case: Case, **options: Any) -> Any:
 
 
 def run_mixexp(case: Case, max_iter: int, acceleration: str) -> Trace:
-    options = {"init": case.resp.T, "tol": 1e-13, "acceleration": acceleration}
+    options = {"init": case.resp.T, "tol": 1e-13, "solver": EM(acceleration=acceleration)}
     model = make_estimator(case, max_iter=max_iter, **options).fit(case.X, case.y)
     return Trace([*model.history_[:-1], model.log_likelihood_], model.n_iter_)
 
@@ -125,8 +125,8 @@ def own_methods(case: Case, is_quick: bool) -> dict[str, Method]:
     """Return mixexp and the rivals kept here."""
     memory = best_memory(case)
     methods: dict[str, Method] = {
-        "mixexp": partial(run_mixexp, case, acceleration="auto"),
-        "mixexp, acceleration none": partial(run_mixexp, case, acceleration="none"),
+        "mixexp": partial(run_mixexp, case, solver=EM(acceleration="auto")),
+        "mixexp, acceleration none": partial(run_mixexp, case, solver=EM(acceleration="none")),
         "NumPy EM, one Newton step": partial(run_numpy_em, case, max_steps=1),
         "NumPy EM, full M-steps": partial(run_numpy_em, case, max_steps=FULL),
         f"L-BFGS, memory {memory}": partial(run_lbfgs, case, memory=memory),
@@ -303,7 +303,7 @@ def seconds_per_iteration(fit: Callable[[int], Any]) -> float:
 def fit_experts(case: Case, max_iter: int) -> Any:
     """Fit linear experts and gates in all features, whatever the set is for."""
     options = UNPENALIZED | {"dispersion_prior": 0.0, "init": case.resp.T, "tol": 0.0}
-    model = MoERegressor(N_EXPERTS, max_iter=max_iter, acceleration="none", **options)
+    model = MoERegressor(N_EXPERTS, max_iter=max_iter, solver=EM(acceleration="none"), **options)
     return model.fit(case.X, case.y)
 
 

@@ -25,7 +25,7 @@ from sklearn.metrics import r2_score
 from sklearn.utils import check_array
 from threadpoolctl import threadpool_limits
 
-from mixexp import HMERegressor, MoERegressor
+from mixexp import EM, HMERegressor, MoERegressor
 from mixexp.exceptions import DegenerateExpertWarning, RankDeficientWarning
 
 N_REPEATS = 9
@@ -109,7 +109,7 @@ def print_routing(depth: int, p: int, gate_alpha: float, n: int) -> None:
     """Print time and outcome of every routing in a deep tree."""
     regimes = Regimes(depth, p)
     X, y, leaf = regimes.draw(N_FIT)
-    options = {"gate_alpha": gate_alpha, "max_iter": 2, "acceleration": "none"}
+    options = {"gate_alpha": gate_alpha, "max_iter": 2, "solver": EM(acceleration="none")}
     model = HMERegressor((2,) * depth, init=leaf, **options).fit(X, y)
     X, y, _ = regimes.draw(n)
     routings = ["soft", "hard", 1, 2, 4, 16]

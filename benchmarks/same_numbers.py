@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from mixexp import HMEClassifier, HMERegressor, MoEClassifier, MoERegressor
+from mixexp import EM, HMEClassifier, HMERegressor, MoEClassifier, MoERegressor
 from mixexp.constraints import Fixed, Shared
 from mixexp.experts import FAMILIES
 
@@ -103,10 +103,10 @@ def _others() -> Iterator[tuple[str, Any, np.ndarray, np.ndarray, np.ndarray | N
         "dispersions": {"dispersion_features": [0]},
         "noise": {"n_experts": 3, "expert": ["gaussian", "gaussian", "uniform"]},
         "mixed": {"n_experts": 3, "expert": ["gaussian", "student_t", "laplace"]},
-        "plain": {"acceleration": "none", "max_iter": 60},
-        "anderson": {"acceleration": "anderson"},
-        "drop": {"n_experts": 4, "on_collapse": "drop"},
-        "respawn": {"n_experts": 4, "on_collapse": "respawn"},
+        "plain": {"solver": EM(acceleration="none"), "max_iter": 60},
+        "anderson": {"solver": EM(acceleration="anderson")},
+        "drop": {"n_experts": 4, "solver": EM(on_collapse="drop")},
+        "respawn": {"n_experts": 4, "solver": EM(on_collapse="respawn")},
     }.items():
         yield name, MoERegressor(**{"random_state": 0, **options}), X, y, None
     yield "tree searched", HMERegressor((2, 2), random_state=0), X, y, None

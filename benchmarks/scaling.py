@@ -18,7 +18,7 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_limits
 
-from mixexp import HMERegressor, MoERegressor
+from mixexp import EM, HMERegressor, MoERegressor
 
 N_REPEATS = 5
 FEW = 2
@@ -51,7 +51,7 @@ def make_data(shape: Shape) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def make_estimator(shape: Shape, **options: Any) -> Any:
-    options |= {"n_init": 1, "tol": 0.0, "acceleration": "none"}
+    options |= {"n_init": 1, "tol": 0.0, "solver": EM(acceleration="none")}
     if len(shape.branching) == 1:
         return MoERegressor(n_experts=shape.branching[0], **options)
     return HMERegressor(tree=shape.branching, **options)

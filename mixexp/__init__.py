@@ -2,6 +2,7 @@
 
 from mixexp._version import __version__
 from mixexp.estimators import (
+    EM,
     ConformalRegressor,
     HMEClassifier,
     HMERegressor,
@@ -13,6 +14,7 @@ from mixexp.selection import select_n_experts
 from mixexp.submodel import Submodel, SubmodelRows
 
 __all__ = [
+    "EM",
     "ConformalRegressor",
     "HMEClassifier",
     "HMERegressor",

@@ -18,7 +18,7 @@ class RankDeficientWarning(UserWarning):
 
 
 class DegenerateExpertError(ValueError):
-    """As `DegenerateExpertWarning`, where ``on_collapse="error"`` asks for an error."""
+    """As `DegenerateExpertWarning`, where ``EM(on_collapse="error")`` asks for an error."""
 
 
 class DegenerateExpertWarning(UserWarning):

@@ -9,6 +9,7 @@ import pytest
 from hostile import columns, faults_of, frames, scalars
 
 from mixexp import (
+    EM,
     ConformalRegressor,
     HMEClassifier,
     HMERegressor,
@@ -23,7 +24,7 @@ from mixexp.constraints import Fixed, Shared
 from mixexp.experts import FAMILIES
 
 N = 20
-QUICK = {"n_init": 1, "n_moves": 0, "max_iter": 3, "random_state": 0}
+QUICK = {"n_init": 1, "solver": EM(n_moves=0), "max_iter": 3, "random_state": 0}
 rng = np.random.default_rng(0)
 X = rng.standard_normal((N, 2))
 Y = X[:, 0] + 0.3 * rng.standard_normal(N)

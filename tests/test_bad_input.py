@@ -10,9 +10,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import sparse
+from sklearn.base import BaseEstimator
 from sklearn.exceptions import DataConversionWarning, NotFittedError
 
-from mixexp import HMEClassifier, HMERegressor, MoEClassifier, MoERegressor
+from mixexp import EM, HMEClassifier, HMERegressor, MoEClassifier, MoERegressor
 from mixexp.exceptions import ConvergenceWarning
 from mixexp.experts import PointMass, Uniform
 
@@ -200,9 +201,7 @@ BAD_PARAMETERS = {
     "balance": [-1.0, NAN, INF, "1", None, True],
     "gate": ["probit", "", None, 1, ["softmax", "softmax"]],
     "expert": ["unknown", "logistic", "", None, 3, 3.5, ["gaussian"], ["gaussian"] * 2 + [1]],
-    "acceleration": ["squarem", "", None, True, False],
-    "em_variant": ["random", "", None, True, 0.5],
-    "on_collapse": ["ignore", "", None, True],
+    "solver": ["em", "", 0, True, EM, BaseEstimator()],
     "init": [
         "kmeans",
         "",
@@ -226,7 +225,6 @@ BAD_PARAMETERS = {
         np.zeros(N_ROWS + 1, dtype=int),
         np.full((N_ROWS + 1, 3), 1.0 / 3.0),
     ],
-    "warm_start": ["yes", 1, None],
     "random_state": ["a", -1, 1.5],
     "n_jobs": [0, 1.5, "2", True],
     "verbose": ["yes", -1, None, 1.5],
@@ -260,7 +258,7 @@ def test_bad_hyper_parameters_are_refused_in_fit_by_name(name, value):
 
 # One value per rule is enough: the rules are the same for all.
 BAD_EVERYWHERE = {name: values[0] for name, values in BAD_PARAMETERS.items() if name != "n_experts"}
-BAD_EVERYWHERE |= {"n_moves": -1, "n_jobs": 0}
+BAD_EVERYWHERE |= {"n_jobs": 0}
 
 
 @pytest.mark.parametrize("cls", [HMERegressor, MoEClassifier, HMEClassifier])
@@ -281,9 +279,20 @@ def test_bad_dispersion_features_are_refused_in_fit(cls, features):
     assert_refused(ValueError, ["dispersion_features"], model.fit, X, Y)
 
 
-@pytest.mark.parametrize("n_moves", [-1, 1.0, True, None])
-def test_bad_numbers_of_moves_are_refused_in_fit(n_moves):
-    assert_refused(ValueError, ["n_moves"], MoERegressor(n_moves=n_moves).fit, X, Y)
+BAD_SOLVERS = {
+    "acceleration": ["squarem", "", None, True, False],
+    "variant": ["random", "", None, True, 0.5],
+    "on_collapse": ["ignore", "", None, True],
+    "n_moves": [-1, 1.0, True, None],
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [(name, value) for name, values in BAD_SOLVERS.items() for value in values]
+)
+def test_bad_options_of_the_solver_are_refused_in_fit(name, value):
+    model = MoERegressor(solver=EM(**{name: value}))
+    assert_refused(ValueError, [name, "EM"], model.fit, X, Y)
 
 
 @pytest.mark.parametrize("cls", [HMERegressor, HMEClassifier])

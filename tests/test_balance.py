@@ -16,7 +16,7 @@ from problems import (
     simulate_regimes,
 )
 
-from mixexp import HMEClassifier, HMERegressor, MoEClassifier, MoERegressor
+from mixexp import EM, HMEClassifier, HMERegressor, MoEClassifier, MoERegressor
 from mixexp.em._driver import stack_parameters
 from mixexp.em._steps import em_step
 from mixexp.experts import Gaussian
@@ -120,7 +120,12 @@ def test_step_on_the_bound_never_falls(spec, balance, rng):
 def test_objective_never_falls(family, spec, acceleration, rng):
     data = simulate_for(family, rng, 200)
     cls = HMERegressor if family.target == "regression" else HMEClassifier
-    options = {"expert": family, "n_init": 1, "max_iter": 60, "acceleration": acceleration}
+    options = {
+        "expert": family,
+        "n_init": 1,
+        "max_iter": 60,
+        "solver": EM(acceleration=acceleration),
+    }
     model = cls(spec, balance=BALANCE, random_state=0, **options)
     history = model.fit(data.X, data.y, rng.uniform(0.5, 2.0, 200)).history_
     # Rounding of sums of 200 log densities: some 1e-13 of their size.

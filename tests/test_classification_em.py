@@ -8,7 +8,7 @@ import pytest
 from problems import FAMILIES, TREES, make_problem, random_params, simulate_for, simulate_regimes
 from sklearn.base import clone
 
-from mixexp import HMEClassifier, HMERegressor, MoEClassifier, MoERegressor
+from mixexp import EM, HMEClassifier, HMERegressor, MoEClassifier, MoERegressor
 from mixexp.experts import Poisson
 from mixexp.model import Penalty, classify, penalty_terms, posterior_of_block
 
@@ -28,7 +28,10 @@ pytestmark = [
 
 def estimator_for(family, spec, **options):
     cls = HMERegressor if family.target == "regression" else HMEClassifier
-    return cls(spec, **{"expert": family, "random_state": 0, "n_init": 2, "n_moves": 0} | options)
+    return cls(
+        spec,
+        **{"expert": family, "random_state": 0, "n_init": 2, "solver": EM(n_moves=0)} | options,
+    )
 
 
 def problem_with(spec, rng, family=FAMILIES["gaussian"], n=60):
@@ -81,7 +84,7 @@ def test_hard_objective_and_gradient_are_those_of_rows_with_labels(spec, rng):
 @every_shape
 def test_hard_objective_never_falls_and_is_the_classification_one(family, spec, rng):
     data, weight = simulate_for(family, rng, N_ROWS), rng.uniform(0.5, 2.0, N_ROWS)
-    model = estimator_for(family, spec, em_variant="cem").fit(data.X, data.y, weight)
+    model = estimator_for(family, spec, solver=EM(variant="cem")).fit(data.X, data.y, weight)
     history = model.history_
     assert model.converged_
     assert np.diff(history).min() >= -1e-9 * (1.0 + abs(history[-1]))
@@ -99,7 +102,7 @@ def test_hard_objective_never_falls_and_is_the_classification_one(family, spec, 
 @every_shape
 def test_hard_labels_stay_when_it_has_converged(spec, rng):
     data = simulate_regimes(rng, N_ROWS)
-    model = HMERegressor(spec, em_variant="cem", random_state=0, tol=1e-12)
+    model = HMERegressor(spec, solver=EM(variant="cem"), random_state=0, tol=1e-12)
     model.fit(data.X, data.y)
     labels = model.predict_expert(data.X, data.y)
     # Going on from the labels alone, as a start would, changes none of them.
@@ -115,7 +118,7 @@ def test_hard_and_soft_agree_where_experts_are_told_apart_by_every_row(spec, rng
     levels = np.array([-30.0, 0.0, 30.0])
     y = data.y + levels[data.labels]
     models = [
-        HMERegressor(spec, init=data.labels, em_variant=kind, tol=1e-12).fit(data.X, y)
+        HMERegressor(spec, init=data.labels, solver=EM(variant=kind), tol=1e-12).fit(data.X, y)
         for kind in ("em", "cem")
     ]
     # Responsibilities are zero and one to rounding, and so are the sums they are weights of.
@@ -131,8 +134,8 @@ def test_hard_and_soft_agree_where_experts_are_told_apart_by_every_row(spec, rng
 @pytest.mark.parametrize("acceleration", ["newton", "anderson"])
 def test_hard_has_no_acceleration(acceleration, rng):
     data = simulate_regimes(rng, 40)
-    model = MoERegressor(2, em_variant="cem", acceleration=acceleration)
-    with pytest.raises(ValueError, match=r"'acceleration'.*em_variant='cem'"):
+    model = MoERegressor(2, solver=EM(variant="cem", acceleration=acceleration))
+    with pytest.raises(ValueError, match=r"'acceleration'.*variant='cem'"):
         model.fit(data.X, data.y)
 
 
@@ -140,7 +143,7 @@ def test_hard_has_no_acceleration(acceleration, rng):
 @every_shape
 def test_rows_of_weight_zero_are_absent(family, spec, rng):
     data, weight = simulate_for(family, rng, N_ROWS), rng.integers(0, 3, N_ROWS).astype(float)
-    model = estimator_for(family, spec, em_variant="cem", max_iter=2000)
+    model = estimator_for(family, spec, solver=EM(variant="cem"), max_iter=2000)
     model.fit(data.X, data.y, weight)
     history = model.history_
     assert model.converged_
@@ -158,7 +161,7 @@ def simulate_counts(rng):
 def test_hard_climbs_from_where_soft_ended(rng):
     X, y = simulate_counts(rng)
     soft = MoERegressor(2, expert=Poisson(), random_state=0).fit(X, y)
-    hard = MoERegressor(2, expert=Poisson(), init=soft, em_variant="cem").fit(X, y)
+    hard = MoERegressor(2, expert=Poisson(), init=soft, solver=EM(variant="cem")).fit(X, y)
     certainty = np.log(soft.responsibilities(X, y).max(axis=1)).sum()
     np.testing.assert_allclose(
         hard.history_[0], soft.penalized_log_likelihood_ + certainty, rtol=1e-9
@@ -171,7 +174,7 @@ def test_hard_climbs_from_where_soft_ended(rng):
 def test_integer_weights_are_repeated_rows(rng):
     data, weight = simulate_regimes(rng, N_ROWS), rng.integers(0, 4, N_ROWS)
     rows = np.repeat(np.arange(N_ROWS), weight)
-    model = MoERegressor(3, em_variant="cem", random_state=0, tol=1e-13, n_init=2)
+    model = MoERegressor(3, solver=EM(variant="cem"), random_state=0, tol=1e-13, n_init=2)
     weighted = clone(model).fit(data.X, data.y, weight)
     repeated = clone(model).fit(data.X[rows], data.y[rows])
     np.testing.assert_allclose(weighted.predict(data.X), repeated.predict(data.X), atol=1e-6)
@@ -184,9 +187,9 @@ def test_integer_weights_are_repeated_rows(rng):
 def test_it_clones_and_pickles(cls, rng):
     family = FAMILIES["gaussian" if cls in (MoERegressor, HMERegressor) else "multinomial"]
     data = simulate_for(family, rng, 100)
-    options = {"n_init": 1, "n_moves": 0, "random_state": 1, "balance": 2.0}
-    model = clone(cls(em_variant="cem", **options))
-    assert model.get_params()["em_variant"] == "cem"
+    options = {"n_init": 1, "solver": EM(n_moves=0), "random_state": 1, "balance": 2.0}
+    model = clone(cls(solver=EM(variant="cem"), **options))
+    assert model.get_params()["solver__variant"] == "cem"
     model.set_params(max_iter=2000).fit(data.X, data.y)
     copied = pickle.loads(pickle.dumps(model))
     np.testing.assert_array_equal(copied.predict(data.X), model.predict(data.X))

@@ -5,7 +5,7 @@ import pytest
 from problems import UNPENALIZED, make_problem, random_params, simulate_regimes
 from sklearn.datasets import load_diabetes
 
-from mixexp import HMERegressor, MoEClassifier, MoERegressor, experts, select_n_experts
+from mixexp import EM, HMERegressor, MoEClassifier, MoERegressor, experts, select_n_experts
 from mixexp.constraints import Shared
 from mixexp.em import restrict_parameters
 from mixexp.exceptions import DegenerateExpertError, DegenerateExpertWarning
@@ -49,7 +49,7 @@ def test_respawned_experts_live(make, tree, rng):
     options = {"init": resp, **UNPENALIZED, "dispersion_prior": 1.0}
     collapsed = make(tree, **options).fit(X, y)
     assert collapsed.degenerate_.any()
-    model = make(tree, on_collapse="respawn", **options).fit(X, y)
+    model = make(tree, solver=EM(on_collapse="respawn"), **options).fit(X, y)
     assert not model.degenerate_.any()
     assert any("respawned" in restart.start for restart in model.restarts_)
     assert np.diff(model.history_).min() >= -1e-9 * (1.0 + abs(model.history_[-1]))
@@ -61,7 +61,7 @@ def test_respawning_never_leaves_fewer_experts_alive(spec):
     X, y = three_columns_of_diabetes()
     plain = HMERegressor(spec, random_state=0).fit(X, y)
     assert plain.degenerate_.any()
-    model = HMERegressor(spec, on_collapse="respawn", random_state=0).fit(X, y)
+    model = HMERegressor(spec, solver=EM(on_collapse="respawn"), random_state=0).fit(X, y)
     assert model.degenerate_.sum() <= plain.degenerate_.sum()
     assert model.tree_.to_nested() == plain.tree_.to_nested()
 
@@ -71,7 +71,7 @@ def test_respawning_never_leaves_fewer_experts_alive(spec):
 def test_dropped_experts_leave_a_smaller_tree_that_fits_as_well(spec):
     X, y = three_columns_of_diabetes()
     plain = HMERegressor(spec, random_state=0).fit(X, y)
-    model = HMERegressor(spec, on_collapse="drop", random_state=0)
+    model = HMERegressor(spec, solver=EM(on_collapse="drop"), random_state=0)
     with pytest.warns(DegenerateExpertWarning, match="collapsed and were dropped"):
         model.fit(X, y)
     n_left = plain.tree_.n_leaves - int(plain.degenerate_.sum())
@@ -88,7 +88,9 @@ def test_dropped_experts_leave_a_smaller_tree_that_fits_as_well(spec):
 def test_refits_have_the_experts_that_were_left():
     X, y = three_columns_of_diabetes()
     families = ["gaussian", "gaussian", "laplace", "gaussian"]
-    model = HMERegressor((2, 2), expert=families, on_collapse="drop", n_init=3, random_state=0)
+    model = HMERegressor(
+        (2, 2), expert=families, solver=EM(on_collapse="drop"), n_init=3, random_state=0
+    )
     model.fit(X, y)
     assert model.tree_.n_leaves < 4
     resampled = model.bootstrap(X, y, n_resamples=3, random_state=0)
@@ -98,7 +100,7 @@ def test_refits_have_the_experts_that_were_left():
 @collapsing
 def test_exact_fit_drops_all_experts_but_one(rng):
     X = rng.standard_normal((80, 2))
-    model = MoERegressor(3, on_collapse="drop", n_init=2, random_state=0, **UNPENALIZED)
+    model = MoERegressor(3, solver=EM(on_collapse="drop"), n_init=2, random_state=0, **UNPENALIZED)
     with pytest.warns(DegenerateExpertWarning, match="2 of 3 experts"):
         model.fit(X, X @ [1.0, -2.0])
     np.testing.assert_allclose(model.coef_, [[1.0, -2.0]], rtol=1e-6)
@@ -106,7 +108,7 @@ def test_exact_fit_drops_all_experts_but_one(rng):
 
 def test_collapse_is_an_error_if_asked_for(rng):
     X, y, resp = with_points_on_a_line(rng)
-    model = MoERegressor(3, init=resp, on_collapse="error", **UNPENALIZED)
+    model = MoERegressor(3, init=resp, solver=EM(on_collapse="error"), **UNPENALIZED)
     with pytest.raises(DegenerateExpertError, match=r"MoERegressor: experts \[\d\].*on_collapse"):
         model.fit(X, y)
     assert not hasattr(model, "coef_")
@@ -117,7 +119,7 @@ def test_regular_fits_do_not_depend_on_what_collapse_would_do(on_collapse, rng):
     X = rng.uniform(-1.0, 1.0, (200, 1))
     y = 5.0 * np.abs(X[:, 0]) + 0.1 * rng.standard_normal(200)
     plain = MoERegressor(2, n_init=2, random_state=0).fit(X, y)
-    model = MoERegressor(2, n_init=2, random_state=0, on_collapse=on_collapse).fit(X, y)
+    model = MoERegressor(2, n_init=2, random_state=0, solver=EM(on_collapse=on_collapse)).fit(X, y)
     np.testing.assert_array_equal(model.coef_, plain.coef_)
     assert model.restarts_ == plain.restarts_
 
@@ -179,11 +181,11 @@ def edge_below(tree, ancestor, node):
 
 def test_dropping_is_refused_where_experts_have_numbers(rng):
     X, y, _ = with_points_on_a_line(rng)
-    model = MoERegressor(2, on_collapse="drop", constraints=[Shared([0])])
+    model = MoERegressor(2, solver=EM(on_collapse="drop"), constraints=[Shared([0])])
     with pytest.raises(ValueError, match=r"on_collapse.*constraints"):
         model.fit(X, y)
     with pytest.raises(ValueError, match="on_collapse"):
-        select_n_experts(MoERegressor(on_collapse="drop"), X, y, [1, 2])
+        select_n_experts(MoERegressor(solver=EM(on_collapse="drop")), X, y, [1, 2])
 
 
 @collapsing
@@ -191,7 +193,9 @@ def test_classifiers_drop_too(rng):
     X = rng.standard_normal((60, 1))
     y = (X[:, 0] > 0.0).astype(int)
     resp = np.column_stack([np.ones(60), np.zeros(60)])
-    model = MoEClassifier(2, init=resp, on_collapse="drop", gate_alpha=0.0, gate="constant")
+    model = MoEClassifier(
+        2, init=resp, solver=EM(on_collapse="drop"), gate_alpha=0.0, gate="constant"
+    )
     model.fit(X, y)
     assert model.tree_.n_leaves == len(model.coef_)
     assert np.isfinite(model.predict_proba(X)).all()

@@ -10,7 +10,7 @@ from scipy import optimize
 from scipy.special import logsumexp
 from scipy.stats import norm
 
-from mixexp import HMERegressor, MoEClassifier, MoERegressor, select_n_experts
+from mixexp import EM, HMERegressor, MoEClassifier, MoERegressor, select_n_experts
 from mixexp.constraints import Fixed, Shared
 from mixexp.em._driver import stack_parameters
 from mixexp.em._steps import em_step
@@ -28,7 +28,9 @@ CASES = {
     "fixed": MoERegressor(3, constraints=[Fixed(1, 0.5, experts=1)], **QUICK),
     "both": HMERegressor([[1, 1], 1], constraints=[Shared(0), Fixed(1, -1.0, [0, 2])], **QUICK),
     "free": MoERegressor(2, constraints=Shared([0, 1]), gate="constant", **FREE),
-    "anderson": MoERegressor(2, constraints=[Shared(0)], acceleration="anderson", **QUICK),
+    "anderson": MoERegressor(
+        2, constraints=[Shared(0)], solver=EM(acceleration="anderson"), **QUICK
+    ),
     "shared_dispersion": MoERegressor(
         2, expert=Gaussian(dispersion="shared"), constraints=[Shared(0)], **QUICK
     ),

@@ -20,7 +20,7 @@ from sklearn.base import clone
 from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
 from sklearn.preprocessing import StandardScaler
 
-from mixexp import HMEClassifier, HMERegressor, MoEClassifier, MoERegressor
+from mixexp import EM, HMEClassifier, HMERegressor, MoEClassifier, MoERegressor
 from mixexp.em import _driver
 from mixexp.exceptions import (
     ConvergenceWarning,
@@ -118,7 +118,9 @@ def test_objective_never_falls_and_is_what_is_reported(family, gate, spec, penal
 @every_family
 def test_plain_em_never_falls(family, rng):
     data = simulate_for(family, rng, N_ROWS)
-    model = hierarchical(family, tree=[[1, 1], 1], max_iter=150, acceleration="none", tol=0.0)
+    model = hierarchical(
+        family, tree=[[1, 1], 1], max_iter=150, solver=EM(acceleration="none"), tol=0.0
+    )
     history = model.fit(data.X, data.y).history_
     assert np.diff(history).min() >= -1e-9 * (1.0 + abs(history[-1]))
 
@@ -153,7 +155,7 @@ def test_em_step_leaves_the_optimum_alone(spec, penalty, rng):
     data = simulate_regimes(rng, 600, n_regimes=GatingTree.from_spec(spec).n_leaves)
     model = hierarchical(Gaussian(), tree=spec, tol=1e-13, max_iter=5000, **penalty)
     model.fit(data.X, data.y)
-    step = clone(model).set_params(init=model, max_iter=1, acceleration="none", tol=1e-7)
+    step = clone(model).set_params(init=model, max_iter=1, solver=EM(acceleration="none"), tol=1e-7)
     step.fit(data.X, data.y)
     gain = step.history_[-1] - step.history_[0]
     assert abs(gain) <= 1e-12 * (1.0 + abs(step.history_[0]))
@@ -349,7 +351,7 @@ def test_too_few_iterations_are_told_of(rng):
 def test_zero_tolerance_terminates(acceleration, rng):
     data = simulate_regimes(rng, N_ROWS, n_regimes=2)
     model = MoERegressor(
-        2, n_init=1, random_state=0, tol=0.0, max_iter=500, acceleration=acceleration
+        2, n_init=1, random_state=0, tol=0.0, max_iter=500, solver=EM(acceleration=acceleration)
     )
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -367,8 +369,8 @@ def test_zero_tolerance_terminates(acceleration, rng):
 def test_acceleration_reaches_the_optimum_of_plain_em(family, acceleration, rng):
     data = simulate_for(family, rng, 600)
     options = {"init": data.labels % 2, "tol": 1e-12, "max_iter": 20000}
-    quick = flat(family, 2, acceleration=acceleration, **options).fit(data.X, data.y)
-    plain = flat(family, 2, acceleration="none", **options).fit(data.X, data.y)
+    quick = flat(family, 2, solver=EM(acceleration=acceleration), **options).fit(data.X, data.y)
+    plain = flat(family, 2, solver=EM(acceleration="none"), **options).fit(data.X, data.y)
     # Both stop with an estimated 1e-12 left to gain; EM's estimate may be some ten times off.
     np.testing.assert_allclose(
         quick.penalized_log_likelihood_, plain.penalized_log_likelihood_, rtol=1e-9
@@ -382,9 +384,9 @@ def test_models_too_large_for_newtons_method_are_extrapolated(rng):
     regime = (features[:, 0] + 0.5 * rng.standard_normal(3000) > 0.0).astype(int)
     y = np.where(regime, features[:, 1], -features[:, 1]) + 0.5 * rng.standard_normal(3000)
     fits = {
-        acceleration: MoERegressor(2, acceleration=acceleration, init=regime, tol=1e-10).fit(
-            features, y
-        )
+        acceleration: MoERegressor(
+            2, solver=EM(acceleration=acceleration), init=regime, tol=1e-10
+        ).fit(features, y)
         for acceleration in ("auto", "anderson", "none")
     }
     auto, plain = fits["auto"], fits["none"]
@@ -403,8 +405,7 @@ def test_fit_from_the_optimum_stops_at_once(family, rng):
     data = simulate_for(family, rng, 600)
     model = flat(family, 2, tol=1e-12, max_iter=5000).fit(data.X, data.y)
     copied = clone(model).set_params(init=model, tol=1e-9).fit(data.X, data.y)
-    again = clone(model).set_params(warm_start=True, tol=1e-9, init=model)
-    again.fit(data.X, data.y).fit(data.X, data.y)
+    again = clone(model).set_params(tol=1e-9, init=copied).fit(data.X, data.y)
     for other in (copied, again):
         assert other.n_iter_ <= 2
         assert other.converged_
@@ -412,13 +413,13 @@ def test_fit_from_the_optimum_stops_at_once(family, rng):
         assert [restart.start for restart in other.restarts_] == ["estimator"]
 
 
-def test_warm_start_goes_on_where_the_last_fit_stopped(rng):
+def test_a_fit_goes_on_where_its_last_one_stopped(rng):
     data = simulate_regimes(rng, N_ROWS)
-    model = MoERegressor(2, n_init=1, random_state=0, max_iter=3, warm_start=True)
+    model = MoERegressor(2, n_init=1, random_state=0, max_iter=3)
     with pytest.warns(ConvergenceWarning):
         model.fit(data.X, data.y)
     stopped = model.history_[-1]
-    model.set_params(max_iter=500).fit(data.X, data.y)
+    model.set_params(max_iter=500, init=model).fit(data.X, data.y)
     np.testing.assert_allclose(model.history_[0], stopped, rtol=1e-10)
     assert model.history_[-1] > stopped
 
@@ -482,7 +483,9 @@ def test_start_with_all_rows_in_one_expert_stays_finite(taken, rng):
 @every_family
 def test_starts_come_to_the_same_together_as_alone(family, rng, monkeypatch):
     data = simulate_for(family, rng, 200)
-    model = hierarchical(family, tree=[[1, 1], 1], n_init=4, max_iter=25, acceleration="none")
+    model = hierarchical(
+        family, tree=[[1, 1], 1], n_init=4, max_iter=25, solver=EM(acceleration="none")
+    )
     together = clone(model).fit(data.X, data.y)
     monkeypatch.setattr(_driver, "_MOST_TOGETHER", 1)
     alone = clone(model).fit(data.X, data.y)

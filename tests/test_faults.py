@@ -13,7 +13,7 @@ import pytest
 from problems import simulate_regimes
 from threadpoolctl import ThreadpoolController
 
-from mixexp import MoERegressor
+from mixexp import EM, MoERegressor
 from mixexp.data import _executor as executor
 from mixexp.data import single_threaded_blas
 
@@ -50,7 +50,7 @@ def fit_coef(data, n_jobs):
 @pytest.mark.parametrize("n_jobs", [1, 2])
 def test_interrupt_stops_a_long_fit_soon_and_leaves_it_unfitted(n_jobs):
     data = simulate_regimes(np.random.default_rng(5), 200_000, p=8)
-    model = MoERegressor(6, max_iter=10_000, tol=0.0, acceleration="none", n_jobs=n_jobs)
+    model = MoERegressor(6, max_iter=10_000, tol=0.0, solver=EM(acceleration="none"), n_jobs=n_jobs)
     sent = []
 
     def interrupt():
@@ -68,7 +68,7 @@ def test_interrupt_stops_a_long_fit_soon_and_leaves_it_unfitted(n_jobs):
 
 def test_interrupts_at_random_moments_keep_the_fit_before(data, rng):
     model = fit(data)
-    model.set_params(n_init=500, max_iter=10_000, tol=0.0, acceleration="none")
+    model.set_params(n_init=500, max_iter=10_000, tol=0.0, solver=EM(acceleration="none"))
     before = dict(vars(model))
     for delay in rng.uniform(0.001, 0.3, 20):
         signal.setitimer(signal.ITIMER_REAL, delay)
@@ -189,7 +189,7 @@ def test_two_thousand_small_fits_leave_nothing_behind(data):
 
     def fit_many(times):
         for _ in range(times):
-            model = MoERegressor(2, n_init=1, n_moves=0, max_iter=3, tol=1.0)
+            model = MoERegressor(2, n_init=1, solver=EM(n_moves=0), max_iter=3, tol=1.0)
             model.fit(data.X[:30], data.y[:30])
 
     fit_many(200)  # pools and caches are filled by then

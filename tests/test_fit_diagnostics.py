@@ -9,7 +9,7 @@ from fitted import ESTIMATORS, N_ROWS, data_for
 from problems import UNPENALIZED, make_problem, random_params, simulate_regimes
 from sklearn.base import clone
 
-from mixexp import HMERegressor, MoERegressor
+from mixexp import EM, HMERegressor, MoERegressor
 from mixexp.em import Outcome
 from mixexp.estimators._diagnostics import diagnose
 from mixexp.experts import Gaussian
@@ -112,10 +112,12 @@ def test_margin_is_the_least_step(rng):
 
 def test_matrix_is_left_out_where_it_is_dear_or_there_is_none(rng):
     data = simulate_regimes(rng, N_ROWS)
-    hard = MoERegressor(2, em_variant="cem", random_state=0).fit(data.X, data.y)
+    hard = MoERegressor(2, solver=EM(variant="cem"), random_state=0).fit(data.X, data.y)
     assert hard.diagnostics_.smallest_eigenvalue is None
     assert hard.diagnostics_.gradient_norm <= 1e-4
-    many = HMERegressor((8, 3), n_init=1, n_moves=0, max_iter=3000, tol=1e-4, random_state=0)
+    many = HMERegressor(
+        (8, 3), n_init=1, solver=EM(n_moves=0), max_iter=3000, tol=1e-4, random_state=0
+    )
     assert many.fit(data.X, data.y).diagnostics_.smallest_eigenvalue is None
 
 

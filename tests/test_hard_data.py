@@ -7,7 +7,7 @@ import pytest
 from problems import UNPENALIZED, UNPENALIZED_CLASSES
 from sklearn.base import clone
 
-from mixexp import HMEClassifier, HMERegressor, MoEClassifier, MoERegressor
+from mixexp import EM, HMEClassifier, HMERegressor, MoEClassifier, MoERegressor
 from mixexp.exceptions import (
     ConvergenceWarning,
     DegenerateExpertWarning,
@@ -194,7 +194,7 @@ def test_hard_data_give_a_finite_warned_of_fit_without_penalty(data, due, n_expe
 @every_hard_data
 def test_hard_data_give_a_finite_tree(data, due):
     features, y = data()
-    model = HMERegressor([[1, 1], 1], n_init=1, n_moves=0, max_iter=50, random_state=0)
+    model = HMERegressor([[1, 1], 1], n_init=1, solver=EM(n_moves=0), max_iter=50, random_state=0)
     fit_with_warnings(model, features, y)
     assert_finite(model, features, y)
 
@@ -203,7 +203,9 @@ def test_hard_data_give_a_finite_tree(data, due):
 @pytest.mark.parametrize("expert", ["student_t", "laplace"])
 def test_hard_data_give_a_finite_fit_of_heavy_tails(data, due, expert):
     features, y = data()
-    model = MoERegressor(2, expert=expert, n_init=1, n_moves=0, max_iter=50, random_state=0)
+    model = MoERegressor(
+        2, expert=expert, n_init=1, solver=EM(n_moves=0), max_iter=50, random_state=0
+    )
     fit_with_warnings(model, features, y)
     assert_finite(model, features, y)
 
@@ -231,7 +233,9 @@ COUNTS = {
 @pytest.mark.parametrize("expert", ["gamma", "lognormal", "inverse_gaussian", "weibull", "tweedie"])
 def test_hard_positive_targets_give_a_finite_fit(expert, target, rng):
     features, y = two_lines()[0], target(rng)
-    model = MoERegressor(2, expert=expert, n_init=1, n_moves=0, max_iter=50, random_state=0)
+    model = MoERegressor(
+        2, expert=expert, n_init=1, solver=EM(n_moves=0), max_iter=50, random_state=0
+    )
     fit_with_warnings(model, features, y)
     assert_finite(model, features, y)
 
@@ -248,7 +252,9 @@ def test_means_beyond_the_variance_function_are_refused(expert, unit, rng):
 @pytest.mark.parametrize("expert", ["poisson", "negative_binomial", ["point_mass", "poisson"]])
 def test_hard_counts_give_a_finite_fit(expert, target, rng):
     features, y = two_lines()[0], target(rng)
-    model = MoERegressor(2, expert=expert, n_init=1, n_moves=0, max_iter=50, random_state=0)
+    model = MoERegressor(
+        2, expert=expert, n_init=1, solver=EM(n_moves=0), max_iter=50, random_state=0
+    )
     fit_with_warnings(model, features, y)
     assert_finite(model, features, y)
 
@@ -293,7 +299,7 @@ def test_hard_classes_give_a_finite_fit(data, due, n_experts, penalty):
 @pytest.mark.parametrize("data", [case[0] for case in HARD_CLASSES])
 def test_hard_classes_give_a_finite_tree(data):
     features, y = data()
-    model = HMEClassifier([[1, 1], 1], n_init=1, n_moves=0, max_iter=50, random_state=0)
+    model = HMEClassifier([[1, 1], 1], n_init=1, solver=EM(n_moves=0), max_iter=50, random_state=0)
     fit_with_warnings(model, features, y)
     assert_finite(model, features, y)
 
@@ -327,7 +333,7 @@ def test_many_experts_are_finite():
     rng = np.random.default_rng(7)
     features = rng.standard_normal((400, 2))
     y = rng.standard_normal(400)
-    model = MoERegressor(60, n_init=1, n_moves=0, max_iter=10, random_state=0)
+    model = MoERegressor(60, n_init=1, solver=EM(n_moves=0), max_iter=10, random_state=0)
     fit_with_warnings(model, features, y)
     assert_finite(model, features, y)
 

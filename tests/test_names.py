@@ -7,11 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mixexp import HMERegressor, MoEClassifier, MoERegressor, displays, export_text
+from mixexp import EM, HMERegressor, MoEClassifier, MoERegressor, displays, export_text
 from mixexp.text import drawn, hypertext, printable, shown
 
 mpl.use("Agg")
-QUICK = {"n_init": 1, "n_moves": 0, "random_state": 0}
+QUICK = {"n_init": 1, "solver": EM(n_moves=0), "random_state": 0}
 RESERVED = ["intercept", "dispersion", "log dispersion: x", "df"]
 HOSTILE = {
     "dollars": ["price in $", "cost in $"],

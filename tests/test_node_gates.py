@@ -5,7 +5,7 @@ import pytest
 from problems import simulate_regimes
 from sklearn.base import clone
 
-from mixexp import HMEClassifier, HMERegressor, MoERegressor, select_n_experts
+from mixexp import EM, HMEClassifier, HMERegressor, MoERegressor, select_n_experts
 
 LEFT = [[1, 1], 1]
 QUICK = {"n_init": 2, "random_state": 0}
@@ -102,7 +102,7 @@ def test_experts_that_are_dropped_leave_the_gates_of_the_others(rng):
     X = rng.standard_normal((300, 2))
     y = np.where(X[:, 0] > 0.0, 2.0, -2.0) * X[:, 1] + 0.1 * rng.standard_normal(300)
     gate = ["softmax", "constant", "constant"]
-    model = HMERegressor((2, 3), gate=gate, on_collapse="drop", alpha=0.0, **QUICK)
+    model = HMERegressor((2, 3), gate=gate, solver=EM(on_collapse="drop"), alpha=0.0, **QUICK)
     with pytest.warns(UserWarning, match="dropped|left|expert"):
         model.set_params(dispersion_prior=300.0, balance=0.0).fit(X, y)
     assert np.isfinite(model.predict(X)).all()

@@ -8,7 +8,7 @@ import pytest
 from densities import as_float, reference_of
 from mpmath import mp, mpf
 
-from mixexp import MoEClassifier, MoERegressor
+from mixexp import EM, MoEClassifier, MoERegressor
 from mixexp.exceptions import ConvergenceWarning, ImplausibleFitWarning
 from mixexp.experts import FAMILIES, Expert
 
@@ -97,7 +97,7 @@ def reference_log_likelihood(model, X: np.ndarray, y: np.ndarray) -> float:
 @of_links()
 def test_what_is_stored_is_what_was_fitted(name, link, kind, n_experts, options):
     X, y = make_data(kind, name)
-    n_iter = {"n_init": 1, "n_moves": 0, "max_iter": 60}
+    n_iter = {"n_init": 1, "solver": EM(n_moves=0), "max_iter": 60}
     model, categories = fit(family_of(name, link), n_experts, X, y, **n_iter, **options)
     stored = model.log_likelihood_
     if not np.isfinite(stored) or abs(stored) > 1e60:  # then it says why
@@ -122,7 +122,7 @@ def test_a_start_beyond_all_sense_comes_back_or_says_so(name, link, size):
     rng = np.random.default_rng(0)
     X = rng.normal(size=(60, 1))
     y, family = make_target(name, X[:, 0], rng), family_of(name, link)
-    start, _ = fit(family, 2, X, y, n_init=1, n_moves=0)
+    start, _ = fit(family, 2, X, y, n_init=1, solver=EM(n_moves=0))
     single, _ = fit(family, 1, X, y)
     params = start.fitted_model_.params
     absurd = tuple((np.full_like(heads[0], size), *heads[1:]) for heads in params.experts)
@@ -152,7 +152,7 @@ def test_means_beyond_any_range_of_y_are_told(name, link, extreme):
         y[7] = 1e-300 if name != "zero_truncated_poisson" else y[7]
     else:
         X[7, 0] = 1e12
-    options = {"n_init": 1, "n_moves": 0, "max_iter": 60, **ML}
+    options = {"n_init": 1, "solver": EM(n_moves=0), "max_iter": 60, **ML}
     model, categories = fit(family_of(name, link), 2, X, y, **options)
     mean, width = model.predict(X), y.max() - y.min()
     assert not np.isnan(mean).any()

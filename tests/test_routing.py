@@ -17,7 +17,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from test_memory import LAYOUTS, peak_bytes
 
-from mixexp import HMEClassifier, HMERegressor, MoERegressor
+from mixexp import EM, HMEClassifier, HMERegressor, MoERegressor
 from mixexp.experts import Binomial, Gaussian, PointMass, Poisson
 from mixexp.model import _prediction, _routing
 
@@ -201,7 +201,7 @@ def deep_model(n_classes=0):
     data = simulate_classes(rng, 600, 3) if n_classes else simulate_regimes(rng, 600, p=3)
     cls = HMEClassifier if n_classes else HMERegressor
     labels = np.argsort(np.argsort(data.X[:, 0])) * 256 // 600
-    model = cls((2,) * 8, init=labels, max_iter=2, gate_alpha=0.1, acceleration="none")
+    model = cls((2,) * 8, init=labels, max_iter=2, gate_alpha=0.1, solver=EM(acceleration="none"))
     return model.fit(data.X, data.y), rng.standard_normal((400, data.X.shape[1]))
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from problems import UNPENALIZED, simulate_regimes
 
-from mixexp import HMERegressor, MoEClassifier, MoERegressor
+from mixexp import EM, HMERegressor, MoEClassifier, MoERegressor
 from mixexp.exceptions import ConvergenceWarning, DegenerateExpertWarning
 
 tolerant = pytest.mark.filterwarnings("ignore::mixexp.exceptions.DegenerateExpertWarning")
@@ -65,10 +65,12 @@ def test_optima_are_those_of_the_starts(make, rng):
 @pytest.mark.parametrize("data_seed", range(3))
 def test_moves_never_end_lower(data_seed):
     data = simulate_regimes(np.random.default_rng(data_seed), 300, n_regimes=5)
-    without = MoERegressor(5, n_init=1, n_moves=0, random_state=1).fit(data.X, data.y)
+    without = MoERegressor(5, n_init=1, solver=EM(n_moves=0), random_state=1).fit(data.X, data.y)
     reached = [without.penalized_log_likelihood_]
     for n_moves in (1, 2):
-        moved = MoERegressor(5, n_init=1, n_moves=n_moves, random_state=1).fit(data.X, data.y)
+        moved = MoERegressor(5, n_init=1, solver=EM(n_moves=n_moves), random_state=1).fit(
+            data.X, data.y
+        )
         reached.append(moved.penalized_log_likelihood_)
         assert len(moved.restarts_) <= 1 + n_moves
         assert np.diff(moved.history_).min() >= -1e-9 * (1.0 + abs(moved.history_[-1]))
@@ -79,7 +81,9 @@ def test_size_decides_how_many_starts_are_affordable(rng):
     numbers = []
     for n, n_experts in ((100, 2), (3000, 4), (3000, 8)):
         data = simulate_regimes(rng, n, n_regimes=2)
-        model = MoERegressor(n_experts, n_init="auto", n_moves=0, max_iter=1, random_state=0)
+        model = MoERegressor(
+            n_experts, n_init="auto", solver=EM(n_moves=0), max_iter=1, random_state=0
+        )
         with pytest.warns(ConvergenceWarning, match="max_iter=1"):
             model.fit(data.X, data.y)
         numbers.append(len(model.restarts_))

@@ -13,7 +13,7 @@ from problems import UNPENALIZED, Data, simulate_classes
 from sklearn.linear_model import LinearRegression
 from sklearn.model_selection import GridSearchCV
 
-from mixexp import HMERegressor, MoEClassifier, MoERegressor, select_n_experts
+from mixexp import EM, HMERegressor, MoEClassifier, MoERegressor, select_n_experts
 from mixexp.displays import SelectionDisplay
 from mixexp.exceptions import ConvergenceWarning, DegenerateExpertWarning, SeparationWarning
 from mixexp.experts import Poisson
@@ -24,7 +24,7 @@ from mixexp.tree import GatingTree
 
 N_ROWS = 200
 CRITERIA = ("aic", "aicc", "bic", "sabic", "caic", "icl", "icl_bic")
-QUICK = {"n_init": 2, "n_moves": 0, "random_state": 0}
+QUICK = {"n_init": 2, "solver": EM(n_moves=0), "random_state": 0}
 TREES = [(1,), (2,), [[1, 1], 1], (3,), (2, 2)]
 # Sums of n log densities are equal but for rounding, some 1e-13 of their size.
 ROUNDING = 1e-10
@@ -111,8 +111,8 @@ def test_an_expert_taken_twice_says_the_same(data, smaller, larger, gate):
 @pytest.mark.parametrize(
     ("model", "candidates"),
     [
-        (MoERegressor(n_init=1, n_moves=0, random_state=0, **UNPENALIZED), range(1, 5)),
-        (HMERegressor(n_init=1, n_moves=0, random_state=0, **UNPENALIZED), TREES),
+        (MoERegressor(n_init=1, solver=EM(n_moves=0), random_state=0, **UNPENALIZED), range(1, 5)),
+        (HMERegressor(n_init=1, solver=EM(n_moves=0), random_state=0, **UNPENALIZED), TREES),
     ],
     ids=["flat", "trees"],
 )
@@ -127,7 +127,7 @@ def test_log_likelihood_never_falls_where_an_expert_is_split(data, model, candid
 
 # Lists of families.
 
-FEW = {"n_init": 1, "n_moves": 0, "random_state": 0, **UNPENALIZED}
+FEW = {"n_init": 1, "solver": EM(n_moves=0), "random_state": 0, **UNPENALIZED}
 
 
 @pytest.fixture
@@ -224,7 +224,7 @@ def test_the_table_holds_what_the_estimators_say(data, selection):
 
 @pytest.mark.parametrize("criterion", CRITERIA)
 def test_every_criterion_chooses_its_least(data, criterion):
-    model = MoERegressor(n_init=1, n_moves=0, random_state=0)
+    model = MoERegressor(n_init=1, solver=EM(n_moves=0), random_state=0)
     found = select_n_experts(model, data.X, data.y, [2, 1], criterion=criterion)
     values = found.columns[criterion]
     assert found.best_index_ == int(np.argmin(values))

@@ -8,7 +8,7 @@ from scipy.stats import norm
 from sklearn.base import clone
 from sklearn.linear_model import Ridge
 
-from mixexp import HMERegressor, MoEClassifier, MoERegressor, Submodel
+from mixexp import EM, HMERegressor, MoEClassifier, MoERegressor, Submodel
 
 pytestmark = pytest.mark.filterwarnings("ignore::mixexp.exceptions.DegenerateExpertWarning")
 
@@ -112,7 +112,13 @@ def test_a_row_of_weight_two_is_the_row_twice(model, rng):
 
 def test_a_closed_form_gate_is_the_constant_gate(rng):
     X, y, label = make_rows(rng)
-    options = {**NO_PRIORS, "init": label, "acceleration": "none", "tol": 1e-13, "max_iter": 2000}
+    options = {
+        **NO_PRIORS,
+        "init": label,
+        "solver": EM(acceleration="none"),
+        "tol": 1e-13,
+        "max_iter": 2000,
+    }
     own = MoERegressor(2, gate=ProportionGate(), **options).fit(X, y)
     known = MoERegressor(2, gate="constant", **options).fit(X, y)
     np.testing.assert_allclose(own.log_likelihood_, known.log_likelihood_, rtol=1e-10)
@@ -123,7 +129,13 @@ def test_a_closed_form_gate_is_the_constant_gate(rng):
 
 def test_a_wrapped_regressor_is_the_linear_expert(rng):
     X, y, label = make_rows(rng)
-    options = {**NO_PRIORS, "init": label, "acceleration": "none", "tol": 1e-13, "max_iter": 2000}
+    options = {
+        **NO_PRIORS,
+        "init": label,
+        "solver": EM(acceleration="none"),
+        "tol": 1e-13,
+        "max_iter": 2000,
+    }
     own = MoERegressor(2, expert=RidgeExpert(), **options).fit(X, y)
     known = MoERegressor(2, **options).fit(X, y)
     np.testing.assert_allclose(own.log_likelihood_, known.log_likelihood_, rtol=1e-8)
@@ -182,7 +194,7 @@ def test_what_it_is_told_by_a_fit_does_not_change_with_what_is_asked_for(rng):
     with pytest.raises(ValueError, match=r"'expert' parameter must be one of"):
         MoEClassifier(2, expert=RidgeExpert()).fit(X, y > 0.0)
     with pytest.raises(ValueError, match=r"'on_collapse'.*RidgeExpert"):
-        MoERegressor(2, expert=RidgeExpert(), on_collapse="drop").fit(X, y)
+        MoERegressor(2, expert=RidgeExpert(), solver=EM(on_collapse="drop")).fit(X, y)
 
 
 class Wrong(ProportionGate):

@@ -10,7 +10,7 @@ from fitted import ESTIMATORS, data_for
 from problems import simulate_regimes
 from sklearn.base import clone
 
-from mixexp import HMEClassifier, HMERegressor, MoEClassifier, MoERegressor, export_text
+from mixexp import EM, HMEClassifier, HMERegressor, MoEClassifier, MoERegressor, export_text
 from mixexp.constraints import Shared
 from mixexp.datasets import make_hme, make_moe
 from mixexp.displays import CoefficientDisplay
@@ -78,13 +78,12 @@ OTHERS = {
     "init": ["hyperplane"],
     "max_iter": [1],
     "tol": [1e-2],
-    "acceleration": ["none"],
-    "em_variant": ["cem"],
+    "solver": [EM(acceleration="none"), EM(variant="cem")],
     "random_state": [7],
     "weight_type": ["sampling"],
 }
 # These change no number of a fit like this: their values are checked, and they have tests.
-ELSEWHERE = {"n_moves", "on_collapse", "warm_start", "n_jobs", "verbose", "expert"}
+ELSEWHERE = {"n_jobs", "verbose", "expert"}
 
 
 def told(model):

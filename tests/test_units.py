@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from problems import UNPENALIZED
 
-from mixexp import HMERegressor, MoERegressor
+from mixexp import EM, HMERegressor, MoERegressor
 from mixexp.constraints import Fixed
 from mixexp.datasets import make_hme, make_moe
 from mixexp.exceptions import (
@@ -142,7 +142,7 @@ def make_model(family, tree, **options):
     options = {
         "random_state": 0,
         "n_init": 2 if tree is None else 1,
-        "n_moves": 0,
+        "solver": EM(n_moves=0),
         "tol": 1e-10,
         **options,
     }

@@ -25,7 +25,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeRegressor
 
-from mixexp import HMERegressor
+from mixexp import EM, HMERegressor
 from mixexp.datasets import make_robot_arm
 from mixexp.exceptions import DegenerateExpertWarning
 from mixexp.metrics import log_density_scorer
@@ -82,10 +82,11 @@ problems = {
     "robot arm": (arm_features, arm_target[:, 0]),
 }
 folds = KFold(3, shuffle=True, random_state=0)
+quick = {"n_init": 2, "solver": EM(n_moves=0), "random_state": 0}
 soft_trees = {
-    "HME (2, 2)": HMERegressor((2, 2), n_init=2, n_moves=0, random_state=0),
-    "HME (2, 2, 2)": HMERegressor((2, 2, 2), n_init=2, n_moves=0, random_state=0),
-    "the same, alpha=10": HMERegressor((2, 2, 2), alpha=10.0, n_init=2, n_moves=0, random_state=0),
+    "HME (2, 2)": HMERegressor((2, 2), **quick),
+    "HME (2, 2, 2)": HMERegressor((2, 2, 2), **quick),
+    "the same, alpha=10": HMERegressor((2, 2, 2), alpha=10.0, **quick),
 }
 names = ["one line", "CART", "linear model tree", *soft_trees]
 scores = {}

@@ -151,7 +151,7 @@ def _fit_single(
 ) -> Any:
     """Fit one expert with the options of a model to weighted rows."""
     size = {"tree": (1,)} if "tree" in model.get_params(deep=False) else {"n_experts": 1}
-    options = {"expert": family, "init": "auto", "n_init": 1, "warm_start": False, "verbose": 0}
+    options = {"expert": family, "init": "auto", "n_init": 1, "verbose": 0}
     # Weights are numbers of rows by now, or shares of them.
     single = clone(model).set_params(**size, **options, weight_type="frequency")
     with warnings.catch_warnings():

@@ -4,8 +4,10 @@ from mixexp.estimators._classifiers import HMEClassifier, MoEClassifier
 from mixexp.estimators._conformal import ConformalRegressor
 from mixexp.estimators._export import export_text
 from mixexp.estimators._regressors import HMERegressor, MoERegressor
+from mixexp.estimators._solver import EM
 
 __all__ = [
+    "EM",
     "ConformalRegressor",
     "HMEClassifier",
     "HMERegressor",

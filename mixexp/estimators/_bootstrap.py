@@ -17,6 +17,7 @@ from mixexp.data import RowBlocks
 from mixexp.em import reorder
 from mixexp.estimators._docs import per_row_docs
 from mixexp.estimators._resampling import resampling
+from mixexp.estimators._solver import EM
 from mixexp.estimators._validation import (
     N_JOBS,
     RANDOM_STATE,
@@ -328,7 +329,6 @@ def _to_start_here(model: Any) -> Any:
         init=model,
         n_init=1,
         weight_type="frequency",  # those of a resample are numbers of rows by now
-        warm_start=False,
         n_jobs=1,
         verbose=0,
     )
@@ -339,7 +339,6 @@ def _to_start_afresh(model: Any, seed: int) -> Any:
     return clone(model).set_params(
         **_keeping_experts(model),
         init=model.init,
-        warm_start=False,
         random_state=seed,
         n_jobs=1,
         verbose=0,
@@ -348,9 +347,10 @@ def _to_start_afresh(model: Any, seed: int) -> Any:
 
 def _keeping_experts(model: Any) -> dict[str, Any]:
     """Return parameters that make refits have the experts of a fit, all of them and no more."""
-    if model.on_collapse != "drop":
-        return {"on_collapse": "warn"}
-    kept: dict[str, Any] = {"on_collapse": "warn"}
+    solver = EM() if model.solver is None else model.solver
+    kept: dict[str, Any] = {"solver": clone(solver).set_params(on_collapse="warn")}
+    if solver.on_collapse != "drop":
+        return kept
     if "tree" in model.get_params(deep=False):
         kept["tree"] = model.tree_.to_nested()
     else:

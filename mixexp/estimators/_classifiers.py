@@ -10,6 +10,7 @@ from mixexp.estimators._base import MixtureOfExperts, store_parameters
 from mixexp.estimators._class_order import sort_classes
 from mixexp.estimators._docs import routing_docs, shared_docs
 from mixexp.estimators._predictive import ClassPredictive
+from mixexp.estimators._solver import EM
 from mixexp.estimators._validation import (
     N_EXPERTS,
     check_labels,
@@ -202,15 +203,11 @@ class MoEClassifier(_Classifier):
         gate_alpha: float = 3.0,
         balance: float = 0.0,
         n_init: int | str = 10,
-        n_moves: int = 1,
         init: Any = "auto",
         max_iter: int = 500,
         tol: float = 1e-8,
-        acceleration: str = "auto",
-        on_collapse: str = "warn",
-        em_variant: str = "em",
+        solver: EM | None = None,
         weight_type: str = "frequency",
-        warm_start: bool = False,
         random_state: Any = None,
         n_jobs: int | None = None,
         verbose: int = 0,
@@ -281,15 +278,11 @@ class HMEClassifier(_Classifier):
         gate_alpha: float = 3.0,
         balance: float = 0.0,
         n_init: int | str = 10,
-        n_moves: int = 1,
         init: Any = "auto",
         max_iter: int = 500,
         tol: float = 1e-8,
-        acceleration: str = "auto",
-        on_collapse: str = "warn",
-        em_variant: str = "em",
+        solver: EM | None = None,
         weight_type: str = "frequency",
-        warm_start: bool = False,
         random_state: Any = None,
         n_jobs: int | None = None,
         verbose: int = 0,

@@ -36,7 +36,7 @@ class Diagnostics(NamedTuple):
     smallest_eigenvalue : float or None
         Of the penalised observed information in the same coordinates, per unit of weight; not
         positive where the optimum is none or not determined. None where there is no
-        such matrix or it is dear: for em_variant="cem", whose objective has kinks, where
+        such matrix or it is dear: for ``EM(variant="cem")``, whose objective has kinks, where
         nothing is free, and beyond 600 parameters or 64 linear predictors.
     monotonicity_margin : float
         The least step of ``history_``, relative to one plus the objective's size: no less than

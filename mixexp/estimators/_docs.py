@@ -41,10 +41,6 @@ _PARAMETERS = """gate : {"softmax", "constant"} or nested list of these, default
     n_init : int or "auto", default=10
         Number of starts; the fit with the highest penalised log-likelihood is kept. "auto" is
         as many, from 5 to 50, as the size of data and model allows.
-    n_moves : int, default=1
-        Rounds of split-and-merge moves after the starts (Ueda et al. 2000), for three experts
-        and more: two experts that are alike are merged, and their place is given to half of
-        a third; kept only if the penalised log-likelihood ends higher.
     init : str, array or estimator, default="auto"
         Where EM starts. "hyperplane": rows are cut at quantiles along random directions in the
         space of features and residuals; "residual": along residuals of one pooled expert;
@@ -64,36 +60,15 @@ _PARAMETERS = """gate : {"softmax", "constant"} or nested list of these, default
     tol : float, default=1e-8
         EM stops when the gain still to be had, estimated from its progress and from the
         gradient, is below ``tol * (1 + |penalised log-likelihood|)``.
-    acceleration : {"auto", "newton", "anderson", "none"}, default="auto"
-        "newton" finishes with Newton's method on the log-likelihood itself once EM is near an
-        optimum; "anderson" extrapolates EM's last ten steps, at no cost per parameter; "none" is
-        plain EM. "auto" is "newton" up to 600 parameters, "anderson" beyond.
-    on_collapse : {"warn", "respawn", "drop", "error"}, default="warn"
-        What is done if an expert of the best optimum has collapsed: its dispersion is at the
-        floor, or one row or less is left to it. "warn": a DegenerateExpertWarning. "respawn":
-        its place is given to half of another expert, the least stable first, and the best
-        optimum without collapsed experts wins, even over a higher one with such; where
-        there is none, as with "warn". "drop": the search is repeated without the experts that
-        collapsed, which the survivors start, until none has; ``tree_`` and the other
-        attributes tell what is left, and a warning says so. "error": DegenerateExpertError.
-        Experts often go unused because the priors see no need for them; ``balance`` keeps such
-        alive.
-    em_variant : {"em", "cem"}, default="em"
-        "em": rows count for every expert, by posterior probability. "cem": for the most probable
-        expert alone, classification EM (Celeux & Govaert 1992), without acceleration, until
-        labels have settled. It maximises the classification log-likelihood ``sum_i w_i max_k
-        log(gate_k(x_i) f_k(y_i | x_i))`` plus the penalty: that is what ``history_``,
-        ``penalized_log_likelihood_`` and the objectives of ``restarts_`` then hold, while
-        ``log_likelihood_`` stays the mixture's, which is not maximised: where experts overlap
-        coefficients are biased.
+    solver : EM, default=None
+        Classification EM, acceleration, split-and-merge moves, and what is done with experts that
+        collapse; see `EM`.
     weight_type : {"frequency", "sampling"}, default="frequency"
         What ``sample_weight`` means. "frequency": a row of weight 2 is the row twice. "sampling":
         it is one row that stands for twice as many of a population, as survey weights and
         inverse probabilities do; weights are then divided by their mean, so that penalties,
         criteria and standard errors count rows, and standard errors are those of the sandwich
         with squared weights.
-    warm_start : bool, default=False
-        Whether ``fit`` goes on from the previous fit's coefficients, if there is one.
     random_state : int, RandomState instance or None, default=None
         Seed of the random starts.
     n_jobs : int, default=None
@@ -118,7 +93,7 @@ _ATTRIBUTES = """gate_coef_ : ndarray of shape (n_nodes - 1, n_gate_features)
         Sum over rows of weight times log density of y given x, natural log, unpenalised.
     penalized_log_likelihood_ : float
         What was maximised: ``log_likelihood_`` plus the penalty, see Notes and, for another
-        objective, ``em_variant="cem"``.
+        objective, ``EM(variant="cem")``.
     history_ : ndarray of shape (1 + iterations,)
         Penalised log-likelihood at the start and after every iteration; never falls.
     n_iter_ : int

@@ -40,8 +40,8 @@ from mixexp.estimators._gates import NodeGate, needs_features, of_origin, select
 from mixexp.estimators._initial_guess import given_start
 from mixexp.estimators._plausibility import find_implausible
 from mixexp.estimators._progress import CallbackSupportMixin, FitTask, make_monitor, with_callbacks
+from mixexp.estimators._solver import EM, check_solver
 from mixexp.estimators._validation import (
-    BOOLEAN,
     LARGEST_SHIFT,
     LARGEST_TARGET,
     N_INIT,
@@ -49,8 +49,6 @@ from mixexp.estimators._validation import (
     RANDOM_STATE,
     VERBOSE,
     Rule,
-    check_acceleration,
-    check_collapse,
     check_exposure,
     check_parameters,
     check_per_row,
@@ -78,14 +76,9 @@ _RULES: dict[str, Rule] = {
     "gate_alpha": real(0.0),
     "balance": real(0.0),
     "n_init": N_INIT,
-    "n_moves": whole(0),
     "max_iter": whole(1),
     "tol": real(0.0),
-    "acceleration": one_of("auto", "newton", "anderson", "none"),
-    "on_collapse": one_of("warn", "respawn", "drop", "error"),
-    "em_variant": one_of("em", "cem"),
     "weight_type": one_of(*WEIGHT_TYPES),
-    "warm_start": BOOLEAN,
     "random_state": RANDOM_STATE,
     "n_jobs": N_JOBS,
     "verbose": VERBOSE,
@@ -132,15 +125,11 @@ class FittedByEM(CallbackSupportMixin):
     gate_alpha: float
     balance: float
     n_init: int | str
-    n_moves: int
     init: Any
     max_iter: int
     tol: float
-    acceleration: str
-    on_collapse: str
-    em_variant: str
+    solver: EM | None
     weight_type: str
-    warm_start: bool
     random_state: Any
     n_jobs: int | None
     verbose: int
@@ -204,7 +193,7 @@ class FittedByEM(CallbackSupportMixin):
         ValueError, TypeError
             If a hyper-parameter or an argument is not as described; the message names it.
         DegenerateExpertError
-            If an expert has collapsed and ``on_collapse`` is "error".
+            If an expert has collapsed and the solver's ``on_collapse`` is "error".
 
         Warns
         -----
@@ -264,7 +253,9 @@ class FittedByEM(CallbackSupportMixin):
         check_per_row_use(families, exposure, offset, trials)
         check_support(families, target, per_row, np.flatnonzero(is_used))
         columns, node_gates = self._select_columns(tree)
-        check_submodels(self, [*families, *(gate.submodel for gate in node_gates)])
+        check_submodels(
+            self.balance, self._solver, [*families, *(gate.submodel for gate in node_gates)]
+        )
         build = partial(
             build_problem,
             X,
@@ -282,8 +273,7 @@ class FittedByEM(CallbackSupportMixin):
     def _check_parameters(self) -> None:
         """Check what is known of the hyper-parameters without the data."""
         check_parameters(self, _RULES)
-        check_acceleration(self.em_variant, self.acceleration)
-        check_collapse(self.on_collapse, self.constraints)
+        check_solver(self.solver, self.constraints)
 
     def _select_columns(self, tree: GatingTree) -> tuple[Columns, list[NodeGate]]:
         """Return the columns of each part of the model, and the gate of each node."""
@@ -295,6 +285,10 @@ class FittedByEM(CallbackSupportMixin):
             select_columns(self._dispersion_spec(), "dispersion_features", names, p),
         )
         return columns, gates
+
+    @property
+    def _solver(self) -> EM:
+        return check_solver(self.solver, self.constraints)
 
     def _penalty(self) -> Penalty:
         strengths = map(float, (self.alpha, self.gate_alpha, 0.0, self.balance))
@@ -348,21 +342,19 @@ class FittedByEM(CallbackSupportMixin):
             tree: GatingTree, families: Sequence[Any], node_gates: list[NodeGate]
         ) -> _Layout:
             problem, pooled, scaling = build(tree=tree, families=families, node_gates=node_gates)
-            problem = replace(problem, is_classification=self.em_variant == "cem")
+            problem = replace(problem, is_classification=self._solver.variant == "cem")
             learn = partial(
                 set_fitted_attributes, model=problem.model, scaling=scaling, columns=columns
             )
             return _Layout(problem, pooled, scaling, families, node_gates, learn)
 
         layout = lay_out(tree, families, node_gates)
-        previous = self if self.warm_start and hasattr(self, "fitted_model_") else None
-        init = self.init if previous is None else previous
-        given = given_start(init, layout.problem, layout.pooled, layout.scaling, is_used)
+        given = given_start(self.init, layout.problem, layout.pooled, layout.scaling, is_used)
         task = begin_task(self._n_starts(layout.problem) if given is None else 1)
         monitor = make_monitor(task, layout.learn)
         is_given = given is not None
         found = self._find(layout, [] if given is None else [given], is_given, monitor)
-        if self.on_collapse == "drop":
+        if self._solver.on_collapse == "drop":
             layout, found = self._drop_collapsed(layout, found, is_given, lay_out)
         order = layout.learn(self, found)
         name, best = type(self).__name__, found.best.evaluation
@@ -370,7 +362,7 @@ class FittedByEM(CallbackSupportMixin):
         if implausible:
             self.converged_, self.convergence_reason_ = False, "what it came to makes no sense"
         troubles = [*implausible, *collect_warnings(self, layout.problem, found.best, order)]
-        if self.on_collapse == "error":
+        if self._solver.on_collapse == "error":
             refuse_collapsed(troubles)
         self.diagnostics_ = diagnose(layout.problem, found.best, self.fitted_model_.params)
         task.end()
@@ -386,12 +378,12 @@ class FittedByEM(CallbackSupportMixin):
     ) -> Search:
         """Run EM from some starts, and from those of ``init`` unless these were given."""
         problem = layout.problem
-        options = Options(int(self.max_iter), float(self.tol), self.acceleration)
+        options = Options(int(self.max_iter), float(self.tol), self._solver.acceleration)
         if is_given:
             found = compete(problem, first, options.near(), monitor)
         else:
             found = self._search(layout, first, options, monitor)
-        if self.on_collapse == "respawn":
+        if self._solver.on_collapse == "respawn":
             seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
             found = respawn_experts(problem, found, int(seed), options)
         return found
@@ -443,7 +435,7 @@ class FittedByEM(CallbackSupportMixin):
             return [*first, *named]
 
         rng = np.random.default_rng(seed)
-        return search(layout.problem, draw, rng, options, monitor, int(self.n_moves))
+        return search(layout.problem, draw, rng, options, monitor, int(self._solver.n_moves))
 
 
 def _check_enough_rows(n_weighted: int, n: int, n_experts: int) -> None:

@@ -11,6 +11,7 @@ from mixexp.distribution import mixture_without_noise
 from mixexp.estimators._base import MixtureOfExperts, store_parameters
 from mixexp.estimators._docs import per_row_docs, routing_docs, shared_docs
 from mixexp.estimators._predictive import Predictive
+from mixexp.estimators._solver import EM
 from mixexp.estimators._validation import (
     BOOLEAN,
     N_EXPERTS,
@@ -208,15 +209,11 @@ class MoERegressor(_Regressor):
         dispersion_prior: float = 30.0,
         balance: float = 0.0,
         n_init: int | str = 10,
-        n_moves: int = 1,
         init: Any = "auto",
         max_iter: int = 500,
         tol: float = 1e-8,
-        acceleration: str = "auto",
-        on_collapse: str = "warn",
-        em_variant: str = "em",
+        solver: EM | None = None,
         weight_type: str = "frequency",
-        warm_start: bool = False,
         random_state: Any = None,
         n_jobs: int | None = None,
         verbose: int = 0,
@@ -296,15 +293,11 @@ class HMERegressor(_Regressor):
         dispersion_prior: float = 30.0,
         balance: float = 0.0,
         n_init: int | str = 10,
-        n_moves: int = 1,
         init: Any = "auto",
         max_iter: int = 500,
         tol: float = 1e-8,
-        acceleration: str = "auto",
-        on_collapse: str = "warn",
-        em_variant: str = "em",
+        solver: EM | None = None,
         weight_type: str = "frequency",
-        warm_start: bool = False,
         random_state: Any = None,
         n_jobs: int | None = None,
         verbose: int = 0,

@@ -114,37 +114,7 @@ def check_argument(name: str, value: Any, rule: Rule) -> None:
         raise ValueError(f"{name} must be {rule.wording}. Got {shown(value)} instead.")
 
 
-def check_acceleration(em_variant: str, acceleration: str) -> None:
-    """Check that acceleration is not asked for where there is none.
-
-    Raises
-    ------
-    ValueError
-        Naming both parameters.
-    """
-    if em_variant == "cem" and acceleration not in ("auto", "none"):
-        raise ValueError(
-            f"The 'acceleration' parameter is {shown(acceleration)}, which needs a smooth "
-            "objective; that of em_variant='cem' has kinks. Leave it at 'auto'."
-        )
-
-
-def check_collapse(on_collapse: str, constraints: Any) -> None:
-    """Check that experts that may be dropped are not named by their numbers.
-
-    Raises
-    ------
-    ValueError
-        Naming both parameters.
-    """
-    if on_collapse == "drop" and constraints:
-        raise ValueError(
-            "The 'on_collapse' parameter is 'drop', which changes the numbers by which "
-            "'constraints' name experts. Use 'respawn', 'warn' or 'error'."
-        )
-
-
-def check_submodels(estimator: Any, parts: Sequence[Any]) -> None:
+def check_submodels(balance: float, solver: Any, parts: Sequence[Any]) -> None:
     """Check that submodels of one's own are not asked for what they are not known to do.
 
     Raises
@@ -153,12 +123,11 @@ def check_submodels(estimator: Any, parts: Sequence[Any]) -> None:
         Naming the parameter and the submodel.
     """
     own = [type(part).__name__ for part in parts if isinstance(part, Submodel)]
-    for name, allowed in (
-        ("on_collapse", ("warn", "error")),
-        ("balance", (0.0,)),
-        ("em_variant", ("em",)),
+    for name, value, allowed in (
+        ("on_collapse", solver.on_collapse, ("warn", "error")),
+        ("balance", balance, (0.0,)),
+        ("variant", solver.variant, ("em",)),
     ):
-        value = getattr(estimator, name)
         if own and value not in allowed:
             raise ValueError(
                 f"The {name!r} parameter must be {' or '.join(map(repr, allowed))} for a model "

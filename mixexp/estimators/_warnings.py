@@ -130,7 +130,8 @@ def refuse_collapsed(warnings: Sequence[FitWarning]) -> None:
     found = [each.message for each in warnings if each.category is DegenerateExpertWarning]
     if found:
         raise DegenerateExpertError(
-            " ".join(found) + " The 'on_collapse' parameter is 'error': use 'respawn', 'drop' or "
+            " ".join(found)
+            + " The 'on_collapse' parameter of EM is 'error': use 'respawn', 'drop' or "
             "'warn' to get a fit all the same."
         )
 

@@ -177,10 +177,10 @@ def _check_estimator(estimator: Any) -> str:
             "The 'init' parameter of the estimator must be a name, for other starts are for one "
             f"number of experts. Got {type(estimator.init).__name__} instead."
         )
-    if estimator.on_collapse == "drop":
+    if estimator.solver is not None and estimator.solver.on_collapse == "drop":
         raise ValueError(
-            "The 'on_collapse' parameter of the estimator is 'drop', with which candidates would "
-            "not have the experts they stand for. Use 'warn' or 'respawn'."
+            "The 'on_collapse' parameter of the estimator's solver is 'drop', with which "
+            "candidates would not have the experts they stand for. Use 'warn' or 'respawn'."
         )
     return "tree" if "tree" in estimator.get_params(deep=False) else "n_experts"
 
@@ -240,7 +240,7 @@ def _check_values(selection: Selection) -> None:
 
 
 def _with_candidate(estimator: Any, parameter: str, candidate: Any) -> Any:
-    model = clone(estimator).set_params(**{parameter: candidate}, warm_start=False)
+    model = clone(estimator).set_params(**{parameter: candidate})
     n_leaves = model._make_tree().n_leaves  # a tree that is none is refused before any fit
     return model.set_params(expert=extend_families(model.expert, n_leaves, candidate))
 
