@@ -89,8 +89,8 @@ class RowBlocks(Sequence[Block]):
     read_features : callable
         Returns the features of the block with a given number, shape (1 + p, rows).
     bare : sequence of Block
-        The blocks with no features, an array of shape (0, rows): vectors, which are kept
-        because a target's part of the log density may cost a gamma function per row.
+        The blocks without features (an array of shape (0, rows)): vectors, kept in memory, for
+        the base measure of a target may cost a gamma function per row.
 
     Notes
     -----

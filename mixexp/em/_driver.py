@@ -1,4 +1,4 @@
-"""The iteration: propose, measure, accept or shorten, until nothing is left to gain.
+"""The EM iteration: M-step, E-step at the proposal, accept it or shorten the step.
 
 Starts run together: one pass measures the proposals of all, and one call solves their
 systems. What one start comes to does not depend on which others run beside it, but for

@@ -1,4 +1,4 @@
-"""What a search tells of itself while it runs, and the one request it listens to: stop."""
+"""Observer of a multi-start search: told of starts, iterations and ends; may ask to stop early."""
 
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING

@@ -123,7 +123,10 @@ class NewtonFinish:
         self._patience *= 2
 
     def advance(self, current: Evaluation, noise: float, allowed_gain: float) -> NewtonStep | None:
-        """Return an accepted step, or None where the basin's bottom is not in sight.
+        """Take one safeguarded Newton step on the observed log-likelihood.
+
+        A chord step with the last information if it contracts, else one with a fresh information
+        matrix; Armijo backtracking. None if no step was accepted.
 
         Parameters
         ----------
@@ -235,12 +238,12 @@ class NewtonFinish:
 def _ridge_direction(
     metric: np.ndarray, information: np.ndarray, gradient: np.ndarray
 ) -> np.ndarray | None:
-    """Return a step along a ridge that EM creeps up, where the information is indefinite.
+    """Return the saddle-free Newton direction in the metric of EM's complete-data information.
 
-    In the metric of EM's curvature the eigenvalues of the observed information are one less
-    EM's rate along each eigenvector. Each component of EM's step is lengthened by one over
-    the eigenvalue's magnitude, up to a limit: Newton's method where the surface bends down,
-    and uphill also where it bends up.
+    Dauphin et al. (2014), section 4. In that metric the eigenvalues of the observed information
+    are one less EM's rate of convergence along each eigenvector. Each component of the gradient
+    is divided by the eigenvalue's magnitude, at least 0.02: Newton's method where the
+    surface is concave, and uphill also where it is not.
     """
     try:
         rates, vectors = eigh(information, metric)

@@ -1,4 +1,4 @@
-"""The canonical order of experts, so that equal optima are equal arrays."""
+"""Label switching undone: experts in a canonical order, so that equal optima are equal arrays."""
 
 from typing import Any
 

@@ -29,8 +29,8 @@ from mixexp.model import (
 # with less they pass the interpreter's lock back and forth between short calls.
 FEWEST_ELEMENTS = 1 << 15
 
-#: From the numbers of some rows and their responsibilities, shape (n_leaves, ..., rows), to those
-#: that are to be used.
+#: From a slice of rows and their posterior responsibilities, shape (n_leaves, ..., rows), to the
+#: responsibilities that the M-step uses.
 Responsibilities = Callable[[slice, np.ndarray], np.ndarray]
 
 

@@ -1,8 +1,8 @@
-"""One EM step: new parameters from the sums of one pass. Pure functions.
+"""The M-step: new parameters from the sums of one pass. Pure functions.
 
-Gates take a full Newton step per node, or one on Bohning's bound. Experts solve for the
-increment of their location from the score, which is exact for a linear model and one Fisher
-step for others, and doubles as iterative refinement; dispersions follow in closed form or by
+Gates take a full Newton step per node, or one on Bohning's bound (majorize-minimize). Experts
+solve for the increment of their location from the score, which is exact for a linear model and one
+step of Fisher scoring (IRLS) for others, and doubles as iterative refinement; dispersions follow in closed form or by
 a safeguarded Newton step. Several starts step at once: their systems are solved in one call.
 """
 

@@ -1,4 +1,4 @@
-"""How the mean of y answers to coefficients and to features.
+"""Gradients of E[y | x] in coefficients (delta method) and in features (marginal effects).
 
 The mean is ``M = sum_k prior_k mu_k``. Its slope in the logit of an edge from v to c is
 ``S_c - gate_c S_v`` with S the part of M from the experts below a node; in a head of expert k

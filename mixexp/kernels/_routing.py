@@ -101,8 +101,8 @@ def find_top_leaves(  # type: ignore[no-untyped-def]
 ):
     """Search the most probable leaves of each row, opening as few gates as can be.
 
-    Best first: of the nodes seen, the most probable is opened next. Probabilities fall on the
-    way down, so a leaf whose turn it is is at least as probable as all that was not seen. Of
+    Best-first search: of the nodes seen, the most probable is opened next. Probabilities fall on
+    the way down, so a leaf that is popped dominates all that is still on the frontier. Of
     equals the one further left comes first, by its leftmost leaf, which too bounds all below.
 
     Parameters
