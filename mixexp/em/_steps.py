@@ -2,8 +2,9 @@
 
 Gates take a full Newton step per node, or one on Bohning's bound (majorize-minimize). Experts
 solve for the increment of their location from the score, which is exact for a linear model and one
-step of Fisher scoring (IRLS) for others, and doubles as iterative refinement; dispersions follow in closed form or by
-a safeguarded Newton step. Several starts step at once: their systems are solved in one call.
+step of Fisher scoring (IRLS) for others, and doubles as iterative refinement; dispersions follow in
+closed form or by a safeguarded Newton step. Several starts step at once: their systems are solved
+in one call.
 """
 
 from typing import NamedTuple
