@@ -23,7 +23,6 @@ from mixexp.model._information import (
 from mixexp.model._model import (
     Model,
     Parameters,
-    Penalty,
     map_parameters,
     unstack_parameters,
 )
@@ -53,9 +52,11 @@ from mixexp.model._statistics import (
     flat_gradient,
     map_statistics,
 )
+from mixexp.model._strengths import FEW_SLOPES, Penalty
 from mixexp.model._ties import Ties
 
 __all__ = [
+    "FEW_SLOPES",
     "ExpertGroup",
     "GroupStatistics",
     "Model",
