@@ -110,7 +110,11 @@ N_REGIMES = {"one": 1, "dense": 1, "two": 2, "three": 3}
 
 @pytest.mark.parametrize(
     ("n_features", "n", "without_growth"),
-    [(40, 1000, -1.53), (80, 1000, -1.64), (120, 1000, -1.77)],
+    [
+        (40, 1000, -1.53),
+        (80, 1000, -1.64),
+        pytest.param(120, 1000, -1.77, marks=pytest.mark.slow),
+    ],
 )
 def test_priors_for_many_features_leave_the_true_number_alone(n_features, n, without_growth):
     seed = 1 if n_features == 80 else 0
