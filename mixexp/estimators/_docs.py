@@ -164,7 +164,8 @@ _NOTES = """What is maximised is the penalised log-likelihood
     former, b0<DISPERSION_UNIT> those of one expert fitted to all rows. Close
     to the pooled fit that is a ridge of ``alpha`` and ``gate_alpha``; far from it, it grows in
     proportion, and for experts like a logarithm, so that clear regimes are left alone. All this
-    is for at most 5 slopes; for more, strengths grow as told above. For a single expert it is a ridge toward zero. ``alpha=0, gate_alpha=0<DISPERSION_OFF>`` is
+    is for at most 5 slopes; for more, strengths grow as told above. For a single expert it is a
+    ridge toward zero. ``alpha=0, gate_alpha=0<DISPERSION_OFF>`` is
     plain maximum likelihood, which <UNBOUNDED>;
     floors keep it finite.
 
