@@ -90,22 +90,52 @@ def test_factors_reach_the_best_of_random_labelings(family, n_levels, n_factors,
     assert fit(random_state=0) > best - CLOSE
 
 
+def draw_regimes(truth, n_features, n, seed):
+    """One model, or regimes that features choose; noise of deviation 1."""
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(n, n_features))
+    if truth in ("one", "two"):
+        sign = np.where(X[:, 0] + 0.5 * X[:, 1] > 0.0, 1.0, -1.0) if truth == "two" else 1.0
+        mean = sign * X[:, 2 : min(n_features, 10)].sum(axis=1)
+    elif truth == "dense":  # one model in which every feature has a part
+        mean = X @ (2.0 * rng.normal(size=n_features) / np.sqrt(n_features))
+    else:  # three, six features have a part
+        slopes = rng.normal(size=(3, n_features)) * (np.arange(n_features) < 6)
+        mean = (X * slopes[np.digitize(X[:, 0], [-0.5, 0.5])]).sum(axis=1)
+    return X, mean + rng.normal(size=n)
+
+
+N_REGIMES = {"one": 1, "dense": 1, "two": 2, "three": 3}
+
+
+@pytest.mark.parametrize(
+    ("n_features", "n", "without_growth"),
+    [
+        (40, 1000, -1.53),
+        (80, 1000, -1.64),
+        pytest.param(120, 1000, -1.77, marks=pytest.mark.slow),
+    ],
+)
+def test_priors_for_many_features_leave_the_true_number_alone(n_features, n, without_growth):
+    seed = 1 if n_features == 80 else 0
+    X, y = draw_regimes("two", n_features, n + 3000, seed)
+    model = MoERegressor(2, random_state=seed).fit(X[:n], y[:n])
+    assert model.log_density(X[n:], y[n:]).mean() > without_growth - 0.02
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::mixexp.exceptions.DegenerateExpertWarning")
 @pytest.mark.parametrize(("n_features", "n"), [(5, 300), (40, 300), (40, 1000), (120, 1000)])
-@pytest.mark.parametrize("truth", ["one", "two"])
+@pytest.mark.parametrize("truth", ["one", "dense", "two", "three"])
 def test_experts_too_many_do_no_harm(truth, n_features, n):
-    rng = np.random.default_rng(63)
-    X = rng.normal(size=(n + 3000, n_features))
-    sign = np.where(X[:, 0] + 0.5 * X[:, 1] > 0.0, 1.0, -1.0) if truth == "two" else 1.0
-    y = sign * X[:, 2 : min(n_features, 10)].sum(axis=1) + rng.normal(size=len(X))
+    X, y = draw_regimes(truth, n_features, n + 3000, 63)
 
     def score(n_experts):
         model = MoERegressor(n_experts, random_state=0).fit(X[:n], y[:n])
         assert np.sqrt(model.dispersion_.min()) > 0.5  # the truth's is 1
         return model.log_density(X[n:], y[n:]).mean()
 
-    n_true = 1 if truth == "one" else 2
+    n_true = N_REGIMES[truth]
     right = score(n_true)
     for extra in (1, 2):
         assert score(n_true + extra) > right - 0.05

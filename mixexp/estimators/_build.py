@@ -26,7 +26,15 @@ from mixexp.estimators._groups import (
 )
 from mixexp.experts import FAMILIES, Expert
 from mixexp.gates import SoftmaxGates
-from mixexp.model import Model, Parameters, Penalty, PlacedSubmodel, Ties
+from mixexp.model import (
+    FEW_SLOPES,
+    ExpertGroup,
+    Model,
+    Parameters,
+    Penalty,
+    PlacedSubmodel,
+    Ties,
+)
 from mixexp.submodel import Submodel
 from mixexp.text import shown
 from mixexp.tree import GatingTree
@@ -228,8 +236,9 @@ def build_problem(
         others=tuple(others),
     )
     blocks = _with_targets(model, cut_features(X, scaling, per_row, chosen).keep_small(), y)
-    pooled = pooled_params(Problem(model, blocks, n_threads))
-    model, pooled = _anchor(model, pooled)
+    bare = Problem(model, blocks, n_threads)
+    pooled = pooled_params(bare)
+    model, pooled = _anchor(model, pooled, bare.total_weight * bare.n_weighed)
     model = replace(model, ties=tie(model, scaling))
     pooled = model.obey(pooled)
     problem = Problem(model, _with_targets(model, blocks, y), n_threads)
@@ -266,7 +275,7 @@ def _with_targets(model: Model, blocks: RowBlocks, y: np.ndarray) -> RowBlocks:
     return blocks.refine(model.with_target, (y[rows] for rows in cut_rows(len(y))))
 
 
-def _anchor(model: Model, pooled: Parameters) -> tuple[Model, Parameters]:
+def _anchor(model: Model, pooled: Parameters, n_rows: float) -> tuple[Model, Parameters]:
     """Make the pooled fit what priors pull to, and its residuals' spread the unit of y.
 
     The unit is that of location-scale families alone. A single expert is the pooled fit: its
@@ -284,7 +293,21 @@ def _anchor(model: Model, pooled: Parameters) -> tuple[Model, Parameters]:
             moved, coefs = group._replace(scale=group.scale * unit), in_unit(group, heads, unit)
             if is_single:
                 penalty = penalty._replace(alpha=penalty.alpha * unit**2)
+            else:
+                moved = moved._replace(log_anchor=_anchor_of_rows_to_come(model, group, n_rows))
         groups.append(moved if is_single else moved._replace(center=tuple(c[0] for c in coefs)))
         experts.append(coefs)
     anchored = replace(model, groups=tuple(groups), penalty=penalty)
     return anchored, Parameters(pooled.gates, tuple(experts), pooled.others)
+
+
+def _anchor_of_rows_to_come(model: Model, group: ExpertGroup, n_rows: float) -> float:
+    """Return the log dispersion, in the unit of the residuals, without what slopes took off.
+
+    As strengths do, this leaves few slopes alone. Half of the dispersion remains at the least.
+    """
+    g = next(at for at, own in enumerate(model.groups) if own is group)
+    taken = max(0, model.n_slopes(g) - FEW_SLOPES) / n_rows if n_rows > 0.0 else 0.0
+    kinds = [head.kind for head in group.family.heads]
+    log_power = group.units[kinds.index("dispersion")].log_power
+    return -0.5 * log_power * float(np.log1p(-min(taken, 0.5)))

@@ -28,12 +28,12 @@ _PARAMETERS = """gate : {"softmax", "constant"} or nested list of these, default
         slopes together, as the data draw experts apart, see Notes. Intercepts are free. Large
         values make all experts alike. The pooled slopes, and those of a single expert, have a
         ridge of ``min(alpha, 1)`` toward zero, y in units of its standard deviation. As in
-        `Ridge` all this is absolute: it fades as rows are added. From 30 slopes per expert on
-        the strength is that for 30, in proportion to their number.
+        `Ridge` all this is absolute: it fades as rows are added. With more than 5 slopes per
+        expert, q, it is ``1 + (q - 5) / 10`` times as strong, and fades sooner.
     gate_alpha : float, default=3.0
         Ridge on the gates' slopes, for standardised features and logits that sum to zero over
-        siblings. Keeps a gate finite that separates its rows perfectly. From 5 slopes per logit
-        on the strength is that for 5, in proportion to their number.
+        siblings. Keeps a gate finite that separates its rows perfectly. With more than 5 slopes
+        per logit, q, it is ``1 + (q - 5) / 2`` times as strong for small slopes.
     <DISPERSION_PRIOR>balance : float, default=0.0
         Pseudo-rows that belong to all experts in equal shares (at every gate of a tree to all
         of its children), spread over X as the data are. Keeps experts alive that few rows
@@ -82,7 +82,7 @@ _PARAMETERS = """gate : {"softmax", "constant"} or nested list of these, default
 _DISPERSION_PRIOR = """dispersion_prior : float, default=30.0
         Prior on the logarithm of the experts' dispersions, about the pooled one and there as
         informative as so many rows. Keeps an expert from collapsing onto fewer rows than that.
-        From 5 slopes per expert on it is that for 5, in proportion to their number.
+        With more than 5 slopes per expert, q, it is ``1 + (q - 5) / 30`` times as strong.
     """
 
 _ATTRIBUTES = """gate_coef_ : ndarray of shape (n_nodes - 1, n_gate_features)
@@ -143,8 +143,9 @@ _NOTES = """What is maximised is the penalised log-likelihood
     b and g the slopes of experts and gates for standardised features, m the number of the
     former, b0<DISPERSION_UNIT> those of one expert fitted to all rows. Close
     to the pooled fit that is a ridge of ``alpha`` and ``gate_alpha``; far from it, it grows in
-    proportion, and for experts like a logarithm, so that clear regimes are left alone. For a
-    single expert it is a ridge toward zero. ``alpha=0, gate_alpha=0<DISPERSION_OFF>`` is
+    proportion, and for experts like a logarithm, so that clear regimes are left alone. All this
+    is for at most 5 slopes; for more, strengths grow as told above. For a single expert it is a
+    ridge toward zero. ``alpha=0, gate_alpha=0<DISPERSION_OFF>`` is
     plain maximum likelihood, which <UNBOUNDED>;
     floors keep it finite.
 

@@ -21,7 +21,7 @@ from mixexp.model._information import (
     complete_scores,
     observed_statistics,
 )
-from mixexp.model._model import Model, Penalty
+from mixexp.model._model import Model
 from mixexp.model._others import PlacedSubmodel, object_array
 from mixexp.model._parameters import Parameters, map_parameters, unstack_parameters
 from mixexp.model._penalty import PenaltyTerms, penalty_terms
@@ -49,9 +49,11 @@ from mixexp.model._statistics import (
     flat_gradient,
     map_statistics,
 )
+from mixexp.model._strengths import FEW_SLOPES, Penalty
 from mixexp.model._ties import Ties
 
 __all__ = [
+    "FEW_SLOPES",
     "ExpertGroup",
     "FittedModel",
     "GroupStatistics",

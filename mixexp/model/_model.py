@@ -10,7 +10,6 @@ the slots one after another, each in C order.
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
 
 import numpy as np
 
@@ -20,54 +19,18 @@ from mixexp.gates import SoftmaxGates
 from mixexp.model._group import ExpertGroup
 from mixexp.model._others import PlacedSubmodel
 from mixexp.model._parameters import Parameters, flatten_slots
+from mixexp.model._strengths import (
+    GATE_NARROWS,
+    PER_DISPERSION,
+    PER_GATE,
+    PER_POOLING,
+    POOLING_FADES,
+    Penalty,
+    growth,
+)
 from mixexp.model._ties import Ties
 from mixexp.submodel import SubmodelRows
 from mixexp.tree import GatingTree, as_slice
-
-# A single model is shrunk to zero by no more than this, however alike experts are to be.
-_LARGEST_POOLED_RIDGE = 1.0
-# Of alpha, gate_alpha and dispersion_prior, at most, where starts are sought.
-_WEAK_STRENGTHS = 1.0, 0.3, 1.0
-# Strengths are for few features, and grow in proportion from so many slopes on: of gates and
-# dispersions, and of what pulls experts together. With 120 features, three experts on 1 000 rows
-# of two regimes otherwise had dispersions near zero, or two experts parted what is one.
-_SLOPES_PER_STRENGTH = 5.0
-_SLOPES_PER_POOLING = 30.0
-
-
-class Penalty(NamedTuple):
-    """Strengths of the priors, all zero for maximum likelihood.
-
-    Parameters
-    ----------
-    alpha : float
-        Pull on the experts' slopes, for standardised features, to those of the pooled fit. A
-        single expert has a ridge of this strength toward zero.
-    gate_alpha : float
-        Ridge on the gates' slopes for standardised features.
-    dispersion_prior : float
-        Pseudo-rows, at the anchor, added to every dispersion.
-    balance : float
-        Pseudo-rows, spread as the data are, in equal shares at every gate.
-    """
-
-    alpha: float = 0.0
-    gate_alpha: float = 0.0
-    dispersion_prior: float = 0.0
-    balance: float = 0.0
-
-    def of_pooled(self) -> "Penalty":
-        """Return the priors of a single expert: what there is to learn of it is one model."""
-        return Penalty(alpha=min(self.alpha, _LARGEST_POOLED_RIDGE))
-
-    def weakened(self) -> "Penalty":
-        """Return priors that keep experts from collapsing, and hold them together no more."""
-        alpha, gate_alpha, dispersion_prior = _WEAK_STRENGTHS
-        return self._replace(
-            alpha=min(self.alpha, alpha),
-            gate_alpha=min(self.gate_alpha, gate_alpha),
-            dispersion_prior=min(self.dispersion_prior, dispersion_prior),
-        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -201,13 +164,13 @@ class Model:
     def dispersion_rows(self, slot: int) -> float:
         """Return the pseudo-rows of the prior on each dispersion of a slot.
 
-        In proportion to the slopes of an expert where these are many: an expert that passes
-        through as many rows as it has coefficients must gain less than the prior takes.
+        More where an expert has many slopes: one that passes through as many rows as it has
+        coefficients must gain less than the prior takes.
         """
         g, _ = self.head_of(slot)
-        return self.penalty.dispersion_prior * max(1.0, self._n_slopes(g) / _SLOPES_PER_STRENGTH)
+        return self.penalty.dispersion_prior * growth(self.n_slopes(g), PER_DISPERSION)
 
-    def _n_slopes(self, g: int) -> int:
+    def n_slopes(self, g: int) -> int:
         """Return the number of slopes in the locations of each expert of a group."""
         heads = zip(self.groups[g].designs, self.groups[g].family.heads, strict=True)
         sizes = [len(self.designs[at]) - 1 for at, head in heads if head.kind == "location"]
@@ -216,10 +179,19 @@ class Model:
     @cached_property
     def pooling(self) -> float:
         """Strength of the pull to the pooled fit, more where an expert has many slopes."""
+        return self.penalty.alpha * self._pooling_growth
+
+    @cached_property
+    def pooling_room(self) -> float:
+        """How little it takes to fade the pull to the pooled fit, 1 where slopes are few."""
+        return self._pooling_growth**-POOLING_FADES
+
+    @cached_property
+    def _pooling_growth(self) -> float:
         if self.tree.n_leaves == 1:
-            return self.penalty.alpha
-        most = max((self._n_slopes(g) for g in range(len(self.groups))), default=0)
-        return self.penalty.alpha * max(1.0, most / _SLOPES_PER_POOLING)
+            return 1.0
+        most = max((self.n_slopes(g) for g in range(len(self.groups))), default=0)
+        return growth(most, PER_POOLING)
 
     def known_log_dispersion(self, slot: int) -> float | None:
         """Return the log dispersion of a slot on its family's scale, if it is not estimated."""
@@ -327,11 +299,22 @@ class Model:
         """
         ridge = [np.zeros(shape) for shape in self.slot_shapes]
         for slot, strength in enumerate(ridge):
-            growth = max(1.0, (strength.shape[1] - 1) / _SLOPES_PER_STRENGTH)
             is_gate = slot not in self.expert_slots
-            strength[:, 1:] = self.penalty.gate_alpha * growth if is_gate else self.pooling
+            grown = self.penalty.gate_alpha * self._gate_growth(slot)
+            strength[:, 1:] = grown if is_gate else self.pooling
         flat = flatten_slots(ridge)
         return flat if self.ties is None else flat / self.ties.n_sharing
+
+    @cached_property
+    def flat_width(self) -> np.ndarray:
+        """How far from the center the ridge of every coefficient turns linear, 1 but for gates."""
+        width = [np.ones(shape) for shape in self.slot_shapes]
+        for slot in range(len(self.gates)):
+            width[slot][:] = self._gate_growth(slot) ** -GATE_NARROWS
+        return flatten_slots(width)
+
+    def _gate_growth(self, slot: int) -> float:
+        return growth(self.slot_shapes[slot][1] - 1, PER_GATE)
 
     @cached_property
     def common_design(self) -> int | None:

@@ -16,6 +16,10 @@ curved at the anchor as the log-likelihood of ``dispersion_prior`` rows, and as 
 it: fewer rows than that cannot pull it to zero. Such rows themselves, a conjugate prior,
 would charge an expert of much less noise in proportion to the ratio, not to its logarithm.
 
+All this is for few slopes. With many, strengths grow (`Model.dispersion_rows`, `Model.pooling`),
+and s falls and the excess of a gate's slope g turns linear at a width t, ``t**2 * excess(g / t)``,
+so that they grow near the centre more than far from it (`Model.pooling_room`, `Model.flat_width`).
+
 A single expert has nothing to be pulled to but zero, and a plain ridge. The balance of gates
 is a sum over rows, and so is added by the pass.
 """
@@ -72,10 +76,10 @@ def penalty_terms(model: Model, params: Parameters) -> PenaltyTerms:
     if model.tree.n_leaves == 1:
         value = -0.5 * np.einsum("...i,...i->...", strength, away**2)
         return PenaltyTerms(value, -strength * away, strength, np.zeros_like(away), strength)
-    root = np.hypot(1.0, away)
+    root = np.hypot(1.0, away / model.flat_width)
     excess = away * (away / (root + 1.0))  # sqrt(1 + u**2) - 1 loses the digits of a small u
     pull = model.expert_pull
-    room = _FADING * pull.sum()
+    room = _FADING * pull.sum() * model.pooling_room
     total = model.pooling * room  # what the logarithm is multiplied by
     is_pulled = pull > 0.0
     value = -np.einsum("...i,...i->...", strength[..., ~is_pulled], excess[..., ~is_pulled])
