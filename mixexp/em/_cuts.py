@@ -12,6 +12,8 @@ from mixexp.model import row_stable_product
 _N_CANDIDATES = 5
 # Cumulative weights that should be equal differ by rounding.
 _SLACK = 1e-9
+# The squared mean size of a normal variable, as a share of its mean square.
+_NORMAL_SHARE = 2.0 / np.pi
 
 #: From the numbers of some rows, and the share of their weight that is to be below the cut, to
 #: which of them are above.
@@ -109,6 +111,23 @@ def least_stable_cut(
         if instability > best.instability:
             best = Cut(is_above, instability)
     return best
+
+
+def cut_at_median(scores: np.ndarray, weight: np.ndarray) -> Cut:
+    """Cut rows in halves of low and of high scores.
+
+    Scores of two regimes that one expert stands between have two modes: then their mean size comes
+    near their root mean square. So instability is the weight times how much the square of the
+    former exceeds its share of the latter in a normal distribution.
+    """
+    is_above = is_above_quantile(scores, weight, 0.5)
+    sizes = np.abs(scores)
+    sizes /= max(float(sizes.max(initial=0.0)), np.finfo(float).tiny)  # squares of any unit
+    square = float(weight @ sizes**2)
+    if square == 0.0:
+        return Cut(is_above, 0.0)
+    share = float(weight @ sizes) ** 2 / (square * float(weight.sum()))
+    return Cut(is_above, float(weight.sum()) * (share - _NORMAL_SHARE))
 
 
 def _candidates(n_features: int, rng: np.random.Generator) -> np.ndarray:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mixexp.em._cuts import Cut, is_above_quantile, least_stable_cut
+from mixexp.em._cuts import Cut, cut_at_median, least_stable_cut
 from mixexp.em._driver import in_batches
 from mixexp.em._problem import Problem
 from mixexp.em._starts import params_from_responsibilities, soften
@@ -63,10 +63,14 @@ def draw_moves(
         Draws the directions that cuts are tried along.
     """
     resp, cuts, weight, by_score = _cut_experts(problem, params, rng)
-    moves = _rank_moves(problem.model, resp, weight, cuts)
-    starts = _start_moved(problem, params, resp, cuts, moves)
-    # Of two regimes that differ in level alone no cut of the features tells.
-    return starts + _start_moved(problem, params, resp, by_score, moves)
+    # Of two regimes that differ in level alone no cut of the features tells, nor how stable it is.
+    return [
+        start
+        for own in (cuts, by_score)
+        for start in _start_moved(
+            problem, params, resp, own, _rank_moves(problem.model, resp, weight, own)
+        )
+    ]
 
 
 def draw_respawns(
@@ -143,10 +147,7 @@ def _cut_experts(
         least_stable_cut(features, [score * features], weight * own, 0.5, rng)
         for own, score in zip(resp, scores, strict=True)
     ]
-    by_score = [
-        Cut(is_above_quantile(score, weight * own, 0.5), 0.0)
-        for own, score in zip(resp, scores, strict=True)
-    ]
+    by_score = [cut_at_median(score, weight * own) for own, score in zip(resp, scores, strict=True)]
     return resp, cuts, weight, by_score
 
 
