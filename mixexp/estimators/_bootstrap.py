@@ -113,6 +113,8 @@ class Resampled:
 
         Raises
         ------
+        NotFittedError
+            If `fit` has not been called.
         ValueError
             If an argument is not as described; the message names it.
 
@@ -170,6 +172,8 @@ class Resampled:
 
         Raises
         ------
+        NotFittedError
+            If `fit` has not been called.
         ValueError
             If weights are for sampling, with which the statistic is not chi-squared, or the
             restricted model has another number of experts, for which the statistic is
@@ -251,6 +255,8 @@ class Resampled:
 
         Raises
         ------
+        NotFittedError
+            If `fit` has not been called.
         ValueError
             If the restricted model has not fewer parameters, the rows are others than those of
             the fits, or were weighted there, or an argument is not as described.

@@ -168,6 +168,12 @@ _PER_ROW = """offset : array-like of shape (n,), default=None
             Number of trials of which y counts the successes; for binomial experts, 1 if absent."""
 
 
+_RAISES = """NotFittedError
+            If `fit` has not been called.
+        ValueError
+            If an argument is not as described; the message names it."""
+
+
 _ROUTING = """routing : {"soft", "hard"} or int, default=DEFAULT
             Which experts count. "soft": all, weighted by the gate. An int k: each row's k most
             probable experts, of equals those with lower numbers, with renormalised weights; as
@@ -204,10 +210,11 @@ def shared_docs(cls: Class) -> Class:
 
 
 def per_row_docs(cls: Class) -> Class:
-    """Fill the placeholders of methods' docstrings with what is given per row."""
+    """Fill the placeholders of methods' docstrings: what is given per row, and what is raised."""
     for method in vars(cls).values():
         if callable(method) and method.__doc__:
-            method.__doc__ = method.__doc__.replace("<PER_ROW>", _PER_ROW)
+            doc = method.__doc__.replace("<PER_ROW>", _PER_ROW)
+            method.__doc__ = doc.replace("<RAISES>", _RAISES)
     return cls
 
 

@@ -79,6 +79,8 @@ class _Regressor(RegressorMixin, MixtureOfExperts, Predictive):
 
         Raises
         ------
+        NotFittedError
+            If `fit` has not been called.
         ValueError
             If ``routing`` is none of these, or does not go with the other arguments, or
             ``without_noise`` where no expert is noise or all are.
@@ -134,6 +136,15 @@ class _Regressor(RegressorMixin, MixtureOfExperts, Predictive):
         y : array-like of shape (n,)
         sample_weight : array-like of shape (n,), default=None
         <PER_ROW>
+
+        Returns
+        -------
+        float
+            At most 1; 0 for a prediction by the mean of y.
+
+        Raises
+        ------
+        <RAISES>
         """
         predicted = self.predict(X, offset=offset, exposure=exposure, trials=trials)
         target = self._check_target(y)
