@@ -23,7 +23,6 @@ MODULES = [
     "mixexp.exceptions",
     "mixexp.experts",
     "mixexp.inference",
-    "mixexp.links",
     "mixexp.metrics",
     "mixexp.selection",
 ]
@@ -68,7 +67,7 @@ def public():
         names = [name for name in dir(module) if not name.startswith("_")]
         for name in getattr(module, "__all__", names):
             value = getattr(module, name)
-            if is_ours(value) and callable(value):
+            if is_ours(value) and (inspect.isclass(value) or inspect.isfunction(value)):
                 found.setdefault(id(value), (f"{module.__name__}.{name}", value))
     return list(found.values())
 
@@ -105,13 +104,15 @@ def described(value):
 def test_arrays_have_a_shape(path, value, codes):
     for entry in described(value):
         kinds = entry.type or entry.name
-        if re.search(r"\b(array-like|ndarray|array)\b", kinds):
+        if re.search(r"\b(array-like|ndarray)\b", kinds):
             text = kinds + " ".join(entry.desc)
             assert "shape" in text or "scalar" in text, f"{path}: {entry.name} : {entry.type}"
 
 
 def raised(function):
     """Return the names of the exceptions that a function raises in its own body."""
+    if function.__code__.co_filename.startswith("<"):  # made by dataclass
+        return set()
     tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
     calls = (node.exc for node in ast.walk(tree) if isinstance(node, ast.Raise))
     return {ast.unparse(getattr(call, "func", call)) for call in calls if call is not None}

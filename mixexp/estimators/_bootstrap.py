@@ -162,8 +162,12 @@ class Resampled:
         restricted : estimator
             Fitted to the same rows, with as many experts, and nested: what it can say this
             model can say too, by fixing coefficients inside of their range.
-        X, y, sample_weight, **per_row
-            The rows of both fits; ``offset``, ``exposure`` and ``trials`` as in `fit`.
+        X : array-like of shape (n, n_features)
+            The rows of both fits.
+        y : array-like of shape (n,)
+        sample_weight : array-like of shape (n,), default=None
+        **per_row
+            ``offset``, ``exposure`` and ``trials``, as in `fit`.
 
         Returns
         -------

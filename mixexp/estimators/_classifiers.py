@@ -175,9 +175,11 @@ class MoEClassifier(_Classifier):
     n_experts : int, default=3
         Number of experts.
     expert : str, Expert, or list of these, default="auto"
-        Family of the experts: "logistic" for two classes, "multinomial" for any number;
-        "auto" chooses between them by the number of classes. "ordinal" for classes in an
-        order: y is then a pandas ordered Categorical, a polars Enum, or numbers.
+        Family of the experts; a list gives one per expert, from left to right. By name,
+        <FAMILIES>;
+        or an object of `mixexp.experts`, which has options, or a `Submodel`. "logistic" is for
+        two classes, "ordinal" for classes in an order: y is then a pandas ordered Categorical, a
+        polars Enum, or numbers. "auto" is "logistic" or "multinomial", by the number of classes.
     <PARAMETERS>
 
     Attributes
@@ -250,9 +252,11 @@ class HMEClassifier(_Classifier):
         Branching factors from the root down, or a nested list in which 1 stands for an
         expert: ``[[1, 1], 1]`` is a gate over two experts beside a third expert.
     expert : str, Expert, or list of these, default="auto"
-        Family of the experts: "logistic" for two classes, "multinomial" for any number;
-        "auto" chooses between them by the number of classes. "ordinal" for classes in an
-        order: y is then a pandas ordered Categorical, a polars Enum, or numbers.
+        Family of the experts; a list gives one per expert, from left to right. By name,
+        <FAMILIES>;
+        or an object of `mixexp.experts`, which has options, or a `Submodel`. "logistic" is for
+        two classes, "ordinal" for classes in an order: y is then a pandas ordered Categorical, a
+        polars Enum, or numbers. "auto" is "logistic" or "multinomial", by the number of classes.
     <PARAMETERS>
 
     Attributes
