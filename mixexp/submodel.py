@@ -89,7 +89,7 @@ class Submodel:
 
         Returns
         -------
-        ndarray, tuple of ndarray, or list
+        ndarray of any shape, tuple of such, or list
             What two sets of rows give is added: arrays and tuples of arrays element by element,
             lists one behind the other.
         """
@@ -108,11 +108,34 @@ class Submodel:
         raise NotImplementedError
 
     def log_prior(self, params: Any) -> float:
-        """Return what the objective has beside the log-likelihood; nothing by default."""
+        """Return what the objective has beside the log-likelihood; nothing by default.
+
+        Parameters
+        ----------
+        params : object
+            As `m_step` returned it.
+
+        Returns
+        -------
+        float
+            Natural log.
+        """
         return 0.0
 
     def mean(self, params: Any, rows: SubmodelRows) -> np.ndarray:
         """Return the mean of y in some rows, shape (rows,); of experts alone.
+
+        Parameters
+        ----------
+        params : object
+            As `m_step` returned it.
+        rows : SubmodelRows
+            Without y.
+
+        Returns
+        -------
+        ndarray of shape (rows,)
+            In the unit of y.
 
         Raises
         ------

@@ -14,8 +14,9 @@ import mixexp
 
 PACKAGE = Path(mixexp.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
-# Checks of arguments and text of messages, which any layer but the kernels may import.
-COMMON = {"arguments", "text"}
+# Checks of arguments, text of messages and sections of docstrings, which any layer but the
+# kernels may import.
+COMMON = {"arguments", "docstrings", "text"}
 MAX_FILE_LINES = 500
 MAX_BODY_LINES = 60
 
@@ -26,6 +27,7 @@ _ESTIMATORS = {*_EM, "em", "constraints", "distribution", "inference", "exceptio
 ALLOWED = {
     "kernels": set(),
     "text": set(),
+    "docstrings": set(),
     "arguments": set(),
     "contrast": set(),
     "constraints": set(),

@@ -177,12 +177,25 @@ def make_hme(
 
     Parameters
     ----------
-    n_samples, n_features : int
-        See `make_moe`.
+    n_samples : int, default=500
+    n_features : int, default=2
+        Independent, uniform between -1 and 1.
     tree : tuple of int, nested list or GatingTree, default=(2, 2)
         See `HMERegressor`. Experts that are neighbours in the tree have neighbouring intercepts.
-    expert, gate, separation, sharpness, dispersion, n_classes, trials, random_state
-        See `make_moe`.
+    expert : str, Expert, or list of these, default="gaussian"
+        As for `make_moe`; a list gives one per leaf, from left to right.
+    gate : {"softmax", "constant"}, default="softmax"
+    separation : float, default=3.0
+        Distance of experts, as for `make_moe`.
+    sharpness : float, default=8.0
+        Of gates, as for `make_moe`.
+    dispersion : float or array-like of shape (n_experts,), default=None
+        As for `make_moe`.
+    n_classes : int, default=3
+        For families of several classes that are given by name.
+    trials : int or array-like of shape (n_samples,), default=None
+        For binomial experts; 1 if None.
+    random_state : int, RandomState instance or None, default=None
 
     Returns
     -------

@@ -81,7 +81,9 @@ _DRAWN = """Returns
         Raises
         ------
         ImportError
-            If matplotlib is not installed."""
+            If matplotlib is not installed.
+        ValueError
+            If an argument is not as described, or does not go with this figure."""
 
 _PARTS = {
     "ESTIMATOR": _ESTIMATOR,

@@ -52,7 +52,7 @@ class ResponsibilityMapDisplay(Display):
         Columns of X on the axes.
     feature_names : tuple of str
         Their names.
-    grid : tuple of ndarray
+    grid : tuple of ndarray of shape (n_grid,) or (n_grid_x,) and (n_grid_y,)
         Values along each axis, in raw units; the categories of a column that is not numeric.
     gate_proba : ndarray of shape (n_grid, n_experts) or (n_grid_y, n_grid_x, n_experts), or dict
         Gate probabilities on the grid; of pairs a dict of (int, int) to these, by row and column

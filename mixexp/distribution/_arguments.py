@@ -55,9 +55,18 @@ def as_levels(q: Any, n_rows: int) -> tuple[np.ndarray, bool]:
 def check_coverage(coverage: Any) -> float:
     """Return a coverage strictly between 0 and 1.
 
+    Parameters
+    ----------
+    coverage : float
+
+    Returns
+    -------
+    float
+
     Raises
     ------
     ValueError
+        If it is anything else.
     """
     if not is_in_range(coverage, 0.0, 1.0):
         raise ValueError(

@@ -12,6 +12,7 @@ from scipy.special import entr
 
 from mixexp import kernels
 from mixexp.data import Block
+from mixexp.distribution._docs import block_docs
 from mixexp.distribution._family import FamilyBlock
 from mixexp.model import (
     Model,
@@ -46,6 +47,7 @@ class Bracket(NamedTuple):
     start: Array
 
 
+@block_docs
 class BlockMixture(NamedTuple):
     """Gate and experts at the features of a block of rows.
 
@@ -61,6 +63,7 @@ class BlockMixture(NamedTuple):
 
     @property
     def n_rows(self) -> int:
+        """Number of rows."""
         return self.weight.shape[1]
 
     @property
@@ -149,6 +152,7 @@ class BlockMixture(NamedTuple):
     # Moments.
 
     def mean(self) -> Array:
+        """Return the mean of y."""
         return self._weigh(self._by_leaf(FamilyBlock.mean))
 
     def variances(self) -> tuple[Array, Array]:
@@ -251,7 +255,24 @@ def _ordered_sum(values: Array) -> Array:
 
 
 def mixture_of_block(model: Model, params: Parameters, block: Block) -> BlockMixture:
-    """Evaluate gates and experts at the features of a block."""
+    """Evaluate gates and experts at the features of a block.
+
+    Parameters
+    ----------
+    model : Model
+    params : Parameters
+    block : Block
+        Its y is not looked at.
+
+    Returns
+    -------
+    BlockMixture
+
+    Raises
+    ------
+    ValueError
+        If an expert is a `Submodel`, which has no distribution function.
+    """
     tree, n_rows = model.tree, block.features.shape[1]
     if any(not other.is_gate for other in model.others):
         names = " and ".join(model.other_names)
@@ -264,7 +285,24 @@ def mixture_of_block(model: Model, params: Parameters, block: Block) -> BlockMix
 
 
 def mixture_without_noise(model: Model, params: Parameters, block: Block) -> BlockMixture:
-    """Return the same of the experts that are no noise, given that y comes from one of these."""
+    """Return the same of the experts that are no noise, given that y comes from one of these.
+
+    Parameters
+    ----------
+    model : Model
+    params : Parameters
+    block : Block
+        Its y is not looked at.
+
+    Returns
+    -------
+    BlockMixture
+
+    Raises
+    ------
+    ValueError
+        As for `mixture_of_block`.
+    """
     eta = linear_predictors(model, params, block, row_stable_product)
     logits = gate_logits(model, params, eta, block)
     is_kept = np.ones(model.tree.n_leaves, dtype=bool)

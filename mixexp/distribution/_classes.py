@@ -6,10 +6,12 @@ import numpy as np
 from scipy.special import entr
 
 from mixexp.distribution._arguments import check_n_samples, seed_sequence
+from mixexp.distribution._docs import class_docs
 
 Array = np.ndarray
 
 
+@class_docs
 class ClassDistribution:
     """Distribution of the class of n rows, a mixture of what the experts say.
 

@@ -24,6 +24,7 @@ from mixexp.distribution._conformal import (
     densest_score,
 )
 from mixexp.distribution._crps import mixture_crps
+from mixexp.distribution._docs import mixture_docs
 from mixexp.distribution._quantile import mixture_quantile
 from mixexp.distribution._regions import densest_regions, mixture_modes
 from mixexp.text import shown
@@ -36,11 +37,11 @@ class Variance(NamedTuple):
 
     Parameters
     ----------
-    total : ndarray
+    total : ndarray of shape (n,)
         ``within + between``, in squared units of y.
-    within : ndarray
+    within : ndarray of shape (n,)
         Mean over experts of their variances: the noise.
-    between : ndarray
+    between : ndarray of shape (n,)
         Variance of the experts' means: what is not known of who is responsible.
     """
 
@@ -49,6 +50,7 @@ class Variance(NamedTuple):
     between: Array
 
 
+@mixture_docs
 class MixtureDistribution:
     """Distribution of y at n rows, a mixture of what the experts say; it does not change.
 
@@ -183,7 +185,7 @@ class MixtureDistribution:
 
         Parameters
         ----------
-        y : array-like
+        y : float or array-like of shape (n,), (n, m) or (1, m)
         random_state : int, Generator, RandomState or None, default=None
 
         References
@@ -201,7 +203,7 @@ class MixtureDistribution:
 
         Parameters
         ----------
-        q : array-like
+        q : float or array-like of shape (m,) or (n, m)
             Levels in [0, 1]; 0 and 1 give the limits of y.
 
         Returns
@@ -279,8 +281,13 @@ class MixtureDistribution:
 
         Parameters
         ----------
-        q : array-like
+        q : float or array-like of shape (m,) or (n, m)
             Levels in [0, 1].
+
+        Raises
+        ------
+        ValueError
+            If a level lies outside of [0, 1].
         """
         levels, is_single = as_levels(q, len(self))
         found = self._over_blocks(partial(over_columns, _tail_expectation), levels)
@@ -306,9 +313,14 @@ class MixtureDistribution:
 
         Parameters
         ----------
-        y : array-like
+        y : float or array-like of shape (n,), (n, m) or (1, m)
         method : {"central", "hdr"}, default="central"
             Natural log of one over the smaller tail at y, or the probability of what is denser.
+
+        Raises
+        ------
+        ValueError
+            If there is no such method, or y is not one value per row.
         """
         score = densest_score if check_kind(method, "method") == "hdr" else central_score
         return self._of_values(score, y, "y")
@@ -320,6 +332,11 @@ class MixtureDistribution:
         ----------
         score : float
         method : {"central", "hdr"}, default="central"
+
+        Raises
+        ------
+        ValueError
+            If the score is not a number, or there is no such method.
         """
         if not is_real(score) or np.isnan(float(score)):
             raise ValueError(f"score must be a number. Got {shown(score)} instead.")

@@ -79,6 +79,10 @@ class MixtureOfExperts(
         -------
         ndarray of shape (n, n_experts)
             Rows sum to one. In a tree, products of gates along each path.
+
+        Raises
+        ------
+        <RAISES>
         """
         return np.concatenate([block.prior.T for block in self._predictions(X)])
 
@@ -97,6 +101,10 @@ class MixtureOfExperts(
         -------
         ndarray of shape (n, n_experts)
             Rows sum to one. A row that no expert explains keeps the gate's probabilities.
+
+        Raises
+        ------
+        <RAISES>
         """
         found = self._posteriors(X, y, offset, exposure, trials)
         return np.concatenate([block.node_resp[self.tree_.leaves].T for block in found])
@@ -121,6 +129,10 @@ class MixtureOfExperts(
         Returns
         -------
         ndarray of shape (n,), int
+
+        Raises
+        ------
+        <RAISES>
         """
         if y is None:
             return self.gate_proba(X).argmax(axis=1)
@@ -141,6 +153,10 @@ class MixtureOfExperts(
         -------
         ndarray of shape (n, n_experts) or (n, n_experts, n_classes)
             Means in the unit of y; class probabilities for classifiers.
+
+        Raises
+        ------
+        <RAISES>
         """
         found = self._predictions(X, offset, exposure, trials)
         return np.concatenate([np.moveaxis(block.mean, -1, 0) for block in found])
@@ -161,6 +177,10 @@ class MixtureOfExperts(
         ndarray of shape (n,)
             Per unit of y; log probability for classes and counts, -inf for y outside of the
             support of every expert.
+
+        Raises
+        ------
+        <RAISES>
         """
         found = self._posteriors(X, y, offset, exposure, trials)
         return np.concatenate([block.log_density for block in found])

@@ -113,6 +113,8 @@ class Resampled:
 
         Raises
         ------
+        NotFittedError
+            If `fit` has not been called.
         ValueError
             If an argument is not as described; the message names it.
 
@@ -160,8 +162,12 @@ class Resampled:
         restricted : estimator
             Fitted to the same rows, with as many experts, and nested: what it can say this
             model can say too, by fixing coefficients inside of their range.
-        X, y, sample_weight, **per_row
-            The rows of both fits; ``offset``, ``exposure`` and ``trials`` as in `fit`.
+        X : array-like of shape (n, n_features)
+            The rows of both fits.
+        y : array-like of shape (n,)
+        sample_weight : array-like of shape (n,), default=None
+        **per_row
+            ``offset``, ``exposure`` and ``trials``, as in `fit`.
 
         Returns
         -------
@@ -170,6 +176,8 @@ class Resampled:
 
         Raises
         ------
+        NotFittedError
+            If `fit` has not been called.
         ValueError
             If weights are for sampling, with which the statistic is not chi-squared, or the
             restricted model has another number of experts, for which the statistic is
@@ -251,6 +259,8 @@ class Resampled:
 
         Raises
         ------
+        NotFittedError
+            If `fit` has not been called.
         ValueError
             If the restricted model has not fewer parameters, the rows are others than those of
             the fits, or were weighted there, or an argument is not as described.

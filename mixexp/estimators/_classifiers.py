@@ -8,7 +8,7 @@ from sklearn.metrics import accuracy_score
 
 from mixexp.estimators._base import MixtureOfExperts, store_parameters
 from mixexp.estimators._class_order import sort_classes
-from mixexp.estimators._docs import routing_docs, shared_docs
+from mixexp.estimators._docs import per_row_docs, routing_docs, shared_docs
 from mixexp.estimators._predictive import ClassPredictive
 from mixexp.estimators._solver import EM
 from mixexp.estimators._validation import (
@@ -47,6 +47,7 @@ def _has_order(expert: Any) -> bool:
     return any(getattr(family, "has_ordered_classes", False) for family in families)
 
 
+@per_row_docs
 class _Classifier(ClassifierMixin, MixtureOfExperts, ClassPredictive):
     """What the two classifiers share."""
 
@@ -102,6 +103,10 @@ class _Classifier(ClassifierMixin, MixtureOfExperts, ClassPredictive):
         -------
         ndarray of shape (n, n_classes)
             In the order of ``classes_``; rows sum to one.
+
+        Raises
+        ------
+        <RAISES>
         """
         return np.ascontiguousarray(self._mixture_mean(X, routing, offset).T)
 
@@ -119,6 +124,10 @@ class _Classifier(ClassifierMixin, MixtureOfExperts, ClassPredictive):
         Returns
         -------
         ndarray of shape (n,)
+
+        Raises
+        ------
+        <RAISES>
         """
         best = self.predict_proba(X, offset=offset, routing=routing).argmax(axis=1)
         return self.classes_[best]
@@ -133,6 +142,15 @@ class _Classifier(ClassifierMixin, MixtureOfExperts, ClassPredictive):
         sample_weight : array-like of shape (n,), default=None
         offset : array-like of shape (n,), default=None
             As for `predict_proba`.
+
+        Returns
+        -------
+        float
+            Between 0 and 1.
+
+        Raises
+        ------
+        <RAISES>
         """
         predicted = self.predict(X, offset=offset)
         target = self._check_target(y)
@@ -157,9 +175,11 @@ class MoEClassifier(_Classifier):
     n_experts : int, default=3
         Number of experts.
     expert : str, Expert, or list of these, default="auto"
-        Family of the experts: "logistic" for two classes, "multinomial" for any number;
-        "auto" chooses between them by the number of classes. "ordinal" for classes in an
-        order: y is then a pandas ordered Categorical, a polars Enum, or numbers.
+        Family of the experts; a list gives one per expert, from left to right. By name,
+        <FAMILIES>;
+        or an object of `mixexp.experts`, which has options, or a `Submodel`. "logistic" is for
+        two classes, "ordinal" for classes in an order: y is then a pandas ordered Categorical, a
+        polars Enum, or numbers. "auto" is "logistic" or "multinomial", by the number of classes.
     <PARAMETERS>
 
     Attributes
@@ -232,9 +252,11 @@ class HMEClassifier(_Classifier):
         Branching factors from the root down, or a nested list in which 1 stands for an
         expert: ``[[1, 1], 1]`` is a gate over two experts beside a third expert.
     expert : str, Expert, or list of these, default="auto"
-        Family of the experts: "logistic" for two classes, "multinomial" for any number;
-        "auto" chooses between them by the number of classes. "ordinal" for classes in an
-        order: y is then a pandas ordered Categorical, a polars Enum, or numbers.
+        Family of the experts; a list gives one per expert, from left to right. By name,
+        <FAMILIES>;
+        or an object of `mixexp.experts`, which has options, or a `Submodel`. "logistic" is for
+        two classes, "ordinal" for classes in an order: y is then a pandas ordered Categorical, a
+        polars Enum, or numbers. "auto" is "logistic" or "multinomial", by the number of classes.
     <PARAMETERS>
 
     Attributes

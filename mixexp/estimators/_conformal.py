@@ -191,6 +191,10 @@ class ConformalRegressor(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
         Returns
         -------
         ndarray of shape (n,)
+
+        Raises
+        ------
+        <RAISES>
         """
         check_is_fitted(self)
         check_features(self, X, reset=False)
@@ -222,6 +226,8 @@ class ConformalRegressor(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
 
         Raises
         ------
+        NotFittedError
+            If `fit` has not been called.
         ValueError
             If coverage is not between 0 and 1, or closer to 1 than so few held-out rows can
             tell: at least ``coverage / (1 - coverage)`` are needed.

@@ -55,6 +55,15 @@ class CriteriaMixin:
         y : array-like of shape (n,)
         sample_weight : array-like of shape (n,), default=None
         <PER_ROW>
+
+        Returns
+        -------
+        float
+            Natural log, unpenalised; -inf where a row is outside of the support of every expert.
+
+        Raises
+        ------
+        <RAISES>
         """
         density = self.log_density(X, y, offset=offset, exposure=exposure, trials=trials)
         return float(self._row_weights(sample_weight, len(density)) @ density)
@@ -129,8 +138,19 @@ class CriteriaMixin:
 
         Parameters
         ----------
-        X, y, sample_weight, **per_row
-            As for `criteria`.
+        X : array-like of shape (n, n_features)
+        y : array-like of shape (n,)
+        sample_weight : array-like of shape (n,), default=None
+        **per_row
+            ``offset``, ``exposure`` and ``trials``, as for `criteria`.
+
+        Returns
+        -------
+        float
+
+        Raises
+        ------
+        <RAISES>
         """
         return self.criteria(X, y, sample_weight, **per_row).aic
 
@@ -139,7 +159,18 @@ class CriteriaMixin:
 
         Parameters
         ----------
-        X, y, sample_weight, **per_row
-            As for `criteria`.
+        X : array-like of shape (n, n_features)
+        y : array-like of shape (n,)
+        sample_weight : array-like of shape (n,), default=None
+        **per_row
+            ``offset``, ``exposure`` and ``trials``, as for `criteria`.
+
+        Returns
+        -------
+        float
+
+        Raises
+        ------
+        <RAISES>
         """
         return self.criteria(X, y, sample_weight, **per_row).bic

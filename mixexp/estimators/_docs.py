@@ -2,7 +2,10 @@
 
 from collections.abc import Callable
 from inspect import signature
+from textwrap import fill
 from typing import Any, TypeVar
+
+from mixexp.experts import FAMILIES
 
 Class = TypeVar("Class", bound=type)
 Method = TypeVar("Method", bound=Callable[..., Any])
@@ -18,26 +21,18 @@ _PARAMETERS = """gate : {"softmax", "constant"} or nested list of these, default
     gate_features : list of str or int, default=None
         The same for the gates. An empty list makes the gate constant. A list of such
         selections, as for ``gate``, gives every gate its own: ``[["age"], ["dose"]]``.
-    constraints : list of Shared and Fixed, default=None
+    <DISPERSION_FEATURES>constraints : list of Shared and Fixed, default=None
         Slopes that experts share, and slopes that are known; see `mixexp.constraints`. Shared
         ones have the ridge once. Experts that a constraint names keep their places.
     alpha : float, default=<ALPHA>
-        How strongly experts' slopes are pulled to those of one pooled expert, for
-        standardised features (and y in units of the pooled residual standard deviation where
-        it has a unit): the strength of a ridge as long as experts are alike. It fades, for all
-        slopes together, as the data draw experts apart, see Notes. Intercepts are free. Large
-        values make all experts alike. The pooled slopes, and those of a single expert, have a
-        ridge of ``min(alpha, 1)`` toward zero, y in units of its standard deviation. As in
-        `Ridge` all this is absolute: it fades as rows are added. With more than 5 slopes per
-        expert, q, it is ``1 + (q - 5) / 10`` times as strong, and fades sooner.
+        Shrinkage of the experts' slopes to those of a pooled model (partial pooling): a ridge of
+        this strength while experts are alike, which fades as the data draw them apart. Large
+        values make all experts alike.
     gate_alpha : float, default=3.0
-        Ridge on the gates' slopes, for standardised features and logits that sum to zero over
-        siblings. Keeps a gate finite that separates its rows perfectly. With more than 5 slopes
-        per logit, q, it is ``1 + (q - 5) / 2`` times as strong for small slopes.
+        Ridge on the gates' slopes; keeps a gate finite that separates its rows perfectly.
     <DISPERSION_PRIOR>balance : float, default=0.0
-        Pseudo-rows that belong to all experts in equal shares (at every gate of a tree to all
-        of its children), spread over X as the data are. Keeps experts alive that few rows
-        would choose; large values make gates uniform. Fades as rows are added.
+        Pseudo-observations, so many, that belong to all experts in equal shares: keeps experts
+        alive that few rows would choose. Large values make gates uniform.
     n_init : int or "auto", default=10
         Number of starts; the fit with the highest penalised log-likelihood is kept. "auto" is
         as many, from 5 to 50, as the size of data and model allows.
@@ -80,9 +75,13 @@ _PARAMETERS = """gate : {"softmax", "constant"} or nested list of these, default
         ``set_callbacks`` (scikit-learn 1.9 and later)."""
 
 _DISPERSION_PRIOR = """dispersion_prior : float, default=30.0
-        Prior on the logarithm of the experts' dispersions, about the pooled one and there as
-        informative as so many rows. Keeps an expert from collapsing onto fewer rows than that.
-        With more than 5 slopes per expert, q, it is ``1 + (q - 5) / 30`` times as strong.
+        Prior on the experts' log dispersions, centred at the pooled one and there as informative
+        as so many rows. Keeps an expert from collapsing onto fewer rows than that.
+    """
+
+_DISPERSION_FEATURES = """dispersion_features : list of str or int, default=None
+        Columns that the log dispersions are linear in; None for a dispersion that is the same
+        everywhere. The prior on dispersions then holds at the mean of the features.
     """
 
 _ATTRIBUTES = """gate_coef_ : ndarray of shape (n_nodes - 1, n_gate_features)
@@ -135,18 +134,12 @@ _ATTRIBUTES = """gate_coef_ : ndarray of shape (n_nodes - 1, n_gate_features)
     feature_names_in_ : ndarray of str
         If X had column names."""
 
-_NOTES = """What is maximised is the penalised log-likelihood
-    ``sum_i w_i log p(y_i | x_i) - alpha * m / 100 * log(1 + 100 / m * sum(excess(b - b0)))
-    - gate_alpha * sum(excess(g))<DISPERSION_TERM>
-    + balance / sum(w) * sum_i w_i sum_v 1/c_v sum_{c of v} log(c_v gate_c(x_i))``
-    with c the c_v children of each gate v, ``excess(u) = sqrt(1 + u**2) - 1``,
-    b and g the slopes of experts and gates for standardised features, m the number of the
-    former, b0<DISPERSION_UNIT> those of one expert fitted to all rows. Close
-    to the pooled fit that is a ridge of ``alpha`` and ``gate_alpha``; far from it, it grows in
-    proportion, and for experts like a logarithm, so that clear regimes are left alone. All this
-    is for at most 5 slopes; for more, strengths grow as told above. For a single expert it is a
-    ridge toward zero. ``alpha=0, gate_alpha=0<DISPERSION_OFF>`` is
-    plain maximum likelihood, which <UNBOUNDED>;
+_NOTES = """What is maximised is the log-likelihood less the penalties of ``alpha`` and
+    ``gate_alpha``<AND_DISPERSION>, and with the pseudo-observations of ``balance``. Strengths are
+    for standardised features and grow with the number of slopes; as in `Ridge` they are absolute,
+    and fade as rows are added. Intercepts are free, constrained slopes shared by experts have
+    their ridge once. The formulas are in docs/theory.md, "What is maximised". All strengths zero
+    is plain maximum likelihood, which <UNBOUNDED>;
     floors keep it finite.
 
     An iteration costs O(n * K * p**2) for K experts and p features; nothing of size
@@ -169,6 +162,12 @@ _PER_ROW = """offset : array-like of shape (n,), default=None
             Number of trials of which y counts the successes; for binomial experts, 1 if absent."""
 
 
+_RAISES = """NotFittedError
+            If `fit` has not been called.
+        ValueError
+            If an argument is not as described; the message names it."""
+
+
 _ROUTING = """routing : {"soft", "hard"} or int, default=DEFAULT
             Which experts count. "soft": all, weighted by the gate. An int k: each row's k most
             probable experts, of equals those with lower numbers, with renormalised weights; as
@@ -181,9 +180,8 @@ _ROUTING = """routing : {"soft", "hard"} or int, default=DEFAULT
 # What is said of dispersions, for estimators whose experts have one, and for those of classes.
 _OF_DISPERSIONS = {
     "DISPERSION_PRIOR": (_DISPERSION_PRIOR, ""),
-    "DISPERSION_TERM": (" - 1/2 dispersion_prior * sum(excess(log(d)))", ""),
-    "DISPERSION_UNIT": (" and the unit of the dispersions d", ""),
-    "DISPERSION_OFF": (", dispersion_prior=0", ""),
+    "DISPERSION_FEATURES": (_DISPERSION_FEATURES, ""),
+    "AND_DISPERSION": (" and of the ``dispersion_prior``", ""),
     "UNBOUNDED": (
         "is unbounded where an expert can fit some rows exactly",
         "has no finite optimum where classes are separated",
@@ -198,17 +196,25 @@ def shared_docs(cls: Class) -> Class:
         doc = doc.replace(f"<{name}>", text)
     known = signature(cls).parameters
     doc = doc.replace("<ALPHA>", str(known["alpha"].default))
+    doc = doc.replace("<FAMILIES>", _list_families(is_for_classes="dispersion_prior" not in known))
     for name, (with_one, without) in _OF_DISPERSIONS.items():
         doc = doc.replace(f"<{name}>", with_one if "dispersion_prior" in known else without)
     cls.__doc__ = doc
     return cls
 
 
+def _list_families(is_for_classes: bool) -> str:
+    """Return the legal names of families as lines of a parameter's description."""
+    names = [f'"{k}"' for k, v in FAMILIES.items() if (v.target != "regression") == is_for_classes]
+    return fill(f"{', '.join(names[:-1])} or {names[-1]}", 90, subsequent_indent=" " * 8)
+
+
 def per_row_docs(cls: Class) -> Class:
-    """Fill the placeholders of methods' docstrings with what is given per row."""
+    """Fill the placeholders of methods' docstrings: what is given per row, and what is raised."""
     for method in vars(cls).values():
         if callable(method) and method.__doc__:
-            method.__doc__ = method.__doc__.replace("<PER_ROW>", _PER_ROW)
+            doc = method.__doc__.replace("<PER_ROW>", _PER_ROW)
+            method.__doc__ = doc.replace("<RAISES>", _RAISES)
     return cls
 
 

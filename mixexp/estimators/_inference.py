@@ -110,6 +110,8 @@ class Inferential:
 
         Raises
         ------
+        NotFittedError
+            If `fit` has not been called.
         ValueError
             If an argument is not as described; the message names it.
 
@@ -225,6 +227,10 @@ class Inferential:
             data also "std_error", "z", "p_value", "lower", "upper" and "note". Gate logits are
             those of ``gate_coef_``, which sum to zero over siblings, or with ``reference``
             contrasts with one child.
+
+        Raises
+        ------
+        <RAISES>
         """
         check_is_fitted(self)
         if X is None:
@@ -241,14 +247,22 @@ class Inferential:
 
         Parameters
         ----------
-        X, y, sample_weight, **options
-            As for `coef_table`: with data there are criteria and standard errors too.
+        X : array-like of shape (n, n_features), default=None
+            The rows of the fit, for criteria and standard errors.
+        y : array-like of shape (n,), default=None
+        sample_weight : array-like of shape (n,), default=None
+        **options
+            As for `coef_table`.
 
         Returns
         -------
         Summary
             A str that notebooks show as HTML. With data there is a row per coefficient, with
             tests and intervals; without, a column per expert.
+
+        Raises
+        ------
+        <RAISES>
         """
         check_is_fitted(self)
         if X is None:

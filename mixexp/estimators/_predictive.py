@@ -40,6 +40,7 @@ class _MixtureBlocks(Sequence[BlockMixture]):
         return self._evaluate(self._fitted.model, self._fitted.params, self._blocks[at])
 
 
+@per_row_docs
 class ClassPredictive:
     """What a classifier says of classes beyond their probabilities."""
 
@@ -60,6 +61,10 @@ class ClassPredictive:
         Returns
         -------
         ClassDistribution
+
+        Raises
+        ------
+        <RAISES>
         """
         found = list(self._predictions(X, offset))
         gate = np.concatenate([block.prior.T for block in found])
@@ -84,6 +89,10 @@ class ClassPredictive:
         -------
         y : ndarray of shape (n, n_samples)
         expert : ndarray of shape (n, n_samples), int
+
+        Raises
+        ------
+        <RAISES>
         """
         return self.predict_dist(X, offset=offset).sample(n_samples, random_state)
 
@@ -129,6 +138,10 @@ class Predictive:
         MixtureDistribution
             Holds a few numbers per row and expert, and neither X nor the estimator. The other
             methods here need not hold them: with many rows and one question use those.
+
+        Raises
+        ------
+        <RAISES>
         """
         return self._distribution(X, offset, exposure, trials).frozen()
 
@@ -157,6 +170,8 @@ class Predictive:
 
         Raises
         ------
+        NotFittedError
+            If `fit` has not been called.
         ValueError
             If a level lies outside of [0, 1].
         """
@@ -191,6 +206,8 @@ class Predictive:
 
         Raises
         ------
+        NotFittedError
+            If `fit` has not been called.
         ValueError
             If coverage or kind is not as described.
         """
@@ -211,6 +228,10 @@ class Predictive:
         Variance
             A named tuple of ndarrays of shape (n,), in squared units of y: ``total``, and its
             parts ``within`` experts and ``between`` them.
+
+        Raises
+        ------
+        <RAISES>
         """
         return self._distribution(X, offset, exposure, trials).variance()
 
@@ -239,5 +260,9 @@ class Predictive:
         -------
         y : ndarray of shape (n, n_samples)
         expert : ndarray of shape (n, n_samples), int
+
+        Raises
+        ------
+        <RAISES>
         """
         return self._distribution(X, offset, exposure, trials).sample(n_samples, random_state)

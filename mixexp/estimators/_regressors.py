@@ -79,6 +79,8 @@ class _Regressor(RegressorMixin, MixtureOfExperts, Predictive):
 
         Raises
         ------
+        NotFittedError
+            If `fit` has not been called.
         ValueError
             If ``routing`` is none of these, or does not go with the other arguments, or
             ``without_noise`` where no expert is noise or all are.
@@ -134,6 +136,15 @@ class _Regressor(RegressorMixin, MixtureOfExperts, Predictive):
         y : array-like of shape (n,)
         sample_weight : array-like of shape (n,), default=None
         <PER_ROW>
+
+        Returns
+        -------
+        float
+            At most 1; 0 for a prediction by the mean of y.
+
+        Raises
+        ------
+        <RAISES>
         """
         predicted = self.predict(X, offset=offset, exposure=exposure, trials=trials)
         target = self._check_target(y)
@@ -154,12 +165,10 @@ class MoERegressor(_Regressor):
     n_experts : int, default=3
         Number of experts.
     expert : str, Expert, or list of these, default="gaussian"
-        Family of the experts; a list gives one per expert, from left to right. Which for
-        which y, zero inflation, hurdles and noise included, is told in the user guide's "Which
-        expert for which y" (docs/user_guide/choose_expert.md).
-    dispersion_features : list of str or int, default=None
-        Columns that the log dispersions are linear in; None for a dispersion that is the same
-        everywhere. The prior on dispersions then holds at the mean of the features.
+        Family of the experts; a list gives one per expert, from left to right. By name,
+        <FAMILIES>;
+        or an object of `mixexp.experts`, which has options, or a `Submodel`. Which for which y:
+        docs/user_guide/choose_expert.md.
     <PARAMETERS>
 
     Attributes
@@ -238,12 +247,10 @@ class HMERegressor(_Regressor):
         Branching factors from the root down, or a nested list in which 1 stands for an
         expert: ``[[1, 1], 1]`` is a gate over two experts beside a third expert.
     expert : str, Expert, or list of these, default="gaussian"
-        Family of the experts; a list gives one per expert, from left to right. Which for
-        which y, zero inflation, hurdles and noise included, is told in the user guide's "Which
-        expert for which y" (docs/user_guide/choose_expert.md).
-    dispersion_features : list of str or int, default=None
-        Columns that the log dispersions are linear in; None for a dispersion that is the same
-        everywhere. The prior on dispersions then holds at the mean of the features.
+        Family of the experts; a list gives one per expert, from left to right. By name,
+        <FAMILIES>;
+        or an object of `mixexp.experts`, which has options, or a `Submodel`. Which for which y:
+        docs/user_guide/choose_expert.md.
     <PARAMETERS>
 
     Attributes

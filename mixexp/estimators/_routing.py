@@ -8,7 +8,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from mixexp.arguments import is_whole
 from mixexp.data import PerRow
-from mixexp.estimators._docs import routing_docs
+from mixexp.estimators._docs import per_row_docs, routing_docs
 from mixexp.estimators._features import check_features
 from mixexp.model import FittedModel
 from mixexp.text import shown
@@ -54,6 +54,7 @@ def check_routing(routing: Any, n_experts: int) -> int | None:
     )
 
 
+@per_row_docs
 class RoutedPrediction:
     """What an estimator predicts by all of its experts, or by those that a row is sent to."""
 
@@ -82,6 +83,8 @@ class RoutedPrediction:
 
         Raises
         ------
+        NotFittedError
+            If `fit` has not been called.
         ValueError
             If ``routing`` is none of these, or more than there are experts.
         """

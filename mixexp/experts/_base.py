@@ -17,6 +17,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 
 from mixexp.arguments import is_in_range, is_whole, is_word
+from mixexp.experts._docs import contract_docs
 from mixexp.experts._quantile import invert_cdf, least_integer
 from mixexp.experts._tail import integrate_survival
 from mixexp.experts._units import Unit, units_of
@@ -76,7 +77,7 @@ class Derivatives(NamedTuple):
 
     Parameters
     ----------
-    score : tuple of ndarray
+    score : tuple of ndarray of shape (..., rows)
         First derivatives, one per head.
     curvature : dict
         Non-negative curvature by pair of heads: minus the second derivative or its
@@ -87,6 +88,7 @@ class Derivatives(NamedTuple):
     curvature: Curvature
 
 
+@contract_docs
 class Expert(BaseEstimator):
     """Base of all expert families.
 
@@ -94,7 +96,7 @@ class Expert(BaseEstimator):
 
     Conventions for every method: ``y`` has shape (rows,), ``heads`` is a tuple with one
     array per head, each of shape (..., rows) or (..., 1) where it does not vary over rows,
-    logarithms are natural, and results have shape (..., rows).
+    logarithms are natural, and results have shape (..., rows). A method states what differs.
     """
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -174,6 +176,7 @@ class Expert(BaseEstimator):
 
     @property
     def has_dispersion(self) -> bool:
+        """Whether there is a dispersion, known or estimated, with a head of its own."""
         return any(head.kind == "dispersion" for head in self.heads)
 
     def check_options(self) -> None:

@@ -11,6 +11,7 @@ from typing import ClassVar
 import numpy as np
 
 from mixexp.experts._base import LOG_DISPERSION_FLOOR, Curvature, Derivatives, Expert, Head, Heads
+from mixexp.experts._docs import contract_docs
 from mixexp.experts._units import NO_UNIT, Unit
 from mixexp.links import LINKS, Link, safe_exp
 
@@ -25,6 +26,7 @@ UNITS_OF_LINKS: Mapping[str, Unit] = MappingProxyType(
 )
 
 
+@contract_docs
 class GLM(Expert):
     """A generalized linear model: score and curvature from link and variance function.
 
@@ -43,6 +45,7 @@ class GLM(Expert):
 
     @property
     def link_function(self) -> Link:
+        """What turns the location into the mean, as the option ``link`` names it."""
         return LINKS[self.link]
 
     def unit_variance(self, mean: np.ndarray) -> np.ndarray:
@@ -94,6 +97,7 @@ class GLM(Expert):
         return self.unit_variance(self.mean(heads))
 
 
+@contract_docs
 class DispersionModel(GLM):
     """A GLM whose second head is its log dispersion.
 

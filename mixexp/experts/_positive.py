@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mixexp.experts._base import Curvature, Derivatives, Expert, Heads
+from mixexp.experts._docs import contract_docs
 from mixexp.experts._glm import UNITS_OF_LINKS, DispersionModel
 from mixexp.experts._units import Unit
 from mixexp.experts._weighted import log_or_zero, weighted_moments
@@ -44,6 +45,7 @@ class _LocationTerms(NamedTuple):
     bend: np.ndarray
 
 
+@contract_docs
 class PositiveModel(DispersionModel):
     """A GLM of y > 0 with variance = dispersion * mean**variance_power.
 
@@ -58,6 +60,7 @@ class PositiveModel(DispersionModel):
 
     @property
     def variance_power(self) -> float:
+        """The variance is the dispersion times the mean to this power."""
         raise NotImplementedError
 
     @property

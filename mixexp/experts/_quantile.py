@@ -23,9 +23,14 @@ def least_integer(cdf: Cdf, q: np.ndarray, lower: float, upper: float) -> np.nda
     ----------
     cdf : callable
         Of an array of the shape of ``q``.
-    q : ndarray
+    q : ndarray of shape (...)
+        Probabilities in [0, 1].
     lower, upper : float
         Least and largest integer to return; ``upper`` may be infinite, and is where q = 1.
+
+    Returns
+    -------
+    ndarray of shape (...)
 
     Notes
     -----
@@ -107,7 +112,18 @@ def _bracket(cdf: Cdf, q: np.ndarray, lower: float, upper: float) -> tuple[np.nd
 
 
 def middle_of(below: np.ndarray, above: np.ndarray) -> np.ndarray:
-    """Halve by the geometric mean where both ends have one sign and differ in magnitude."""
+    """Halve by the geometric mean where both ends have one sign and differ in magnitude.
+
+    Parameters
+    ----------
+    below, above : ndarray of shape (...)
+        Ends of intervals.
+
+    Returns
+    -------
+    ndarray of shape (...)
+        Between them.
+    """
     same_sign = (below > 0.0) | (above < 0.0)
     size = np.sqrt(np.abs(below)) * np.sqrt(np.abs(above))
     geometric = np.where(below > 0.0, size, -size)

@@ -10,6 +10,8 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from mixexp.experts._docs import contract_docs
+
 # Values that a family without declared units is tried at, if they are in its support.
 _Y = np.array([-2.3, -0.7, 0.3, 0.45, 0.9, 1.7, 3.1])
 _FEWEST_VALUES = 3
@@ -19,6 +21,7 @@ _SCALE, _SHIFT = 2.0, 0.75
 _SAME = 1e-7
 
 
+@contract_docs
 class Unit(NamedTuple):
     """How a head changes with y.
 

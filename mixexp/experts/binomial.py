@@ -50,6 +50,7 @@ class Binomial(GLM):
 
     @property
     def link_function(self) -> ProbabilityLink:
+        """What turns the location into the mean, as the option ``link`` names it."""
         return PROBABILITY_LINKS[self.link]
 
     def unit_variance(self, mean: np.ndarray) -> np.ndarray:

@@ -11,6 +11,7 @@ import numpy as np
 
 from mixexp.contrast import contrast
 from mixexp.experts._base import LARGEST_LOG_ODDS, Curvature, Derivatives, Expert, Head, Heads
+from mixexp.experts._docs import contract_docs
 
 # The curvature couples all classes, at a cost that grows with their number to the fourth. Beyond
 # this many, EM steps use its bound, half the identity in contrast coordinates (Bohning 1992,
@@ -18,6 +19,7 @@ from mixexp.experts._base import LARGEST_LOG_ODDS, Curvature, Derivatives, Exper
 _MOST_COUPLED_CLASSES = 12
 
 
+@contract_docs
 class Multinomial(Expert):
     """Multinomial logistic expert; ``mean`` has the classes in its first axis.
 

@@ -66,6 +66,7 @@ class Ordinal(Expert):
 
     @property
     def link_function(self) -> ProbabilityLink:
+        """What turns the location into the mean, as the option ``link`` names it."""
         return PROBABILITY_LINKS[self.link]
 
     def find_unsupported(self, y: np.ndarray) -> np.ndarray:

@@ -72,6 +72,7 @@ class Tweedie(PositiveModel):
 
     @property
     def variance_power(self) -> float:
+        """The variance is the dispersion times the mean to this power."""
         return self.power
 
     @property

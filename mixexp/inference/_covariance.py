@@ -72,6 +72,10 @@ def estimate_covariance(
     kind : {"model", "robust", "opg"}
     clusters : ndarray of shape (n_rows,), int, or None
         Numbers of the clusters, for "robust".
+
+    Returns
+    -------
+    Covariance
     """
     model = problem.model
     held = held_coordinates(problem, current, scaling)

@@ -129,12 +129,22 @@ class Criteria:
         return -2.0 * self.log_likelihood + self.n_parameters * per_parameter
 
     def as_dict(self) -> dict[str, Any]:
-        """Return all figures by name: what was summed, then the criteria."""
+        """Return all figures by name: what was summed, then the criteria.
+
+        Returns
+        -------
+        dict of str to number
+        """
         names = [*(field.name for field in fields(self)), *CRITERIA, "relative_entropy"]
         return {name: getattr(self, name) for name in names}
 
     def to_frame(self) -> Any:
-        """Return a pandas.DataFrame of one row, or a `Table` where there is no pandas."""
+        """Return a pandas.DataFrame of one row, or a `Table` where there is no pandas.
+
+        Returns
+        -------
+        pandas.DataFrame or Table
+        """
         return Table({name: [value] for name, value in self.as_dict().items()}).to_frame()
 
     def __str__(self) -> str:
@@ -156,6 +166,10 @@ def compute_criteria(blocks: Iterable[Scored], n_parameters: int) -> Criteria:
     blocks : iterable of Scored
     n_parameters : int
         Free parameters of the model.
+
+    Returns
+    -------
+    Criteria
     """
     sums, n_rows, n_experts = np.zeros(4), 0, 0
     for block in blocks:
@@ -173,7 +187,19 @@ def compute_criteria(blocks: Iterable[Scored], n_parameters: int) -> Criteria:
 
 
 def problem_criteria(problem: Problem, params: Parameters, n_parameters: int) -> Criteria:
-    """Return the criteria of a model on the rows of a fit."""
+    """Return the criteria of a model on the rows of a fit.
+
+    Parameters
+    ----------
+    problem : Problem
+    params : Parameters
+    n_parameters : int
+        Free parameters of the model.
+
+    Returns
+    -------
+    Criteria
+    """
     leaves = problem.model.tree.leaves
     found = ((posterior_of_block(problem.model, params, block), block) for block in problem.blocks)
     scored = (

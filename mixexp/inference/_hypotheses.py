@@ -89,7 +89,18 @@ def wald(distance: np.ndarray, covariance: np.ndarray) -> ChiSquared:
 
 
 def chi_squared(statistic: float, df: int) -> ChiSquared:
-    """Return the test by a statistic with so many degrees of freedom."""
+    """Return the test by a statistic with so many degrees of freedom.
+
+    Parameters
+    ----------
+    statistic : float
+    df : int
+        Degrees of freedom.
+
+    Returns
+    -------
+    ChiSquared
+    """
     return ChiSquared(statistic, df, float(chi2.sf(statistic, df)))
 
 

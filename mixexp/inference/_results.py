@@ -75,7 +75,17 @@ class Inference(Estimates):
         return self.table(level).to_frame()
 
     def table(self, level: float = 0.95) -> Table:
-        """Return `coef_table` as a plain table."""
+        """Return `coef_table` as a plain table.
+
+        Parameters
+        ----------
+        level : float, default=0.95
+            Coverage of the intervals.
+
+        Returns
+        -------
+        Table
+        """
         reach = critical_value(level)
         is_log = np.array([label.is_log for label in self.labels])
         at, deviation = self.estimates, self.std_errors
@@ -102,6 +112,10 @@ class Inference(Estimates):
         ----------
         level : float, default=0.95
             Coverage of the intervals.
+
+        Returns
+        -------
+        Summary
         """
         return summarize(self.header, self.table(level), self.notes, level)
 
@@ -249,6 +263,11 @@ class Inference(Estimates):
         value : float, default=0
         level : float, default=0.95
 
+        Returns
+        -------
+        Contrast
+            Estimate, standard error, z, p-value and interval.
+
         Raises
         ------
         ValueError
@@ -278,6 +297,11 @@ class Inference(Estimates):
             As in `coef_table`.
         units : sequence of str, default=None
             Such as ["expert 0", "expert 2"]; all experts that have the term by default.
+
+        Returns
+        -------
+        ChiSquared
+            Wald's statistic, with one degree of freedom less than there are experts.
 
         Raises
         ------

@@ -23,6 +23,17 @@ def row_scores(model: Model, params: Parameters, block: Block) -> np.ndarray:
     """Return the gradient of each row's log density in the flat vector, (n_flat, rows).
 
     Without the sample weights. O(rows * (n_heads * n_leaves + n_flat)).
+
+    Parameters
+    ----------
+    model : Model
+    params : Parameters
+    block : Block
+        With y.
+
+    Returns
+    -------
+    ndarray of shape (n_flat, rows)
     """
     found, scores, _ = complete_scores(model, params, block)
     resp = found.node_resp[model.tree.leaves]
@@ -57,6 +68,15 @@ def score_products(problem: Problem, params: Parameters) -> np.ndarray:
     """Return ``sum_i w_i s_i s_i'`` over rows, shape (n_flat, n_flat).
 
     A weight is a number of like rows, so it is not squared.
+
+    Parameters
+    ----------
+    problem : Problem
+    params : Parameters
+
+    Returns
+    -------
+    ndarray of shape (n_flat, n_flat)
     """
 
     def of_block(block: Block) -> np.ndarray:
@@ -80,6 +100,10 @@ def cluster_products(problem: Problem, params: Parameters, clusters: np.ndarray)
     params : Parameters
     clusters : ndarray of shape (n_rows,), int
         Numbers 0, 1, ... of the clusters.
+
+    Returns
+    -------
+    ndarray of shape (n_flat, n_flat)
 
     Notes
     -----

@@ -17,7 +17,14 @@ _FEW = 8
 
 
 class Summary(str):
-    """Text that notebooks show as tables."""
+    """Text that notebooks show as tables.
+
+    Parameters
+    ----------
+    text : str
+    html : str
+        What notebooks show.
+    """
 
     __slots__ = ("_html",)
     _html: str
@@ -66,6 +73,10 @@ def summarize(
         Coverage of the intervals, if there are any.
     most : (int, int), default=None
         Most rows and columns of a block; a note tells what is left out. None for all.
+
+    Returns
+    -------
+    Summary
     """
     blocks = list(_with_errors(table, level) if "std_error" in table.columns else _wide(table))
     notes = list(notes)

@@ -29,7 +29,12 @@ class Table(NamedTuple):
         )
 
     def to_frame(self) -> Any:
-        """Return a pandas.DataFrame, or the table itself where there is no pandas."""
+        """Return a pandas.DataFrame, or the table itself where there is no pandas.
+
+        Returns
+        -------
+        pandas.DataFrame or Table
+        """
         try:
             import pandas as pd
         except ImportError:
@@ -75,13 +80,38 @@ def undo_logarithms(labels: Sequence[Label], values: np.ndarray) -> np.ndarray:
 def estimate_table(
     model: Model, params: Parameters, scaling: Scaling, names: Names, reference: np.ndarray
 ) -> Table:
-    """Return all coefficients, without standard errors; see `list_terms` for the arguments."""
+    """Return all coefficients, without standard errors; see `list_terms` for the arguments.
+
+    Parameters
+    ----------
+    model : Model
+    params : Parameters
+    scaling : Scaling
+    names : Names
+    reference : ndarray of shape (n_nodes,), int
+        As for `list_terms`.
+
+    Returns
+    -------
+    Table
+    """
     labels, values = list_coefficients(model, params, scaling, names, reference)
     return coefficient_table(labels, values)
 
 
 def render(header: list[str], rows: list[list[Any]]) -> str:
-    """Return rows as text: words to the left, numbers to the right."""
+    """Return rows as text: words to the left, numbers to the right.
+
+    Parameters
+    ----------
+    header : list of str
+    rows : list of list
+        Cells, as many per row as the header has.
+
+    Returns
+    -------
+    str
+    """
     cells = [[_cell(value) for value in row] for row in (header, *rows)]
     widths = [max(len(row[j]) for row in cells) for j in range(len(header))]
     is_number = [bool(rows) and not isinstance(rows[0][j], str) for j in range(len(header))]

@@ -76,7 +76,17 @@ class Terms(NamedTuple):
     gates: str
 
     def values(self, model: Model, params: Parameters) -> np.ndarray:
-        """Return the coefficients, logarithms where they are estimated as such."""
+        """Return the coefficients, logarithms where they are estimated as such.
+
+        Parameters
+        ----------
+        model : Model
+        params : Parameters
+
+        Returns
+        -------
+        ndarray of shape (n_terms,)
+        """
         return self.matrix @ model.flatten(params) + self.shift
 
 
@@ -110,6 +120,10 @@ def list_terms(model: Model, scaling: Scaling, names: Names, reference: np.ndarr
     names : Names
     reference : ndarray of shape (n_nodes,), int
         Place among its children of each inner node's reference child, or `NO_REFERENCE`.
+
+    Returns
+    -------
+    Terms
     """
     rows = list(_rows(model, scaling, names, reference))
     labels = [label for row in rows for label in row.labels]
@@ -139,7 +153,17 @@ def list_coefficients(
 
 
 def describe_gates(reference: np.ndarray) -> str:
-    """Return in words what the logits of gates are that have some references."""
+    """Return in words what the logits of gates are that have some references.
+
+    Parameters
+    ----------
+    reference : ndarray of shape (n_nodes,), int
+        As for `list_terms`.
+
+    Returns
+    -------
+    str
+    """
     if np.all(reference == NO_REFERENCE):
         return "logits that sum to zero over the children of a node"
     return "logits against a reference child"
@@ -164,6 +188,11 @@ def choose_reference(
     reference : int, mapping of str to int, or None
         Place among the children, from the left or, negative, from the right: of every node, or
         by name of the node ("root", "node 0", ...). A node that is not named has none.
+
+    Returns
+    -------
+    ndarray of shape (n_nodes,), int
+        `NO_REFERENCE` for leaves, and for nodes without one.
 
     Raises
     ------

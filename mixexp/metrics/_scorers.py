@@ -11,12 +11,27 @@ import numpy as np
 from sklearn.base import BaseEstimator
 
 from mixexp.arguments import is_word
+from mixexp.docstrings import fill_sections
 from mixexp.metrics._scores import check_row_weights, crps_score, per_row, pinball_loss
 from mixexp.text import shown
 
+_PER_ROW = "array-like of shape (n,), default=None"
+_scorer_docs = fill_sections(
+    {
+        "estimator": "estimator or Pipeline\nFitted, of this package, or a pipeline that ends so.",
+        "X": "array-like of shape (n, n_features)",
+        "y": "array-like of shape (n,)",
+        "sample_weight": _PER_ROW,
+        "offset": f"{_PER_ROW}\nAs for the estimator's `predict`.",
+        "exposure": f"{_PER_ROW}\nAs for the estimator's `predict`.",
+        "trials": f"{_PER_ROW}\nAs for the estimator's `predict`.",
+    },
+    {},
+)
 _CRITERIA = ("aic", "aicc", "bic", "sabic", "caic", "icl", "icl_bic")
 
 
+@_scorer_docs
 class LogDensityScorer(BaseEstimator):
     """Mean log density of y given x: the score to choose a model by.
 
@@ -48,7 +63,22 @@ class LogDensityScorer(BaseEstimator):
         exposure: Any = None,
         trials: Any = None,
     ) -> float:
-        """Return the weighted mean of ``estimator.log_density(X, y)``."""
+        """Return the weighted mean of ``estimator.log_density(X, y)``.
+
+        Returns
+        -------
+        float
+            Natural log, per unit of y. Greater is better.
+
+        Raises
+        ------
+        NotFittedError
+            If the estimator has not been fitted.
+        TypeError
+            If it has not the method that is needed.
+        ValueError
+            If an argument is not as described; the message names it.
+        """
         steps, model = _split_pipeline(estimator, "log_density")
         known = {"offset": offset, "exposure": exposure, "trials": trials}
         density = model.log_density(_transform(steps, X), y, **known)
@@ -57,6 +87,7 @@ class LogDensityScorer(BaseEstimator):
     __call__ = score
 
 
+@_scorer_docs
 class NegativeCriterionScorer(BaseEstimator):
     """Minus an information criterion of a fitted estimator on the rows it is given.
 
@@ -83,10 +114,19 @@ class NegativeCriterionScorer(BaseEstimator):
     ) -> float:
         """Return minus the criterion, so that greater is better.
 
+        Returns
+        -------
+        float
+            On the scale of a deviance. Greater is better.
+
         Raises
         ------
+        NotFittedError
+            If the estimator has not been fitted.
+        TypeError
+            If it has not the method that is needed.
         ValueError
-            If there is no such criterion.
+            If an argument is not as described, or no such criterion; the message names it.
         """
         if not is_word(self.criterion, _CRITERIA):
             raise ValueError(
@@ -111,6 +151,7 @@ class NegativeBICScorer(NegativeCriterionScorer):
         super().__init__("bic")
 
 
+@_scorer_docs
 class CRPSScorer(BaseEstimator):
     """Minus the mean continuous ranked probability score of y, in its unit.
 
@@ -127,7 +168,22 @@ class CRPSScorer(BaseEstimator):
         exposure: Any = None,
         trials: Any = None,
     ) -> float:
-        """Return minus the weighted mean of ``estimator.predict_dist(X).crps(y)``."""
+        """Return minus the weighted mean of ``estimator.predict_dist(X).crps(y)``.
+
+        Returns
+        -------
+        float
+            In the unit of y. Greater is better.
+
+        Raises
+        ------
+        NotFittedError
+            If the estimator has not been fitted.
+        TypeError
+            If it has not the method that is needed.
+        ValueError
+            If an argument is not as described; the message names it.
+        """
         steps, model = _split_pipeline(estimator, "predict_dist")
         known = {"offset": offset, "exposure": exposure, "trials": trials}
         dist = model.predict_dist(_transform(steps, X), **known)
@@ -136,6 +192,7 @@ class CRPSScorer(BaseEstimator):
     __call__ = score
 
 
+@_scorer_docs
 class PinballScorer(BaseEstimator):
     """Minus the mean pinball loss of predicted quantiles, in the unit of y.
 
@@ -158,7 +215,22 @@ class PinballScorer(BaseEstimator):
         exposure: Any = None,
         trials: Any = None,
     ) -> float:
-        """Return minus the weighted mean loss of ``estimator.predict_quantile(X, q)``."""
+        """Return minus the weighted mean loss of ``estimator.predict_quantile(X, q)``.
+
+        Returns
+        -------
+        float
+            In the unit of y. Greater is better.
+
+        Raises
+        ------
+        NotFittedError
+            If the estimator has not been fitted.
+        TypeError
+            If it has not the method that is needed.
+        ValueError
+            If an argument is not as described; the message names it.
+        """
         steps, model = _split_pipeline(estimator, "predict_quantile")
         known = {"offset": offset, "exposure": exposure, "trials": trials}
         found = model.predict_quantile(_transform(steps, X), self.q, **known)

@@ -22,6 +22,18 @@ def log_score(y_true: Any, dist: Any, *, sample_weight: Any = None) -> float:
         Of the same rows.
     sample_weight : array-like of shape (n,), default=None
 
+    Returns
+    -------
+    float
+        Natural log, per unit of y.
+
+    Raises
+    ------
+    ValueError
+        If an argument is not as described; the message names it.
+    TypeError
+        If ``dist`` is no distribution.
+
     References
     ----------
     Good (1952), Rational decisions, J. R. Statist. Soc. B 14.
@@ -42,6 +54,18 @@ def crps_score(y_true: Any, dist: Any, *, sample_weight: Any = None) -> float:
     dist : MixtureDistribution
         Of the same rows.
     sample_weight : array-like of shape (n,), default=None
+
+    Returns
+    -------
+    float
+        In the unit of y.
+
+    Raises
+    ------
+    ValueError
+        If an argument is not as described; the message names it.
+    TypeError
+        If ``dist`` is no distribution.
     """
     y = per_row(y_true, "y_true")
     return _average(_check_dist(dist, "crps", len(y)).crps(y), sample_weight)
@@ -60,6 +84,16 @@ def pinball_loss(y_true: Any, quantiles: Any, q: Any, *, sample_weight: Any = No
     q : float or array-like of shape (m,)
         Levels in [0, 1].
     sample_weight : array-like of shape (n,), default=None
+
+    Returns
+    -------
+    float
+        In the unit of y.
+
+    Raises
+    ------
+    ValueError
+        If an argument is not as described; the message names it.
 
     References
     ----------
@@ -99,6 +133,16 @@ def interval_coverage(y_true: Any, intervals: Any, *, sample_weight: Any = None)
     intervals : array-like of shape (n, 2) or (n, m, 2)
         What ``predict_interval`` returns; NaN stands for intervals that a row lacks.
     sample_weight : array-like of shape (n,), default=None
+
+    Returns
+    -------
+    float
+        Between 0 and 1.
+
+    Raises
+    ------
+    ValueError
+        If an argument is not as described; the message names it.
     """
     y = per_row(y_true, "y_true")
     ends = _as_intervals(intervals)
@@ -111,7 +155,21 @@ def interval_coverage(y_true: Any, intervals: Any, *, sample_weight: Any = None)
 def interval_width(intervals: Any, *, sample_weight: Any = None) -> float:
     """Return the mean length of intervals, in the unit of y; of several per row, their sum.
 
-    Parameters are those of `interval_coverage`.
+    Parameters
+    ----------
+    intervals : array-like of shape (n, 2) or (n, m, 2)
+        What ``predict_interval`` returns; NaN stands for intervals that a row lacks.
+    sample_weight : array-like of shape (n,), default=None
+
+    Returns
+    -------
+    float
+        In the unit of y.
+
+    Raises
+    ------
+    ValueError
+        If an argument is not as described; the message names it.
     """
     ends = _as_intervals(intervals)
     return _average(np.nansum(ends[..., 1] - ends[..., 0], axis=1), sample_weight)
@@ -129,6 +187,18 @@ def pit_values(y_true: Any, dist: Any, *, random_state: Any = None) -> np.ndarra
     dist : MixtureDistribution
         Of the same rows.
     random_state : int, Generator, RandomState or None, default=None
+
+    Returns
+    -------
+    ndarray of shape (n,)
+        Between 0 and 1.
+
+    Raises
+    ------
+    ValueError
+        If an argument is not as described; the message names it.
+    TypeError
+        If ``dist`` is no distribution.
     """
     y = per_row(y_true, "y_true")
     return _check_dist(dist, "pit", len(y)).pit(y, random_state)
