@@ -17,10 +17,10 @@ from functools import partial
 
 import numpy as np
 
-from mixexp.data import PerRow, single_threaded_blas
+from mixexp.data import RowArguments, single_threaded_blas
 from mixexp.em import Problem, draw_starts
-from mixexp.em._driver import stack_parameters
-from mixexp.em._steps import em_step
+from mixexp.em._iteration import stack_parameters
+from mixexp.em._m_step import em_step
 from mixexp.estimators._build import Columns, build_problem
 from mixexp.experts import Gaussian
 from mixexp.kernels import packed_grams
@@ -47,7 +47,7 @@ def make_problem(X: np.ndarray, y: np.ndarray, n_experts: int) -> tuple[Problem,
     problem, pooled, _ = build_problem(
         X,
         y,
-        PerRow(np.ones(len(y))),
+        RowArguments(np.ones(len(y))),
         tree=GatingTree.flat(n_experts),
         families=[Gaussian()] * n_experts,
         gate="softmax",

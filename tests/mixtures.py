@@ -81,7 +81,7 @@ def make_mixture(families: list[Expert], weight: np.ndarray | None = None) -> Mi
         inside = family.sample_rows(
             tuple(h[:1, :1] for h in spread_heads(family, 0, 1)), np.random.default_rng(0), 1
         )
-        stand_in = np.array([inside.item(), 1.0]) if family.uses_trials else inside[0, 0]
+        placeholder_y = np.array([inside.item(), 1.0]) if family.uses_trials else inside[0, 0]
         rivals = tuple(f for f in families if f is not family and (f.is_discrete or f.atoms))
         group = ExpertGroup(
             family,
@@ -89,7 +89,7 @@ def make_mixture(families: list[Expert], weight: np.ndarray | None = None) -> Mi
             (),
             shift,
             scale,
-            stand_in=np.asarray(stand_in),
+            placeholder_y=np.asarray(placeholder_y),
             rivals=() if family.is_discrete else rivals,
         )
         heads = spread_heads(family, int(leaves[0]), len(leaves))

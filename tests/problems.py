@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mixexp.data import PerRow
+from mixexp.data import RowArguments
 from mixexp.em import Problem
 from mixexp.estimators._build import Columns, build_problem
 from mixexp.estimators._gates import NodeGate
@@ -102,7 +102,7 @@ def make_problem(
     problem, _, _ = build_problem(
         data.X,
         data.y,
-        PerRow(np.ones(len(data.y)) if weight is None else weight),
+        RowArguments(np.ones(len(data.y)) if weight is None else weight),
         tree=shape,
         families=listed,
         node_gates=[

@@ -21,7 +21,7 @@ from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
 from sklearn.preprocessing import StandardScaler
 
 from mixexp import EM, HMEClassifier, HMERegressor, MoEClassifier, MoERegressor
-from mixexp.em import _driver
+from mixexp.em import _iteration
 from mixexp.exceptions import (
     ConvergenceWarning,
     DegenerateExpertWarning,
@@ -487,7 +487,7 @@ def test_starts_come_to_the_same_together_as_alone(family, rng, monkeypatch):
         family, tree=[[1, 1], 1], n_init=4, max_iter=25, solver=EM(acceleration="none")
     )
     together = clone(model).fit(data.X, data.y)
-    monkeypatch.setattr(_driver, "_MOST_TOGETHER", 1)
+    monkeypatch.setattr(_iteration, "_MOST_TOGETHER", 1)
     alone = clone(model).fit(data.X, data.y)
     found = [restart.objective for restart in together.restarts_]
     np.testing.assert_allclose(found, [r.objective for r in alone.restarts_], rtol=1e-8)

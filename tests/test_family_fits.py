@@ -16,7 +16,7 @@ from statsmodels.miscmodels.ordinal_model import OrderedModel
 from statsmodels.othermod.betareg import BetaModel
 
 from mixexp import HMERegressor, MoEClassifier, MoERegressor
-from mixexp.data import PerRow
+from mixexp.data import RowArguments
 from mixexp.estimators._build import Columns, build_problem
 from mixexp.exceptions import (
     ConvergenceWarning,
@@ -222,7 +222,7 @@ def standard_errors(model, X, y, expert, **row):
     problem, _, _ = build_problem(
         X,
         y,
-        PerRow(np.ones(len(y)), **row),
+        RowArguments(np.ones(len(y)), **row),
         tree=state.model.tree,
         families=model.experts_,
         gate="softmax",

@@ -137,7 +137,7 @@ def test_an_interrupt_anywhere_leaves_no_limit_of_blas_threads_behind():
 def test_an_interrupted_fit_lifts_the_limit_by_itself():
     before, number = n_blas_threads(), 0
     while enter_and_leave(interrupt_at(number := number + 1, executor.__file__)):
-        executor._blas_limit.settle()  # waits for what was asked before
+        executor._blas_limit.project_flat()  # waits for what was asked before
         assert n_blas_threads() == before
 
 

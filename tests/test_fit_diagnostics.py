@@ -10,7 +10,7 @@ from problems import UNPENALIZED, make_problem, random_params, simulate_regimes
 from sklearn.base import clone
 
 from mixexp import EM, HMERegressor, MoERegressor
-from mixexp.em import Outcome
+from mixexp.em import EMResult
 from mixexp.estimators._diagnostics import diagnose
 from mixexp.experts import Gaussian
 from mixexp.model import Penalty
@@ -21,7 +21,7 @@ every_estimator = pytest.mark.parametrize("model", ESTIMATORS.values(), ids=ESTI
 
 
 def outcome_of(problem, params, history=(-2.0, -1.0)):
-    return Outcome(problem.evaluate(params), list(history), True, "", False, False, False)
+    return EMResult(problem.evaluate(params), list(history), True, "", False, False, False)
 
 
 @every_estimator

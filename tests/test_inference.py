@@ -11,7 +11,7 @@ from statsmodels.othermod.betareg import BetaModel
 from test_family_fits import EVERY_FAMILY, simulate
 
 from mixexp import HMERegressor, MoEClassifier, MoERegressor
-from mixexp.data import PerRow
+from mixexp.data import RowArguments
 from mixexp.estimators._build import Columns, build_problem
 from mixexp.estimators._gates import NodeGate
 from mixexp.experts import Binomial, Gaussian, Logistic, Multinomial, Ordinal
@@ -36,7 +36,7 @@ def problem_near_pooled(family, rng, n=60, spec=UNBALANCED):
     problem, pooled, _ = build_problem(
         X,
         y,
-        PerRow(rng.integers(1, 4, n).astype(float)),
+        RowArguments(rng.integers(1, 4, n).astype(float)),
         tree=tree,
         families=[family] * tree.n_leaves,
         node_gates=[NodeGate([0, 1])] * len(tree.inner_nodes),

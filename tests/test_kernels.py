@@ -92,7 +92,7 @@ def run_share(tree, logits, log_density):
     gate, node_resp = np.full_like(logits, np.nan), np.full((tree.n_nodes, rows), np.nan)
     row_log_density, path = np.full(rows, np.nan), np.full((tree.n_nodes, kernels.CHUNK), np.nan)
     nodes = *every_node, tree.n_children, tree.leaves
-    kernels.share_rows(logits, log_density, *nodes, path, gate, node_resp, row_log_density)
+    kernels.tree_posterior(logits, log_density, *nodes, path, gate, node_resp, row_log_density)
     return row_log_density, gate, node_resp
 
 
@@ -431,7 +431,7 @@ def test_observed_weights_are_those_of_louis(spec, rows, rng):
     }
     out = np.full((len(pairs), rows), np.nan)
     scratch = [np.full((tree.n_edges + len(score), 64), np.nan) for _ in range(3)]
-    kernels.observed_weights(
+    kernels.louis_weights(
         gate, node_resp, score, curvature, weight, tree.parent, np.arange(tree.n_edges),
         head_nodes, pairs, *scratch, out
     )  # fmt: skip
@@ -469,7 +469,7 @@ def test_average_up_is_the_mean_over_leaves(spec, n_values, rows, rng):
     chunk = kernels.CHUNK
     scratch = np.full(chunk, np.nan), np.full((len(tree.inner_nodes), n_values, chunk), np.nan)
     out = np.full((n_values, rows), np.nan)
-    kernels.average_up(np.exp(logits), leaf_mean, *nodes, *scratch, out)
+    kernels.tree_mixture_mean(np.exp(logits), leaf_mean, *nodes, *scratch, out)
     np.testing.assert_allclose(out, expected, atol=1e-13)  # sums of some ten terms near 1
 
 
@@ -509,7 +509,7 @@ def test_descend_follows_the_most_probable_child(spec, rows, rng):
     node, dropped = np.full(rows, -1), np.full(rows, np.nan)
     kernels.descend(features, coef, tree.first_child, tree.n_children, node)
     nodes = tree.parent, tree.first_child, tree.n_children
-    kernels.dropped_on_way(features, coef, *nodes, node, dropped)
+    kernels.greedy_dropped_mass(features, coef, *nodes, node, dropped)
     expected_node, expected_dropped = greedy_twin(tree, logits)
     np.testing.assert_array_equal(node, expected_node)
     # A few roundings per level: relative, for small numbers are no differences of large ones.

@@ -16,7 +16,7 @@ import pytest
 from problems import simulate_regimes
 
 from mixexp import HMERegressor, MoEClassifier, MoERegressor
-from mixexp.data import PerRow, cut_features, cut_rows, map_blocks, weighted_scaling
+from mixexp.data import RowArguments, cut_features, cut_rows, map_blocks, weighted_scaling
 from mixexp.data import _blocks as blocks_module
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -235,7 +235,7 @@ def test_no_more_blocks_exist_than_threads(n_threads):
 def test_blocks_are_a_sequence():
     X, _ = data()
     weight = np.arange(1.0, N_ROWS + 1.0)
-    blocks = cut_features(X, weighted_scaling(X, weight), PerRow(weight))
+    blocks = cut_features(X, weighted_scaling(X, weight), RowArguments(weight))
     assert len(blocks) == len(list(blocks)) == len(list(cut_rows(N_ROWS))) == 3
     np.testing.assert_array_equal(blocks[-1].features, blocks[2].features)
     np.testing.assert_array_equal(np.concatenate([block.weight for block in blocks.bare]), weight)

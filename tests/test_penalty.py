@@ -65,7 +65,7 @@ def test_bound_touches_the_penalty_and_is_nowhere_above(spec, rng):
 def test_pull_fades_for_all_slopes_as_some_part(rng):
     model, _ = anywhere(Gaussian(), (3,), rng)
     center = model.flat_center
-    slopes = np.flatnonzero(model.expert_pull)
+    slopes = np.flatnonzero(model.pooling_weight)
     near, apart = center.copy(), center.copy()
     near[slopes[0]] += 1e-3
     apart[slopes[:2]] += [1e-3, 2.0]
@@ -106,8 +106,8 @@ def test_clear_regimes_are_left_alone(rng):
 def test_no_alpha_is_no_pull(rng):
     model, params = anywhere(Gaussian(), (3,), rng, PENALTY._replace(alpha=0.0))
     found = penalty_terms(model, params)
-    is_slope = model.expert_pull > 0.0
-    for of_slopes in (found.gradient, found.curvature, found.sag, found.bound):
+    is_slope = model.pooling_weight > 0.0
+    for of_slopes in (found.gradient, found.curvature, found.hessian_downdate, found.bound):
         np.testing.assert_array_equal(of_slopes[is_slope], 0.0)
     without = replace(model, penalty=Penalty(gate_alpha=2.0, dispersion_prior=20.0))
     assert found.value == penalty_terms(without, params).value

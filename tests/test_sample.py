@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from mixexp import MoEClassifier, MoERegressor
-from mixexp.data import PerRow
-from mixexp.em import _sample
-from mixexp.em._sample import sample_problem
+from mixexp.data import RowArguments
+from mixexp.em import _subsample
+from mixexp.em._subsample import sample_problem
 from mixexp.estimators._build import Columns, build_problem
 from mixexp.experts import Gaussian
 from mixexp.model import Penalty
@@ -18,8 +18,8 @@ N_ROWS = 9_000
 @pytest.fixture
 def few_rows_suffice(monkeypatch):
     """Sample a thousand rows, so that nine thousand are many."""
-    monkeypatch.setattr(_sample, "_FEWEST_ROWS", 1_000)
-    monkeypatch.setattr(_sample, "_ROWS_PER_PARAMETER", 20)
+    monkeypatch.setattr(_subsample, "_FEWEST_ROWS", 1_000)
+    monkeypatch.setattr(_subsample, "_ROWS_PER_PARAMETER", 20)
 
 
 def simulate(rng, n=N_ROWS):
@@ -32,7 +32,7 @@ def make_problem(X, y, weight):
     return build_problem(
         X,
         y,
-        PerRow(weight),
+        RowArguments(weight),
         tree=GatingTree.flat(2),
         families=[Gaussian()] * 2,
         gate="softmax",

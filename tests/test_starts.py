@@ -6,7 +6,7 @@ from problems import FAMILIES, make_problem, simulate_for, simulate_regimes
 
 from mixexp import HMERegressor, MoERegressor
 from mixexp.em import STARTS, pooled_params
-from mixexp.em._partitions import draw_partitions, draw_starts
+from mixexp.em._initial_partitions import draw_partitions, draw_starts
 from mixexp.experts import Gaussian, PointMass, Poisson, Uniform
 from mixexp.tree import GatingTree
 

@@ -19,7 +19,7 @@ import numpy as np
 import threadpoolctl
 from mixexp import MoERegressor
 from mixexp.data import single_threaded_blas
-from mixexp.em import _problem
+from mixexp.em import _objective
 
 warnings.simplefilter("ignore")
 _problem.FEWEST_ELEMENTS = 0  # threads, however little there is for them to do

@@ -1,6 +1,6 @@
 """Rows of data on their way to the model: standardised, cut into blocks, spread over threads."""
 
-from mixexp.data._blocks import Block, PerRow, RowBlocks, cut_features
+from mixexp.data._blocks import Block, RowArguments, RowBlocks, cut_features
 from mixexp.data._executor import map_blocks, single_threaded_blas
 from mixexp.data._rows import ColumnRows, cut_rows
 from mixexp.data._scaling import Scaling, weighted_scaling
@@ -8,7 +8,7 @@ from mixexp.data._scaling import Scaling, weighted_scaling
 __all__ = [
     "Block",
     "ColumnRows",
-    "PerRow",
+    "RowArguments",
     "RowBlocks",
     "Scaling",
     "cut_features",

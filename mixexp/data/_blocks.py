@@ -60,7 +60,7 @@ class Block(NamedTuple):
         )
 
 
-class PerRow(NamedTuple):
+class RowArguments(NamedTuple):
     """What is known of each row beside its features.
 
     Parameters
@@ -74,11 +74,11 @@ class PerRow(NamedTuple):
     offset: np.ndarray | None = None
     trials: np.ndarray | None = None
 
-    def take(self, rows: np.ndarray | slice) -> "PerRow":
+    def take(self, rows: np.ndarray | slice) -> "RowArguments":
         """Return the same for some of the rows."""
         offset = None if self.offset is None else self.offset[rows]
         trials = None if self.trials is None else self.trials[rows]
-        return PerRow(self.weight[rows], offset, trials)
+        return RowArguments(self.weight[rows], offset, trials)
 
 
 class RowBlocks(Sequence[Block]):
@@ -137,7 +137,7 @@ class RowBlocks(Sequence[Block]):
 def cut_features(
     X: Rows,
     scaling: Scaling,
-    per_row: PerRow,
+    per_row: RowArguments,
     chosen: np.ndarray | None = None,
     block_rows: int | None = None,
 ) -> RowBlocks:
@@ -148,7 +148,7 @@ def cut_features(
     X : ndarray of shape (n, p), or ColumnRows
         float64 or float32, in any memory layout; read block by block, never copied whole.
     scaling : Scaling
-    per_row : PerRow
+    per_row : RowArguments
         Of the rows that are used.
     chosen : ndarray of shape (n_used,), int, optional
         Numbers of the rows that are used; all of them by default.

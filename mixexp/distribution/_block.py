@@ -17,12 +17,12 @@ from mixexp.distribution._family import FamilyBlock
 from mixexp.model import (
     Model,
     Parameters,
+    batch_invariant_product,
     gate_logits,
     gate_probabilities,
     group_heads,
     linear_predictors,
     posterior,
-    row_stable_product,
 )
 
 Array = np.ndarray
@@ -277,7 +277,7 @@ def mixture_of_block(model: Model, params: Parameters, block: Block) -> BlockMix
     if any(not other.is_gate for other in model.others):
         names = " and ".join(model.other_names)
         raise ValueError(f"{names} has a log density and a mean, but no distribution function.")
-    eta = linear_predictors(model, params, block, row_stable_product)
+    eta = linear_predictors(model, params, block, batch_invariant_product)
     gate = gate_probabilities(tree, gate_logits(model, params, eta, block), n_rows)[0]
     path, weight = np.empty((tree.n_nodes, n_rows)), np.empty((tree.n_leaves, n_rows))
     kernels.leaf_prior(gate, tree.parent, tree.leaves, path, weight)
@@ -303,7 +303,7 @@ def mixture_without_noise(model: Model, params: Parameters, block: Block) -> Blo
     ValueError
         As for `mixture_of_block`.
     """
-    eta = linear_predictors(model, params, block, row_stable_product)
+    eta = linear_predictors(model, params, block, batch_invariant_product)
     logits = gate_logits(model, params, eta, block)
     is_kept = np.ones(model.tree.n_leaves, dtype=bool)
     for group in model.groups:

@@ -1,26 +1,26 @@
 """Expectation-maximization: from a start to an optimum of the penalised log-likelihood."""
 
-from mixexp.em._collapse import respawn_experts, restrict_parameters, surviving_leaves
-from mixexp.em._degenerate import experts_at_floor, experts_without_rows
-from mixexp.em._driver import Options, Outcome, run_em
+from mixexp.em._degeneracy import experts_at_floor, experts_without_rows
+from mixexp.em._initial_params import params_from_responsibilities, pooled_params, smooth_labels
+from mixexp.em._initial_partitions import STARTS, draw_starts
+from mixexp.em._iteration import EMResult, Options, run_em
 from mixexp.em._monitor import ASKED_TO_STOP, Monitor
-from mixexp.em._moves import Split, split_experts
+from mixexp.em._multistart import Optimum, Restart, Search, compete, search
 from mixexp.em._newton import is_small
-from mixexp.em._order import canonical_order, reorder
-from mixexp.em._partitions import STARTS, draw_starts
-from mixexp.em._problem import Evaluation, Problem, rows_per_weight
-from mixexp.em._sample import affordable_starts
-from mixexp.em._search import Optimum, Restart, Search, compete, search
-from mixexp.em._starts import params_from_responsibilities, pooled_params, soften
+from mixexp.em._objective import Evaluation, Problem, rows_per_weight
+from mixexp.em._relabel import canonical_order, reorder
+from mixexp.em._respawn import respawn_experts, restrict_parameters, surviving_leaves
+from mixexp.em._split_merge import Split, split_experts
+from mixexp.em._subsample import affordable_starts
 
 __all__ = [
     "ASKED_TO_STOP",
     "STARTS",
+    "EMResult",
     "Evaluation",
     "Monitor",
     "Optimum",
     "Options",
-    "Outcome",
     "Problem",
     "Restart",
     "Search",
@@ -40,7 +40,7 @@ __all__ = [
     "rows_per_weight",
     "run_em",
     "search",
-    "soften",
+    "smooth_labels",
     "split_experts",
     "surviving_leaves",
 ]

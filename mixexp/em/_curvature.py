@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from mixexp.em._problem import Evaluation
+from mixexp.em._objective import Evaluation
 from mixexp.model import Model
 
 

@@ -4,8 +4,8 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from mixexp.em._driver import Outcome
-    from mixexp.em._search import Restart
+    from mixexp.em._iteration import EMResult
+    from mixexp.em._multistart import Restart
 
 #: Reason of a start that ended because its monitor asked for it.
 ASKED_TO_STOP = "a callback asked to stop"
@@ -28,7 +28,7 @@ class Monitor:
         """Hear the names of all starts, before the first iteration."""
 
     def iterated(
-        self, start: int, n_iter: int, objective: float, outcome: Callable[[int], "Outcome"]
+        self, start: int, n_iter: int, objective: float, outcome: Callable[[int], "EMResult"]
     ) -> bool:
         """Hear of an iteration that was accepted; return whether its start should stop there.
 
@@ -43,5 +43,5 @@ class Monitor:
         """
         return False
 
-    def ended(self, start: int, restart: "Restart", outcome: Callable[[int], "Outcome"]) -> None:
+    def ended(self, start: int, restart: "Restart", outcome: Callable[[int], "EMResult"]) -> None:
         """Hear what a start came to, once per start, as soon as it is over or dropped."""

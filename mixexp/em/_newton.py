@@ -11,8 +11,8 @@ import numpy as np
 from scipy.linalg import LinAlgError, eigh, lapack
 
 from mixexp.em._curvature import em_information
-from mixexp.em._problem import Evaluation, Problem
-from mixexp.em._solve import solve_definite
+from mixexp.em._linear_systems import solve_definite
+from mixexp.em._objective import Evaluation, Problem
 
 # EM is in the basin when a whole iteration gains less than this share of the objective: of many
 # starts most are dropped on the way, and Newton's steps, one start at a time, are dear; a start
@@ -45,14 +45,14 @@ class NewtonStep(NamedTuple):
     ----------
     evaluation : Evaluation
         With a leading axis of one start.
-    promised_gain : float
+    predicted_gain : float
         What the quadratic model said that the step would gain.
     is_definite : bool
         Whether that model has a top, which the step then aimed at.
     """
 
     evaluation: Evaluation
-    promised_gain: float
+    predicted_gain: float
     is_definite: bool
 
 
@@ -63,7 +63,7 @@ class _Chord(NamedTuple):
     ----------
     basis : ndarray of shape (n_flat, n_movable)
     information : ndarray of shape (n_movable, n_movable)
-    promised_gain : float
+    predicted_gain : float
         Of the last step with it.
     is_polished : bool
         Whether that step was Newton's own and had next to nothing to gain.
@@ -71,7 +71,7 @@ class _Chord(NamedTuple):
 
     basis: np.ndarray
     information: np.ndarray
-    promised_gain: float
+    predicted_gain: float
     is_polished: bool
 
 
@@ -161,14 +161,14 @@ class NewtonFinish:
             return None
         step = chord.basis @ direction
         promised = 0.5 * float(current.gradient @ step)
-        if promised > _LARGEST_CHORD_RATIO * chord.promised_gain:
+        if promised > _LARGEST_CHORD_RATIO * chord.predicted_gain:
             return None
         if promised <= allowed_gain and not chord.is_polished:
             return None
         climbed = self._climb(current, step, noise, shortest=1.0)
         if climbed is None:
             return None
-        self._chord = chord._replace(promised_gain=promised, is_polished=False)
+        self._chord = chord._replace(predicted_gain=promised, is_polished=False)
         return NewtonStep(*climbed, is_definite=True)
 
     def _take_newton_step(
@@ -176,8 +176,8 @@ class NewtonFinish:
     ) -> NewtonStep | None:
         problem, model = self._problem, self._problem.model
         metric = em_information(model, current)
-        metric[np.diag_indices(model.n_flat)] += current.penalty.bound
-        basis = _movable_basis(problem, current, metric)
+        metric[np.diag_indices(model.n_flat)] += current.penalty.majorizer
+        basis = _identified_basis(problem, current, metric)
         observed = problem.information(current.params) + current.penalty.information()
         gradient, information = basis.T @ current.gradient, basis.T @ observed @ basis
         direction = solve_definite(information, gradient)
@@ -188,7 +188,7 @@ class NewtonFinish:
                 return NewtonStep(*step, is_definite=True)
         # Indefinite, or so nearly singular that Newton's step leads far beyond where the
         # quadratic model holds.
-        direction = _ridge_direction(basis.T @ metric @ basis, information, gradient)
+        direction = _saddle_free_direction(basis.T @ metric @ basis, information, gradient)
         step = None if direction is None else self._climb(current, basis @ direction, noise)
         if step is None:
             return None
@@ -235,7 +235,7 @@ class NewtonFinish:
         return reached
 
 
-def _ridge_direction(
+def _saddle_free_direction(
     metric: np.ndarray, information: np.ndarray, gradient: np.ndarray
 ) -> np.ndarray | None:
     """Return the saddle-free Newton direction in the metric of EM's complete-data information.
@@ -252,7 +252,7 @@ def _ridge_direction(
     return vectors @ ((vectors.T @ gradient) / np.maximum(np.abs(rates), _SMALLEST_RATE))
 
 
-def _movable_basis(problem: Problem, current: Evaluation, metric: np.ndarray) -> np.ndarray:
+def _identified_basis(problem: Problem, current: Evaluation, metric: np.ndarray) -> np.ndarray:
     """Return a basis of the directions along which there is an optimum to be found.
 
     A variance at its floor is held by its bound. An expert that gives its rows one class runs

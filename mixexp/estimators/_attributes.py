@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from mixexp.data import Scaling
-from mixexp.em import Outcome, Search, canonical_order, reorder
+from mixexp.em import EMResult, Search, canonical_order, reorder
 from mixexp.estimators._build import Columns
 from mixexp.model import FittedModel, Model, PlacedSubmodel
 
@@ -61,7 +61,7 @@ def set_fitted_attributes(
     return order
 
 
-def _degenerate(model: Model, best: Outcome, order: np.ndarray) -> np.ndarray:
+def _degenerate(model: Model, best: EMResult, order: np.ndarray) -> np.ndarray:
     """Return which experts are at their floor, or without rows."""
     tree = model.tree
     is_degenerate = np.zeros(tree.n_nodes, dtype=bool)

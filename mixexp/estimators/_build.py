@@ -8,7 +8,7 @@ import numpy as np
 
 from mixexp.data import (
     ColumnRows,
-    PerRow,
+    RowArguments,
     RowBlocks,
     Scaling,
     cut_features,
@@ -28,12 +28,12 @@ from mixexp.experts import FAMILIES, Expert
 from mixexp.gates import SoftmaxGates
 from mixexp.model import (
     FEW_SLOPES,
+    EqualityConstraints,
     ExpertGroup,
     Model,
     Parameters,
     Penalty,
     PlacedSubmodel,
-    Ties,
 )
 from mixexp.submodel import Submodel
 from mixexp.text import shown
@@ -129,7 +129,7 @@ def check_per_row_use(families: Sequence[Expert], exposure: Any, offset: Any, tr
 
 
 def check_support(
-    families: Sequence[Expert], y: np.ndarray, per_row: PerRow, rows: np.ndarray
+    families: Sequence[Expert], y: np.ndarray, per_row: RowArguments, rows: np.ndarray
 ) -> None:
     """Check that every y is in the support of at least one family.
 
@@ -137,7 +137,7 @@ def check_support(
     ----------
     families : sequence of Expert
     y : ndarray of shape (n,)
-    per_row : PerRow
+    per_row : RowArguments
     rows : ndarray of shape (n,), int
         Numbers of these rows in the user's data.
 
@@ -169,7 +169,7 @@ def check_support(
 def build_problem(
     X: np.ndarray | ColumnRows,
     y: np.ndarray,
-    per_row: PerRow,
+    per_row: RowArguments,
     *,
     tree: GatingTree,
     families: Sequence[Expert],
@@ -178,7 +178,7 @@ def build_problem(
     penalty: Penalty,
     n_threads: int,
     chosen: np.ndarray | None = None,
-    tie: Callable[[Model, Scaling], Ties | None] = lambda model, scaling: None,
+    tie: Callable[[Model, Scaling], EqualityConstraints | None] = lambda model, scaling: None,
 ) -> tuple[Problem, Parameters, Scaling]:
     """Standardise the data, anchor the dispersions and lay out the model.
 
@@ -188,7 +188,7 @@ def build_problem(
         float64 or float32, in any memory layout.
     y : ndarray of shape (n_used,)
         In the support of at least one family per row.
-    per_row : PerRow
+    per_row : RowArguments
     tree : GatingTree
     families : sequence of Expert
         One per leaf, left to right.
@@ -240,7 +240,7 @@ def build_problem(
     pooled = pooled_params(bare)
     model, pooled = _anchor(model, pooled, bare.total_weight * bare.n_weighed)
     model = replace(model, ties=tie(model, scaling))
-    pooled = model.obey(pooled)
+    pooled = model.project(pooled)
     problem = Problem(model, _with_targets(model, blocks, y), n_threads)
     return problem, pooled, scaling
 
@@ -288,13 +288,15 @@ def _anchor(model: Model, pooled: Parameters, n_rows: float) -> tuple[Model, Par
     for group, heads in zip(model.groups, pooled.experts, strict=True):
         unit = pooled_unit(group, heads)
         if unit is None:
-            moved, coefs = group._replace(log_anchor=log_dispersion(group, heads)), heads
+            moved, coefs = group._replace(prior_log_dispersion=log_dispersion(group, heads)), heads
         else:
             moved, coefs = group._replace(scale=group.scale * unit), in_unit(group, heads, unit)
             if is_single:
                 penalty = penalty._replace(alpha=penalty.alpha * unit**2)
             else:
-                moved = moved._replace(log_anchor=_anchor_of_rows_to_come(model, group, n_rows))
+                moved = moved._replace(
+                    prior_log_dispersion=_anchor_of_rows_to_come(model, group, n_rows)
+                )
         groups.append(moved if is_single else moved._replace(center=tuple(c[0] for c in coefs)))
         experts.append(coefs)
     anchored = replace(model, groups=tuple(groups), penalty=penalty)

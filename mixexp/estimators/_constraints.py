@@ -10,13 +10,13 @@ from mixexp.constraints import Fixed, Shared
 from mixexp.data import Scaling
 from mixexp.estimators._features import select_columns
 from mixexp.estimators._validation import LARGEST_SHIFT
-from mixexp.model import Model, Ties
+from mixexp.model import EqualityConstraints, Model
 from mixexp.text import shown
 
 
 def make_ties(
     constraints: Any, model: Model, scaling: Scaling, names: np.ndarray | None
-) -> Ties | None:
+) -> EqualityConstraints | None:
     """Return which coefficients of a model are one, and which are known.
 
     Parameters
@@ -57,7 +57,7 @@ def make_ties(
             "The 'constraints' parameter fixes a slope that it also shares; fix it for all of the "
             f"experts, or share it. Got {shown(constraints)}."
         )
-    return Ties(owner, known, tuple(named))
+    return EqualityConstraints(owner, known, tuple(named))
 
 
 def _list_constraints(constraints: Any) -> list[Shared | Fixed]:

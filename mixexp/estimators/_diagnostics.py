@@ -10,7 +10,7 @@ import numpy as np
 from scipy.linalg import eigvalsh
 from scipy.special import entr
 
-from mixexp.em import Outcome, Problem, is_small
+from mixexp.em import EMResult, Problem, is_small
 from mixexp.model import Parameters, posterior_of_block
 from mixexp.tree import GatingTree
 
@@ -71,13 +71,13 @@ def _listed(values: np.ndarray) -> str:
     return "[" + ", ".join(f"{value:.3f}" for value in values) + "]"
 
 
-def diagnose(problem: Problem, best: Outcome, params: Parameters) -> Diagnostics:
+def diagnose(problem: Problem, best: EMResult, params: Parameters) -> Diagnostics:
     """Return the diagnostics of a fit, in one pass over the data and one information matrix.
 
     Parameters
     ----------
     problem : Problem
-    best : Outcome
+    best : EMResult
     params : Parameters
         The same coefficients with experts in their canonical order.
     """
@@ -113,7 +113,7 @@ def _leaf_prior(tree: GatingTree, gate: np.ndarray) -> np.ndarray:
     return prior[tree.leaves]
 
 
-def _free_gradient(problem: Problem, best: Outcome) -> tuple[np.ndarray, np.ndarray]:
+def _free_gradient(problem: Problem, best: EMResult) -> tuple[np.ndarray, np.ndarray]:
     """Return the gradient of what is free, and which coefficients a bound holds.
 
     Of gates its part that sums to zero over siblings, which has the norm of orthonormal
@@ -132,7 +132,7 @@ def _free_gradient(problem: Problem, best: Outcome) -> tuple[np.ndarray, np.ndar
     return gradient[~is_held & ~is_copy], is_held
 
 
-def _smallest_eigenvalue(problem: Problem, best: Outcome, is_held: np.ndarray) -> float | None:
+def _smallest_eigenvalue(problem: Problem, best: EMResult, is_held: np.ndarray) -> float | None:
     if problem.is_classification or not problem.model.is_linear or not is_small(problem):
         return None
     basis = problem.model.free_basis

@@ -10,7 +10,7 @@ import numpy as np
 from joblib import effective_n_jobs
 from sklearn.utils import check_random_state
 
-from mixexp.data import PerRow, Scaling, single_threaded_blas
+from mixexp.data import RowArguments, Scaling, single_threaded_blas
 from mixexp.em import (
     Monitor,
     Options,
@@ -68,7 +68,7 @@ from mixexp.estimators._warnings import (
     refuse_collapsed,
 )
 from mixexp.estimators._weights import WEIGHT_TYPES, mean_one
-from mixexp.model import Model, Parameters, Penalty, Ties
+from mixexp.model import EqualityConstraints, Model, Parameters, Penalty
 from mixexp.tree import GatingTree
 
 _RULES: dict[str, Rule] = {
@@ -294,7 +294,7 @@ class FittedByEM(CallbackSupportMixin):
         strengths = map(float, (self.alpha, self.gate_alpha, 0.0, self.balance))
         return Penalty(*strengths)
 
-    def _tie(self, model: Model, scaling: Scaling) -> Ties | None:
+    def _tie(self, model: Model, scaling: Scaling) -> EqualityConstraints | None:
         names = getattr(self, "feature_names_in_", None)
         return make_ties(self.constraints, model, scaling, names)
 
@@ -304,7 +304,7 @@ class FittedByEM(CallbackSupportMixin):
 
     def _check_per_row(
         self, n: int, sample_weight: Any, offset: Any, exposure: Any, trials: Any
-    ) -> PerRow:
+    ) -> RowArguments:
         """Return what is known of each row, exposure as part of the offset."""
         total = None if offset is None else check_per_row(offset, "offset", n)
         if total is not None:
@@ -313,14 +313,14 @@ class FittedByEM(CallbackSupportMixin):
             log_exposure = np.log(check_exposure(exposure, n))
             total = log_exposure if total is None else total + log_exposure
         counts = None if trials is None else check_trials(trials, n)
-        return PerRow(self._row_weights(sample_weight, n), total, counts)
+        return RowArguments(self._row_weights(sample_weight, n), total, counts)
 
     def _row_weights(self, sample_weight: Any, n: int) -> np.ndarray:
         """Return how many rows each counts for: sampling weights have mean one."""
         weight = check_weights(sample_weight, n)
         return mean_one(weight) if self.weight_type == "sampling" else weight
 
-    def _check_known(self, n: int, offset: Any, exposure: Any, trials: Any) -> PerRow:
+    def _check_known(self, n: int, offset: Any, exposure: Any, trials: Any) -> RowArguments:
         """Return what is known of each row where no y is; refuse what experts have no use for."""
         per_row = self._check_per_row(n, None, offset, exposure, trials)
         check_per_row_use(self.experts_, exposure, offset, trials)

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mixexp.data import PerRow, weighted_scaling
+from mixexp.data import RowArguments, weighted_scaling
 from mixexp.experts import Expert
 from mixexp.model import ExpertGroup, has_mass
 from mixexp.submodel import Submodel
@@ -39,7 +39,9 @@ class FixedFamily(NamedTuple):
         return ExpertGroup(self.family, self.leaves, designs, units=units, rivals=self.rivals)
 
 
-def fix_families(families: Sequence[Expert], y: np.ndarray, per_row: PerRow) -> list[FixedFamily]:
+def fix_families(
+    families: Sequence[Expert], y: np.ndarray, per_row: RowArguments
+) -> list[FixedFamily]:
     """Collect the leaves of equal families, and fill in what is to come from the data.
 
     Parameters
@@ -47,7 +49,7 @@ def fix_families(families: Sequence[Expert], y: np.ndarray, per_row: PerRow) -> 
     families : sequence of Expert
         One per leaf, left to right.
     y : ndarray of shape (n,)
-    per_row : PerRow
+    per_row : RowArguments
 
     Raises
     ------
@@ -106,7 +108,7 @@ def _no_row_left(found: FixedFamily) -> str:
 
 
 def lay_out_group(
-    found: FixedFamily, designs: tuple[int, ...], y: np.ndarray, per_row: PerRow
+    found: FixedFamily, designs: tuple[int, ...], y: np.ndarray, per_row: RowArguments
 ) -> ExpertGroup:
     """Return the group of a family's experts with y in its own unit.
 
@@ -131,11 +133,11 @@ def lay_out_group(
         shift, scale = float(target.center[0]), float(target.scale[0])
         if target.is_constant[0]:
             scale = _CONSTANT_SCALE * (abs(shift) or 1.0)
-        return group._replace(shift=shift, scale=scale, stand_in=np.zeros(()))
+        return group._replace(shift=shift, scale=scale, placeholder_y=np.zeros(()))
     if any(unit != (0.0, 0.0, False) for unit in group.units):
         group = group._replace(scale=_mean_size(own, weight))
     trials = None if per_row.trials is None else per_row.trials[is_own][:1]
-    return group._replace(stand_in=group.target(own[:1], trials)[..., 0])
+    return group._replace(placeholder_y=group.target(own[:1], trials)[..., 0])
 
 
 def _mean_size(y: np.ndarray, weight: np.ndarray) -> float:

@@ -9,7 +9,7 @@ from joblib import effective_n_jobs
 from sklearn.utils.validation import check_is_fitted
 
 from mixexp.arguments import is_word
-from mixexp.data import PerRow, RowBlocks, single_threaded_blas
+from mixexp.data import RowArguments, RowBlocks, single_threaded_blas
 from mixexp.em import Problem
 from mixexp.estimators._build import check_per_row_use, check_support
 from mixexp.estimators._docs import per_row_docs
@@ -57,10 +57,10 @@ class Inferential:
 
     def _check_per_row(
         self, n: int, sample_weight: Any, offset: Any, exposure: Any, trials: Any
-    ) -> PerRow:
+    ) -> RowArguments:
         raise NotImplementedError
 
-    def _check_known(self, n: int, offset: Any, exposure: Any, trials: Any) -> PerRow:
+    def _check_known(self, n: int, offset: Any, exposure: Any, trials: Any) -> RowArguments:
         raise NotImplementedError
 
     def inference(

@@ -7,7 +7,7 @@ import numpy as np
 
 from mixexp.arguments import as_array
 from mixexp.data import Scaling
-from mixexp.em import STARTS, Problem, params_from_responsibilities, soften
+from mixexp.em import STARTS, Problem, params_from_responsibilities, smooth_labels
 from mixexp.estimators._plausibility import bring_near
 from mixexp.model import FittedModel, Model, Parameters, unstack_parameters
 from mixexp.text import shown
@@ -41,7 +41,7 @@ def given_start(
             )
         return None
     if hasattr(init, "get_params"):
-        params = problem.model.obey(_params_of_estimator(init, problem.model, scaling))
+        params = problem.model.project(_params_of_estimator(init, problem.model, scaling))
         return "estimator", bring_near(problem, params, pooled)
     resp = _given_responsibilities(init, problem.model.tree.n_leaves, is_used)
     name = "labels" if np.ndim(init) == 1 else "responsibilities"
@@ -93,7 +93,7 @@ def _given_responsibilities(
                 f"The 'init' parameter holds labels outside of 0, ..., {n_leaves - 1}; "
                 f"found {labels.min()} to {labels.max()}."
             )
-        return lambda rows: soften(labels[None, rows], n_leaves)
+        return lambda rows: smooth_labels(labels[None, rows], n_leaves)
     resp = given[is_used]
     if resp.shape[1] != n_leaves:
         raise ValueError(

@@ -7,7 +7,7 @@ import numpy as np
 from joblib import effective_n_jobs
 from sklearn.utils.validation import check_is_fitted
 
-from mixexp.data import Block, PerRow, RowBlocks
+from mixexp.data import Block, RowArguments, RowBlocks
 from mixexp.distribution import (
     BlockMixture,
     ClassDistribution,
@@ -104,7 +104,7 @@ class Predictive:
     n_jobs: int | None
     fitted_model_: FittedModel
 
-    def _check_known(self, n: int, offset: Any, exposure: Any, trials: Any) -> PerRow:
+    def _check_known(self, n: int, offset: Any, exposure: Any, trials: Any) -> RowArguments:
         raise NotImplementedError
 
     def _distribution(

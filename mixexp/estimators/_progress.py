@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
-from mixexp.em import ASKED_TO_STOP, Monitor, Outcome, Restart, Search
+from mixexp.em import ASKED_TO_STOP, EMResult, Monitor, Restart, Search
 
 try:
     from sklearn.callback import CallbackSupportMixin, with_callbacks
@@ -111,12 +111,12 @@ class _Together(Monitor):
             monitor.begin(names)
 
     def iterated(
-        self, start: int, n_iter: int, objective: float, outcome: Callable[[int], Outcome]
+        self, start: int, n_iter: int, objective: float, outcome: Callable[[int], EMResult]
     ) -> bool:
         answers = [m.iterated(start, n_iter, objective, outcome) for m in self._monitors]
         return any(answers)
 
-    def ended(self, start: int, restart: Restart, outcome: Callable[[int], Outcome]) -> None:
+    def ended(self, start: int, restart: Restart, outcome: Callable[[int], EMResult]) -> None:
         for monitor in self._monitors:
             monitor.ended(start, restart, outcome)
 
@@ -127,7 +127,7 @@ class _StartPrinter(Monitor):
     def __init__(self, title: str):
         self._title = title
 
-    def ended(self, start: int, restart: Restart, outcome: Callable[[int], Outcome]) -> None:
+    def ended(self, start: int, restart: Restart, outcome: Callable[[int], EMResult]) -> None:
         print(
             f"{self._title}: start {restart.start}: log-likelihood "
             f"{restart.log_likelihood:.6g} after {restart.n_iter} iterations; {restart.reason}"
@@ -145,7 +145,7 @@ class _RunningPrinter(_StartPrinter):
         self._last = time.monotonic()
 
     def iterated(
-        self, start: int, n_iter: int, objective: float, outcome: Callable[[int], Outcome]
+        self, start: int, n_iter: int, objective: float, outcome: Callable[[int], EMResult]
     ) -> bool:
         self._reached[start] = objective
         now = time.monotonic()
@@ -159,7 +159,7 @@ class _RunningPrinter(_StartPrinter):
             )
         return False
 
-    def ended(self, start: int, restart: Restart, outcome: Callable[[int], Outcome]) -> None:
+    def ended(self, start: int, restart: Restart, outcome: Callable[[int], EMResult]) -> None:
         self._n_running -= 1
         super().ended(start, restart, outcome)
 
@@ -191,31 +191,31 @@ class _CallbackMonitor(Monitor):
             self._starts.append(context)
 
     def iterated(
-        self, start: int, n_iter: int, objective: float, outcome: Callable[[int], Outcome]
+        self, start: int, n_iter: int, objective: float, outcome: Callable[[int], EMResult]
     ) -> bool:
         context = self._starts[start].subcontext(task_name="iteration")
         context.call_on_fit_task_begin(**self._task.told)
         return self._end(context, start, outcome) or self._is_stopping
 
-    def ended(self, start: int, restart: Restart, outcome: Callable[[int], Outcome]) -> None:
+    def ended(self, start: int, restart: Restart, outcome: Callable[[int], EMResult]) -> None:
         if self._end(self._starts[start], start, outcome):
             self._is_stopping = True
 
-    def _end(self, context: Any, start: int, outcome: Callable[[int], Outcome]) -> bool:
+    def _end(self, context: Any, start: int, outcome: Callable[[int], EMResult]) -> bool:
         # Callbacks that ask for a fitted estimator have these attributes made; others do not.
         return context.call_on_fit_task_end(
             **self._task.told,
             reconstruction_attributes=lambda: self._attributes(start, outcome(start)),
         )
 
-    def _attributes(self, start: int, outcome: Outcome) -> dict[str, Any]:
+    def _attributes(self, start: int, outcome: EMResult) -> dict[str, Any]:
         """Return the learned attributes of a fit that stopped here, by name."""
         learned = SimpleNamespace()
         self._learn(learned, _search_stopped_at(self._names[start], outcome))
         return vars(learned)
 
 
-def _search_stopped_at(name: str, outcome: Outcome) -> Search:
+def _search_stopped_at(name: str, outcome: EMResult) -> Search:
     """Return the search that would have ended with this outcome of one start."""
     best = outcome if outcome.reason else outcome._replace(reason=ASKED_TO_STOP)
     return Search([best], [0], [Restart.of(name, best)])

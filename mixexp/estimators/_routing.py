@@ -7,7 +7,7 @@ from joblib import effective_n_jobs
 from sklearn.utils.validation import check_is_fitted
 
 from mixexp.arguments import is_whole
-from mixexp.data import PerRow
+from mixexp.data import RowArguments
 from mixexp.estimators._docs import per_row_docs, routing_docs
 from mixexp.estimators._features import check_features
 from mixexp.model import FittedModel
@@ -62,7 +62,7 @@ class RoutedPrediction:
     n_jobs: int | None
     fitted_model_: FittedModel
 
-    def _check_known(self, n: int, offset: Any, exposure: Any, trials: Any) -> PerRow:
+    def _check_known(self, n: int, offset: Any, exposure: Any, trials: Any) -> RowArguments:
         raise NotImplementedError
 
     @routing_docs

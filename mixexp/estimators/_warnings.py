@@ -7,7 +7,7 @@ import numpy as np
 
 from mixexp.em import (
     ASKED_TO_STOP,
-    Outcome,
+    EMResult,
     Problem,
     experts_at_floor,
     experts_without_rows,
@@ -41,7 +41,7 @@ class FitWarning(NamedTuple):
 
 
 def collect_warnings(
-    estimator: Any, problem: Problem, best: Outcome, order: np.ndarray
+    estimator: Any, problem: Problem, best: EMResult, order: np.ndarray
 ) -> list[FitWarning]:
     """Return what is to be said of a fit: not converged, not determined, degenerate, separating."""
     name = type(estimator).__name__
@@ -69,7 +69,7 @@ def _constant_columns(estimator: Any) -> list[FitWarning]:
     return [FitWarning(message, RankDeficientWarning)]
 
 
-def _convergence(name: str, best: Outcome) -> list[FitWarning]:
+def _convergence(name: str, best: EMResult) -> list[FitWarning]:
     if best.is_converged or best.reason == ASKED_TO_STOP:
         return []
     message = (
@@ -79,7 +79,7 @@ def _convergence(name: str, best: Outcome) -> list[FitWarning]:
     return [FitWarning(message, ConvergenceWarning)]
 
 
-def _deficiency(name: str, problem: Problem, best: Outcome) -> list[FitWarning]:
+def _deficiency(name: str, problem: Problem, best: EMResult) -> list[FitWarning]:
     penalty = problem.model.penalty
     # With both ridges an intercept alone can be undetermined, of an expert that is sure of a
     # class or of a node without rows: nothing that least norm would have chosen for it.
@@ -94,7 +94,7 @@ def _deficiency(name: str, problem: Problem, best: Outcome) -> list[FitWarning]:
 
 
 def _degenerate_experts(
-    name: str, problem: Problem, best: Outcome, order: np.ndarray
+    name: str, problem: Problem, best: EMResult, order: np.ndarray
 ) -> list[FitWarning]:
     tree, place = problem.model.tree, np.argsort(order)
     n_rows = problem.n_weighed * best.evaluation.stats.node_mass

@@ -5,20 +5,20 @@ last axis, writes into arrays that the caller owns, and stands alone in its file
 functions are those of `_exponentials`, or left to NumPy's ufuncs between kernel calls.
 """
 
-from mixexp.kernels._exponentials import (
+from mixexp.kernels._fused import (
     exponential_terms,
     logistic_terms,
-    share_rows,
     square_terms,
+    tree_posterior,
 )
 from mixexp.kernels._gram import head_sums, packed_grams
 from mixexp.kernels._linear import linear_predictor
-from mixexp.kernels._louis import observed_weights
-from mixexp.kernels._mixing import average_up
+from mixexp.kernels._louis import louis_weights
+from mixexp.kernels._mixing import tree_mixture_mean
 from mixexp.kernels._routing import (
     descend,
-    dropped_on_way,
     find_top_leaves,
+    greedy_dropped_mass,
     row_predictors,
     select_top,
 )
@@ -34,25 +34,25 @@ from mixexp.kernels._tree import (
 )
 
 __all__ = [
-    "average_up",
     "descend",
-    "dropped_on_way",
     "exponential_terms",
     "find_top_leaves",
     "gate_weights",
+    "greedy_dropped_mass",
     "head_sums",
     "leaf_prior",
     "linear_predictor",
     "logistic_terms",
+    "louis_weights",
     "normalize_siblings",
-    "observed_weights",
     "packed_grams",
     "row_predictors",
     "scale_rows",
     "select_top",
-    "share_rows",
     "shift_siblings",
     "solve_definite_each",
     "square_terms",
+    "tree_mixture_mean",
+    "tree_posterior",
     "turn_rows",
 ]

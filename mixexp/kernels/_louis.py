@@ -19,7 +19,7 @@ from mixexp.kernels._jit import fused_kernel
 
 
 @fused_kernel
-def observed_weights(  # type: ignore[no-untyped-def]
+def louis_weights(  # type: ignore[no-untyped-def]
     gate,
     node_resp,
     score,

@@ -8,7 +8,7 @@ from mixexp.kernels._jit import kernel
 
 
 @kernel
-def average_up(
+def tree_mixture_mean(
     odds, leaf_mean, inner, first_child, n_children, inner_row, first_leaf, total, mean, out
 ):  # type: ignore[no-untyped-def]
     """Fill out with the mean over leaves, weighted by the gates.

@@ -56,7 +56,7 @@ def descend(features, coef, first_child, n_children, node):  # type: ignore[no-u
 
 
 @kernel
-def dropped_on_way(features, coef, parent, first_child, n_children, node, dropped):  # type: ignore[no-untyped-def]
+def greedy_dropped_mass(features, coef, parent, first_child, n_children, node, dropped):  # type: ignore[no-untyped-def]
     """Add up the probability of everything beside the way to each row's leaf.
 
     With t the odds of the siblings against the node on the way, and d what is dropped below it,

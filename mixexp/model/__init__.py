@@ -27,10 +27,10 @@ from mixexp.model._parameters import Parameters, map_parameters, unstack_paramet
 from mixexp.model._penalty import PenaltyTerms, penalty_terms
 from mixexp.model._prediction import (
     Prediction,
+    batch_invariant_product,
     mean_of_block,
     piece_rows,
     predict_block,
-    row_stable_product,
 )
 from mixexp.model._routing import (
     Route,
@@ -42,18 +42,19 @@ from mixexp.model._routing import (
 )
 from mixexp.model._statistics import (
     GroupStatistics,
-    Reassign,
     Statistics,
+    TransformResp,
     add_statistics,
     em_statistics,
     flat_gradient,
     map_statistics,
 )
 from mixexp.model._strengths import FEW_SLOPES, Penalty
-from mixexp.model._ties import Ties
+from mixexp.model._ties import EqualityConstraints
 
 __all__ = [
     "FEW_SLOPES",
+    "EqualityConstraints",
     "ExpertGroup",
     "FittedModel",
     "GroupStatistics",
@@ -64,13 +65,13 @@ __all__ = [
     "PlacedSubmodel",
     "Posterior",
     "Prediction",
-    "Reassign",
     "Route",
     "Rows",
     "Statistics",
-    "Ties",
+    "TransformResp",
     "add_statistics",
     "assemble_information",
+    "batch_invariant_product",
     "classify",
     "complete_scores",
     "em_statistics",
@@ -93,7 +94,6 @@ __all__ = [
     "posterior_of_block",
     "predict_block",
     "routed_mean",
-    "row_stable_product",
     "top_route",
     "unstack_parameters",
 ]

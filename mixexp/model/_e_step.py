@@ -189,7 +189,7 @@ def posterior(tree: GatingTree, logits: np.ndarray, log_density: np.ndarray) -> 
     lead = log_density.shape[1:]
     gate, node_resp = np.empty((tree.n_edges, *lead)), np.empty((tree.n_nodes, *lead))
     row_log_density = np.empty(lead)
-    kernels.share_rows(
+    kernels.tree_posterior(
         wide(_over_rows(logits, lead[-1])),
         wide(log_density),
         tree.parent,

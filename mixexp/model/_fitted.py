@@ -12,7 +12,7 @@ import numpy as np
 from mixexp.data import (
     Block,
     ColumnRows,
-    PerRow,
+    RowArguments,
     RowBlocks,
     Scaling,
     cut_features,
@@ -24,10 +24,10 @@ from mixexp.model._model import Model
 from mixexp.model._parameters import Parameters
 from mixexp.model._prediction import (
     Prediction,
+    batch_invariant_product,
     mean_of_block,
     piece_rows,
     predict_block,
-    row_stable_product,
 )
 from mixexp.model._routing import Route, Rows, greedy_leaf, greedy_route, routed_mean, top_route
 
@@ -52,7 +52,7 @@ class FittedModel(NamedTuple):
     # Rows.
 
     def read_rows(
-        self, X: np.ndarray | ColumnRows, per_row: PerRow, chosen: np.ndarray | None = None
+        self, X: np.ndarray | ColumnRows, per_row: RowArguments, chosen: np.ndarray | None = None
     ) -> RowBlocks:
         """Return blocks of rows whose y is not known."""
         return cut_features(X, self.scaling, per_row, chosen)
@@ -61,7 +61,7 @@ class FittedModel(NamedTuple):
         self,
         X: np.ndarray | ColumnRows,
         y: np.ndarray,
-        per_row: PerRow,
+        per_row: RowArguments,
         chosen: np.ndarray | None = None,
     ) -> RowBlocks:
         """Return blocks of rows with y as each family sees it.
@@ -71,7 +71,7 @@ class FittedModel(NamedTuple):
         X : ndarray of shape (n, p), or ColumnRows
         y : ndarray of shape (n_used,)
             As numbers, in its own unit.
-        per_row : PerRow
+        per_row : RowArguments
             Of the rows that are used.
         chosen : ndarray of shape (n_used,), int, optional
             Numbers of the rows of X that are used; all of them by default.
@@ -82,29 +82,31 @@ class FittedModel(NamedTuple):
     # What gates and experts say.
 
     def posteriors(
-        self, X: np.ndarray | ColumnRows, y: np.ndarray, per_row: PerRow
+        self, X: np.ndarray | ColumnRows, y: np.ndarray, per_row: RowArguments
     ) -> Iterator[Posterior]:
         """Yield log densities and responsibilities block by block.
 
         The bits of a row do not depend on which rows are beside it.
         """
         for block in self.read_known_rows(X, y, per_row):
-            yield posterior_of_block(self.model, self.params, block, row_stable_product)
+            yield posterior_of_block(self.model, self.params, block, batch_invariant_product)
 
-    def predictions(self, X: np.ndarray | ColumnRows, per_row: PerRow) -> Iterator[Prediction]:
+    def predictions(
+        self, X: np.ndarray | ColumnRows, per_row: RowArguments
+    ) -> Iterator[Prediction]:
         """Yield priors and means of all experts block by block."""
         for block in cut_features(X, self.scaling, per_row, block_rows=piece_rows(self.model)):
             yield predict_block(self.model, self.params, block)
 
     def mean(
-        self, X: np.ndarray | ColumnRows, per_row: PerRow, k: int | None, n_threads: int
+        self, X: np.ndarray | ColumnRows, per_row: RowArguments, k: int | None, n_threads: int
     ) -> np.ndarray:
         """Return the mean over experts, shape (n,) or (n_classes, n).
 
         Parameters
         ----------
         X : ndarray of shape (n, p), or ColumnRows
-        per_row : PerRow
+        per_row : RowArguments
         k : int or None
             How many of the most probable experts have a say; None for the one that the most
             probable child at every gate leads to.
@@ -125,7 +127,7 @@ class FittedModel(NamedTuple):
         return routed_mean(self.model, self.params, rows, found.leaf, found.weight)
 
     def route(
-        self, X: np.ndarray | ColumnRows, per_row: PerRow, k: int | None, n_threads: int
+        self, X: np.ndarray | ColumnRows, per_row: RowArguments, k: int | None, n_threads: int
     ) -> Route:
         """Return the experts that rows are sent to; parameters as for `mean`."""
 
@@ -141,7 +143,7 @@ class FittedModel(NamedTuple):
         self,
         function: Callable[[Rows], Result],
         X: np.ndarray | ColumnRows,
-        per_row: PerRow,
+        per_row: RowArguments,
         n_threads: int,
     ) -> Iterator[Result]:
         """Apply a function to all rows, block by block, features in rows."""

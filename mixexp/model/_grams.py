@@ -10,7 +10,7 @@ import numpy as np
 from scipy.linalg import blas
 
 from mixexp import kernels
-from mixexp.model._sums import PRODUCT_ROWS, few_columns, unpacking
+from mixexp.model._sums import PRODUCT_ROWS, unpacking, use_packed_products
 
 # Weights for the Gram matrix between two designs: (design a, design b, weights (m, ..., rows)).
 GramRequest = tuple[int, int, np.ndarray]
@@ -55,7 +55,7 @@ def _symmetric_grams(features: np.ndarray, weights: np.ndarray) -> np.ndarray:
     if p == 1:
         return (weights @ (features * features).T)[:, :, None]
     m, n_products, size = len(weights), p * (p + 1) // 2, min(rows, PRODUCT_ROWS)
-    if not few_columns(p, m):
+    if not use_packed_products(p, m):
         return np.stack([_weighted_gram(features, weight) for weight in weights])
     packed, part = np.zeros((m, n_products)), np.empty((m, n_products))
     scratch = np.zeros((m, size)), np.empty((n_products, size)), part

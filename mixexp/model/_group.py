@@ -21,11 +21,11 @@ class ExpertGroup(NamedTuple):
     shift, scale : float
         The family works on ``(y - shift) / scale``; 0 unless it is location-scale, and 1 where no
         head has a unit.
-    log_anchor : float
+    prior_log_dispersion : float
         Log dispersion, on that scale, that the prior on dispersions pulls to.
     center : tuple of ndarray of shape (p_head,)
         Coefficients of each head that the ridge pulls to; zero where there are none.
-    stand_in : ndarray of shape () or (2,), optional
+    placeholder_y : ndarray of shape () or (2,), optional
         Some y inside of the support, as the family sees it; None if there is no other.
     units : tuple of Unit
         How each head changes with the unit of y.
@@ -39,8 +39,8 @@ class ExpertGroup(NamedTuple):
     designs: tuple[int, ...]
     shift: float = 0.0
     scale: float = 1.0
-    log_anchor: float = 0.0
-    stand_in: np.ndarray | None = None
+    prior_log_dispersion: float = 0.0
+    placeholder_y: np.ndarray | None = None
     center: tuple[np.ndarray, ...] = ()
     units: tuple[Unit, ...] = ()
     rivals: tuple[Expert, ...] = ()
@@ -116,8 +116,8 @@ class ExpertGroup(NamedTuple):
         """
         seen = self.target(y, trials)
         is_outside = self.find_impossible(y, trials)
-        if is_outside.any() and self.stand_in is not None:
-            seen[..., is_outside] = self.stand_in[..., None]
+        if is_outside.any() and self.placeholder_y is not None:
+            seen[..., is_outside] = self.placeholder_y[..., None]
         base = self.family.log_base(seen)
         if self.scale != 1.0:
             # A probability has no unit.

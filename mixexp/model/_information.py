@@ -2,7 +2,7 @@
 
 Louis (1982): expected complete-data curvature less the covariance of the complete-data
 scores given the data. For a pair of heads it is again a Gram matrix of the features, with a
-weight per row (`kernels.observed_weights`), so nothing is new but these. Logits of siblings
+weight per row (`kernels.louis_weights`), so nothing is new but these. Logits of siblings
 matter up to a constant, so what belongs to a gate's last child follows from its siblings.
 """
 
@@ -80,7 +80,7 @@ class _Layout(NamedTuple):
     head_nodes : ndarray of shape (n_expert_heads,), int64
         Leaf of every head of the experts, as a node.
     pairs : ndarray of shape (n_pairs, 6), int64
-        See `kernels.observed_weights`; those of like designs stand together.
+        See `kernels.louis_weights`; those of like designs stand together.
     designs : list of (int, int, slice)
         Designs of pairs, and where these stand.
     places : list of slice
@@ -214,7 +214,7 @@ def _piece_statistics(
     found = posterior(model.tree, gate_logits(model, params, eta, block), log_density)
     n_heads = len(layout.places)
     weights = np.empty((len(layout.pairs), n_rows))
-    kernels.observed_weights(
+    kernels.louis_weights(
         found.gate,
         found.node_resp,
         _scores(model, derivatives, n_rows),

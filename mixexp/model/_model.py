@@ -28,7 +28,7 @@ from mixexp.model._strengths import (
     Penalty,
     growth,
 )
-from mixexp.model._ties import Ties
+from mixexp.model._ties import EqualityConstraints
 from mixexp.submodel import SubmodelRows
 from mixexp.tree import GatingTree, as_slice
 
@@ -48,7 +48,7 @@ class Model:
     others : tuple of PlacedSubmodel, optional
         Gates and experts of one's own, at all other nodes.
     penalty : Penalty
-    ties : Ties, optional
+    ties : EqualityConstraints, optional
         Slopes that are shared or known; None if there are none.
     constant_columns : tuple of int
         Columns of the features that do not vary; their slopes are zero.
@@ -59,7 +59,7 @@ class Model:
     designs: tuple[np.ndarray, ...]
     gates: tuple[SoftmaxGates, ...]
     penalty: Penalty
-    ties: Ties | None = None
+    ties: EqualityConstraints | None = None
     constant_columns: tuple[int, ...] = ()
     others: tuple[PlacedSubmodel, ...] = ()
 
@@ -234,11 +234,11 @@ class Model:
         named = () if self.ties is None else self.ties.named
         return (g, *(number for number, leaves in enumerate(named) if leaf in leaves))
 
-    def obey(self, params: "Parameters") -> "Parameters":
+    def project(self, params: "Parameters") -> "Parameters":
         """Return the parameters with slopes that are shared or known as they are to be."""
         if self.ties is None:
             return params
-        settled = self.unflatten(self.ties.settle(self.flatten(params)))
+        settled = self.unflatten(self.ties.project_flat(self.flatten(params)))
         return settled._replace(others=params.others)
 
     def is_shared(self, slot: int) -> bool:
@@ -328,7 +328,7 @@ class Model:
         return seen.pop() if seen else min(self.slot_designs, default=0)
 
     @cached_property
-    def expert_pull(self) -> np.ndarray:
+    def pooling_weight(self) -> np.ndarray:
         """Return how much each coefficient in the flat vector counts among experts' slopes.
 
         1 for a slope, a share for one that is the same for several experts, 0 for all else, as
@@ -362,7 +362,7 @@ class Model:
             if self.groups[g].center:
                 center[slot][:] = self.groups[g].center[h]
             if self.is_dispersion(slot):
-                center[slot][:, 0] = self.groups[g].log_anchor
+                center[slot][:, 0] = self.groups[g].prior_log_dispersion
         return flatten_slots(center)
 
     @cached_property

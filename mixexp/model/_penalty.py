@@ -7,14 +7,16 @@ standardised features, b0 and d's anchor the pooled slopes and dispersion, those
 fitted to all rows (beside point masses and noise, if there are any). For location-scale families y
 is in units of the pooled standard deviation, for others that have a unit in that of its mean size.
 
-Near the centre each is a ridge, ``u**2 / 2``: without evidence of regimes, experts are what a
-single model is. Far from it the excess grows as ``|u|``, and the pull of all experts fades
-together, to ``alpha / (1 + S / (m s))``, as if its strength had been learned: where regimes are
-plain to see in some slopes, the others are left alone too. (With a gamma prior of shape and rate
-alpha m s on a factor of it, that integrates to just this.) For a dispersion the prior is as
-curved at the anchor as the log-likelihood of ``dispersion_prior`` rows, and as steep far below
-it: fewer rows than that cannot pull it to zero. Such rows themselves, a conjugate prior,
-would charge an expert of much less noise in proportion to the ratio, not to its logarithm.
+Pseudo-Huber priors on gates' slopes and log dispersions: a ridge, ``u**2 / 2``, near the centre,
+linear far from it. On experts' slopes the same under one global gamma-distributed scale, of shape
+and rate ``alpha m s``, that is integrated out, which gives ``alpha r log(1 + S / r)`` with ``r = m
+s``: a log penalty, global-local shrinkage without the local part. Shrinkage of all slopes fades
+together, to ``alpha / (1 + S / r)``: where regimes are plain to see in some slopes, the others are
+left alone too. The concave log is majorized by its tangent for the M-step (MM, Hunter & Lange
+2004). For a dispersion the prior is as curved at its mean as the log-likelihood of
+``dispersion_prior`` rows, and as steep far below it: fewer rows than that cannot pull it to zero.
+Such rows themselves, a conjugate prior, would charge an expert of much less noise in proportion
+to the ratio, not to its logarithm.
 
 All this is for few slopes. With many, strengths grow (`Model.dispersion_rows`, `Model.pooling`),
 and s falls and the excess of a gate's slope g turns linear at a width t, ``t**2 * excess(g / t)``,
@@ -45,23 +47,24 @@ class PenaltyTerms(NamedTuple):
         Added to the log-likelihood; at most zero.
     gradient : ndarray of shape (..., n_flat)
     curvature : ndarray of shape (..., n_flat)
-        Minus the Hessian is the diagonal matrix of these less ``outer(sag, sag)``.
-    sag : ndarray of shape (..., n_flat)
-        How the pull on one slope fades with the others.
-    bound : ndarray of shape (..., n_flat)
-        Curvature of the parabola that touches the penalty here and is nowhere above it: what
-        EM steps take, so that they cannot fall.
+        Minus the Hessian is the diagonal matrix of these less the outer product of
+        ``hessian_downdate`` with itself.
+    hessian_downdate : ndarray of shape (..., n_flat)
+        Rank-one part of the Hessian: the shrinkage of each slope fades with all others.
+    majorizer : ndarray of shape (..., n_flat)
+        Curvature of the quadratic minorizer that touches the penalty here: what M-steps use, so
+        that the objective cannot fall.
     """
 
     value: np.ndarray
     gradient: np.ndarray
     curvature: np.ndarray
-    sag: np.ndarray
-    bound: np.ndarray
+    hessian_downdate: np.ndarray
+    majorizer: np.ndarray
 
     def information(self) -> np.ndarray:
         """Return minus the Hessian, (n_flat, n_flat), without a leading axis."""
-        return np.diag(self.curvature) - np.outer(self.sag, self.sag)
+        return np.diag(self.curvature) - np.outer(self.hessian_downdate, self.hessian_downdate)
 
 
 def penalty_terms(model: Model, params: Parameters) -> PenaltyTerms:
@@ -78,21 +81,21 @@ def penalty_terms(model: Model, params: Parameters) -> PenaltyTerms:
         return PenaltyTerms(value, -strength * away, strength, np.zeros_like(away), strength)
     root = np.hypot(1.0, away / model.flat_width)
     excess = away * (away / (root + 1.0))  # sqrt(1 + u**2) - 1 loses the digits of a small u
-    pull = model.expert_pull
+    pull = model.pooling_weight
     room = _FADING * pull.sum() * model.pooling_room
     total = model.pooling * room  # what the logarithm is multiplied by
     is_pulled = pull > 0.0
     value = -np.einsum("...i,...i->...", strength[..., ~is_pulled], excess[..., ~is_pulled])
-    sag = np.zeros_like(away)
+    hessian_downdate = np.zeros_like(away)
     if total > 0.0:
         apart = excess @ pull / room
         value -= total * np.log1p(apart)
         strength[..., is_pulled] /= 1.0 + apart[..., None]
-    bound = strength / root
-    gradient = -bound * away
+    majorizer = strength / root
+    gradient = -majorizer * away
     if total > 0.0:
-        sag[..., is_pulled] = gradient[..., is_pulled] / np.sqrt(total)
-    return PenaltyTerms(value, gradient, bound / root / root, sag, bound)
+        hessian_downdate[..., is_pulled] = gradient[..., is_pulled] / np.sqrt(total)
+    return PenaltyTerms(value, gradient, majorizer / root / root, hessian_downdate, majorizer)
 
 
 def _pseudo_rows(model: Model, slot: int) -> float:

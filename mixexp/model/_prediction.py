@@ -40,14 +40,14 @@ def piece_rows(model: Model) -> int:
     return int(np.clip(_CACHED_PREDICTORS // max(n_heads, 1), *_PIECE_LIMITS))
 
 
-def row_stable_product(coef: np.ndarray, features: np.ndarray) -> np.ndarray:
+def batch_invariant_product(coef: np.ndarray, features: np.ndarray) -> np.ndarray:
     """Return ``coef @ features`` with bits that do not depend on the number of rows."""
     out = np.empty((len(coef), features.shape[1]))
-    kernels.linear_predictor(own_memory(coef), features, out)
+    kernels.linear_predictor(as_kernel_array(coef), features, out)
     return out
 
 
-def own_memory(coef: np.ndarray) -> np.ndarray:
+def as_kernel_array(coef: np.ndarray) -> np.ndarray:
     """Return coefficients as kernels were compiled for them: what joblib maps is read-only."""
     return coef if coef.flags.carray else np.array(coef, order="C")
 
@@ -92,7 +92,7 @@ def _average_up(model: Model, odds: np.ndarray, means: np.ndarray) -> np.ndarray
     scratch = np.empty((len(tree.inner_nodes), by_value.shape[1], kernels.CHUNK))
     out = np.empty(by_value.shape[1:])
     nodes = tree.inner_nodes, tree.first_child, tree.n_children, tree.inner_row, tree.first_leaf
-    kernels.average_up(odds, by_value, *nodes, np.empty(kernels.CHUNK), scratch, out)
+    kernels.tree_mixture_mean(odds, by_value, *nodes, np.empty(kernels.CHUNK), scratch, out)
     return out.reshape(means.shape[1:])
 
 
@@ -114,7 +114,7 @@ def _predictors(model: Model, coef: np.ndarray, design: int, block: Block) -> np
     """Return linear predictors (heads, rows), or (heads, 1) where these see no feature."""
     if model.sees_intercept_only(design):
         return coef
-    return row_stable_product(coef, model.design(block, design))
+    return batch_invariant_product(coef, model.design(block, design))
 
 
 def _leaf_means(model: Model, params: Parameters, block: Block) -> np.ndarray:

@@ -15,7 +15,7 @@ from mixexp import kernels
 from mixexp.data import Block, cut_rows
 from mixexp.model._model import Model
 from mixexp.model._parameters import Parameters
-from mixexp.model._prediction import block_priors, own_memory, piece_rows
+from mixexp.model._prediction import as_kernel_array, block_priors, piece_rows
 
 # A gate opened for one row costs as much as 16 to 23 opened for many rows at once, heap included: a
 # binary tree of 1024 leaves, 20 features. A search that has opened this share of all gates gives
@@ -78,7 +78,7 @@ def greedy_route(model: Model, params: Parameters, rows: Rows) -> Route:
         return Route(leaf, np.ones(leaf.shape), dropped)
     (coef, features), dropped = _gates(model, params, rows), np.empty(len(leaf))
     nodes = tree.parent, tree.first_child, tree.n_children
-    kernels.dropped_on_way(features, coef, *nodes, tree.leaves[leaf[:, 0]], dropped)
+    kernels.greedy_dropped_mass(features, coef, *nodes, tree.leaves[leaf[:, 0]], dropped)
     return Route(leaf, np.ones(leaf.shape), dropped)
 
 
@@ -212,7 +212,7 @@ def _group_means(
             continue
         eta = np.empty((1, len(row)))
         features = _features(model, design, rows)
-        kernels.row_predictors(features, own_memory(coef), row, expert, eta[0])
+        kernels.row_predictors(features, as_kernel_array(coef), row, expert, eta[0])
         heads.append(eta)
     mean = group.predict(heads, None if rows.offset is None else rows.offset[row])
     mean = group.in_unit(mean, None if rows.trials is None else rows.trials[row])
@@ -222,7 +222,7 @@ def _group_means(
 def _gates(model: Model, params: Parameters, rows: Rows) -> tuple[np.ndarray, np.ndarray]:
     """Return the coefficients of all edges, (n_edges, q), and the features that these are for."""
     if len(model.gates) == 1:
-        return own_memory(params.gates[0]), _features(model, model.gates[0].design, rows)
+        return as_kernel_array(params.gates[0]), _features(model, model.gates[0].design, rows)
     coef = np.zeros((model.tree.n_edges, rows.features.shape[1]))
     for gates, own in zip(model.gates, params.gates, strict=True):
         coef[np.ix_(gates.edges, model.designs[gates.design])] = own

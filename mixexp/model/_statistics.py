@@ -33,7 +33,7 @@ from mixexp.tree import GatingTree
 
 # From the leaves' responsibilities (n_leaves, ..., rows) to those to use in their place, and what
 # the objective gains by it, (..., rows) or a number.
-Reassign = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray | float]]
+TransformResp = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray | float]]
 
 
 class Statistics(NamedTuple):
@@ -43,7 +43,7 @@ class Statistics(NamedTuple):
     ----------
     log_likelihood : ndarray of shape (...)
         Of the parameters that the pass was given.
-    excess : ndarray of shape (...)
+    objective_offset : ndarray of shape (...)
         What else the objective has that is a sum over rows: `balance_value`, `classify`.
     node_mass : ndarray of shape (..., n_nodes)
         Weighted responsibility of every node.
@@ -57,7 +57,7 @@ class Statistics(NamedTuple):
     """
 
     log_likelihood: np.ndarray
-    excess: np.ndarray
+    objective_offset: np.ndarray
     node_mass: np.ndarray
     gate_gradient: tuple[np.ndarray, ...]
     gate_pairs: tuple[np.ndarray, ...]
@@ -69,7 +69,7 @@ def em_statistics(
     model: Model,
     params: Parameters,
     block: Block,
-    reassign: Reassign | None = None,
+    transform_resp: TransformResp | None = None,
     pseudo_weight: np.ndarray | None = None,
 ) -> Statistics:
     """Pass once over a block: log-likelihood, gradient and EM curvature.
@@ -79,7 +79,7 @@ def em_statistics(
     model : Model
     params : Parameters
     block : Block
-    reassign : callable, optional
+    transform_resp : callable, optional
         Takes the leaves' responsibilities, shape (n_leaves, ..., rows), and returns those to use
         in their place with what the objective gains by it, per row.
     pseudo_weight : ndarray of shape (rows,), optional
@@ -99,8 +99,8 @@ def em_statistics(
     logits = gate_logits(model, params, eta, block)
     found = posterior(model.tree, logits, log_density)
     node_weight, excess = found.node_resp, np.zeros(found.log_density.shape[:-1])
-    if reassign is not None:
-        resp, gain = reassign(node_weight[model.tree.leaf_rows])
+    if transform_resp is not None:
+        resp, gain = transform_resp(node_weight[model.tree.leaf_rows])
         node_weight = np.tensordot(model.tree.covers.astype(float), resp, axes=1)
         excess = np.broadcast_to(gain, found.log_density.shape) @ block.weight
     excess = excess + log_evidence(model, logits, block)
@@ -214,7 +214,7 @@ def map_statistics(function: Callable[..., np.ndarray], *parts: Statistics) -> S
     )
     return Statistics(
         function(*(part.log_likelihood for part in parts)),
-        function(*(part.excess for part in parts)),
+        function(*(part.objective_offset for part in parts)),
         function(*(part.node_mass for part in parts)),
         tuple(function(*same) for same in zip(*(p.gate_gradient for p in parts), strict=True)),
         tuple(function(*same) for same in zip(*(p.gate_pairs for p in parts), strict=True)),

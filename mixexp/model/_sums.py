@@ -56,7 +56,7 @@ class HeadSums(NamedTuple):
     groups: tuple[GroupStatistics, ...]
 
 
-def few_columns(n_columns: int, n_weights: int) -> bool:
+def use_packed_products(n_columns: int, n_weights: int) -> bool:
     """Tell whether products of features serve so many weights faster than one product each."""
     return n_columns <= _PRODUCT_COLUMNS + _PRODUCT_COLUMNS_PER_WEIGHT * n_weights
 
@@ -99,7 +99,7 @@ class _Rows:
         return np.concatenate([np.empty(0, dtype=np.int64), *self.nodes])
 
 
-class _Place(NamedTuple):
+class _Source(NamedTuple):
     """Where the sums of one pair of heads come from, and what they are to be multiplied by."""
 
     source: str
@@ -107,13 +107,13 @@ class _Place(NamedTuple):
     factor: np.ndarray | None = None
 
 
-class _Plan:
+class _GramPlan:
     """What is to be summed: values times features, and weights of products of features."""
 
     def __init__(self, model: Model, derivatives: Sequence[Derivatives]) -> None:
-        self.values, self.bent, self.straight = _Rows(), _Rows(), _Rows()
+        self.values, self.varying, self.constant = _Rows(), _Rows(), _Rows()
         self.scores: list[list[slice]] = []
-        self.curvatures: list[dict[tuple[int, int], _Place]] = []
+        self.curvatures: list[dict[tuple[int, int], _Source]] = []
         for group, found in zip(model.groups, derivatives, strict=True):
             nodes = model.tree.leaves[group.leaves]
             is_narrow = [model.sees_intercept_only(design) for design in group.designs]
@@ -125,16 +125,16 @@ class _Plan:
                 }
             )
 
-    def _place(self, curvature: np.ndarray, nodes: np.ndarray, n_narrow: int) -> _Place:
+    def _place(self, curvature: np.ndarray, nodes: np.ndarray, n_narrow: int) -> _Source:
         # A curvature that is the same in all rows is multiplied in afterwards.
         is_constant = curvature.shape[-1] == 1
         if n_narrow == 2 and is_constant:
-            return _Place("mass", slice(0), curvature)
+            return _Source("mass", slice(0), curvature)
         if n_narrow > 0:
-            return _Place("sums", self.values.add(curvature, nodes))
+            return _Source("sums", self.values.add(curvature, nodes))
         if is_constant:
-            return _Place("straight", self.straight.add(curvature, nodes), curvature)
-        return _Place("bent", self.bent.add(curvature, nodes))
+            return _Source("constant", self.constant.add(curvature, nodes), curvature)
+        return _Source("varying", self.varying.add(curvature, nodes))
 
 
 def sum_heads(
@@ -161,9 +161,9 @@ def sum_heads(
     design = model.common_design
     if design is None:
         return None
-    plan, n_starts = _Plan(model, derivatives), math.prod(gate.shape[1:-1])
-    n_grams = len(model.tree.sibling_pairs[0]) + plan.bent.n + plan.straight.n
-    if not few_columns(len(model.designs[design]), n_starts * n_grams):
+    plan, n_starts = _GramPlan(model, derivatives), math.prod(gate.shape[1:-1])
+    n_grams = len(model.tree.sibling_pairs[0]) + plan.varying.n + plan.constant.n
+    if not use_packed_products(len(model.designs[design]), n_starts * n_grams):
         return None
     features = model.design(block, design)
     sums, packed = _run(model.tree, features, block.weight, gate, node_resp, plan)
@@ -178,12 +178,12 @@ def _run(
     weight: np.ndarray,
     gate: np.ndarray,
     node_resp: np.ndarray,
-    plan: _Plan,
+    plan: _GramPlan,
 ) -> tuple[np.ndarray, np.ndarray]:
     p, n_rows = features.shape
     n_starts, size = math.prod(gate.shape[1:-1]), min(n_rows, PRODUCT_ROWS)
     pair_a, pair_b = tree.sibling_pairs
-    curvature_nodes = np.concatenate([plan.bent.all_nodes(), plan.straight.all_nodes()])
+    curvature_nodes = np.concatenate([plan.varying.all_nodes(), plan.constant.all_nodes()])
     n_grams, n_products = n_starts * (len(pair_a) + len(curvature_nodes)), p * (p + 1) // 2
     n_sums = n_starts * (tree.n_edges + plan.values.n)
     grams, sums = np.zeros((n_grams, n_products)), np.zeros((n_sums, p))
@@ -192,7 +192,7 @@ def _run(
         gate.reshape(tree.n_edges, n_starts, n_rows),
         node_resp.reshape(tree.n_nodes, n_starts, n_rows),
         plan.values.stacked(n_starts, n_rows),
-        plan.bent.stacked(n_starts, n_rows),
+        plan.varying.stacked(n_starts, n_rows),
         weight,
         tree.parent,
         pair_a,
@@ -214,7 +214,7 @@ def _run(
 
 
 def _hand_out(
-    model: Model, plan: _Plan, sums: np.ndarray, grams: np.ndarray, mass: np.ndarray
+    model: Model, plan: _GramPlan, sums: np.ndarray, grams: np.ndarray, mass: np.ndarray
 ) -> HeadSums:
     """Return the sums by gates, and by family, head and pair of heads.
 
@@ -226,7 +226,7 @@ def _hand_out(
     """
     tree, n_pairs = model.tree, len(model.tree.sibling_pairs[0])
     values, curvatures = sums[..., tree.n_edges :, :], grams[..., n_pairs:, :, :]
-    straight = curvatures[..., plan.bent.n :, :, :]
+    constant = curvatures[..., plan.varying.n :, :, :]
     groups = []
     for group, scores, places in zip(model.groups, plan.scores, plan.curvatures, strict=True):
         width = [len(model.designs[design]) for design in group.designs]
@@ -238,7 +238,7 @@ def _hand_out(
                 own = values[..., at, : max(width[a], width[b])]
                 own = own.reshape(*own.shape[:-1], width[a], width[b])
             else:
-                own = (straight if source == "straight" else curvatures)[..., at, :, :]
+                own = (constant if source == "constant" else curvatures)[..., at, :, :]
             found[a, b] = own if factor is None else _scaled(own, factor, source == "mass")
         gradient = tuple(values[..., at, : width[h]] for h, at in enumerate(scores))
         groups.append(GroupStatistics(gradient, found))

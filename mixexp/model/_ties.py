@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 
-class Ties(NamedTuple):
+class EqualityConstraints(NamedTuple):
     """Constraints on the coefficients of a model.
 
     Parameters
@@ -49,8 +49,8 @@ class Ties(NamedTuple):
         out[tied, column[self.owner[tied]]] = 1.0
         return np.delete(out, column[bound], axis=1)
 
-    def settle(self, flat: np.ndarray) -> np.ndarray:
-        """Return coefficients that obey: means of those that are one, values that are given.
+    def project_flat(self, flat: np.ndarray) -> np.ndarray:
+        """Return coefficients that project: means of those that are one, values that are given.
 
         Parameters
         ----------

@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 
 from mixexp.data import Block, RowBlocks, cut_rows
-from mixexp.em._problem import Problem
+from mixexp.em._objective import Problem
 
 # Rows of a sample, at least, and rows per parameter.
 _FEWEST_ROWS = 50_000

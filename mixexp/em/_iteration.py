@@ -13,11 +13,11 @@ import numpy as np
 
 from mixexp.em._anderson import AndersonMemory
 from mixexp.em._convergence import allowed_gain, remaining_gain
-from mixexp.em._degenerate import collapsed_experts, is_spurious
+from mixexp.em._degeneracy import collapsed_experts, is_spurious
+from mixexp.em._m_step import em_step
 from mixexp.em._monitor import ASKED_TO_STOP
 from mixexp.em._newton import BASIN_GAIN, NEAR_BASIN_GAIN, NewtonFinish, is_small
-from mixexp.em._problem import Evaluation, Problem, map_evaluations
-from mixexp.em._steps import em_step
+from mixexp.em._objective import Evaluation, Problem, map_evaluations
 from mixexp.model import Parameters, map_parameters
 
 Item = TypeVar("Item")
@@ -60,7 +60,7 @@ class Options(NamedTuple):
         return self._replace(basin_gain=NEAR_BASIN_GAIN)
 
 
-class Outcome(NamedTuple):
+class EMResult(NamedTuple):
     """Where an iteration stands or ended.
 
     Parameters
@@ -98,7 +98,7 @@ class Outcome(NamedTuple):
         return self.history[-1]
 
 
-class Standing(NamedTuple):
+class Iterate(NamedTuple):
     """The present parameters of a start, among those that were measured in the same pass.
 
     Parameters
@@ -127,7 +127,7 @@ class Run:
     Parameters
     ----------
     problem : Problem
-    standing : Standing
+    standing : Iterate
         Of the start.
     watch : callable
         Told of every iteration that was accepted; returns whether to stop there.
@@ -137,7 +137,7 @@ class Run:
     def __init__(
         self,
         problem: Problem,
-        standing: Standing,
+        standing: Iterate,
         watch: Watch | None,
         options: Options,
     ) -> None:
@@ -178,10 +178,10 @@ class Run:
             return -np.inf
         return self.objective - rounding_noise(self._problem, self.objective)
 
-    def outcome(self, reason: str) -> Outcome:
+    def outcome(self, reason: str) -> EMResult:
         """Return where it stands; the reason is used if it has none of its own."""
         model, current = self._problem.model, self.standing.alone()
-        return Outcome(
+        return EMResult(
             current,
             list(self.history),
             self._is_converged,
@@ -200,7 +200,7 @@ class Run:
     def _n_rows_of_nodes(self, current: Evaluation) -> np.ndarray:
         return self._problem.n_weighed * current.stats.node_mass
 
-    def move(self, standing: Standing) -> None:
+    def move(self, standing: Iterate) -> None:
         """Go on from new parameters."""
         self.standing = standing
         self.history.append(float(standing.batch.objective[standing.row]))
@@ -231,11 +231,11 @@ class Run:
         if newton is None:
             finish.postpone(self.history)
             return False
-        self.move(Standing(newton.evaluation, 0))
-        is_negligible = newton.is_definite and newton.promised_gain <= self._allowed_gain()
-        is_exhausted = newton.promised_gain <= self._noise_of_gain()
+        self.move(Iterate(newton.evaluation, 0))
+        is_negligible = newton.is_definite and newton.predicted_gain <= self._allowed_gain()
+        is_exhausted = newton.predicted_gain <= self._noise_of_gain()
         if is_exhausted or (is_negligible and self._is_polished):
-            reason = f"Newton's method had {newton.promised_gain:.1e} left to gain"
+            reason = f"Newton's method had {newton.predicted_gain:.1e} left to gain"
             self.end(reason, is_converged=True)
         self._is_polished = is_negligible
         return True
@@ -286,10 +286,10 @@ def begin(
     options: Options,
 ) -> list[Run]:
     """Measure all starts, and return one `Run` for each."""
-    standings: list[Standing] = []
+    standings: list[Iterate] = []
     for some in in_batches(problem, starts):
         batch = problem.evaluate(stack_parameters(problem, some))
-        standings += [Standing(batch, row) for row in range(len(some))]
+        standings += [Iterate(batch, row) for row in range(len(some))]
     return [
         Run(problem, standing, watch, options)
         for standing, watch in zip(standings, watches, strict=True)
@@ -321,7 +321,7 @@ def advance(
                 on_over(run)
 
 
-def run_em(problem: Problem, start: Parameters, options: Options) -> Outcome:
+def run_em(problem: Problem, start: Parameters, options: Options) -> EMResult:
     """Maximise the penalised log-likelihood from one start; see `Run`."""
     (run,) = begin(problem, [start], [None], options)
     advance(problem, [run], options.max_iter)
@@ -383,7 +383,7 @@ def _move_if_higher(
     fallen = []
     for row, i in enumerate(numbers):
         if batch.objective[row] >= runs[i].least_objective:
-            runs[i].move(Standing(batch, row))
+            runs[i].move(Iterate(batch, row))
         else:
             fallen.append(i)
     return fallen
@@ -396,12 +396,12 @@ def _take_shorter_step(problem: Problem, run: Run) -> None:
         step = em_step(problem, current, *proposal)
         candidate = problem.evaluate(step.params)
         if candidate.objective[0] >= run.least_objective:
-            run.move(Standing(candidate, 0))
+            run.move(Iterate(candidate, 0))
             return
     run.end("no EM step raised the penalised log-likelihood", is_converged=False)
 
 
-def _gather(standings: Sequence[Standing]) -> Evaluation:
+def _gather(standings: Sequence[Iterate]) -> Evaluation:
     """Return the evaluations of several starts as one, copying as little as may be."""
     parts = []
     for _, members in groupby(standings, key=lambda standing: id(standing.batch)):

@@ -12,8 +12,8 @@ from mixexp.model import (
     Model,
     Parameters,
     PenaltyTerms,
-    Reassign,
     Statistics,
+    TransformResp,
     add_statistics,
     assemble_information,
     classify,
@@ -114,9 +114,9 @@ class Problem:
         partition = list(cut_rows(self.n_rows))
 
         def pass_over(at: int) -> Statistics:
-            block, reassign = self.blocks[at], self._reassign(partition[at], resp)
+            block, transform_resp = self.blocks[at], self._transform_resp(partition[at], resp)
             weight = self._pseudo_weight(block)
-            return em_statistics(self.model, params, block, reassign, weight)
+            return em_statistics(self.model, params, block, transform_resp, weight)
 
         parts = map_blocks(pass_over, range(len(self.blocks)), self._n_useful_threads)
         stats = reduce(lambda total, part: add_statistics([total, part]), parts)
@@ -129,7 +129,7 @@ class Problem:
             params,
             stats,
             penalty,
-            stats.log_likelihood + stats.excess + sum(own_priors, penalty.value),
+            stats.log_likelihood + stats.objective_offset + sum(own_priors, penalty.value),
             flat_gradient(self.model, stats) + penalty.gradient,
         )
 
@@ -143,7 +143,7 @@ class Problem:
             return self
         return replace(self, model=replace(self.model, penalty=penalty))
 
-    def _reassign(self, rows: slice, resp: Responsibilities | None) -> Reassign | None:
+    def _transform_resp(self, rows: slice, resp: Responsibilities | None) -> TransformResp | None:
         if resp is not None:
             return lambda found: (resp(rows, found), 0.0)
         return classify if self.is_classification else None

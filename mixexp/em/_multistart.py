@@ -6,11 +6,11 @@ from typing import NamedTuple
 import numpy as np
 
 from mixexp.em._convergence import remaining_gain
-from mixexp.em._driver import Options, Outcome, Run, Watch, advance, begin
+from mixexp.em._iteration import EMResult, Options, Run, Watch, advance, begin
 from mixexp.em._monitor import Monitor
-from mixexp.em._moves import draw_moves
-from mixexp.em._problem import Problem
-from mixexp.em._sample import sample_problem
+from mixexp.em._objective import Problem
+from mixexp.em._split_merge import draw_moves
+from mixexp.em._subsample import sample_problem
 from mixexp.model import Parameters
 
 # Objectives closer than this, relative, are one optimum: then the earliest start wins, so that
@@ -68,7 +68,7 @@ class Restart(NamedTuple):
     n_starts: int = 1
 
     @classmethod
-    def of(cls, start: str, outcome: Outcome) -> "Restart":
+    def of(cls, start: str, outcome: EMResult) -> "Restart":
         """Return what is told of an outcome."""
         return cls(
             start,
@@ -106,7 +106,7 @@ class Search(NamedTuple):
 
     Parameters
     ----------
-    finals : list of Outcome
+    finals : list of EMResult
         Distinct optima, the best first.
     places : list of int
         Number of the start that led to each.
@@ -114,12 +114,12 @@ class Search(NamedTuple):
         In the order of the starts.
     """
 
-    finals: list[Outcome]
+    finals: list[EMResult]
     places: list[int]
     restarts: list[Restart]
 
     @property
-    def best(self) -> Outcome:
+    def best(self) -> EMResult:
         return self.finals[0]
 
     def optima(self) -> list[Optimum]:
@@ -163,7 +163,7 @@ def search(
     options : Options
     monitor : Monitor
     n_moves : int
-        Rounds of split-and-merge moves, see `leave_local_optima`.
+        Rounds of split-and-merge moves, see `split_and_merge`.
     """
     sample = sample_problem(problem, rng)
     weak = sample.with_weak_priors()
@@ -175,9 +175,9 @@ def search(
         n_moves = 0
     if sample is problem:
         found = compete(problem, starts, options, monitor, beaten)
-        return leave_local_optima(problem, found, seed, options, n_moves)
+        return split_and_merge(problem, found, seed, options, n_moves)
     tried = compete(sample, starts, rough, Monitor(), beaten)
-    tried = leave_local_optima(sample, tried, seed, rough, n_moves)
+    tried = split_and_merge(sample, tried, seed, rough, n_moves)
     return _follow(problem, tried, options, monitor, f"on a sample of {sample.n_rows} rows")
 
 
@@ -225,7 +225,7 @@ def start_from_weak_priors(
         Of the directions that experts are split along.
     options : Options
     n_moves : int
-        Rounds of split-and-merge moves, see `leave_local_optima`.
+        Rounds of split-and-merge moves, see `split_and_merge`.
 
     Returns
     -------
@@ -236,7 +236,7 @@ def start_from_weak_priors(
     numbers = [i for i in range(len(starts)) if i % 4 < 2]
     tried = compete(weak, [starts[i] for i in numbers], options, Monitor())
     n_rounds = n_moves * max(1, 1 + weak.model.tree.n_leaves - _FEW_EXPERTS)
-    tried = leave_local_optima(weak, tried, seed, options, n_rounds)
+    tried = split_and_merge(weak, tried, seed, options, n_rounds)
     out, beaten, best = list(starts), set(numbers), -np.inf
     ends = zip(tried.places, tried.finals, strict=True)
     for place, final in sorted(ends, key=lambda end: (end[0], end[1].objective)):
@@ -277,7 +277,7 @@ def compete(
     return race.result(finalists)
 
 
-def leave_local_optima(
+def split_and_merge(
     problem: Problem, found: Search, seed: int, options: Options, n_moves: int
 ) -> Search:
     """Try split-and-merge moves from the best optimum as long as they lead higher.
@@ -303,7 +303,7 @@ def leave_local_optima(
         if final.objective <= best or final.is_spurious:
             continue
         best, rng = final.objective, np.random.default_rng([seed, place])
-        for moved in _climb_by_moves(problem, final, rng, options, n_moves):
+        for moved in _split_merge_rounds(problem, final, rng, options, n_moves):
             places.append(place)
             finals.append(moved[1])
             name = f"{restarts[place].start}: {moved[0]}"
@@ -312,9 +312,9 @@ def leave_local_optima(
     return Search([finals[i] for i in order], [places[i] for i in order], restarts)
 
 
-def _climb_by_moves(
-    problem: Problem, final: Outcome, rng: np.random.Generator, options: Options, n_moves: int
-) -> Iterator[tuple[str, Outcome]]:
+def _split_merge_rounds(
+    problem: Problem, final: EMResult, rng: np.random.Generator, options: Options, n_moves: int
+) -> Iterator[tuple[str, EMResult]]:
     """Yield what every move that led higher came to, with its name."""
     for _ in range(n_moves):
         # A fit that max_iter cut short ends there; under weak priors only the way is sought.
@@ -366,7 +366,7 @@ class _Race:
             return None
         return lambda run: monitor.iterated(i, run.n_iter, run.objective, self._outcome)
 
-    def _outcome(self, i: int) -> Outcome:
+    def _outcome(self, i: int) -> EMResult:
         return self.runs[i].outcome("")
 
     def drop(self, beaten: Collection[int]) -> None:
@@ -433,12 +433,12 @@ def _n_earlier_and_better(problem: Problem, objectives: dict[int, float], i: int
     return sum(value > least for j, value in objectives.items() if j < i)
 
 
-def _rank(outcome: Outcome) -> tuple[bool, float]:
+def _rank(outcome: EMResult) -> tuple[bool, float]:
     """Return what outcomes are sorted by, regular ones and high objectives first."""
     return outcome.is_spurious, -outcome.objective
 
 
-def _distinct_optima(problem: Problem, outcomes: Mapping[int, Outcome]) -> list[int]:
+def _distinct_optima(problem: Problem, outcomes: Mapping[int, EMResult]) -> list[int]:
     """Return the earliest start of every optimum that was found, the best optimum first."""
     places: list[int] = []
     for i in sorted(outcomes, key=lambda i: _rank(outcomes[i])):

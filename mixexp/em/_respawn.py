@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from mixexp.em._driver import Options, Outcome, advance, begin
-from mixexp.em._moves import draw_respawns
-from mixexp.em._problem import Problem
-from mixexp.em._search import Restart, Search
+from mixexp.em._iteration import EMResult, Options, advance, begin
+from mixexp.em._multistart import Restart, Search
+from mixexp.em._objective import Problem
+from mixexp.em._split_merge import draw_respawns
 from mixexp.model import ExpertGroup, Model, Parameters
 from mixexp.tree import GatingTree
 
@@ -45,8 +45,8 @@ def respawn_experts(problem: Problem, found: Search, seed: int, options: Options
 
 
 def _respawn_one(
-    problem: Problem, present: Outcome, rng: np.random.Generator, options: Options
-) -> list[tuple[str, Outcome]]:
+    problem: Problem, present: EMResult, rng: np.random.Generator, options: Options
+) -> list[tuple[str, EMResult]]:
     """Return what EM comes to with a new place for the first of the collapsed experts."""
     freed, params = min(present.collapsed), present.evaluation.params
     starts = draw_respawns(problem, params, freed, present.collapsed, rng)
@@ -58,11 +58,11 @@ def _respawn_one(
     return [(name, run.outcome(stopped)) for (name, _), run in zip(starts, runs, strict=True)]
 
 
-def _rank_living(outcome: Outcome) -> tuple[int, bool, float]:
+def _rank_living(outcome: EMResult) -> tuple[int, bool, float]:
     return len(outcome.collapsed), outcome.is_spurious, -outcome.objective
 
 
-def surviving_leaves(problem: Problem, best: Outcome) -> list[int]:
+def surviving_leaves(problem: Problem, best: EMResult) -> list[int]:
     """Return the leaves that have not collapsed; if all have, the one with the largest mass."""
     tree = problem.model.tree
     alive = [leaf for leaf in range(tree.n_leaves) if leaf not in best.collapsed]

@@ -12,13 +12,13 @@ from typing import NamedTuple
 import numpy as np
 
 from mixexp.contrast import contrast
-from mixexp.em._problem import Evaluation, Problem
-from mixexp.em._solve import (
+from mixexp.em._linear_systems import (
     Solutions,
     solve_semidefinite_each,
     solve_semidefinite_shared,
     solve_within_each,
 )
+from mixexp.em._objective import Evaluation, Problem
 from mixexp.gates import node_information
 from mixexp.model import Model, Parameters
 
@@ -84,7 +84,7 @@ def _gate_step(
     gradient = current.gradient[:, at].reshape(gate.shape)
     idle = model.flat_idle[first]
     ridge = model.flat_ridge[first] + idle
-    prior = current.penalty.bound[:, at].reshape(gate.shape) + idle
+    prior = current.penalty.majorizer[:, at].reshape(gate.shape) + idle
     out, deficient = gate.copy(), np.zeros(len(gate), dtype=bool)
     for m, edges, pairs in zip(gates.n_siblings, gates.spans, gates.pair_spans, strict=True):
         if m == 1:
@@ -177,7 +177,7 @@ def _location_steps(
     slots = [model.slot_of[g, h] for h in location]
     curvature = _location_curvature(current.stats.groups[g].curvature, location)
     penalised = curvature.copy()
-    prior = current.penalty.bound + model.flat_idle
+    prior = current.penalty.majorizer + model.flat_idle
     _add_to_diagonals(penalised, _by_expert(model, prior, slots))
     gradient = _by_expert(model, current.gradient, slots)
     flat = np.concatenate([current.params.experts[g][h] for h in location], axis=-1)
@@ -211,7 +211,7 @@ def _solve_tied(
     Parameters
     ----------
     tied : tuple of ndarray
-        See `Ties.copies`, of the coefficients of all experts.
+        See `EqualityConstraints.copies`, of the coefficients of all experts.
     matrices : ndarray of shape (n_starts, n_group, p, p)
     gradient, at : ndarray of shape (n_starts, n_group, p)
     bounds : tuple of ndarray of shape (n_group, p)
@@ -276,7 +276,8 @@ def _mean_deviance_dispersion(
     pseudo_rows = model.dispersion_rows(slot)
     move = _log_ratio(deviance, mass)
     if pseudo_rows > 0.0:
-        move = _shrunk_log_ratio(move, mass / pseudo_rows, group.log_anchor - log_dispersion)
+        away = group.prior_log_dispersion - log_dispersion
+        move = _shrunk_log_ratio(move, mass / pseudo_rows, away)
     # An expert without rows or prior keeps its dispersion.
     has_moved = mass + pseudo_rows > np.finfo(float).tiny
     return (log_dispersion + np.where(has_moved, move, 0.0))[..., None]
@@ -318,7 +319,7 @@ def _newton_dispersion(
     coef = current.params.experts[g][h]
     gradient = _by_expert(model, current.gradient, [slot])
     penalised = current.stats.groups[g].curvature[h, h].copy()
-    _add_to_diagonals(penalised, _by_expert(model, current.penalty.bound, [slot]))
+    _add_to_diagonals(penalised, _by_expert(model, current.penalty.majorizer, [slot]))
     if model.is_shared(slot):
         gradient = gradient.sum(axis=-2, keepdims=True)
         penalised = penalised.sum(axis=-3, keepdims=True)

@@ -6,9 +6,9 @@ from functools import partial, reduce
 import numpy as np
 
 from mixexp.data import Block
-from mixexp.em._driver import Options, run_em, stack_parameters
-from mixexp.em._problem import Problem, rows_per_weight
-from mixexp.em._steps import em_step
+from mixexp.em._iteration import Options, run_em, stack_parameters
+from mixexp.em._m_step import em_step
+from mixexp.em._objective import Problem, rows_per_weight
 from mixexp.gates import SoftmaxGates
 from mixexp.model import Model, Parameters, object_array
 from mixexp.tree import GatingTree
@@ -89,7 +89,7 @@ def _pooled_beside(
     kinds = [head.kind for head in groups[0].family.heads]
     if "dispersion" in kinds:
         anchor = float(alone[kinds.index("dispersion")][0, 0])
-        groups[0] = groups[0]._replace(log_anchor=anchor)
+        groups[0] = groups[0]._replace(prior_log_dispersion=anchor)
     tree = GatingTree.flat(len(groups))
     mixed = Model(
         tree,
@@ -173,7 +173,7 @@ def params_from_responsibilities(
     return params
 
 
-def soften(labels: np.ndarray, n_leaves: int) -> np.ndarray:
+def smooth_labels(labels: np.ndarray, n_leaves: int) -> np.ndarray:
     """Return responsibilities of 0.9 for each row's own label, the rest spread evenly.
 
     Parameters

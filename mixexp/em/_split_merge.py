@@ -14,10 +14,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mixexp.em._cuts import Cut, cut_at_median, least_stable_cut
-from mixexp.em._driver import in_batches
-from mixexp.em._problem import Problem
-from mixexp.em._starts import params_from_responsibilities, soften
+from mixexp.em._hyperplane_splits import Cut, cut_at_median, least_stable_cut
+from mixexp.em._initial_params import params_from_responsibilities, smooth_labels
+from mixexp.em._iteration import in_batches
+from mixexp.em._objective import Problem
 from mixexp.model import Model, Parameters, complete_scores, unstack_parameters
 
 # Pairs that are merged, and splits that are tried with each.
@@ -131,7 +131,7 @@ def split_experts(problem: Problem, params: Parameters, rng: np.random.Generator
     """
     resp, cuts, _, _ = _cut_experts(problem, params, rng)
     return [
-        Split(own * soften(cut.is_above.astype(np.int64), 2), cut.instability)
+        Split(own * smooth_labels(cut.is_above.astype(np.int64), 2), cut.instability)
         for own, cut in zip(resp, cuts, strict=True)
     ]
 
@@ -228,7 +228,7 @@ def _take_rows(resp: np.ndarray, rows: slice) -> np.ndarray:
 
 
 def _move_rows(resp: np.ndarray, move: Move, cut: Cut) -> np.ndarray:
-    below, above = soften(cut.is_above.astype(np.int64), 2)
+    below, above = smooth_labels(cut.is_above.astype(np.int64), 2)
     out = resp.copy()
     out[move.kept] += resp[move.freed]
     own = out[move.split].copy()

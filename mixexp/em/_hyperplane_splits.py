@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mixexp.data import Block
-from mixexp.model import row_stable_product
+from mixexp.model import batch_invariant_product
 
 # Directions of either kind that are tried for a cut.
 _N_CANDIDATES = 5
@@ -57,7 +57,7 @@ def _cut_at(
 ) -> Cutter:
     def cut(rows: np.ndarray, share: float) -> np.ndarray:
         across = project_features(blocks, rng)[rows]
-        along = row_stable_product(rng.standard_normal((1, len(scores))), scores)[0, rows]
+        along = batch_invariant_product(rng.standard_normal((1, len(scores))), scores)[0, rows]
         own = weight[rows]
         values = np.cos(angle) * _scaled(across, own) + np.sin(angle) * _scaled(along, own)
         return is_above_quantile(values, own, share)
@@ -106,7 +106,8 @@ def least_stable_cut(
     """
     best = Cut(np.zeros(len(weight), dtype=bool), -1.0)
     for coef in _candidates(len(features), rng):
-        is_above = is_above_quantile(row_stable_product(coef[None], features)[0], weight, share)
+        along = batch_invariant_product(coef[None], features)[0]
+        is_above = is_above_quantile(along, weight, share)
         instability = sum(_mean_difference(g, weight, is_above) for g in gradients)
         if instability > best.instability:
             best = Cut(is_above, instability)
@@ -155,7 +156,7 @@ def project_features(blocks: Sequence[Block], rng: np.random.Generator) -> np.nd
     """Project all rows on a random direction in the space of features, block by block."""
     coef = rng.standard_normal((1, len(blocks[0].features)))
     coef[0, 0] = 0.0  # the intercept is the same for all
-    return np.concatenate([row_stable_product(coef, block.features)[0] for block in blocks])
+    return np.concatenate([batch_invariant_product(coef, block.features)[0] for block in blocks])
 
 
 def _scaled(projected: np.ndarray, weight: np.ndarray) -> np.ndarray:

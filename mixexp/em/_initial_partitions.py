@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mixexp.data import Block, cut_rows
-from mixexp.em._cuts import (
+from mixexp.em._hyperplane_splits import (
     Cutter,
     cut_at_random,
     cut_by_residuals,
@@ -22,22 +22,22 @@ from mixexp.em._cuts import (
     is_above_quantile,
     project_features,
 )
-from mixexp.em._driver import Options, advance, begin, in_batches, run_em
-from mixexp.em._problem import Problem
-from mixexp.em._starts import (
+from mixexp.em._initial_params import (
     params_from_responsibilities,
-    soften,
+    smooth_labels,
     supported_block,
 )
+from mixexp.em._iteration import Options, advance, begin, in_batches, run_em
+from mixexp.em._objective import Problem
 from mixexp.gates import SoftmaxGates
 from mixexp.model import (
     Model,
     Parameters,
     Posterior,
+    batch_invariant_product,
     group_heads,
     linear_predictors,
     posterior_of_block,
-    row_stable_product,
     unstack_parameters,
 )
 from mixexp.tree import GatingTree
@@ -143,7 +143,7 @@ def _fit_partitions(
     """Return gates and experts fitted to each of some partitions."""
     starts: list[Parameters] = []
     for some in in_batches(problem, labels):
-        resp = partial(_soften_rows, np.stack(some), problem.model.tree.n_leaves)
+        resp = partial(_smooth_labels_of, np.stack(some), problem.model.tree.n_leaves)
         params = params_from_responsibilities(problem, pooled, resp, len(some))
         starts += unstack_parameters(params)
     return starts
@@ -180,12 +180,12 @@ def _find_cells(problem: Problem, scores: np.ndarray) -> tuple[np.ndarray, int]:
     rng = np.random.default_rng(0)
     along = project_features(problem.blocks, rng)
     n_points = len(np.unique(along))
-    along += row_stable_product(rng.standard_normal((1, len(scores))), scores)[0]
+    along += batch_invariant_product(rng.standard_normal((1, len(scores))), scores)[0]
     return np.unique(along, return_inverse=True)[1], n_points
 
 
-def _soften_rows(labels: np.ndarray, n_leaves: int, rows: slice) -> np.ndarray:
-    return soften(labels[..., rows], n_leaves)
+def _smooth_labels_of(labels: np.ndarray, n_leaves: int, rows: slice) -> np.ndarray:
+    return smooth_labels(labels[..., rows], n_leaves)
 
 
 # Partitions by cuts, down the tree.
@@ -243,7 +243,7 @@ def _by_pairs(rows: Rows, rng: np.random.Generator) -> np.ndarray:
         pair = _part_of(rows, g, own, n_experts=2)
         labels = np.zeros(len(rows.weight), dtype=np.int64)
         labels[own[is_above]] = 1
-        resp = partial(_soften_rows, labels[None], 2)
+        resp = partial(_smooth_labels_of, labels[None], 2)
         begun = params_from_responsibilities(pair, _pooled_of(rows, g, 2), resp, 1)
         (start,) = unstack_parameters(begun)
         params = run_em(pair, start, _ROUGH).evaluation.params
@@ -282,7 +282,7 @@ def _by_neighbourhoods(rows: Rows, rng: np.random.Generator) -> np.ndarray:
     places = places / np.where(spread > 0.0, spread, 1.0)[:, None]
     n_leaves, loss, found = problem.model.tree.n_leaves, np.ones(len(weight)), list[np.ndarray]()
     for _ in range(n_leaves):
-        along = row_stable_product(rng.standard_normal((1, len(places))), places)[0]
+        along = batch_invariant_product(rng.standard_normal((1, len(places))), places)[0]
         seed = _draw_row(along, weight * loss, float(rng.uniform()))
         distance = ((places - places[:, seed, None]) ** 2).sum(axis=0)
         near = ~is_above_quantile(distance, weight, _NEIGHBOURHOOD / n_leaves)
@@ -402,9 +402,8 @@ def _pooled_scores(problem: Problem, pooled: Parameters) -> np.ndarray:
     if group is None:
         return np.zeros((1, sum(len(block.weight) for block in problem.blocks.bare)))
     for block in problem.blocks:
-        heads = group_heads(model, linear_predictors(model, pooled, block, row_stable_product))[
-            group
-        ]
+        eta = linear_predictors(model, pooled, block, batch_invariant_product)
+        heads = group_heads(model, eta)[group]
         first = tuple(eta[:1] for eta in heads)
         scores = model.groups[group].family.derivatives(block.targets[group], first).score
         parts.append(np.concatenate([np.broadcast_to(s, (1, len(block.weight))) for s in scores]))

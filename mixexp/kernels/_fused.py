@@ -112,7 +112,7 @@ def add_logarithms(values, total):  # type: ignore[no-untyped-def]
 
 
 @fused_kernel
-def put_prior_where_lost(gate, parent, leaves, begin, total, node_resp):  # type: ignore[no-untyped-def]
+def fill_unexplained_rows(gate, parent, leaves, begin, total, node_resp):  # type: ignore[no-untyped-def]
     """Give the rows that no leaf explains, whose total is 0, to the leaves by their priors.
 
     Parameters
@@ -136,7 +136,7 @@ def put_prior_where_lost(gate, parent, leaves, begin, total, node_resp):  # type
 
 
 @fused_kernel
-def share_rows(  # type: ignore[no-untyped-def]
+def tree_posterior(  # type: ignore[no-untyped-def]
     logits,
     log_density,
     parent,
@@ -216,7 +216,7 @@ def share_rows(  # type: ignore[no-untyped-def]
             top[r] = top[r] if top[r] > -math.inf else 0.0
         for leaf in leaves:
             add_exponentials(path[leaf], top, node_resp[leaf, begin:end], joint_total)
-        put_prior_where_lost(gate, parent, leaves, begin, joint_total, node_resp)
+        fill_unexplained_rows(gate, parent, leaves, begin, joint_total, node_resp)
         add_logarithms(joint_total, top)
         for r in range(n):
             joint_total[r] = 1.0 / joint_total[r] if joint_total[r] > 0.0 else 1.0
