@@ -72,18 +72,6 @@ def test_experts_without_coefficients_or_full_support_can_start(strategy, famili
         assert np.isfinite(problem.evaluate(start).objective)
 
 
-@pytest.mark.parametrize("strategy", ["recursive", "spread"])
-def test_small_fits_find_regimes_before_em_does(strategy, rng):
-    x = rng.uniform(-1.0, 1.0, (400, 1))
-    y = 5.0 * np.abs(x[:, 0]) + 0.1 * rng.standard_normal(400)
-    data = simulate_regimes(rng, 400)._replace(X=x, y=y)
-    agreement = [
-        max(np.mean(own == (x[:, 0] > 0.0)), np.mean(own != (x[:, 0] > 0.0)))
-        for own in partitions(data, strategy, (2,))
-    ]
-    assert max(agreement) > 0.9
-
-
 @every_strategy
 @pytest.mark.parametrize(("make", "spec"), [(MoERegressor, 2), (HMERegressor, (2, 1))])
 def test_strategies_are_there_by_name(strategy, make, spec, rng):

@@ -3,13 +3,14 @@
 from mixexp.em._degeneracy import experts_at_floor, experts_without_rows
 from mixexp.em._initial_params import params_from_responsibilities, pooled_params, smooth_labels
 from mixexp.em._initial_partitions import STARTS, draw_starts
-from mixexp.em._iteration import EMResult, Options, run_em
+from mixexp.em._iteration import run_em
 from mixexp.em._monitor import ASKED_TO_STOP, Monitor
-from mixexp.em._multistart import Optimum, Restart, Search, compete, search
+from mixexp.em._multistart import compete, search
 from mixexp.em._newton import is_small
 from mixexp.em._objective import Evaluation, Problem, rows_per_weight
 from mixexp.em._relabel import canonical_order, reorder
 from mixexp.em._respawn import respawn_experts, restrict_parameters, surviving_leaves
+from mixexp.em._results import EMResult, Optimum, Options, Restart, Search
 from mixexp.em._split_merge import Split, split_experts
 from mixexp.em._subsample import affordable_starts
 

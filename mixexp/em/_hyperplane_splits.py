@@ -65,26 +65,6 @@ def _cut_at(
     return cut
 
 
-def cut_where_unstable(
-    blocks: Sequence[Block], scores: np.ndarray, weight: np.ndarray, rng: np.random.Generator
-) -> Cutter:
-    """Cut along the direction, of a few random ones, across which coefficients differ most.
-
-    As in model-based recursive partitioning (Zeileis, Hothorn & Hornik 2008, section 3.2), with
-    the scores of the pooled fit: where one model held on both sides of a cut, the means of
-    score times feature would be equal but for noise.
-    """
-    features = np.concatenate([block.features for block in blocks], axis=1)
-    if not features[1:].any():  # no column varies: there is no other side
-        return cut_by_residuals(blocks, scores, weight, rng)
-
-    def cut(rows: np.ndarray, share: float) -> np.ndarray:
-        gradients = [score[rows] * features[:, rows] for score in scores]
-        return least_stable_cut(features[:, rows], gradients, weight[rows], share, rng).is_above
-
-    return cut
-
-
 def least_stable_cut(
     features: np.ndarray,
     gradients: Sequence[np.ndarray],

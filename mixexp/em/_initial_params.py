@@ -6,9 +6,10 @@ from functools import partial, reduce
 import numpy as np
 
 from mixexp.data import Block
-from mixexp.em._iteration import Options, run_em, stack_parameters
+from mixexp.em._iteration import run_em, stack_parameters
 from mixexp.em._m_step import em_step
 from mixexp.em._objective import Problem, rows_per_weight
+from mixexp.em._results import Options
 from mixexp.gates import SoftmaxGates
 from mixexp.model import Model, Parameters, object_array
 from mixexp.tree import GatingTree

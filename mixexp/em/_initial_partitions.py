@@ -7,44 +7,35 @@ data agree.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 
-from mixexp.data import Block, cut_rows
+from mixexp.data import Block
 from mixexp.em._hyperplane_splits import (
     Cutter,
     cut_at_random,
     cut_by_residuals,
-    cut_where_unstable,
-    is_above_quantile,
     project_features,
 )
 from mixexp.em._initial_params import (
     params_from_responsibilities,
     smooth_labels,
-    supported_block,
 )
-from mixexp.em._iteration import Options, advance, begin, in_batches, run_em
+from mixexp.em._iteration import advance, begin, in_batches
 from mixexp.em._objective import Problem
-from mixexp.gates import SoftmaxGates
+from mixexp.em._results import Options
 from mixexp.model import (
     Model,
     Parameters,
-    Posterior,
     batch_invariant_product,
     group_heads,
     linear_predictors,
-    posterior_of_block,
     unstack_parameters,
 )
 from mixexp.tree import GatingTree
 
-# What is learned of a part of the rows, to partition them, is learned in a few iterations.
-_N_ITERATIONS = 10
-_ROUGH = Options(_N_ITERATIONS, 1e-4, "none")
 # Of so many drawn partitions the best after a few iterations is a start, where there are so few
 # responsibilities that this costs little more than one.
 _N_TRIED = 30
@@ -52,13 +43,6 @@ _SHORT = Options(15, 0.0, "none")
 _FEW_RESPONSIBILITIES = 4000
 # Rows share points where features have fewer distinct rows than this share of all distinct rows.
 _FEW_POINTS = 0.9
-# A part of less than this share of the weight is not what a gate would start from.
-_LEAST_SHARE = 0.05
-# A local expert sees this share of what would be an expert's part of the rows.
-_NEIGHBOURHOOD = 0.5
-# How much worse than the mean a row may be fitted before it counts no more: an outlier is
-# not a regime.
-_MOST_LOSS = 3.0
 
 
 class Rows(NamedTuple):
@@ -67,7 +51,6 @@ class Rows(NamedTuple):
     Parameters
     ----------
     problem : Problem
-    pooled : Parameters
     scores : ndarray of shape (n_heads, n_rows)
         Derivatives of the log density at the pooled fit: residuals, for any family.
     weight : ndarray of shape (n_rows,)
@@ -78,10 +61,8 @@ class Rows(NamedTuple):
     """
 
     problem: Problem
-    pooled: Parameters
     scores: np.ndarray
     weight: np.ndarray
-
     cells: np.ndarray
     n_points: int
 
@@ -164,7 +145,7 @@ def draw_partitions(
     """Return candidates, a leaf for each row, (n_rows,), per seed; see `draw_starts`."""
     weight = np.concatenate([block.weight for block in problem.blocks.bare])
     scores = _pooled_scores(problem, pooled)
-    rows = Rows(problem, pooled, scores, weight, *_find_cells(problem, scores))
+    rows = Rows(problem, scores, weight, *_find_cells(problem, scores))
     drawn = []
     for number, seed in enumerate(seeds):
         kind, rng = STARTS[strategy](rows, number), np.random.default_rng(seed)
@@ -226,133 +207,9 @@ def _split(
     _split(tree, nodes[half:], rows[is_above], cut, labels)
 
 
-# Partitions by small fits.
-
-
-def _by_pairs(rows: Rows, rng: np.random.Generator) -> np.ndarray:
-    """Hand rows down the tree, at each cut to the better of two experts fitted to these rows."""
-    g = _first_group(rows.problem.model)
-    if g is None:
-        return _by_cuts(cut_at_random)(rows, rng)
-    cut_first = cut_at_random(rows.problem.blocks, rows.scores, rows.weight, rng)
-
-    def cut(own: np.ndarray, share: float) -> np.ndarray:
-        is_above = cut_first(own, share)
-        if is_above.all() or not is_above.any():
-            return is_above
-        pair = _part_of(rows, g, own, n_experts=2)
-        labels = np.zeros(len(rows.weight), dtype=np.int64)
-        labels[own[is_above]] = 1
-        resp = partial(_smooth_labels_of, labels[None], 2)
-        begun = params_from_responsibilities(pair, _pooled_of(rows, g, 2), resp, 1)
-        (start,) = unstack_parameters(begun)
-        params = run_em(pair, start, _ROUGH).evaluation.params
-        found = np.concatenate([block.node_resp[2] for block in _posteriors(pair, params)])[own]
-        return _nearest_to_share(found, rows.weight[own], share)
-
-    return _hand_down(rows.problem.model.tree, cut, len(rows.weight))
-
-
-def _nearest_to_share(resp: np.ndarray, weight: np.ndarray, share: float) -> np.ndarray:
-    """Part rows by their more probable expert, the larger part to where more leaves are."""
-    is_above = resp > 0.5
-    below = float(weight[~is_above].sum() / weight.sum())
-    if abs(1.0 - below - share) < abs(below - share):
-        is_above, resp, below = ~is_above, 1.0 - resp, 1.0 - below
-    if not _LEAST_SHARE < below < 1.0 - _LEAST_SHARE:
-        return is_above_quantile(resp, weight, share)
-    return is_above
-
-
-def _by_neighbourhoods(rows: Rows, rng: np.random.Generator) -> np.ndarray:
-    """Give rows to the best of experts that are each fitted to the surroundings of one row.
-
-    These rows are drawn like the centres of k-means++ (Arthur & Vassilvitskii 2007, section
-    2.2), with what the experts so far lose at a row in place of its squared distance: so
-    distance is one between regressions, not between rows.
-    """
-    problem, weight = rows.problem, rows.weight
-    g = _first_group(problem.model)
-    if g is None:
-        return _by_cuts(cut_at_random)(rows, rng)
-    places = np.concatenate(
-        [np.concatenate([block.features[1:] for block in problem.blocks], axis=1), rows.scores]
-    )
-    spread = np.sqrt(np.average(places**2, axis=1, weights=weight))
-    places = places / np.where(spread > 0.0, spread, 1.0)[:, None]
-    n_leaves, loss, found = problem.model.tree.n_leaves, np.ones(len(weight)), list[np.ndarray]()
-    for _ in range(n_leaves):
-        along = batch_invariant_product(rng.standard_normal((1, len(places))), places)[0]
-        seed = _draw_row(along, weight * loss, float(rng.uniform()))
-        distance = ((places - places[:, seed, None]) ** 2).sum(axis=0)
-        near = ~is_above_quantile(distance, weight, _NEIGHBOURHOOD / n_leaves)
-        local = _part_of(rows, g, np.flatnonzero(near), n_experts=1)
-        params = run_em(local, _pooled_of(rows, g, 1), _ROUGH).evaluation.params
-        found.append(np.concatenate([b.log_density for b in _posteriors(local, params)]))
-        loss = _bounded_loss(np.max(found, axis=0), weight)
-    labels = np.argmax(found, axis=0)
-    # Experts that are neighbours in some direction are neighbours in the tree.
-    along = project_features(problem.blocks, rng)
-    mass = np.bincount(labels, weight, n_leaves)
-    means = np.bincount(labels, weight * along, n_leaves) / np.where(mass > 0.0, mass, 1.0)
-    return np.argsort(np.argsort(means))[labels]
-
-
-def _draw_row(along: np.ndarray, mass: np.ndarray, share: float) -> int:
-    """Return the row at a share of the cumulative mass, rows taken in a given order."""
-    order = np.argsort(along, kind="stable")
-    reached = np.cumsum(mass[order])
-    return int(order[min(np.searchsorted(reached, share * reached[-1]), len(order) - 1)])
-
-
-def _bounded_loss(log_density: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """Return how much less than the best row each is explained; no outlier has all of it."""
-    finite = np.isfinite(log_density)
-    loss = np.zeros(len(log_density))
-    if finite.any():
-        loss[finite] = log_density[finite].max() - log_density[finite]
-    mean = np.average(loss, weights=weight)
-    return np.minimum(loss, _MOST_LOSS * mean) if mean > 0.0 else np.ones(len(loss))
-
-
 def _first_group(model: Model) -> int | None:
     """Return the number of the first family that has coefficients, if any has."""
     return next((g for g in range(len(model.groups)) if model.groups[g].designs), None)
-
-
-def _part_of(rows: Rows, g: int, own: np.ndarray, n_experts: int) -> Problem:
-    """Return the problem of a few experts of one family on a part of the rows.
-
-    The other rows are there without weight, so that something can be said of them.
-    """
-    problem = rows.problem
-    weight = np.zeros(len(rows.weight))
-    weight[own] = rows.weight[own]
-    parts = [weight[at] for at in cut_rows(len(weight))]
-    blocks = problem.blocks.refine(partial(supported_block, g=g)).refine(_reweighted, parts)
-    return Problem(_small_model(problem.model, g, n_experts), blocks, problem.n_threads)
-
-
-def _reweighted(block: Block, weight: np.ndarray) -> Block:
-    return block._replace(weight=np.where(block.weight > 0.0, weight, 0.0))
-
-
-def _small_model(model: Model, g: int, n_experts: int) -> Model:
-    group = model.groups[g]._replace(leaves=np.arange(n_experts))
-    penalty = model.penalty._replace(balance=0.0) if n_experts > 1 else model.penalty.of_pooled()
-    tree = GatingTree.flat(n_experts)
-    gates = SoftmaxGates.everywhere(tree, model.slot_designs[0])
-    return replace(model, tree=tree, groups=(group,), gates=gates, penalty=penalty, ties=None)
-
-
-def _pooled_of(rows: Rows, g: int, n_experts: int) -> Parameters:
-    gate = np.zeros((n_experts, rows.pooled.gates[0].shape[1]))
-    heads = rows.pooled.experts[g]
-    return Parameters((gate,), (tuple(np.repeat(coef[:1], n_experts, axis=0) for coef in heads),))
-
-
-def _posteriors(problem: Problem, params: Parameters) -> list[Posterior]:
-    return [posterior_of_block(problem.model, params, block) for block in problem.blocks]
 
 
 def _by_chance(rows: Rows, rng: np.random.Generator) -> np.ndarray:
@@ -382,9 +239,6 @@ STARTS: dict[str, Callable[[Rows, int], Kind]] = {
     "random": lambda rows, number: Kind(_by_chance),
     "hyperplane": lambda rows, number: Kind(_by_cuts(cut_at_random)),
     "residual": lambda rows, number: Kind(_by_cuts(cut_by_residuals)),
-    "partition": lambda rows, number: Kind(_by_cuts(cut_where_unstable)),
-    "recursive": lambda rows, number: Kind(_by_pairs),
-    "spread": lambda rows, number: Kind(_by_neighbourhoods),
 }
 
 

@@ -16,8 +16,9 @@ from mixexp.em._convergence import allowed_gain, remaining_gain
 from mixexp.em._degeneracy import collapsed_experts, is_spurious
 from mixexp.em._m_step import em_step
 from mixexp.em._monitor import ASKED_TO_STOP
-from mixexp.em._newton import BASIN_GAIN, NEAR_BASIN_GAIN, NewtonFinish, is_small
+from mixexp.em._newton import NewtonFinish, is_small
 from mixexp.em._objective import Evaluation, Problem, map_evaluations
+from mixexp.em._results import EMResult, Options
 from mixexp.model import Parameters, map_parameters
 
 Item = TypeVar("Item")
@@ -31,71 +32,6 @@ _SHORTER_PROPOSALS = ((1, False), (2, False), (2, True), (4, True), (7, True), (
 # Responsibilities of a block that are computed together, starts times leaves times rows: more
 # would leave the second-level cache.
 _MOST_TOGETHER = 1 << 17
-
-
-class Options(NamedTuple):
-    """How every start is run.
-
-    Parameters
-    ----------
-    max_iter : int
-        Iterations per start.
-    tol : float
-        Stop when the gain still to be had is below ``tol * (1 + |objective|)``, judged both
-        by the iteration's progress and by the gradient.
-    acceleration : {"auto", "newton", "anderson", "none"}
-        What shortens EM's way: Newton's method at its end, Anderson's extrapolation, whichever
-        of these the model is small enough for, or nothing.
-    basin_gain : float
-        Newton's method is tried once an iteration gains less than this share of the objective.
-    """
-
-    max_iter: int
-    tol: float
-    acceleration: str
-    basin_gain: float = BASIN_GAIN
-
-    def near(self) -> "Options":
-        """Return the options of a start that is known to be near an optimum."""
-        return self._replace(basin_gain=NEAR_BASIN_GAIN)
-
-
-class EMResult(NamedTuple):
-    """Where an iteration stands or ended.
-
-    Parameters
-    ----------
-    evaluation : Evaluation
-        Of the present parameters, without a leading axis.
-    history : list of float
-        Penalised log-likelihood, the start first; never falls.
-    is_converged : bool
-        Whether a criterion was met.
-    reason : str
-        Which, or why not, in words; empty while there is more to do.
-    is_deficient : bool
-        Whether the last EM step left some coefficients undetermined.
-    collapsed : frozenset of int
-        Leaves whose expert is at its floor, or without rows.
-    is_spurious : bool
-        Whether an expert only passes through a few rows.
-    """
-
-    evaluation: Evaluation
-    history: list[float]
-    is_converged: bool
-    reason: str
-    is_deficient: bool
-    collapsed: frozenset[int]
-    is_spurious: bool
-
-    @property
-    def n_iter(self) -> int:
-        return len(self.history) - 1
-
-    @property
-    def objective(self) -> float:
-        return self.history[-1]
 
 
 class Iterate(NamedTuple):

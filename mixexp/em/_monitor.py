@@ -1,11 +1,8 @@
 """Observer of a multi-start search: told of starts, iterations and ends; may ask to stop early."""
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from mixexp.em._iteration import EMResult
-    from mixexp.em._multistart import Restart
+from mixexp.em._results import EMResult, Restart
 
 #: Reason of a start that ended because its monitor asked for it.
 ASKED_TO_STOP = "a callback asked to stop"
@@ -28,7 +25,7 @@ class Monitor:
         """Hear the names of all starts, before the first iteration."""
 
     def iterated(
-        self, start: int, n_iter: int, objective: float, outcome: Callable[[int], "EMResult"]
+        self, start: int, n_iter: int, objective: float, outcome: Callable[[int], EMResult]
     ) -> bool:
         """Hear of an iteration that was accepted; return whether its start should stop there.
 
@@ -43,5 +40,5 @@ class Monitor:
         """
         return False
 
-    def ended(self, start: int, restart: "Restart", outcome: Callable[[int], "EMResult"]) -> None:
+    def ended(self, start: int, restart: Restart, outcome: Callable[[int], EMResult]) -> None:
         """Hear what a start came to, once per start, as soon as it is over or dropped."""

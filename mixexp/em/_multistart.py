@@ -1,14 +1,14 @@
 """Several starts, one winner: poor ones are dropped early."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from typing import NamedTuple
 
 import numpy as np
 
 from mixexp.em._convergence import remaining_gain
-from mixexp.em._iteration import EMResult, Options, Run, Watch, advance, begin
+from mixexp.em._iteration import Run, Watch, advance, begin
 from mixexp.em._monitor import Monitor
 from mixexp.em._objective import Problem
+from mixexp.em._results import EMResult, Options, Restart, Search, slack_of
 from mixexp.em._split_merge import draw_moves
 from mixexp.em._subsample import sample_problem
 from mixexp.model import Parameters
@@ -16,8 +16,6 @@ from mixexp.model import Parameters
 # Objectives closer than this, relative, are one optimum: then the earliest start wins, so that
 # rounding does not choose.
 _SAME_OPTIMUM = 1e-8
-# As far as the starts that were not the best have been followed, these are one optimum.
-_ALIKE = 1e-6
 # Iterations of the first round; each round doubles them. A start is dropped at the end of a
 # round if so many earlier starts were better by then.
 _FIRST_ROUND = 20
@@ -33,111 +31,6 @@ _N_JUDGED = 3
 _WEAK = Options(max_iter=100, tol=1e-3, acceleration="auto")
 # Of so many experts or fewer one round of moves finds what is there; each more has one more.
 _FEW_EXPERTS = 6
-
-
-class Restart(NamedTuple):
-    """What one start came to.
-
-    Parameters
-    ----------
-    start : str
-        Name of the start.
-    log_likelihood : float
-        Where it ended.
-    objective : float
-        The same with the penalty.
-    n_iter : int
-    converged : bool
-    reason : str
-        Why it ended.
-    degenerate : bool
-        Whether an expert is at its floor, or without rows.
-    n_starts : int
-        How many starts it tells of: with a sample of the rows all that came to one optimum of
-        it, which one of them was followed from on all rows; 0 for the others, whose values are
-        estimates from the sample.
-    """
-
-    start: str
-    log_likelihood: float
-    objective: float
-    n_iter: int
-    converged: bool
-    reason: str
-    degenerate: bool
-    n_starts: int = 1
-
-    @classmethod
-    def of(cls, start: str, outcome: EMResult) -> "Restart":
-        """Return what is told of an outcome."""
-        return cls(
-            start,
-            float(outcome.evaluation.stats.log_likelihood),
-            outcome.objective,
-            outcome.n_iter,
-            outcome.is_converged,
-            outcome.reason,
-            bool(outcome.collapsed),
-        )
-
-
-class Optimum(NamedTuple):
-    """An optimum that some starts ended in.
-
-    Parameters
-    ----------
-    log_likelihood : float
-    objective : float
-        The same with the penalty.
-    n_starts : int
-        How many starts ended there.
-    degenerate : bool
-        Whether an expert is at its floor there, or without rows.
-    """
-
-    log_likelihood: float
-    objective: float
-    n_starts: int
-    degenerate: bool
-
-
-class Search(NamedTuple):
-    """What several starts came to.
-
-    Parameters
-    ----------
-    finals : list of EMResult
-        Distinct optima, the best first.
-    places : list of int
-        Number of the start that led to each.
-    restarts : list of Restart
-        In the order of the starts.
-    """
-
-    finals: list[EMResult]
-    places: list[int]
-    restarts: list[Restart]
-
-    @property
-    def best(self) -> EMResult:
-        return self.finals[0]
-
-    def optima(self) -> list[Optimum]:
-        """Return the distinct optima of the starts that converged, the highest first."""
-        ended = [restart for restart in self.restarts if restart.converged and restart.n_starts]
-        found: list[Optimum] = []
-        for restart in sorted(ended, key=lambda restart: -restart.objective):
-            if found and restart.objective >= found[-1].objective - _slack(restart.objective):
-                n_starts = found[-1].n_starts + restart.n_starts
-                found[-1] = found[-1]._replace(n_starts=n_starts)
-            else:
-                found.append(Optimum(*restart[1:3], restart.n_starts, restart.degenerate))
-        return found
-
-
-def _slack(objective: float) -> float:
-    """Return how far from an objective others are taken for the same optimum."""
-    return _ALIKE * (1.0 + abs(objective))
 
 
 def search(
@@ -195,7 +88,7 @@ def _follow(
     race.finish(list(judged), options.max_iter)
     found = race.result(list(judged))
     for i, end in judged.items():
-        slack = _slack(end.objective)
+        slack = slack_of(end.objective)
         n_alike = sum(r.converged and abs(r.objective - end.objective) <= slack for r in restarts)
         found.restarts[i] = found.restarts[i]._replace(n_starts=max(n_alike, 1))
     return found

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from mixexp.em._iteration import EMResult, Options, advance, begin
-from mixexp.em._multistart import Restart, Search
+from mixexp.em._iteration import advance, begin
 from mixexp.em._objective import Problem
+from mixexp.em._results import EMResult, Options, Restart, Search
 from mixexp.em._split_merge import draw_respawns
 from mixexp.model import ExpertGroup, Model, Parameters
 from mixexp.tree import GatingTree

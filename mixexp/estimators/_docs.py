@@ -39,13 +39,8 @@ _PARAMETERS = """gate : {"softmax", "constant"} or nested list of these, default
     init : str, array or estimator, default="auto"
         Where EM starts. "hyperplane": rows are cut at quantiles along random directions in the
         space of features and residuals; "residual": along residuals of one pooled expert;
-        "partition": along the direction, of a few, across which the coefficients of one model
-        differ most (Zeileis et al. 2008); "recursive": down the tree, to the more probable of two
-        experts that are fitted to the rows at each cut; "spread": to the best of experts
-        fitted to the surroundings of rows that are drawn like the centres of k-means++ (Arthur &
-        Vassilvitskii 2007); "random": labels drawn for distinct rows; "auto": the
-        first start by residuals, the others by hyperplanes, some by drawn labels, half of those if
-        features have few distinct rows.
+        "random": labels drawn for distinct rows; "auto": the first start by residuals, the others
+        by hyperplanes, some by drawn labels, half of those if features have few distinct rows.
         Or one start of the user's: labels of shape (n,) in 0, ..., n_experts - 1 (softened to
         0.9 for the row's own expert), responsibilities of shape (n, n_experts), or a fitted
         estimator with the same experts, gates and features, from whose coefficients EM goes on
