@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from joblib import Parallel, delayed
-from sklearn.base import clone
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
@@ -16,8 +15,7 @@ from mixexp.arguments import is_word
 from mixexp.data import RowBlocks
 from mixexp.em import reorder
 from mixexp.estimators._docs import per_row_docs
-from mixexp.estimators._resampling import resampling
-from mixexp.estimators._solver import EM
+from mixexp.estimators._resampling import resampling, to_start_afresh, to_start_here
 from mixexp.estimators._validation import (
     N_JOBS,
     RANDOM_STATE,
@@ -332,44 +330,6 @@ def _check_nested(full: Any, restricted: Any) -> None:
         )
 
 
-def _to_start_here(model: Any) -> Any:
-    """Return an unfitted copy that starts from the coefficients of a fitted one."""
-    return clone(model).set_params(
-        **_keeping_experts(model),
-        init=model,
-        n_init=1,
-        weight_type="frequency",  # those of a resample are numbers of rows by now
-        n_jobs=1,
-        verbose=0,
-    )
-
-
-def _to_start_afresh(model: Any, seed: int) -> Any:
-    """Return an unfitted copy; `clone` alone would also forget the fit of an ``init``."""
-    return clone(model).set_params(
-        **_keeping_experts(model),
-        init=model.init,
-        random_state=seed,
-        n_jobs=1,
-        verbose=0,
-    )
-
-
-def _keeping_experts(model: Any) -> dict[str, Any]:
-    """Return parameters that make refits have the experts of a fit, all of them and no more."""
-    solver = EM() if model.solver is None else model.solver
-    kept: dict[str, Any] = {"solver": clone(solver).set_params(on_collapse="warn")}
-    if solver.on_collapse != "drop":
-        return kept
-    if "tree" in model.get_params(deep=False):
-        kept["tree"] = model.tree_.to_nested()
-    else:
-        kept["n_experts"] = model.tree_.n_leaves
-    if isinstance(model.expert, list | tuple):
-        kept["expert"] = list(model.experts_)
-    return kept
-
-
 def _run(
     refit: Callable[[int], _Refit], n_resamples: int, random_state: Any, n_jobs: int | None
 ) -> list[_Refit]:
@@ -425,7 +385,7 @@ def _matched_terms(
 
     def fit() -> np.ndarray:
         y, counts = draw(np.random.default_rng(seed))
-        other = _to_start_here(fitted).fit(rows[0], y, counts, **known)
+        other = to_start_here(fitted).fit(rows[0], y, counts, **known)
         overlap = (resp.T * weight) @ other.responsibilities(*rows, **known)
         state = other.fitted_model_
         params = reorder(state.model, state.params, match_nodes(state.model, overlap))
@@ -452,7 +412,7 @@ def _gain_of_refits(
 
     def fit() -> float:
         y, _ = draw(np.random.default_rng(seed))
-        models = [_to_start_afresh(model, seed).fit(X, y, **known) for model in (full, restricted)]
+        models = [to_start_afresh(model, seed).fit(X, y, **known) for model in (full, restricted)]
         return _gain(*models)
 
     return _attempt(fit)

@@ -1,11 +1,13 @@
-"""What a bootstrap refits to: rows, or clusters of them, drawn as weights, or y from the model."""
+"""What a bootstrap refits: rows or clusters drawn as weights, or y from the model; and how."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from sklearn.base import clone
 
+from mixexp.estimators._solver import EM
 from mixexp.estimators._validation import number_clusters
 from mixexp.inference import draw_target
 
@@ -76,3 +78,41 @@ def resampling(
             "in place of weights."
         )
     return _Draws(model, X, known)
+
+
+def to_start_here(model: Any) -> Any:
+    """Return an unfitted copy that starts from the coefficients of a fitted one."""
+    return clone(model).set_params(
+        **_keeping_experts(model),
+        init=model,
+        n_init=1,
+        weight_type="frequency",  # those of a resample are numbers of rows by now
+        n_jobs=1,
+        verbose=0,
+    )
+
+
+def to_start_afresh(model: Any, seed: int) -> Any:
+    """Return an unfitted copy; `clone` alone would also forget the fit of an ``init``."""
+    return clone(model).set_params(
+        **_keeping_experts(model),
+        init=model.init,
+        random_state=seed,
+        n_jobs=1,
+        verbose=0,
+    )
+
+
+def _keeping_experts(model: Any) -> dict[str, Any]:
+    """Return parameters that make refits have the experts of a fit, all of them and no more."""
+    solver = EM() if model.solver is None else model.solver
+    kept: dict[str, Any] = {"solver": clone(solver).set_params(on_collapse="warn")}
+    if solver.on_collapse != "drop":
+        return kept
+    if "tree" in model.get_params(deep=False):
+        kept["tree"] = model.tree_.to_nested()
+    else:
+        kept["n_experts"] = model.tree_.n_leaves
+    if isinstance(model.expert, list | tuple):
+        kept["expert"] = list(model.experts_)
+    return kept
