@@ -18,6 +18,7 @@ from statsmodels.othermod.betareg import BetaModel
 from mixexp import HMERegressor, MoEClassifier, MoERegressor
 from mixexp.data import RowArguments
 from mixexp.estimators._build import Columns, build_problem
+from mixexp.estimators._gates import NodeGate
 from mixexp.exceptions import (
     ConvergenceWarning,
     DegenerateExpertWarning,
@@ -225,7 +226,7 @@ def standard_errors(model, X, y, expert, **row):
         RowArguments(np.ones(len(y)), **row),
         tree=state.model.tree,
         families=model.experts_,
-        gate="softmax",
+        node_gates=[NodeGate(every)],
         columns=Columns(every, every),
         penalty=state.model.penalty,
         n_threads=1,

@@ -8,6 +8,7 @@ from mixexp.data import RowArguments
 from mixexp.em import _subsample
 from mixexp.em._subsample import sample_problem
 from mixexp.estimators._build import Columns, build_problem
+from mixexp.estimators._gates import NodeGate
 from mixexp.experts import Gaussian
 from mixexp.model import Penalty
 from mixexp.tree import GatingTree
@@ -35,7 +36,7 @@ def make_problem(X, y, weight):
         RowArguments(weight),
         tree=GatingTree.flat(2),
         families=[Gaussian()] * 2,
-        gate="softmax",
+        node_gates=[NodeGate([0, 1])],
         columns=Columns([0, 1], [0, 1]),
         penalty=Penalty(1.0, 1.0, 1.0),
         n_threads=1,
