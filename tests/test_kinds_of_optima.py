@@ -129,8 +129,17 @@ def test_priors_for_many_features_leave_the_true_number_alone(n_features, n, wit
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.filterwarnings("ignore::mixexp.exceptions.DegenerateExpertWarning")
-@pytest.mark.parametrize(("n_features", "n"), [(5, 300), (40, 300), (40, 1000), (120, 1000)])
-@pytest.mark.parametrize("truth", ["one", "dense", "two", "three"])
+@pytest.mark.parametrize(
+    ("truth", "n_features", "n"),
+    [
+        *(
+            (truth, *size)
+            for truth in ("one", "dense", "two", "three")
+            for size in ((5, 300), (40, 300), (40, 1000))
+        ),
+        *((truth, 120, 1000) for truth in ("one", "dense", "two")),
+    ],
+)
 def test_experts_too_many_do_no_harm(truth, n_features, n):
     X, y = draw_regimes(truth, n_features, n + 3000, 63)
 

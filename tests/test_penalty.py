@@ -58,7 +58,7 @@ def test_bound_touches_the_penalty_and_is_nowhere_above(spec, rng):
     for size in (1e-3, 0.1, 1.0, 10.0):
         step = size * rng.standard_normal(len(flat))
         there = penalty_terms(model, model.unflatten(flat + step)).value
-        parabola = here.value + here.gradient @ step - 0.5 * here.bound @ step**2
+        parabola = here.value + here.gradient @ step - 0.5 * here.majorizer @ step**2
         assert there >= parabola - 1e-12 * (1.0 + abs(there))
 
 
@@ -107,7 +107,7 @@ def test_no_alpha_is_no_pull(rng):
     model, params = anywhere(Gaussian(), (3,), rng, PENALTY._replace(alpha=0.0))
     found = penalty_terms(model, params)
     is_slope = model.pooling_weight > 0.0
-    for of_slopes in (found.gradient, found.curvature, found.hessian_downdate, found.bound):
+    for of_slopes in (found.gradient, found.curvature, found.hessian_downdate, found.majorizer):
         np.testing.assert_array_equal(of_slopes[is_slope], 0.0)
     without = replace(model, penalty=Penalty(gate_alpha=2.0, dispersion_prior=20.0))
     assert found.value == penalty_terms(without, params).value

@@ -22,7 +22,7 @@ from mixexp.data import single_threaded_blas
 from mixexp.em import _objective
 
 warnings.simplefilter("ignore")
-_problem.FEWEST_ELEMENTS = 0  # threads, however little there is for them to do
+_objective.FEWEST_ELEMENTS = 0  # threads, however little there is for them to do
 rng = np.random.default_rng(0)
 X = rng.standard_normal((9000, 3))
 y = np.where(X[:, 0] > 0, X[:, 1], -X[:, 1]) + 0.3 * rng.standard_normal(9000)

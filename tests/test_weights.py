@@ -49,12 +49,13 @@ def test_sampling_weights_are_counts_of_mean_one_with_rows_as_clusters(name, sam
     np.testing.assert_allclose(found.log_likelihood_, right.log_likelihood_, rtol=1e-9)
     np.testing.assert_allclose(found.coef_, right.coef_, rtol=1e-6, atol=1e-9)
     for criterion in ("log_likelihood", "aic", "bic", "icl", "entropy"):
-        value = getattr(found, criterion)(X, y, weight)
-        np.testing.assert_allclose(value, getattr(right, criterion)(X, y, counts), rtol=1e-6)
+        value = getattr(found.criteria(X, y, weight), criterion)
+        expected = getattr(right.criteria(X, y, counts), criterion)
+        np.testing.assert_allclose(value, expected, rtol=1e-6)
     by_row = right.inference(X, y, counts, cluster=np.arange(N_ROWS))
     inference = found.inference(X, y, weight)
     np.testing.assert_allclose(inference.std_errors, by_row.std_errors, rtol=1e-5)
-    assert "sampling weights" in found.summary(X, y, weight)
+    assert "sampling weights" in str(found.summary(X, y, weight))
     groups = np.arange(N_ROWS) // 3
     np.testing.assert_allclose(
         found.inference(X, y, weight, cluster=groups).std_errors,

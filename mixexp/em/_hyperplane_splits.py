@@ -104,11 +104,13 @@ def cut_at_median(scores: np.ndarray, weight: np.ndarray) -> Cut:
     is_above = is_above_quantile(scores, weight, 0.5)
     sizes = np.abs(scores)
     sizes /= max(float(sizes.max(initial=0.0)), np.finfo(float).tiny)  # squares of any unit
-    square = float(weight @ sizes**2)
-    if square == 0.0:
+    total = float(weight.sum())
+    if total == 0.0:
         return Cut(is_above, 0.0)
-    share = float(weight @ sizes) ** 2 / (square * float(weight.sum()))
-    return Cut(is_above, float(weight.sum()) * (share - _NORMAL_SHARE))
+    own = weight / total  # squares of tiny weights are zero
+    square = float(own @ sizes**2)
+    share = float(own @ sizes) ** 2 / square if square > 0.0 else _NORMAL_SHARE
+    return Cut(is_above, total * (share - _NORMAL_SHARE))
 
 
 def _candidates(n_features: int, rng: np.random.Generator) -> np.ndarray:
