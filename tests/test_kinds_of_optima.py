@@ -138,6 +138,12 @@ def test_priors_for_many_features_leave_the_true_number_alone(n_features, n, wit
             for size in ((5, 300), (40, 300), (40, 1000))
         ),
         *((truth, 120, 1000) for truth in ("one", "dense", "two")),
+        pytest.param(
+            "three",
+            120,
+            1000,
+            marks=pytest.mark.xfail(strict=True, reason="four experts lose 0.08, not 0.05"),
+        ),
     ],
 )
 def test_experts_too_many_do_no_harm(truth, n_features, n):

@@ -1,6 +1,7 @@
 """Gates that differ from node to node of one tree."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from problems import simulate_regimes
 from sklearn.base import clone
@@ -58,7 +59,6 @@ def test_the_truth_is_found_and_has_fewer_parameters_at_no_loss(rng):
     ids=["softmax", "constant", "features", "all"],
 )
 def test_one_value_at_every_node_is_one_for_all(options, plain, rng):
-    pd = pytest.importorskip("pandas")
     data = simulate_regimes(rng, 300)
     X = pd.DataFrame(data.X, columns=["x0", "x1"])
     each = HMERegressor((2, 2), **options, **QUICK).fit(X, data.y)
@@ -103,9 +103,13 @@ def test_experts_that_are_dropped_leave_the_gates_of_the_others(rng):
     y = np.where(X[:, 0] > 0.0, 2.0, -2.0) * X[:, 1] + 0.1 * rng.standard_normal(300)
     gate = ["softmax", "constant", "constant"]
     model = HMERegressor((2, 3), gate=gate, solver=EM(on_collapse="drop"), alpha=0.0, **QUICK)
-    with pytest.warns(UserWarning, match="dropped|left|expert"):
-        model.set_params(dispersion_prior=300.0, balance=0.0).fit(X, y)
-    assert np.isfinite(model.predict(X)).all()
+    model.set_params(dispersion_prior=300.0).fit(X, y)
+    tree = model.tree_
+    assert tree.n_leaves < 6
+    at_root = tree.edges(0)
+    below = np.delete(model.gate_coef_, np.r_[at_root], axis=0)
+    assert np.any(model.gate_coef_[at_root] != 0.0)
+    np.testing.assert_array_equal(below, 0.0)  # constant, as they were
 
 
 def test_clones_classifiers_and_starts_from_a_fit_keep_them(rng):

@@ -88,14 +88,13 @@ def test_it_fits_rises_and_predicts(model, rng):
     model = clone(model).set_params(n_init=3, random_state=0).fit(X, y, weight)
     assert np.diff(model.history_).min() >= -1e-9 * abs(model.history_[-1])
     assert model.converged_
-    is_blind = isinstance(model.gate, ProportionGate)
-    assert model.score(X, y) > (-9.0 if is_blind else 0.9)
+    if not isinstance(model.gate, ProportionGate):  # which sees no features
+        assert model.score(X, y) > 0.9
     np.testing.assert_allclose(model.responsibilities(X, y).sum(axis=1), 1.0, rtol=1e-12)
     np.testing.assert_allclose(model.log_density(X, y) @ weight, model.log_likelihood_, rtol=1e-12)
     proba, means = model.gate_proba(X), model.predict_experts(X)
     np.testing.assert_allclose(model.predict(X), (proba * means).sum(axis=1), rtol=1e-12)
     assert "Converged" in str(model.summary())
-    assert "RidgeExpert" in repr(model) or model.coef_table() is not None
     copied = pickle.loads(pickle.dumps(model))
     np.testing.assert_array_equal(copied.predict(X), model.predict(X))
 
