@@ -3,7 +3,9 @@
 Where the partition of the rows comes from is in `mixexp.data._rows`.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cached_property
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,6 +19,46 @@ from mixexp.data._scaling import Scaling
 KEPT_BYTES = 32 * 2**20
 
 
+class RowArguments(NamedTuple):
+    """What is known of each row beside features and y; a further argument is one more field.
+
+    Parameters
+    ----------
+    weight : ndarray of shape (n,)
+        Sample weights.
+    offset : ndarray of shape (n,) or None
+        Added to the linear predictor of every location, in the unit of the predictor.
+    trials : ndarray of shape (n,) or None
+        Trials of which y counts the successes.
+    groups : ndarray of shape (n,), int, or None
+        Number of the group whose class a row shares; rows of a group are neighbours. None if
+        every row has a class of its own.
+    evidence : ndarray of shape (n_leaves, n) or None
+        Added to the log densities: -inf for experts that a row is known not to belong to, or what
+        other rows of its group say.
+    """
+
+    weight: np.ndarray
+    offset: np.ndarray | None = None
+    trials: np.ndarray | None = None
+    groups: np.ndarray | None = None
+    evidence: np.ndarray | None = None
+
+    def take(self, rows: np.ndarray | slice) -> "RowArguments":
+        """Return the same for some of the rows."""
+        rest = (None if known is None else known[..., rows] for known in self[1:])
+        return RowArguments(self.weight[rows], *rest)
+
+    @classmethod
+    def joined(cls, parts: Sequence["RowArguments"]) -> "RowArguments":
+        """Return the same for the rows of all parts, one behind the other."""
+        weight, *rest = (
+            None if same[0] is None else np.concatenate(same, axis=-1)
+            for same in zip(*parts, strict=True)
+        )
+        return cls(np.asarray(weight), *rest)
+
+
 class Block(NamedTuple):
     """Rows of standardised data.
 
@@ -24,61 +66,66 @@ class Block(NamedTuple):
     ----------
     features : ndarray of shape (1 + p, rows)
         Intercept first, then standardised features; C order, so rows are contiguous.
-    weight : ndarray of shape (rows,)
-        Sample weights.
+    known : RowArguments
     targets : tuple of ndarray of shape (rows,)
         y as each group of experts sees it; empty where y is unknown.
     bases : tuple of ndarray or float
         Part of the log density that depends on y alone, per group of experts; -inf where y
         is outside of the support.
-    offset : ndarray of shape (rows,) or None
-        Added to the linear predictor of every location, in the unit of the predictor.
-    trials : ndarray of shape (rows,) or None
-        Trials of which y counts the successes.
     y : ndarray of shape (rows,) or None
         Target in its own unit; None where it is unknown.
     """
 
     features: np.ndarray
-    weight: np.ndarray
+    known: RowArguments
     targets: tuple[np.ndarray, ...] = ()
     bases: tuple[np.ndarray | float, ...] = ()
-    offset: np.ndarray | None = None
-    trials: np.ndarray | None = None
     y: np.ndarray | None = None
+
+    @property
+    def weight(self) -> np.ndarray:
+        """Sample weights, shape (rows,)."""
+        return self.known.weight
+
+    @property
+    def group_starts(self) -> np.ndarray | None:
+        """First row of each group of rows that share a class; None where every row has its own."""
+        groups = self.known.groups
+        return None if groups is None else np.flatnonzero(np.diff(groups, prepend=-1))
+
+    @property
+    def is_first(self) -> np.ndarray | None:
+        """1 in the first row of each group and 0 in others, shape (rows,); None without groups."""
+        starts = self.group_starts
+        if starts is None:
+            return None
+        out = np.zeros(len(self.weight))
+        out[starts] = 1.0
+        return out
+
+    @property
+    def gate_weight(self) -> np.ndarray:
+        """Weights with which gates see the rows, shape (rows,): one row per group."""
+        is_first = self.is_first
+        return self.weight if is_first is None else self.weight * is_first
+
+    def reweighted(self, weight: np.ndarray) -> "Block":
+        """Return the same rows with other weights."""
+        return self._replace(known=self.known._replace(weight=weight))
 
     def take(self, rows: np.ndarray | slice) -> "Block":
         """Return some of the rows."""
         return Block(
             np.ascontiguousarray(self.features[:, rows]),
-            self.weight[rows],
+            self.known.take(rows),
             tuple(np.ascontiguousarray(target[..., rows]) for target in self.targets),
             tuple(np.asarray(base)[rows] if np.ndim(base) else base for base in self.bases),
-            None if self.offset is None else self.offset[rows],
-            None if self.trials is None else self.trials[rows],
             None if self.y is None else self.y[rows],
         )
 
-
-class RowArguments(NamedTuple):
-    """What is known of each row beside its features.
-
-    Parameters
-    ----------
-    weight : ndarray of shape (n,)
-    offset, trials : ndarray of shape (n,) or None
-        See `Block`.
-    """
-
-    weight: np.ndarray
-    offset: np.ndarray | None = None
-    trials: np.ndarray | None = None
-
-    def take(self, rows: np.ndarray | slice) -> "RowArguments":
-        """Return the same for some of the rows."""
-        offset = None if self.offset is None else self.offset[rows]
-        trials = None if self.trials is None else self.trials[rows]
-        return RowArguments(self.weight[rows], offset, trials)
+    def pieces(self, size: int | None) -> Iterator[slice]:
+        """Yield slices of about so many rows, or of the fixed partition, which part no group."""
+        return cut_rows(len(self.weight), size, self.known.groups)
 
 
 class RowBlocks(Sequence[Block]):
@@ -101,6 +148,27 @@ class RowBlocks(Sequence[Block]):
     def __init__(self, read_features: Callable[[int], np.ndarray], bare: Sequence[Block]) -> None:
         self._read_features = read_features
         self.bare = bare
+
+    @cached_property
+    def partition(self) -> list[slice]:
+        """Where the rows of each block stand among all."""
+        ends = np.cumsum([0, *(len(block.weight) for block in self.bare)]).tolist()
+        return [slice(first, end) for first, end in pairwise(ends)]
+
+    @property
+    def has_groups(self) -> bool:
+        """Whether rows share classes."""
+        return self.bare[0].known.groups is not None
+
+    def group_means(self, values: np.ndarray) -> np.ndarray:
+        """Return values (..., n_rows) with the mean of its group in the place of each, if any."""
+        if not self.has_groups:
+            return values
+        parts = [
+            mean_of_groups(values[..., rows], block.group_starts)
+            for rows, block in zip(self.partition, self.bare, strict=True)
+        ]
+        return np.concatenate(parts, axis=-1)
 
     def __len__(self) -> int:
         return len(self.bare)
@@ -129,8 +197,7 @@ class RowBlocks(Sequence[Block]):
 
     def keep_small(self) -> "RowBlocks":
         """Return the same blocks, their features kept if `KEPT_BYTES` hold them."""
-        n_rows = sum(len(block.weight) for block in self.bare)
-        n_bytes = 8 * n_rows * len(self[0].features)
+        n_bytes = 8 * self.partition[-1].stop * len(self[0].features)
         return self.keep_features() if n_bytes <= KEPT_BYTES else self
 
 
@@ -155,14 +222,33 @@ def cut_features(
     block_rows : int, optional
         Rows per block, if not those of the fixed partition.
     """
-    partition = list(cut_rows(len(per_row.weight), block_rows))
+    partition = list(cut_rows(len(per_row.weight), block_rows, per_row.groups))
 
     def read_features(at: int) -> np.ndarray:
         return scaling.standardize(take_rows(X, partition[at], chosen))
 
-    bare = []
-    for rows in partition:
-        known = per_row.take(rows)
-        no_features = np.empty((0, len(known.weight)))
-        bare.append(Block(no_features, known.weight, offset=known.offset, trials=known.trials))
+    bare = [Block(np.empty((0, rows.stop - rows.start)), per_row.take(rows)) for rows in partition]
     return RowBlocks(read_features, bare)
+
+
+def mean_of_groups(values: np.ndarray, starts: np.ndarray | None) -> np.ndarray:
+    """Return values (..., rows) with the mean of its group in the place of each.
+
+    Parameters
+    ----------
+    values : ndarray of shape (..., rows)
+    starts : ndarray of shape (n_groups,), int, or None
+        First row of each group; None leaves values as they are.
+    """
+    if starts is None:
+        return values
+    size = np.diff(starts, append=values.shape[-1])
+    return np.repeat(np.add.reduceat(values, starts, axis=-1) / size, size, axis=-1)
+
+
+def sums_of_groups(values: np.ndarray, starts: np.ndarray | None) -> np.ndarray:
+    """Return values (..., rows) with the sum of its group in the place of each, if any."""
+    if starts is None:
+        return values
+    size = np.diff(starts, append=values.shape[-1])
+    return np.repeat(np.add.reduceat(values, starts, axis=-1), size, axis=-1)

@@ -16,12 +16,29 @@ LARGE_BLOCK_ROWS = 16384
 _MANY_BLOCKS = 8
 
 
-def cut_rows(n: int, rows: int | None = None) -> Iterator[slice]:
-    """Yield the fixed partition of n rows, or one into pieces of so many."""
+def cut_rows(n: int, rows: int | None = None, groups: np.ndarray | None = None) -> Iterator[slice]:
+    """Yield the fixed partition of n rows, or one into pieces of so many.
+
+    Parameters
+    ----------
+    n : int
+    rows : int, optional
+    groups : ndarray of shape (n,), int, optional
+        Numbers of groups of neighbouring rows, none of which is parted: a piece ends with the
+        group that its last row belongs to.
+    """
     if rows is None:
         rows = LARGE_BLOCK_ROWS if n >= _MANY_BLOCKS * LARGE_BLOCK_ROWS else BLOCK_ROWS
-    for start in range(0, n, rows):
-        yield slice(start, min(start + rows, n))
+    if groups is None:
+        for start in range(0, n, rows):
+            yield slice(start, min(start + rows, n))
+        return
+    ends = np.append(np.flatnonzero(np.diff(groups)) + 1, n)
+    start = 0
+    while start < n:
+        stop = int(ends[np.searchsorted(ends, min(start + rows, n))])
+        yield slice(start, stop)
+        start = stop
 
 
 class ColumnRows:

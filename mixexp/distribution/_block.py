@@ -17,12 +17,12 @@ from mixexp.distribution._family import FamilyBlock
 from mixexp.model import (
     Model,
     Parameters,
+    allocate,
     batch_invariant_product,
     gate_logits,
     gate_probabilities,
     group_heads,
     linear_predictors,
-    posterior,
 )
 
 Array = np.ndarray
@@ -310,7 +310,7 @@ def mixture_without_noise(model: Model, params: Parameters, block: Block) -> Blo
         is_kept[group.leaves] = not group.family.is_noise
     log_kept = np.where(is_kept[:, None], np.zeros(block.features.shape[1]), -np.inf)
     # As a posterior, for the gate may give all others less than the smallest number.
-    weight = posterior(model.tree, logits, log_kept).node_resp[model.tree.leaves[is_kept]]
+    weight = allocate(model.tree, logits, log_kept).node_resp[model.tree.leaves[is_kept]]
     place = np.cumsum(is_kept) - 1
     families = tuple(
         family._replace(group=family.group._replace(leaves=place[family.group.leaves]))
@@ -322,4 +322,4 @@ def mixture_without_noise(model: Model, params: Parameters, block: Block) -> Blo
 
 def _evaluate(model: Model, eta: list[Array], block: Block) -> tuple[FamilyBlock, ...]:
     families = zip(model.groups, group_heads(model, eta), strict=True)
-    return tuple(FamilyBlock(group, heads, block.trials) for group, heads in families)
+    return tuple(FamilyBlock(group, heads, block.known.trials) for group, heads in families)

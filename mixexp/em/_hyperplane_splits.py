@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mixexp.data import Block
+from mixexp.data import RowBlocks
 from mixexp.model import batch_invariant_product
 
 # Directions of either kind that are tried for a cut.
@@ -35,14 +35,14 @@ class Cut(NamedTuple):
 
 
 def cut_at_random(
-    blocks: Sequence[Block], scores: np.ndarray, weight: np.ndarray, rng: np.random.Generator
+    blocks: RowBlocks, scores: np.ndarray, weight: np.ndarray, rng: np.random.Generator
 ) -> Cutter:
     """Cut along directions between features and residuals, at one random angle for all."""
     return _cut_at(float(rng.uniform(0.0, 0.5 * np.pi)), blocks, scores, weight, rng)
 
 
 def cut_by_residuals(
-    blocks: Sequence[Block], scores: np.ndarray, weight: np.ndarray, rng: np.random.Generator
+    blocks: RowBlocks, scores: np.ndarray, weight: np.ndarray, rng: np.random.Generator
 ) -> Cutter:
     """Cut along residuals alone."""
     return _cut_at(0.5 * np.pi, blocks, scores, weight, rng)
@@ -50,7 +50,7 @@ def cut_by_residuals(
 
 def _cut_at(
     angle: float,
-    blocks: Sequence[Block],
+    blocks: RowBlocks,
     scores: np.ndarray,
     weight: np.ndarray,
     rng: np.random.Generator,
@@ -134,11 +134,12 @@ def _mean_difference(gradients: np.ndarray, weight: np.ndarray, is_above: np.nda
     return float(share * (difference**2 / np.maximum(spread, np.finfo(float).tiny)).sum())
 
 
-def project_features(blocks: Sequence[Block], rng: np.random.Generator) -> np.ndarray:
-    """Project all rows on a random direction in the space of features, block by block."""
+def project_features(blocks: RowBlocks, rng: np.random.Generator) -> np.ndarray:
+    """Project all rows, or their groups' means, on a random direction of features, by blocks."""
     coef = rng.standard_normal((1, len(blocks[0].features)))
     coef[0, 0] = 0.0  # the intercept is the same for all
-    return np.concatenate([batch_invariant_product(coef, block.features)[0] for block in blocks])
+    parts = [batch_invariant_product(coef, block.features)[0] for block in blocks]
+    return blocks.group_means(np.concatenate(parts))
 
 
 def _scaled(projected: np.ndarray, weight: np.ndarray) -> np.ndarray:

@@ -47,7 +47,8 @@ def _pooled_others(problem: Problem) -> tuple[np.ndarray, ...]:
     sums: list[list[np.ndarray]] = [[] for _ in model.others]
     for block in problem.blocks if model.others else ():
         for other, parts in zip(model.others, sums, strict=True):
-            weight = np.tile(block.weight / len(other.nodes), (len(other.nodes), 1))
+            own = block.gate_weight if other.is_gate else block.weight
+            weight = np.tile(own / len(other.nodes), (len(other.nodes), 1))
             parts.append(other.statistics(unknown, model.view(other, block), weight))
     return tuple(
         other.m_step(unknown, np.asarray(reduce(np.add, parts)))
@@ -112,7 +113,7 @@ def supported_block(block: Block, g: int) -> Block:
     is_outside = np.isneginf(block.bases[g])
     weight = np.where(is_outside, 0.0, block.weight)
     base = np.where(is_outside, 0.0, block.bases[g])  # for zero times infinity is no number
-    return block._replace(weight=weight, targets=(block.targets[g],), bases=(base,))
+    return block.reweighted(weight)._replace(targets=(block.targets[g],), bases=(base,))
 
 
 def _block_of_groups(block: Block, chosen: Sequence[int]) -> Block:
@@ -123,7 +124,7 @@ def _block_of_groups(block: Block, chosen: Sequence[int]) -> Block:
     bases[0][is_outside] = 0.0
     weight = np.where(is_outside, 0.0, block.weight)
     targets = tuple(block.targets[g] for g in chosen)
-    return block._replace(weight=weight, targets=targets, bases=tuple(bases))
+    return block.reweighted(weight)._replace(targets=targets, bases=tuple(bases))
 
 
 def _intercept_start(single: Model, blocks: Sequence[Block]) -> Parameters:
@@ -134,8 +135,8 @@ def _intercept_start(single: Model, blocks: Sequence[Block]) -> Parameters:
     slots = [np.zeros(shape) for shape in single.slot_shapes]
     for slot, value in zip(single.expert_slots, group.family.start(y, weight), strict=True):
         slots[slot][:, 0] = value
-        if blocks[0].offset is not None:
-            offset = np.concatenate([block.offset for block in blocks])
+        if blocks[0].known.offset is not None:
+            offset = np.concatenate([block.known.offset for block in blocks])
             typical = np.average(offset, weights=weight, keepdims=True)
             slots[slot][:, :1] = group.add_offset(slot - 1, slots[slot][:, :1], -typical)
     flat = single.flatten(single.from_slots(slots))

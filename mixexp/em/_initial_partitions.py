@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mixexp.data import Block
+from mixexp.data import RowBlocks
 from mixexp.em._hyperplane_splits import (
     Cutter,
     cut_at_random,
@@ -144,13 +144,28 @@ def draw_partitions(
 ) -> list[list[np.ndarray]]:
     """Return candidates, a leaf for each row, (n_rows,), per seed; see `draw_starts`."""
     weight = np.concatenate([block.weight for block in problem.blocks.bare])
-    scores = _pooled_scores(problem, pooled)
+    scores = _scores_of_classes(problem, pooled)
     rows = Rows(problem, scores, weight, *_find_cells(problem, scores))
     drawn = []
     for number, seed in enumerate(seeds):
         kind, rng = STARTS[strategy](rows, number), np.random.default_rng(seed)
         drawn.append([kind.partition(rows, rng) for _ in range(kind.n_tried)])
     return drawn
+
+
+def _scores_of_classes(problem: Problem, pooled: Parameters) -> np.ndarray:
+    """Return what tells rows apart at the pooled fit, the same in all rows of a group.
+
+    Of groups these are their mean gradients: regimes that cross differ in slopes, not in level.
+    """
+    scores = _pooled_scores(problem, pooled)
+    if not problem.blocks.has_groups:
+        return scores
+    parts = [
+        (scores[:, None, rows] * block.features).reshape(-1, rows.stop - rows.start)
+        for rows, block in zip(problem.blocks.partition, problem.blocks, strict=True)
+    ]
+    return problem.blocks.group_means(np.concatenate(parts, axis=1))
 
 
 def _find_cells(problem: Problem, scores: np.ndarray) -> tuple[np.ndarray, int]:
@@ -171,7 +186,7 @@ def _smooth_labels_of(labels: np.ndarray, n_leaves: int, rows: slice) -> np.ndar
 
 # Partitions by cuts, down the tree.
 
-Chooser = Callable[[Sequence[Block], np.ndarray, np.ndarray, np.random.Generator], Cutter]
+Chooser = Callable[[RowBlocks, np.ndarray, np.ndarray, np.random.Generator], Cutter]
 
 
 def _by_cuts(choose: Chooser) -> Partition:

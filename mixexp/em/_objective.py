@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mixexp.data import Block, RowBlocks, cut_rows, map_blocks
+from mixexp.data import Block, RowBlocks, map_blocks, mean_of_groups
 from mixexp.model import (
     Model,
     Parameters,
@@ -111,10 +111,11 @@ class Problem:
             Returns the responsibilities of some rows, shape (n_leaves, ..., rows), from these and
             those of the parameters. The objective has then no part in them.
         """
-        partition = list(cut_rows(self.n_rows))
+        partition = self.blocks.partition
 
         def pass_over(at: int) -> Statistics:
-            block, transform_resp = self.blocks[at], self._transform_resp(partition[at], resp)
+            block = self.blocks[at]
+            transform_resp = self._transform_resp(partition[at], resp, block.group_starts)
             weight = self._pseudo_weight(block)
             return em_statistics(self.model, params, block, transform_resp, weight)
 
@@ -143,16 +144,18 @@ class Problem:
             return self
         return replace(self, model=replace(self.model, penalty=penalty))
 
-    def _transform_resp(self, rows: slice, resp: Responsibilities | None) -> TransformResp | None:
+    def _transform_resp(
+        self, rows: slice, resp: Responsibilities | None, starts: np.ndarray | None
+    ) -> TransformResp | None:
         if resp is not None:
-            return lambda found: (resp(rows, found), 0.0)
+            return lambda found: (mean_of_groups(resp(rows, found), starts), 0.0)
         return classify if self.is_classification else None
 
     def _pseudo_weight(self, block: Block) -> np.ndarray | None:
         """Return the weight of the pseudo-rows that balance gates, None if there are none."""
         balance = self.model.penalty.balance
         # Weights by their total first, for weights may be tiny.
-        return None if balance == 0.0 else balance * (block.weight / self.total_weight)
+        return None if balance == 0.0 else balance * (block.gate_weight / self.total_gate_weight)
 
     def information(self, params: Parameters) -> np.ndarray:
         """Return the observed information of log-likelihood and balance, (n_flat, n_flat).
@@ -178,11 +181,22 @@ class Problem:
 
     @cached_property
     def n_rows(self) -> int:
-        return sum(len(block.weight) for block in self.blocks.bare)
+        return self.blocks.partition[-1].stop
+
+    @cached_property
+    def n_classes(self) -> int:
+        """How many rows, or groups of rows, have a class of their own."""
+        if not self.blocks.has_groups:
+            return self.n_rows
+        return sum(int(np.count_nonzero(block.gate_weight)) for block in self.blocks.bare)
 
     @cached_property
     def total_weight(self) -> float:
         return float(sum(block.weight.sum() for block in self.blocks.bare))
+
+    @cached_property
+    def total_gate_weight(self) -> float:
+        return float(sum(block.gate_weight.sum() for block in self.blocks.bare))
 
     @cached_property
     def log_unit(self) -> float:
@@ -213,13 +227,13 @@ class Problem:
         """Return the weighted Gram matrix of a design: the fixed part of Bohning's bound."""
         if design not in self._gate_grams:
             parts = [
-                (features * block.weight) @ features.T
+                (features * block.gate_weight) @ features.T
                 for block in self.blocks
                 for features in (self.model.design(block, design),)
             ]
             gram = np.sum(parts, axis=0)
             # Pseudo-rows bend as rows do, and are spread as they are.
-            gram = gram + self.model.penalty.balance * (gram / self.total_weight)
+            gram = gram + self.model.penalty.balance * (gram / self.total_gate_weight)
             self._gate_grams[design] = gram
         return self._gate_grams[design]
 

@@ -144,11 +144,25 @@ def _cut_experts(
     """
     resp, scores, features, weight = _collect(problem, params)
     cuts = [
-        least_stable_cut(features, [score * features], weight * own, 0.5, rng)
+        _cut_expert(problem, features, score * features, weight * own, rng)
         for own, score in zip(resp, scores, strict=True)
     ]
+    scores = problem.blocks.group_means(scores)
     by_score = [cut_at_median(score, weight * own) for own, score in zip(resp, scores, strict=True)]
     return resp, cuts, weight, by_score
+
+
+def _cut_expert(
+    problem: Problem,
+    features: np.ndarray,
+    gradient: np.ndarray,
+    weight: np.ndarray,
+    rng: np.random.Generator,
+) -> Cut:
+    """Return the least stable cut of one expert's rows: along features, or groups' gradients."""
+    if problem.blocks.has_groups:
+        features = gradient = problem.blocks.group_means(gradient)
+    return least_stable_cut(features, [gradient], weight, 0.5, rng)
 
 
 def _start_moved(

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from mixexp.data import Block, RowBlocks, cut_rows
+from mixexp.data import Block, RowArguments, RowBlocks, sums_of_groups
 from mixexp.em._objective import Problem
 
 # Rows of a sample, at least, and rows per parameter.
@@ -38,18 +38,20 @@ def sample_problem(problem: Problem, rng: np.random.Generator) -> Problem:
     n_drawn = _drawn_rows(problem)
     if problem.n_rows < _LEAST_RATIO * n_drawn:
         return problem
-    share = problem.total_weight / n_drawn
-    points = (np.arange(n_drawn) + rng.random(n_drawn)) * share
+    n_points = max(1, round(n_drawn * problem.n_classes / problem.n_rows))
+    share = problem.total_gate_weight / n_points
+    points = (np.arange(n_points) + rng.random(n_points)) * share
     taken, drawn, reached, n_passed = [], [], 0.0, 0
     for bare in problem.blocks.bare:
-        ends = reached + np.cumsum(bare.weight)
+        ends = reached + np.cumsum(bare.gate_weight)
         counts = np.diff(np.searchsorted(points, ends), prepend=n_passed)
         reached, n_passed = ends[-1], n_passed + int(counts.sum())
+        counts = sums_of_groups(counts, bare.group_starts)  # groups are drawn as a whole
         rows = np.flatnonzero(counts)
         taken.append(rows)
-        drawn.append(bare.take(rows)._replace(weight=counts[rows] * share))
+        drawn.append(bare.take(rows).reweighted(counts[rows] * share))
     whole = _join(drawn)
-    parts = [whole.take(rows) for rows in cut_rows(len(whole.weight))]
+    parts = [whole.take(rows) for rows in whole.pieces(None)]
     features = _take_features(problem, taken, parts)
     return replace(problem, blocks=RowBlocks(features.__getitem__, parts))
 
@@ -74,7 +76,6 @@ def _drawn_rows(problem: Problem) -> int:
 
 def _join(blocks: list[Block]) -> Block:
     """Put blocks without features together row by row."""
-    first = blocks[0]
     weights = [block.weight for block in blocks]
     bases = []
     for parts in zip(*(block.bases for block in blocks), strict=True):
@@ -82,14 +83,12 @@ def _join(blocks: list[Block]) -> Block:
         bases.append(np.concatenate(spread))
     return Block(
         np.concatenate([block.features for block in blocks], axis=1),
-        np.concatenate(weights),
+        RowArguments.joined([block.known for block in blocks]),
         tuple(
             np.concatenate(parts, axis=-1)
             for parts in zip(*(block.targets for block in blocks), strict=True)
         ),
         tuple(bases),
-        None if first.offset is None else np.concatenate([b.offset for b in blocks]),
-        None if first.trials is None else np.concatenate([b.trials for b in blocks]),
     )
 
 

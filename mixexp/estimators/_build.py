@@ -12,7 +12,6 @@ from mixexp.data import (
     RowBlocks,
     Scaling,
     cut_features,
-    cut_rows,
     weighted_scaling,
 )
 from mixexp.em import Problem, pooled_params
@@ -272,7 +271,7 @@ def _position(designs: list[np.ndarray], columns: np.ndarray) -> int:
 
 
 def _with_targets(model: Model, blocks: RowBlocks, y: np.ndarray) -> RowBlocks:
-    return blocks.refine(model.with_target, (y[rows] for rows in cut_rows(len(y))))
+    return blocks.refine(model.with_target, (y[rows] for rows in blocks.partition))
 
 
 def _anchor(model: Model, pooled: Parameters, n_rows: float) -> tuple[Model, Parameters]:

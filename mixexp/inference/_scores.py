@@ -10,7 +10,7 @@ from functools import reduce
 import numpy as np
 from scipy import sparse
 
-from mixexp.data import Block, cut_rows, map_blocks
+from mixexp.data import Block, map_blocks
 from mixexp.em import Problem
 from mixexp.model import Model, Parameters, complete_scores
 
@@ -114,7 +114,7 @@ def cluster_products(problem: Problem, params: Parameters, clusters: np.ndarray)
     place = np.where(size > 1, np.cumsum(size > 1) - 1, -1)
     totals = np.zeros((int((size > 1).sum()), problem.model.n_flat))
     products = np.zeros((problem.model.n_flat, problem.model.n_flat))
-    for block, rows in zip(problem.blocks, cut_rows(problem.n_rows), strict=True):
+    for block, rows in zip(problem.blocks, problem.blocks.partition, strict=True):
         start = rows.start
         for piece, scores in _pieces(problem, params, block):
             scores *= piece.weight
@@ -141,6 +141,6 @@ def _pieces(
     model = problem.model
     n_heads = sum(rows for rows, _ in model.slot_shapes)
     size = max(_FEWEST_ROWS, _MOST_SCORES // (n_heads * model.tree.n_leaves))
-    for start in range(0, len(block.weight), size):
-        piece = block.take(slice(start, start + size))
+    for rows in block.pieces(size):
+        piece = block.take(rows)
         yield piece, row_scores(model, params, piece)

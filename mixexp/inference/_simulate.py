@@ -29,9 +29,9 @@ def draw_target(
     drawn = np.empty(n_rows)
     eta = linear_predictors(model, params, block)
     for group, heads in zip(model.groups, group_heads(model, eta), strict=True):
-        if group.family.uses_trials and block.trials is not None:
+        if group.family.uses_trials and block.known.trials is not None:
             spread = tuple(np.broadcast_to(head, (len(head), n_rows)) for head in heads)
-            values = group.family.sample(spread, rng, block.trials)  # type: ignore[call-arg]
+            values = group.family.sample(spread, rng, block.known.trials)  # type: ignore[call-arg]
         else:
             values = group.family.sample_rows(heads, rng, n_rows)
         every = np.broadcast_to(values, (len(group.leaves), n_rows))

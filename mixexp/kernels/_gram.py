@@ -84,6 +84,7 @@ def head_sums(  # type: ignore[no-untyped-def]
     values,
     curvature,
     weight,
+    is_first,
     parent,
     pair_a,
     pair_b,
@@ -115,6 +116,9 @@ def head_sums(  # type: ignore[no-untyped-def]
         Weighted by responsibility, and multiplied by products of features.
     weight : ndarray of shape (rows,)
         Sample weights.
+    is_first : ndarray of shape (rows,) or (0,)
+        Factors of what is the gates', 0 where a row shares the class of the one before; none if
+        every row has its own.
     parent : ndarray of shape (n_nodes,), int64
     pair_a, pair_b : ndarray of shape (n_pairs,), int64
         Edges of every pair of siblings.
@@ -159,10 +163,14 @@ def head_sums(  # type: ignore[no-untyped-def]
                 for r in range(n):
                     kept[r] = share[r]
                     out[r] = own[r] - above[r] * share[r]
+                if is_first.shape[0] > 0:
+                    multiply(out[:n], is_first[start:stop], out)
             for t in range(n_pairs):
                 above, out = node_weight[parent[pair_a[t] + 1], :n], weight_piece[g + t]
                 multiply(above, gate_piece[pair_a[t]], out)
                 multiply(out[:n], gate_piece[pair_b[t]], out)
+                if is_first.shape[0] > 0:
+                    multiply(out[:n], is_first[start:stop], out)
             for k in range(values.shape[0]):
                 own, out = node_weight[value_nodes[k]], value_piece[v + n_nodes - 1 + k]
                 multiply(values[k, s, start:stop], own, out)

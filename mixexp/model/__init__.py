@@ -7,11 +7,11 @@ and a block of rows; what they return for several blocks adds up.
 from mixexp.model._classification import classify
 from mixexp.model._e_step import (
     Posterior,
+    allocate,
     gate_logits,
     gate_probabilities,
     group_heads,
     linear_predictors,
-    posterior,
     posterior_of_block,
 )
 from mixexp.model._fitted import FittedModel
@@ -70,6 +70,7 @@ __all__ = [
     "Statistics",
     "TransformResp",
     "add_statistics",
+    "allocate",
     "assemble_information",
     "batch_invariant_product",
     "classify",
@@ -90,7 +91,6 @@ __all__ = [
     "observed_statistics",
     "penalty_terms",
     "piece_rows",
-    "posterior",
     "posterior_of_block",
     "predict_block",
     "routed_mean",

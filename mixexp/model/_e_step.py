@@ -64,7 +64,7 @@ def linear_predictors(
             values = values.reshape(*stacked.shape[:-1], values.shape[-1])
             for slot, own in zip(members, split_like(values, parts), strict=True):
                 eta[slot] = own
-    return eta if block.offset is None else _add_offset(model, eta, block.offset)
+    return eta if block.known.offset is None else _add_offset(model, eta, block.known.offset)
 
 
 def _add_offset(model: Model, eta: list[np.ndarray], offset: np.ndarray) -> list[np.ndarray]:
@@ -106,7 +106,15 @@ def leaf_log_density(
     for g, heads in enumerate(group_heads(model, eta)):
         log_kernel = model.groups[g].family.log_kernel(block.targets[g], heads)
         out[model.group_rows[g]] = log_kernel + block.bases[g]
-    return out
+    return _with_evidence(out, block)
+
+
+def _with_evidence(log_density: np.ndarray, block: Block) -> np.ndarray:
+    """Add, in place, what is known of the leaves of rows beside y."""
+    evidence = block.known.evidence
+    if evidence is not None:
+        log_density += evidence.reshape(len(evidence), *(1,) * (log_density.ndim - 2), -1)
+    return log_density
 
 
 def _other_log_density(model: Model, params: Parameters, block: Block) -> np.ndarray:
@@ -130,7 +138,7 @@ def evaluate_experts(
         log_kernel, derivatives = family.evaluate(block.targets[g], heads)
         out[model.group_rows[g]] = log_kernel + block.bases[g]
         found.append(derivatives)
-    return out, found
+    return _with_evidence(out, block), found
 
 
 def log_evidence(model: Model, logits: np.ndarray, block: Block) -> np.ndarray | float:
@@ -149,7 +157,7 @@ def log_evidence(model: Model, logits: np.ndarray, block: Block) -> np.ndarray |
         if other.is_gate:
             log_sum = np.logaddexp.reduce(logits[other.edges], axis=0)
             if model.tree.parent[other.nodes[0]] == 0:
-                total = log_sum @ block.weight
+                total = log_sum @ block.gate_weight
             elif np.abs(log_sum).max(initial=0.0) > _LARGEST_EXCESS:
                 raise ValueError(
                     f"{type(other.submodel).__name__}.log_terms must be log probabilities of the "
@@ -177,15 +185,29 @@ def gate_probabilities(tree: GatingTree, logits: np.ndarray, n_rows: int) -> tup
     return gate, shifted, np.log(total, out=total)
 
 
-def posterior(tree: GatingTree, logits: np.ndarray, log_density: np.ndarray) -> Posterior:
-    """Combine gates and experts: Bayes' rule at every node of the tree.
+def allocate(
+    tree: GatingTree,
+    logits: np.ndarray,
+    log_density: np.ndarray,
+    starts: np.ndarray | None = None,
+) -> Posterior:
+    """Combine gates and experts: Bayes' rule at every node of the tree, per row or group of rows.
 
     Parameters
     ----------
     tree : GatingTree
     logits : ndarray of shape (n_edges, ..., rows) or (n_edges, ..., 1)
     log_density : ndarray of shape (n_leaves, ..., rows)
+    starts : ndarray of shape (n_groups,), int, optional
+        First row of each group of rows that share a class. Their densities are multiplied and
+        gates are those of the first row; of the group's log density each row has an equal part.
+
+    References
+    ----------
+    Grun & Leisch (2008), J. Stat. Softw. 28(4), eq. 3, for groups of rows.
     """
+    if starts is not None:
+        return _allocate_groups(tree, logits, log_density, starts)
     lead = log_density.shape[1:]
     gate, node_resp = np.empty((tree.n_edges, *lead)), np.empty((tree.n_nodes, *lead))
     row_log_density = np.empty(lead)
@@ -205,6 +227,19 @@ def posterior(tree: GatingTree, logits: np.ndarray, log_density: np.ndarray) -> 
     return Posterior(row_log_density, gate, node_resp)
 
 
+def _allocate_groups(
+    tree: GatingTree, logits: np.ndarray, log_density: np.ndarray, starts: np.ndarray
+) -> Posterior:
+    size = np.diff(starts, append=log_density.shape[-1])
+    first = logits if logits.shape[-1] == 1 else np.ascontiguousarray(logits[..., starts])
+    found = allocate(tree, first, np.add.reduceat(log_density, starts, axis=-1))
+    return Posterior(
+        np.repeat(found.log_density / size, size, axis=-1),
+        np.repeat(found.gate, size, axis=-1),
+        np.repeat(found.node_resp, size, axis=-1),
+    )
+
+
 def _over_rows(array: np.ndarray, n_rows: int) -> np.ndarray:
     """Return an array of shape (..., rows), copies of its only column where it has but one."""
     if array.shape[-1] == n_rows:
@@ -218,7 +253,8 @@ def posterior_of_block(
     """Return densities, gates and responsibilities of a block's rows."""
     eta = linear_predictors(model, params, block, product)
     logits = gate_logits(model, params, eta, block)
-    return posterior(model.tree, logits, leaf_log_density(model, params, eta, block))
+    log_density = leaf_log_density(model, params, eta, block)
+    return allocate(model.tree, logits, log_density, block.group_starts)
 
 
 def wide(array: np.ndarray) -> np.ndarray:

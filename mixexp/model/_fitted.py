@@ -76,8 +76,8 @@ class FittedModel(NamedTuple):
         chosen : ndarray of shape (n_used,), int, optional
             Numbers of the rows of X that are used; all of them by default.
         """
-        parts = (y[rows] for rows in cut_rows(len(y)))
-        return self.read_rows(X, per_row, chosen).refine(self.model.with_target, parts)
+        blocks = self.read_rows(X, per_row, chosen)
+        return blocks.refine(self.model.with_target, (y[rows] for rows in blocks.partition))
 
     # What gates and experts say.
 
@@ -152,7 +152,7 @@ class FittedModel(NamedTuple):
         def apply(at: int) -> Result:
             known = per_row.take(partition[at])
             features = self.scaling.standardize_rows(X[partition[at]])
-            return function(Rows(features, known.offset, known.trials))
+            return function(Rows(features, known))
 
         return map_blocks(apply, range(len(partition)), n_threads)
 

@@ -17,12 +17,12 @@ from mixexp.data import Block
 from mixexp.experts import Derivatives
 from mixexp.model._e_step import (
     Posterior,
+    allocate,
     evaluate_experts,
     gate_logits,
     group_heads,
     leaf_log_density,
     linear_predictors,
-    posterior,
 )
 from mixexp.model._grams import weighted_grams
 from mixexp.model._model import Model
@@ -53,7 +53,8 @@ def complete_scores(
     tree, n_rows = model.tree, block.features.shape[1]
     eta = linear_predictors(model, params, block)
     logits = gate_logits(model, params, eta, block)
-    found = posterior(tree, logits, leaf_log_density(model, params, eta, block))
+    log_density = leaf_log_density(model, params, eta, block)
+    found = allocate(tree, logits, log_density, block.group_starts)
     scores = np.zeros((sum(rows for rows, _ in model.slot_shapes), tree.n_leaves, n_rows))
     below_parent = tree.covers[tree.parent[1:]].astype(float)
     edges = np.concatenate([gates.edges for gates in model.gates])
@@ -61,6 +62,8 @@ def complete_scores(
         tree.covers[1:].astype(float)[edges, :, None]
         - below_parent[edges, :, None] * found.gate[edges, None]
     )
+    if (is_first := block.is_first) is not None:
+        scores[: len(edges)] *= is_first
     at = tree.n_edges
     for group, heads, y in zip(model.groups, group_heads(model, eta), block.targets, strict=True):
         for score in group.family.derivatives(y, heads).score:
@@ -211,7 +214,7 @@ def _piece_statistics(
     layout, n_rows = _layout(model), len(block.weight)
     eta = linear_predictors(model, params, block)
     log_density, derivatives = evaluate_experts(model, params, eta, block)
-    found = posterior(model.tree, gate_logits(model, params, eta, block), log_density)
+    found = allocate(model.tree, gate_logits(model, params, eta, block), log_density)
     n_heads = len(layout.places)
     weights = np.empty((len(layout.pairs), n_rows))
     kernels.louis_weights(

@@ -80,7 +80,7 @@ class Model:
 
     def with_target(self, block: Block, y: np.ndarray) -> Block:
         """Return the block with y as each family sees it."""
-        seen = [group.safe_target(y, block.trials) for group in self.groups]
+        seen = [group.safe_target(y, block.known.trials) for group in self.groups]
         return block._replace(
             targets=tuple(target for target, _ in seen), bases=tuple(base for _, base in seen), y=y
         )
@@ -88,7 +88,7 @@ class Model:
     def view(self, other: PlacedSubmodel, block: Block) -> SubmodelRows:
         """Return the rows of a block as a submodel of one's own sees them."""
         X = self.design(block, other.design)[1:].T
-        return SubmodelRows(X, block.y, block.offset, block.trials)
+        return SubmodelRows(X, block.y, block.known.offset, block.known.trials)
 
     @cached_property
     def group_rows(self) -> tuple[slice | np.ndarray, ...]:

@@ -83,7 +83,7 @@ def mean_of_block(model: Model, params: Parameters, block: Block) -> np.ndarray:
         return _average_up(model, odds, _leaf_means(model, params, block))
     # One family has one unit, which can wait until there is one mean per row.
     mean = _average_up(model, odds, _group_means(model, params, 0, block))
-    return model.groups[0].in_unit(mean, block.trials)
+    return model.groups[0].in_unit(mean, block.known.trials)
 
 
 def _average_up(model: Model, odds: np.ndarray, means: np.ndarray) -> np.ndarray:
@@ -120,7 +120,7 @@ def _predictors(model: Model, coef: np.ndarray, design: int, block: Block) -> np
 def _leaf_means(model: Model, params: Parameters, block: Block) -> np.ndarray:
     """Return what every expert predicts, (n_leaves, rows) or (n_leaves, n_classes, rows)."""
     means = [
-        group.in_unit(_group_means(model, params, g, block), block.trials)
+        group.in_unit(_group_means(model, params, g, block), block.known.trials)
         for g, group in enumerate(model.groups)
     ]
     if len(means) == 1 and model.is_linear:
@@ -143,7 +143,7 @@ def _group_means(model: Model, params: Parameters, g: int, block: Block) -> np.n
         _predictors(model, coef, design, block)
         for coef, design in zip(params.experts[g], group.designs, strict=True)
     ]
-    mean = group.predict(heads, block.offset)
+    mean = group.predict(heads, block.known.offset)
     mean = mean if mean.ndim == 2 else np.moveaxis(mean, 1, 0)
     if mean.shape[-1] != n_rows:
         mean = np.broadcast_to(mean, (*mean.shape[:-1], n_rows))

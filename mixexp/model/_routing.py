@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mixexp import kernels
-from mixexp.data import Block, cut_rows
+from mixexp.data import Block, RowArguments, cut_rows
 from mixexp.model._model import Model
 from mixexp.model._parameters import Parameters
 from mixexp.model._prediction import as_kernel_array, block_priors, piece_rows
@@ -32,13 +32,11 @@ class Rows(NamedTuple):
     ----------
     features : ndarray of shape (rows, 1 + p)
         Intercept first.
-    offset, trials : ndarray of shape (rows,) or None
-        See `Block`.
+    known : RowArguments
     """
 
     features: np.ndarray
-    offset: np.ndarray | None = None
-    trials: np.ndarray | None = None
+    known: RowArguments
 
 
 class Route(NamedTuple):
@@ -95,7 +93,7 @@ def _greedy_by_all_gates(model: Model, params: Parameters, rows: Rows) -> np.nda
 
 def _as_block(rows: Rows) -> Block:
     features = np.ascontiguousarray(rows.features.T)
-    return Block(features, np.ones(len(rows.features)), offset=rows.offset, trials=rows.trials)
+    return Block(features, rows.known)
 
 
 def top_route(model: Model, params: Parameters, rows: Rows, k: int) -> Route:
@@ -107,7 +105,7 @@ def top_route(model: Model, params: Parameters, rows: Rows, k: int) -> Route:
     leaf, share, dropped = _search(model, params, rows, k, n_inner // _SEARCH_COST)
     is_lost = leaf[:, 0] < 0
     if is_lost.any():
-        lost = Rows(rows.features[is_lost])
+        lost = Rows(rows.features[is_lost], rows.known.take(is_lost))
         leaf[is_lost], share[is_lost], dropped[is_lost] = _select(model, params, lost, k)
     return _weigh(leaf, share, dropped)
 
@@ -136,7 +134,7 @@ def _select(
     """Return the same as `_search`, by way of all gates."""
     parts = []
     for piece in cut_rows(len(rows.features), piece_rows(model)):
-        block = Block(np.ascontiguousarray(rows.features[piece].T), np.empty(0))
+        block = Block(np.ascontiguousarray(rows.features[piece].T), rows.known.take(piece))
         _, prior = block_priors(model, params, block)
         found = _empty_route(prior.shape[1], k)
         kernels.select_top(np.ascontiguousarray(prior.T), *found)
@@ -214,8 +212,9 @@ def _group_means(
         features = _features(model, design, rows)
         kernels.row_predictors(features, as_kernel_array(coef), row, expert, eta[0])
         heads.append(eta)
-    mean = group.predict(heads, None if rows.offset is None else rows.offset[row])
-    mean = group.in_unit(mean, None if rows.trials is None else rows.trials[row])
+    offset, trials = rows.known.offset, rows.known.trials
+    mean = group.predict(heads, None if offset is None else offset[row])
+    mean = group.in_unit(mean, None if trials is None else trials[row])
     return np.broadcast_to(mean[..., 0, :], (*mean.shape[:-2], len(row)))
 
 

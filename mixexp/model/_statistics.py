@@ -17,12 +17,12 @@ from mixexp.data import Block
 from mixexp.experts import Derivatives
 from mixexp.model._balance import add_balance, balance_value
 from mixexp.model._e_step import (
+    allocate,
     evaluate_experts,
     gate_logits,
     gate_probabilities,
     linear_predictors,
     log_evidence,
-    posterior,
     wide,
 )
 from mixexp.model._grams import GramRequest, narrow, swap_lead, weighted_grams
@@ -97,16 +97,20 @@ def em_statistics(
     eta = linear_predictors(model, params, block)
     log_density, derivatives = evaluate_experts(model, params, eta, block)
     logits = gate_logits(model, params, eta, block)
-    found = posterior(model.tree, logits, log_density)
+    found = allocate(model.tree, logits, log_density, block.group_starts)
     node_weight, excess = found.node_resp, np.zeros(found.log_density.shape[:-1])
     if transform_resp is not None:
         resp, gain = transform_resp(node_weight[model.tree.leaf_rows])
         node_weight = np.tensordot(model.tree.covers.astype(float), resp, axes=1)
-        excess = np.broadcast_to(gain, found.log_density.shape) @ block.weight
+        excess = np.broadcast_to(gain, found.log_density.shape) @ block.gate_weight
     excess = excess + log_evidence(model, logits, block)
     mass, sums = node_weight @ block.weight, None
     others = tuple(
-        other.statistics(own, model.view(other, block), node_weight[other.nodes] * block.weight)
+        other.statistics(
+            own,
+            model.view(other, block),
+            node_weight[other.nodes] * (block.gate_weight if other.is_gate else block.weight),
+        )
         for other, own in zip(model.others, params.others, strict=True)
     )
     if pseudo_weight is None:
@@ -115,11 +119,11 @@ def em_statistics(
         _, shifted, log_total = gate_probabilities(model.tree, logits, logits.shape[-1])
         excess = excess + balance_value(model.tree, shifted, log_total, pseudo_weight)
     if sums is None:
-        sums = _sum_by_head(model, block, found.gate, node_weight, derivatives, pseudo_weight)
+        sums = sum_by_head(model, block, found.gate, node_weight, derivatives, pseudo_weight)
     return Statistics(found.log_density @ block.weight, excess, mass.T, *sums, others)
 
 
-def _sum_by_head(
+def sum_by_head(
     model: Model,
     block: Block,
     gate: np.ndarray,
@@ -129,6 +133,10 @@ def _sum_by_head(
 ) -> HeadSums:
     """Return what `sum_heads` does, whatever features heads see; node_weight is overwritten."""
     residual, pair_weight = _gate_weights(model.tree, gate, node_weight, block.weight)
+    is_first = block.is_first
+    if is_first is not None:
+        residual *= is_first
+        pair_weight *= is_first
     if pseudo_weight is not None:
         residual, pair_weight = add_balance(model.tree, gate, pseudo_weight, residual, pair_weight)
     leaf_weight = node_weight[model.tree.leaf_rows]

@@ -166,7 +166,7 @@ def sum_heads(
     if not use_packed_products(len(model.designs[design]), n_starts * n_grams):
         return None
     features = model.design(block, design)
-    sums, packed = _run(model.tree, features, block.weight, gate, node_resp, plan)
+    sums, packed = _run(model.tree, features, block, gate, node_resp, plan)
     p, lead = len(features), gate.shape[1:-1]
     grams = packed[:, unpacking(p)].reshape(*lead, n_grams, p, p)
     return _hand_out(model, plan, sums.reshape(*lead, -1, p), grams, mass)
@@ -175,7 +175,7 @@ def sum_heads(
 def _run(
     tree: GatingTree,
     features: np.ndarray,
-    weight: np.ndarray,
+    block: Block,
     gate: np.ndarray,
     node_resp: np.ndarray,
     plan: _GramPlan,
@@ -187,13 +187,15 @@ def _run(
     n_grams, n_products = n_starts * (len(pair_a) + len(curvature_nodes)), p * (p + 1) // 2
     n_sums = n_starts * (tree.n_edges + plan.values.n)
     grams, sums = np.zeros((n_grams, n_products)), np.zeros((n_sums, p))
+    is_first = block.is_first
     kernels.head_sums(
         features,
         gate.reshape(tree.n_edges, n_starts, n_rows),
         node_resp.reshape(tree.n_nodes, n_starts, n_rows),
         plan.values.stacked(n_starts, n_rows),
         plan.varying.stacked(n_starts, n_rows),
-        weight,
+        block.weight,
+        np.empty(0) if is_first is None else is_first,
         tree.parent,
         pair_a,
         pair_b,
