@@ -10,9 +10,9 @@ from typing import NamedTuple
 import numpy as np
 from scipy.linalg import LinAlgError, eigh, lapack
 
-from mixexp.em._curvature import em_information
 from mixexp.em._linear_systems import solve_definite
 from mixexp.em._objective import Evaluation, Problem
+from mixexp.model import complete_information
 
 # EM is in the basin when a whole iteration gains less than this share of the objective: of many
 # starts most are dropped on the way, and Newton's steps, one start at a time, are dear; a start
@@ -175,7 +175,7 @@ class NewtonFinish:
         self, current: Evaluation, noise: float, allowed_gain: float
     ) -> NewtonStep | None:
         problem, model = self._problem, self._problem.model
-        metric = em_information(model, current)
+        metric = complete_information(model, current.stats.head_sums)
         metric[np.diag_indices(model.n_flat)] += current.penalty.majorizer
         basis = _identified_basis(problem, current, metric)
         observed = problem.information(current.params) + current.penalty.information()

@@ -19,6 +19,7 @@ from mixexp.model import (
     classify,
     em_statistics,
     flat_gradient,
+    group_information,
     map_parameters,
     map_statistics,
     observed_statistics,
@@ -162,17 +163,16 @@ class Problem:
 
         Of the likelihood itself, in classification EM too.
         """
-        parts = map_blocks(
-            lambda block: observed_statistics(
-                self.model, params, block, self._pseudo_weight(block)
-            ),
-            self.blocks,
-            self._n_useful_threads,
-        )
-        return assemble_information(
-            self.model,
-            reduce(lambda total, part: list(map(np.add, total, part)), parts),
-        )
+
+        def observe(block: Block) -> list[np.ndarray]:
+            pseudo_weight = self._pseudo_weight(block)
+            if self.blocks.has_groups:
+                return [group_information(self.model, params, block, pseudo_weight)]
+            return observed_statistics(self.model, params, block, pseudo_weight)
+
+        parts = map_blocks(observe, self.blocks, self._n_useful_threads)
+        total = reduce(lambda total, part: list(map(np.add, total, part)), parts)
+        return total[0] if self.blocks.has_groups else assemble_information(self.model, total)
 
     @cached_property
     def _n_useful_threads(self) -> int:

@@ -16,6 +16,7 @@ from mixexp.model._e_step import (
 )
 from mixexp.model._fitted import FittedModel
 from mixexp.model._group import ExpertGroup, has_mass
+from mixexp.model._group_information import complete_information, group_information
 from mixexp.model._information import (
     assemble_information,
     complete_scores,
@@ -74,6 +75,7 @@ __all__ = [
     "assemble_information",
     "batch_invariant_product",
     "classify",
+    "complete_information",
     "complete_scores",
     "em_statistics",
     "flat_gradient",
@@ -82,6 +84,7 @@ __all__ = [
     "greedy_leaf",
     "greedy_route",
     "group_heads",
+    "group_information",
     "has_mass",
     "linear_predictors",
     "map_parameters",

@@ -64,6 +64,11 @@ class Statistics(NamedTuple):
     groups: tuple[GroupStatistics, ...]
     others: tuple[np.ndarray, ...] = ()
 
+    @property
+    def head_sums(self) -> HeadSums:
+        """What the heads of gates and experts contribute."""
+        return HeadSums(self.gate_gradient, self.gate_pairs, self.groups)
+
 
 def em_statistics(
     model: Model,
