@@ -59,9 +59,7 @@ class Source(NamedTuple):
 
     def row_weights(self, sample_weight: Any, n: int, **per_row: Any) -> np.ndarray:
         """Return the weights of n rows, (n,), once these and what else is per row are checked."""
-        return self.model._check_per_row(
-            n, sample_weight, **{"offset": None, "exposure": None, "trials": None, **per_row}
-        ).weight
+        return self.model._read_weights(sample_weight, n, given(**per_row))
 
     def check_target(self, y: Any) -> np.ndarray:
         """Return y as the estimator checks it: numbers, or labels of classes."""

@@ -278,7 +278,11 @@ def mixture_of_block(model: Model, params: Parameters, block: Block) -> BlockMix
         names = " and ".join(model.other_names)
         raise ValueError(f"{names} has a log density and a mean, but no distribution function.")
     eta = linear_predictors(model, params, block, batch_invariant_product)
-    gate = gate_probabilities(tree, gate_logits(model, params, eta, block), n_rows)[0]
+    logits = gate_logits(model, params, eta, block)
+    if block.known.evidence is not None:
+        resp = allocate(tree, logits, block.known.evidence).node_resp
+        return BlockMixture(resp[tree.leaves], _evaluate(model, eta, block))
+    gate = gate_probabilities(tree, logits, n_rows)[0]
     path, weight = np.empty((tree.n_nodes, n_rows)), np.empty((tree.n_leaves, n_rows))
     kernels.leaf_prior(gate, tree.parent, tree.leaves, path, weight)
     return BlockMixture(weight, _evaluate(model, eta, block))
@@ -308,7 +312,9 @@ def mixture_without_noise(model: Model, params: Parameters, block: Block) -> Blo
     is_kept = np.ones(model.tree.n_leaves, dtype=bool)
     for group in model.groups:
         is_kept[group.leaves] = not group.family.is_noise
-    log_kept = np.where(is_kept[:, None], np.zeros(block.features.shape[1]), -np.inf)
+    evidence = block.known.evidence
+    known = np.zeros(block.features.shape[1]) if evidence is None else evidence
+    log_kept = np.where(is_kept[:, None], known, -np.inf)
     # As a posterior, for the gate may give all others less than the smallest number.
     weight = allocate(model.tree, logits, log_kept).node_resp[model.tree.leaves[is_kept]]
     place = np.cumsum(is_kept) - 1

@@ -191,6 +191,14 @@ class Problem:
         return sum(int(np.count_nonzero(block.gate_weight)) for block in self.blocks.bare)
 
     @cached_property
+    def class_numbers(self) -> np.ndarray:
+        """Number of the row, or the group of rows, that each row shares its class with."""
+        if not self.blocks.has_groups:
+            return np.arange(self.n_rows)
+        groups = np.concatenate([np.asarray(block.known.groups) for block in self.blocks.bare])
+        return np.unique(groups, return_inverse=True)[1]
+
+    @cached_property
     def total_weight(self) -> float:
         return float(sum(block.weight.sum() for block in self.blocks.bare))
 

@@ -25,6 +25,8 @@ def canonical_order(model: Model, params: Parameters) -> np.ndarray:
         ``order[v]`` is the present number of the node that belongs at v.
     """
     tree = model.tree
+    if model.has_known_leaves:  # users know them by number
+        return np.arange(tree.n_nodes)
     keys = _leaf_keys(model, params)
     order = np.zeros(tree.n_nodes, dtype=np.int64)
     for place in tree.inner_nodes:

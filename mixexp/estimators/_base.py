@@ -1,19 +1,34 @@
 """What all four estimators share: everything that is asked of gates and experts."""
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, Unpack
 
 import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from mixexp.data import Block, RowArguments
 from mixexp.estimators._bootstrap import Resampled
+from mixexp.estimators._build import check_per_row_use
 from mixexp.estimators._criteria import CriteriaMixin
-from mixexp.estimators._docs import per_row_docs
+from mixexp.estimators._docs import method_docs
 from mixexp.estimators._features import check_features
 from mixexp.estimators._fitting import FittedByEM
 from mixexp.estimators._inference import Inferential
+from mixexp.estimators._panels import history_evidence, read_labels
 from mixexp.estimators._routing import RoutedPrediction
+from mixexp.estimators._row_arguments import (
+    NOTHING,
+    Given,
+    GivenOfGates,
+    GivenWithoutY,
+    in_given_order,
+    read_history,
+    read_rows,
+    refuse_history,
+    row_arguments,
+    rows_in_order,
+)
 from mixexp.estimators._tables import SummaryHTML
 from mixexp.estimators._validation import check_same_length
 from mixexp.model import (
@@ -36,7 +51,7 @@ def store_parameters(estimator: Any, arguments: dict[str, Any]) -> None:
             setattr(estimator, name, value)
 
 
-@per_row_docs
+@method_docs
 class MixtureOfExperts(
     FittedByEM,
     RoutedPrediction,
@@ -50,30 +65,69 @@ class MixtureOfExperts(
 
     # What gates and experts say.
 
-    def _predictions(
-        self, X: Any, offset: Any = None, exposure: Any = None, trials: Any = None
-    ) -> Iterator[Prediction]:
+    def _predictions(self, X: Any, given: Mapping[str, Any] = NOTHING) -> Iterator[Prediction]:
         check_is_fitted(self)
         X = check_features(self, X, reset=False)
-        per_row = self._check_known(len(X), offset, exposure, trials)
+        per_row = self._read_without_y(len(X), given)
         yield from self.fitted_model_.predictions(X, per_row)
 
     def _posteriors(
-        self, X: Any, y: Any, offset: Any = None, exposure: Any = None, trials: Any = None
-    ) -> Iterator[Posterior]:
+        self, X: Any, y: Any, given: Mapping[str, Any] = NOTHING
+    ) -> tuple[Iterator[tuple[Posterior, Block]], np.ndarray | None]:
+        """Return posteriors with their blocks, and the order of the rows if they are in another."""
         check_is_fitted(self)
         X = check_features(self, X, reset=False)
         target = self._encode_target(self._check_target(y))
         check_same_length(len(X), target)
-        per_row = self._check_known(len(X), offset, exposure, trials)
-        yield from self.fitted_model_.posteriors(X, target, per_row)
+        per_row, order = self._read_with_y(X, given, np.ones(len(X)))
+        if order is not None:
+            target = target[order]
+        return self.fitted_model_.posteriors(X, target, per_row, order), order
 
-    def gate_proba(self, X: Any) -> np.ndarray:
+    def _read_with_y(
+        self, X: Any, given: Mapping[str, Any], weight: np.ndarray
+    ) -> tuple[RowArguments, np.ndarray | None]:
+        """Return what is known of rows whose y is given, and their order if it is another."""
+        per_row = read_rows(given, weight, self.tree_.n_leaves)
+        check_per_row_use(self.experts_, given)
+        order = rows_in_order(per_row)
+        if order is not None:
+            per_row = per_row.take(order)
+        self._check_groups(X, per_row, order, self.gate_features_, given)
+        return per_row, order
+
+    def _read_weights(self, sample_weight: Any, n: int, given: Mapping[str, Any]) -> np.ndarray:
+        """Return the weights of n rows, once these and what else is known of rows are checked."""
+        return read_rows(given, self._row_weights(sample_weight, n), self.tree_.n_leaves).weight
+
+    def _read_without_y(self, n: int, given: Mapping[str, Any]) -> RowArguments:
+        """Return what is known of rows whose y is not; refuse what experts have no use for."""
+        refuse_history(given)
+        evidence = None
+        if given.get("history") is not None:
+            evidence = self._evidence_of_history(given["history"], given["groups"], n)
+        known = {name: value for name, value in given.items() if name not in ("groups", "history")}
+        check_per_row_use(self.experts_, known)
+        return read_rows(known, np.ones(n), self.tree_.n_leaves, evidence)
+
+    def _evidence_of_history(self, history: Any, groups: Any, n: int) -> np.ndarray:
+        X, y, past_groups, rest = read_history(history)
+        X = check_features(self, X, reset=False)
+        target = self._encode_target(self._check_target(y))
+        check_same_length(len(X), target)
+        past = read_labels(past_groups, "the groups of history", len(X))
+        per_row = read_rows(rest, np.ones(len(X)), self.tree_.n_leaves)
+        by_row = self.fitted_model_.leaf_log_densities(X, target, per_row)
+        return history_evidence(read_labels(groups, "groups", n), past, by_row)
+
+    @row_arguments
+    def gate_proba(self, X: Any, **given: Unpack[GivenOfGates]) -> np.ndarray:
         """Return the probability of each expert before y is seen.
 
         Parameters
         ----------
         X : array-like of shape (n, n_features)
+        <PER_ROW>
 
         Returns
         -------
@@ -84,11 +138,10 @@ class MixtureOfExperts(
         ------
         <RAISES>
         """
-        return np.concatenate([block.prior.T for block in self._predictions(X)])
+        return np.concatenate([block.prior.T for block in self._predictions(X, given)])
 
-    def responsibilities(
-        self, X: Any, y: Any, *, offset: Any = None, exposure: Any = None, trials: Any = None
-    ) -> np.ndarray:
+    @row_arguments
+    def responsibilities(self, X: Any, y: Any, **given: Unpack[Given]) -> np.ndarray:
         """Return the probability of each expert after y is seen.
 
         Parameters
@@ -106,18 +159,12 @@ class MixtureOfExperts(
         ------
         <RAISES>
         """
-        found = self._posteriors(X, y, offset, exposure, trials)
-        return np.concatenate([block.node_resp[self.tree_.leaves].T for block in found])
+        found, order = self._posteriors(X, y, given)
+        leaves = self.tree_.leaves
+        return in_given_order([of_block.node_resp[leaves].T for of_block, _ in found], order)
 
-    def predict_expert(
-        self,
-        X: Any,
-        y: Any = None,
-        *,
-        offset: Any = None,
-        exposure: Any = None,
-        trials: Any = None,
-    ) -> np.ndarray:
+    @row_arguments
+    def predict_expert(self, X: Any, y: Any = None, **given: Unpack[Given]) -> np.ndarray:
         """Return the most probable expert of each row, by the gate or, given y, posterior.
 
         Parameters
@@ -135,13 +182,12 @@ class MixtureOfExperts(
         <RAISES>
         """
         if y is None:
+            refuse_history({"groups": given.get("groups")})
             return self.gate_proba(X).argmax(axis=1)
-        known = {"offset": offset, "exposure": exposure, "trials": trials}
-        return self.responsibilities(X, y, **known).argmax(axis=1)
+        return self.responsibilities(X, y, **given).argmax(axis=1)
 
-    def predict_experts(
-        self, X: Any, *, offset: Any = None, exposure: Any = None, trials: Any = None
-    ) -> np.ndarray:
+    @row_arguments
+    def predict_experts(self, X: Any, **given: Unpack[GivenWithoutY]) -> np.ndarray:
         """Return what each expert predicts, whoever is responsible.
 
         Parameters
@@ -158,12 +204,11 @@ class MixtureOfExperts(
         ------
         <RAISES>
         """
-        found = self._predictions(X, offset, exposure, trials)
+        found = self._predictions(X, given)
         return np.concatenate([np.moveaxis(block.mean, -1, 0) for block in found])
 
-    def log_density(
-        self, X: Any, y: Any, *, offset: Any = None, exposure: Any = None, trials: Any = None
-    ) -> np.ndarray:
+    @row_arguments
+    def log_density(self, X: Any, y: Any, **given: Unpack[Given]) -> np.ndarray:
         """Return the log density of each y given its x, natural log.
 
         Parameters
@@ -176,11 +221,12 @@ class MixtureOfExperts(
         -------
         ndarray of shape (n,)
             Per unit of y; log probability for classes and counts, -inf for y outside of the
-            support of every expert.
+            support of every expert. With ``groups`` each row has an equal part of the log density
+            of its group, so that sums are those over groups.
 
         Raises
         ------
         <RAISES>
         """
-        found = self._posteriors(X, y, offset, exposure, trials)
-        return np.concatenate([block.log_density for block in found])
+        found, order = self._posteriors(X, y, given)
+        return in_given_order([of_block.log_density for of_block, _ in found], order)

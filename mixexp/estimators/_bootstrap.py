@@ -4,7 +4,7 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Unpack
 
 import numpy as np
 from joblib import Parallel, delayed
@@ -14,8 +14,9 @@ from sklearn.utils.validation import check_is_fitted
 from mixexp.arguments import is_word
 from mixexp.data import RowBlocks
 from mixexp.em import reorder
-from mixexp.estimators._docs import per_row_docs
+from mixexp.estimators._docs import method_docs
 from mixexp.estimators._resampling import resampling, to_start_afresh, to_start_here
+from mixexp.estimators._row_arguments import Given, row_arguments
 from mixexp.estimators._validation import (
     N_JOBS,
     RANDOM_STATE,
@@ -50,7 +51,7 @@ class _Refit(NamedTuple):
     warned: frozenset[str]
 
 
-@per_row_docs
+@method_docs
 class Resampled:
     """What a fitted model says of itself by being fitted again."""
 
@@ -65,6 +66,7 @@ class Resampled:
     weight_type: str
     _read_rows: Callable[..., RowBlocks]
 
+    @row_arguments
     def bootstrap(
         self,
         X: Any,
@@ -77,9 +79,7 @@ class Resampled:
         reference: int | Mapping[str, int] | None = None,
         random_state: Any = None,
         n_jobs: int | None = None,
-        offset: Any = None,
-        exposure: Any = None,
-        trials: Any = None,
+        **given: Unpack[Given],
     ) -> BootstrapResult:
         """Return the coefficients of refits to resampled data.
 
@@ -127,18 +127,19 @@ class Resampled:
         """
         check_is_fitted(self)
         _check_resampling(kind, cluster, n_resamples, random_state, n_jobs)
-        known = {"offset": offset, "exposure": exposure, "trials": trials}
         weight = self._row_weights(sample_weight, len(y))
         places = choose_reference(self.tree_, self._names(), reference)
-        resp = self.responsibilities(X, y, **known)
+        resp = self.responsibilities(X, y, **given)
         y = self._as_numbers(y)
         if kind == "nonparametric" and cluster is None:
-            if self.weight_type == "sampling":
+            if given.get("groups") is not None:
+                cluster = given["groups"]
+            elif self.weight_type == "sampling":
                 cluster = np.arange(len(weight))
             elif doubt := doubt_counts(weight, "robust"):
                 warnings.warn(f"{type(self).__name__}: {doubt}", InferenceWarning, stacklevel=2)
-        draw = resampling(self, X, y, weight, kind, cluster, known)
-        refit = partial(_matched_terms, self, draw, (X, y), resp, weight, known, places)
+        draw = resampling(self, X, y, weight, kind, cluster, given)
+        refit = partial(_matched_terms, self, draw, (X, y), resp, weight, given, places)
         refits = _run(refit, n_resamples, random_state, n_jobs)
         state = self.fitted_model_
         terms = list_terms(state.model, state.scaling, self._names(), places)
@@ -219,6 +220,7 @@ class Resampled:
             )
         return chi_squared(max(2.0 * gain, 0.0), self.n_parameters_ - restricted.n_parameters_)
 
+    @row_arguments
     def bootstrap_ratio_test(
         self,
         restricted: Any,
@@ -228,9 +230,7 @@ class Resampled:
         n_resamples: int = 99,
         random_state: Any = None,
         n_jobs: int | None = None,
-        offset: Any = None,
-        exposure: Any = None,
-        trials: Any = None,
+        **given: Unpack[Given],
     ) -> BootstrapRatioTest:
         """Test fewer experts against this model's, by data drawn from the restricted fit.
 
@@ -278,12 +278,11 @@ class Resampled:
             check_is_fitted(model)
         _check_nested(self, restricted)
         _check_resampling("parametric", None, n_resamples, random_state, n_jobs)
-        known = {"offset": offset, "exposure": exposure, "trials": trials}
         for model in (self, restricted):
-            _check_rows_of_fit(model, X, y, known)
+            _check_rows_of_fit(model, X, y, given)
         statistic = _gain(self, restricted)
-        draw = resampling(restricted, X, y, np.ones(len(y)), "parametric", None, known)
-        refit = partial(_gain_of_refits, self, restricted, draw, X, known)
+        draw = resampling(restricted, X, y, np.ones(len(y)), "parametric", None, given)
+        refit = partial(_gain_of_refits, self, restricted, draw, X, given)
         refits = _run(refit, n_resamples, random_state, n_jobs)
         replicates = np.array(_successes(refits))
         reached = int(np.sum(replicates >= statistic))
@@ -305,8 +304,8 @@ def _check_resampling(
     check_argument("n_resamples", n_resamples, whole(2, _MOST_RESAMPLES))
 
 
-def _check_rows_of_fit(model: Any, X: Any, y: Any, known: dict[str, Any]) -> None:
-    found, expected = model.log_likelihood(X, y, **known), model.log_likelihood_
+def _check_rows_of_fit(model: Any, X: Any, y: Any, given: Mapping[str, Any]) -> None:
+    found, expected = model.log_likelihood(X, y, **given), model.log_likelihood_
     if abs(found - expected) > _NOISE * (1.0 + abs(expected)):
         raise ValueError(
             f"X and y are not the rows that {shown(model)} was fitted to, each with weight 1: its "
@@ -377,7 +376,7 @@ def _matched_terms(
     rows: tuple[Any, Any],
     resp: np.ndarray,
     weight: np.ndarray,
-    known: dict[str, Any],
+    given: Mapping[str, Any],
     places: np.ndarray,
     seed: int,
 ) -> _Refit:
@@ -385,8 +384,8 @@ def _matched_terms(
 
     def fit() -> np.ndarray:
         y, counts = draw(np.random.default_rng(seed))
-        other = to_start_here(fitted).fit(rows[0], y, counts, **known)
-        overlap = (resp.T * weight) @ other.responsibilities(*rows, **known)
+        other = to_start_here(fitted).fit(rows[0], y, counts, **given)
+        overlap = (resp.T * weight) @ other.responsibilities(*rows, **given)
         state = other.fitted_model_
         params = reorder(state.model, state.params, match_nodes(state.model, overlap))
         terms = list_terms(state.model, state.scaling, fitted._names(), places)
@@ -405,14 +404,14 @@ def _gain_of_refits(
     restricted: Any,
     draw: Callable[[np.random.Generator], tuple[Any, np.ndarray]],
     X: Any,
-    known: dict[str, Any],
+    given: Mapping[str, Any],
     seed: int,
 ) -> _Refit:
     """Fit both models to a draw, each by its own starts, and return twice the gain."""
 
     def fit() -> float:
         y, _ = draw(np.random.default_rng(seed))
-        models = [to_start_afresh(model, seed).fit(X, y, **known) for model in (full, restricted)]
+        models = [to_start_afresh(model, seed).fit(X, y, **given) for model in (full, restricted)]
         return _gain(*models)
 
     return _attempt(fit)

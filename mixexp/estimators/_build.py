@@ -1,6 +1,6 @@
 """From hyper-parameters and arrays to the problem that EM solves, and back to raw units."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -102,7 +102,7 @@ def _resolve_family(entry: Any, targets: Sequence[str]) -> Expert:
     return family
 
 
-def check_per_row_use(families: Sequence[Expert], exposure: Any, offset: Any, trials: Any) -> None:
+def check_per_row_use(families: Sequence[Expert], given: Mapping[str, Any]) -> None:
     """Check that what is given per row means something to the experts.
 
     Raises
@@ -110,6 +110,7 @@ def check_per_row_use(families: Sequence[Expert], exposure: Any, offset: Any, tr
     ValueError
         Naming the argument and the family that has no use for it.
     """
+    exposure, offset, trials = map(given.get, ("exposure", "offset", "trials"))
     for family in families:
         n_locations = sum(head.kind == "location" for head in family.heads)
         if exposure is not None and n_locations and getattr(family, "link", None) != "log":
@@ -128,7 +129,7 @@ def check_per_row_use(families: Sequence[Expert], exposure: Any, offset: Any, tr
 
 
 def check_support(
-    families: Sequence[Expert], y: np.ndarray, per_row: RowArguments, rows: np.ndarray
+    families: Sequence[Expert], y: np.ndarray, per_row: RowArguments, rows: np.ndarray | None
 ) -> None:
     """Check that every y is in the support of at least one family.
 
@@ -137,8 +138,8 @@ def check_support(
     families : sequence of Expert
     y : ndarray of shape (n,)
     per_row : RowArguments
-    rows : ndarray of shape (n,), int
-        Numbers of these rows in the user's data.
+    rows : ndarray of shape (n,), int, or None
+        Numbers of these rows in the user's data; None if it is all of them as they are.
 
     Raises
     ------
@@ -159,8 +160,9 @@ def check_support(
         wanted = " or ".join(
             dict.fromkeys(f"{family.support} for the {family.name} expert" for family in families)
         )
+        row = at if rows is None else rows[at]
         raise ValueError(
-            f"y must be {wanted}; found {shown(float(y[at]))}{trials} at row {rows[at]}. "
+            f"y must be {wanted}; found {shown(float(y[at]))}{trials} at row {row}. "
             "Use another expert, or transform the target."
         )
 
@@ -233,6 +235,7 @@ def build_problem(
         penalty,
         constant_columns=constant,
         others=tuple(others),
+        has_known_leaves=per_row.evidence is not None,
     )
     blocks = _with_targets(model, cut_features(X, scaling, per_row, chosen).keep_small(), y)
     bare = Problem(model, blocks, n_threads)

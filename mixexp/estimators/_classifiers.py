@@ -1,6 +1,6 @@
 """Flat and hierarchical mixtures of experts for classes."""
 
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 from sklearn.base import ClassifierMixin, clone
@@ -8,8 +8,9 @@ from sklearn.metrics import accuracy_score
 
 from mixexp.estimators._base import MixtureOfExperts, store_parameters
 from mixexp.estimators._class_order import sort_classes
-from mixexp.estimators._docs import per_row_docs, routing_docs, shared_docs
+from mixexp.estimators._docs import method_docs, routing_docs, shared_docs
 from mixexp.estimators._predictive import ClassPredictive
+from mixexp.estimators._row_arguments import GivenOfClasses, row_arguments
 from mixexp.estimators._solver import EM
 from mixexp.estimators._validation import (
     N_EXPERTS,
@@ -47,7 +48,7 @@ def _has_order(expert: Any) -> bool:
     return any(getattr(family, "has_ordered_classes", False) for family in families)
 
 
-@per_row_docs
+@method_docs
 class _Classifier(ClassifierMixin, MixtureOfExperts, ClassPredictive):
     """What the two classifiers share."""
 
@@ -87,16 +88,16 @@ class _Classifier(ClassifierMixin, MixtureOfExperts, ClassPredictive):
         return _expert_for_classes(self.expert, n_classes)
 
     @routing_docs
+    @row_arguments
     def predict_proba(
-        self, X: Any, *, offset: Any = None, routing: str | int = "soft"
+        self, X: Any, *, routing: str | int = "soft", **given: Unpack[GivenOfClasses]
     ) -> np.ndarray:
         """Return class probabilities: experts' probabilities weighted by the gate.
 
         Parameters
         ----------
         X : array-like of shape (n, n_features)
-        offset : array-like of shape (n,), default=None
-            Added to the linear predictor of every expert; for experts that have one.
+        <PER_ROW>
         <ROUTING>
 
         Returns
@@ -108,16 +109,18 @@ class _Classifier(ClassifierMixin, MixtureOfExperts, ClassPredictive):
         ------
         <RAISES>
         """
-        return np.ascontiguousarray(self._mixture_mean(X, routing, offset).T)
+        return np.ascontiguousarray(self._mixture_mean(X, routing, given).T)
 
-    def predict(self, X: Any, *, offset: Any = None, routing: str | int = "soft") -> np.ndarray:
+    @row_arguments
+    def predict(
+        self, X: Any, *, routing: str | int = "soft", **given: Unpack[GivenOfClasses]
+    ) -> np.ndarray:
         """Return the most probable class of each row.
 
         Parameters
         ----------
         X : array-like of shape (n, n_features)
-        offset : array-like of shape (n,), default=None
-            As for `predict_proba`.
+        <PER_ROW>
         routing : {"soft", "hard"} or int, default="soft"
             As for `predict_proba`.
 
@@ -129,10 +132,13 @@ class _Classifier(ClassifierMixin, MixtureOfExperts, ClassPredictive):
         ------
         <RAISES>
         """
-        best = self.predict_proba(X, offset=offset, routing=routing).argmax(axis=1)
+        best = self.predict_proba(X, **given, routing=routing).argmax(axis=1)
         return self.classes_[best]
 
-    def score(self, X: Any, y: Any, sample_weight: Any = None, *, offset: Any = None) -> float:
+    @row_arguments
+    def score(
+        self, X: Any, y: Any, sample_weight: Any = None, **given: Unpack[GivenOfClasses]
+    ) -> float:
         """Return the share of rows whose class is predicted.
 
         Parameters
@@ -140,8 +146,7 @@ class _Classifier(ClassifierMixin, MixtureOfExperts, ClassPredictive):
         X : array-like of shape (n, n_features)
         y : array-like of shape (n,)
         sample_weight : array-like of shape (n,), default=None
-        offset : array-like of shape (n,), default=None
-            As for `predict_proba`.
+        <PER_ROW>
 
         Returns
         -------
@@ -152,7 +157,7 @@ class _Classifier(ClassifierMixin, MixtureOfExperts, ClassPredictive):
         ------
         <RAISES>
         """
-        predicted = self.predict(X, offset=offset)
+        predicted = self.predict(X, **given)
         target = self._check_target(y)
         check_same_length(len(predicted), target)
         weight = check_weights(sample_weight, len(predicted))

@@ -5,7 +5,7 @@ say how far out to go. Coverage then holds whatever the model is worth, if rows 
 """
 
 import math
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, RegressorMixin, clone
@@ -15,8 +15,9 @@ from sklearn.utils.validation import check_is_fitted
 from mixexp.arguments import is_real
 from mixexp.distribution import check_coverage
 from mixexp.estimators._base import store_parameters
-from mixexp.estimators._docs import per_row_docs
+from mixexp.estimators._docs import method_docs
 from mixexp.estimators._features import check_features
+from mixexp.estimators._row_arguments import GivenOfX, refuse_unknown, row_arguments
 from mixexp.estimators._validation import (
     RANDOM_STATE,
     Rule,
@@ -38,7 +39,7 @@ _RULES = {
 }
 
 
-@per_row_docs
+@method_docs
 class ConformalRegressor(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
     """Regressor with intervals that cover what they say even where its model is wrong.
 
@@ -116,9 +117,8 @@ class ConformalRegressor(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
     ) -> None:
         store_parameters(self, locals())
 
-    def fit(
-        self, X: Any, y: Any, *, offset: Any = None, exposure: Any = None, trials: Any = None
-    ) -> "ConformalRegressor":
+    @row_arguments
+    def fit(self, X: Any, y: Any, **given: Unpack[GivenOfX]) -> "ConformalRegressor":
         """Fit to some rows and score the others.
 
         Parameters
@@ -149,7 +149,7 @@ class ConformalRegressor(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
             )
         target = check_real_target(y)
         check_same_length(len(checked), target)
-        given = {"offset": offset, "exposure": exposure, "trials": trials}
+        refuse_unknown(given, GivenOfX)
         per_row = {
             name: check_per_row(values, name, len(checked))
             for name, values in given.items()
@@ -178,9 +178,8 @@ class ConformalRegressor(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
         order = check_random_state(self.random_state).permutation(n)
         return np.sort(order[n_held_out:]), np.sort(order[:n_held_out])
 
-    def predict(
-        self, X: Any, *, offset: Any = None, exposure: Any = None, trials: Any = None
-    ) -> np.ndarray:
+    @row_arguments
+    def predict(self, X: Any, **given: Unpack[GivenOfX]) -> np.ndarray:
         """Return the mean of y given x, as the fitted estimator does.
 
         Parameters
@@ -198,16 +197,11 @@ class ConformalRegressor(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
         """
         check_is_fitted(self)
         check_features(self, X, reset=False)
-        return self.estimator_.predict(X, offset=offset, exposure=exposure, trials=trials)
+        return self.estimator_.predict(X, **given)
 
+    @row_arguments
     def predict_interval(
-        self,
-        X: Any,
-        coverage: float = 0.9,
-        *,
-        offset: Any = None,
-        exposure: Any = None,
-        trials: Any = None,
+        self, X: Any, coverage: float = 0.9, **given: Unpack[GivenOfX]
     ) -> np.ndarray:
         """Return intervals that hold y with at least some probability.
 
@@ -235,7 +229,7 @@ class ConformalRegressor(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
         check_is_fitted(self)
         check_features(self, X, reset=False)
         score = self._threshold(check_coverage(coverage))
-        dist = self.estimator_.predict_dist(X, offset=offset, exposure=exposure, trials=trials)
+        dist = self.estimator_.predict_dist(X, **given)
         return dist.conformal_interval(score, self._fitted_method)
 
     def _threshold(self, coverage: float) -> float:

@@ -1,19 +1,20 @@
 """Log-likelihood and information criteria of a fitted model on any rows."""
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, Unpack
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from mixexp.data import cut_rows
-from mixexp.estimators._docs import per_row_docs
-from mixexp.inference import Criteria, Scored, compute_criteria
+from mixexp.data import Block
+from mixexp.estimators._docs import method_docs
+from mixexp.estimators._row_arguments import NOTHING, Given, row_arguments
+from mixexp.inference import Criteria, compute_criteria, score_block
 from mixexp.model import FittedModel, Posterior
 from mixexp.tree import GatingTree
 
 
-@per_row_docs
+@method_docs
 class CriteriaMixin:
     """Adds what is summed over rows: the log-likelihood, and criteria made of it."""
 
@@ -25,24 +26,17 @@ class CriteriaMixin:
         raise NotImplementedError
 
     def _posteriors(
-        self, X: Any, y: Any, offset: Any = None, exposure: Any = None, trials: Any = None
-    ) -> Iterator[Posterior]:
+        self, X: Any, y: Any, given: Mapping[str, Any] = NOTHING
+    ) -> tuple[Iterator[tuple[Posterior, Block]], np.ndarray | None]:
         raise NotImplementedError
 
-    def log_density(
-        self, X: Any, y: Any, *, offset: Any = None, exposure: Any = None, trials: Any = None
-    ) -> np.ndarray:
+    @row_arguments
+    def log_density(self, X: Any, y: Any, **given: Unpack[Given]) -> np.ndarray:
         raise NotImplementedError
 
+    @row_arguments
     def log_likelihood(
-        self,
-        X: Any,
-        y: Any,
-        sample_weight: Any = None,
-        *,
-        offset: Any = None,
-        exposure: Any = None,
-        trials: Any = None,
+        self, X: Any, y: Any, sample_weight: Any = None, **given: Unpack[Given]
     ) -> float:
         """Return the sum of weighted log densities.
 
@@ -65,18 +59,12 @@ class CriteriaMixin:
         ------
         <RAISES>
         """
-        density = self.log_density(X, y, offset=offset, exposure=exposure, trials=trials)
+        density = self.log_density(X, y, **given)
         return float(self._row_weights(sample_weight, len(density)) @ density)
 
+    @row_arguments
     def criteria(
-        self,
-        X: Any,
-        y: Any,
-        sample_weight: Any = None,
-        *,
-        offset: Any = None,
-        exposure: Any = None,
-        trials: Any = None,
+        self, X: Any, y: Any, sample_weight: Any = None, **given: Unpack[Given]
     ) -> Criteria:
         """Return information criteria, and how clearly rows belong to experts.
 
@@ -122,15 +110,14 @@ class CriteriaMixin:
                 f"How many parameters {names} has is not known, so there are no criteria; compare "
                 "log_likelihood(X, y) on rows that were held out."
             )
-        blocks = [
-            (found.log_density, found.node_resp[self.tree_.leaves])
-            for found in self._posteriors(X, y, offset, exposure, trials)
-        ]
-        n = sum(len(log_density) for log_density, _ in blocks)
-        weight = self._row_weights(sample_weight, n)
-        scored = (
-            Scored(*block, weight[rows]) for block, rows in zip(blocks, cut_rows(n), strict=True)
-        )
+        found, order = self._posteriors(X, y, given)
+        weight = self._row_weights(sample_weight, len(y))
+        at = np.arange(len(y)) if order is None else order
+        scored, start = [], 0
+        for of_block, block in found:
+            rows = at[start : start + len(block.weight)]
+            scored.append(score_block(of_block, block.reweighted(weight[rows]), self.tree_))
+            start += len(rows)
         return compute_criteria(scored, self.n_parameters_)
 
     def aic(self, X: Any, y: Any, sample_weight: Any = None, **per_row: Any) -> float:

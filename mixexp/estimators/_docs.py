@@ -146,17 +146,6 @@ _NOTES = """What is maximised is the log-likelihood less the penalties of ``alph
     Jordan & Jacobs (1994), Hierarchical mixtures of experts and the EM algorithm."""
 
 
-_PER_ROW = """offset : array-like of shape (n,), default=None
-            Added to the linear predictor of every expert, on its scale (of y for an identity
-            link, of the log mean for a log link); 0 if absent.
-        exposure : array-like of shape (n,), default=None
-            Positive; its logarithm is added to the offset. For experts with a log link: the
-            mean is then a rate times the exposure; 1 if absent. Nothing is kept of what `fit` was
-            given: without it, predictions and scores are those of an exposure of 1.
-        trials : array-like of shape (n,), default=None
-            Number of trials of which y counts the successes; for binomial experts, 1 if absent."""
-
-
 _RAISES = """NotFittedError
             If `fit` has not been called.
         ValueError
@@ -204,12 +193,11 @@ def _list_families(is_for_classes: bool) -> str:
     return fill(f"{', '.join(names[:-1])} or {names[-1]}", 90, subsequent_indent=" " * 8)
 
 
-def per_row_docs(cls: Class) -> Class:
-    """Fill the placeholders of methods' docstrings: what is given per row, and what is raised."""
+def method_docs(cls: Class) -> Class:
+    """Fill the placeholder of methods' docstrings: what is raised."""
     for method in vars(cls).values():
         if callable(method) and method.__doc__:
-            doc = method.__doc__.replace("<PER_ROW>", _PER_ROW)
-            method.__doc__ = doc.replace("<RAISES>", _RAISES)
+            method.__doc__ = method.__doc__.replace("<RAISES>", _RAISES)
     return cls
 
 

@@ -1,16 +1,16 @@
 """Fitting: from what a user hands in to a search for the best optimum, and its troubles."""
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, Unpack
 
 import numpy as np
 from joblib import effective_n_jobs
 from sklearn.utils import check_random_state
 
-from mixexp.data import RowArguments, Scaling, single_threaded_blas
+from mixexp.data import ColumnRows, RowArguments, Scaling, single_threaded_blas
 from mixexp.em import (
     Monitor,
     Options,
@@ -34,28 +34,27 @@ from mixexp.estimators._build import (
 )
 from mixexp.estimators._constraints import make_ties
 from mixexp.estimators._diagnostics import diagnose
-from mixexp.estimators._docs import per_row_docs
+from mixexp.estimators._docs import method_docs
 from mixexp.estimators._features import check_features, select_columns
 from mixexp.estimators._gates import NodeGate, needs_features, of_origin, select_gates
 from mixexp.estimators._initial_guess import given_start
+from mixexp.estimators._panels import check_gate_features
 from mixexp.estimators._plausibility import find_implausible
 from mixexp.estimators._progress import CallbackSupportMixin, FitTask, make_monitor, with_callbacks
+from mixexp.estimators._row_arguments import Given, read_rows, row_arguments, rows_in_order
 from mixexp.estimators._solver import EM, check_solver
+from mixexp.estimators._tables import feature_labels
 from mixexp.estimators._validation import (
     LARGEST_SHIFT,
-    LARGEST_TARGET,
     N_INIT,
     N_JOBS,
     RANDOM_STATE,
     VERBOSE,
     Rule,
-    check_exposure,
     check_parameters,
-    check_per_row,
     check_same_length,
     check_size,
     check_submodels,
-    check_trials,
     check_weights,
     one_of,
     real,
@@ -109,7 +108,7 @@ class _Layout(NamedTuple):
     learn: Callable[[Any, Search], np.ndarray]
 
 
-@per_row_docs
+@method_docs
 class FittedByEM(CallbackSupportMixin):
     """What is fitted by EM, and how."""
 
@@ -161,15 +160,9 @@ class FittedByEM(CallbackSupportMixin):
 
     # Fitting.
 
+    @row_arguments
     def fit(
-        self,
-        X: Any,
-        y: Any,
-        sample_weight: Any = None,
-        *,
-        offset: Any = None,
-        exposure: Any = None,
-        trials: Any = None,
+        self, X: Any, y: Any, sample_weight: Any = None, **given: Unpack[Given]
     ) -> "FittedByEM":
         """Fit gates and experts by EM.
 
@@ -211,7 +204,7 @@ class FittedByEM(CallbackSupportMixin):
         """
         before, is_complete = dict(vars(self)), False
         try:
-            troubles = self._fit(X, y, sample_weight, offset, exposure, trials)
+            troubles = self._fit(X, y, sample_weight, given)
             is_complete = True
         finally:
             if not is_complete:  # refused or interrupted: as it was, never half fitted
@@ -223,12 +216,11 @@ class FittedByEM(CallbackSupportMixin):
 
     @with_callbacks  # inside the restoring of `fit`, for its cleaning up needs what it set
     def _fit(
-        self, X: Any, y: Any, sample_weight: Any, offset: Any, exposure: Any, trials: Any
+        self, X: Any, y: Any, sample_weight: Any, given: Mapping[str, Any]
     ) -> list[FitWarning]:
         """Check everything, fit, and return what the user should be warned of."""
         self._check_parameters()
         tree = self._make_tree()
-        given = {"offset": offset, "exposure": exposure, "trials": trials}
         begin_task = partial(FitTask.begin, self, X, y, {"sample_weight": sample_weight, **given})
         X = check_features(
             self, X, reset=True, needs_features=needs_features(self.gate, self.gate_features)
@@ -239,20 +231,21 @@ class FittedByEM(CallbackSupportMixin):
             )
         given_y, y = y, self._check_target(y)
         check_same_length(len(X), y)
-        per_row = self._check_per_row(len(X), sample_weight, offset, exposure, trials)
-        is_used = per_row.weight > 0.0
-        _check_enough_rows(int(is_used.sum()), len(X), tree.n_leaves)
-        if not is_used.all():
-            y, per_row = y[is_used], per_row.take(is_used)
+        per_row = read_rows(given, self._row_weights(sample_weight, len(X)), tree.n_leaves)
+        _check_enough_rows(int(np.count_nonzero(per_row.weight)), len(X), tree.n_leaves)
+        chosen = rows_in_order(per_row)
+        if chosen is not None:
+            y, per_row = y[chosen], per_row.take(chosen)
         self._learn_target(y, given_y)
         target = self._encode_target(y)
         if per_row.offset is not None:
             most = LARGEST_SHIFT * max(1.0, float(np.abs(target).max()))
             check_size(per_row.offset, "offset", most, "it leaves no digit of y to be explained")
         families = resolve_families(self._expert_spec(), tree.n_leaves, self._targets)
-        check_per_row_use(families, exposure, offset, trials)
-        check_support(families, target, per_row, np.flatnonzero(is_used))
+        check_per_row_use(families, given)
+        check_support(families, target, per_row, chosen)
         columns, node_gates = self._select_columns(tree)
+        self._check_groups(X, per_row, chosen, columns.gate, given)
         check_submodels(
             self.balance, self._solver, [*families, *(gate.submodel for gate in node_gates)]
         )
@@ -264,11 +257,11 @@ class FittedByEM(CallbackSupportMixin):
             columns=columns,
             penalty=self._penalty(),
             n_threads=effective_n_jobs(self.n_jobs),
-            chosen=None if is_used.all() else np.flatnonzero(is_used),
+            chosen=chosen,
             tie=self._tie,
         )
         with single_threaded_blas():
-            return self._fit_rows(build, tree, families, columns, node_gates, is_used, begin_task)
+            return self._fit_rows(build, tree, families, columns, node_gates, chosen, begin_task)
 
     def _check_parameters(self) -> None:
         """Check what is known of the hyper-parameters without the data."""
@@ -302,29 +295,23 @@ class FittedByEM(CallbackSupportMixin):
         """Return which features dispersions look at."""
         return []
 
-    def _check_per_row(
-        self, n: int, sample_weight: Any, offset: Any, exposure: Any, trials: Any
-    ) -> RowArguments:
-        """Return what is known of each row, exposure as part of the offset."""
-        total = None if offset is None else check_per_row(offset, "offset", n)
-        if total is not None:
-            check_size(total, "offset", LARGEST_TARGET, "sums with it overflow. Use smaller units")
-        if exposure is not None:
-            log_exposure = np.log(check_exposure(exposure, n))
-            total = log_exposure if total is None else total + log_exposure
-        counts = None if trials is None else check_trials(trials, n)
-        return RowArguments(self._row_weights(sample_weight, n), total, counts)
-
     def _row_weights(self, sample_weight: Any, n: int) -> np.ndarray:
         """Return how many rows each counts for: sampling weights have mean one."""
         weight = check_weights(sample_weight, n)
         return mean_one(weight) if self.weight_type == "sampling" else weight
 
-    def _check_known(self, n: int, offset: Any, exposure: Any, trials: Any) -> RowArguments:
-        """Return what is known of each row where no y is; refuse what experts have no use for."""
-        per_row = self._check_per_row(n, None, offset, exposure, trials)
-        check_per_row_use(self.experts_, exposure, offset, trials)
-        return per_row
+    def _check_groups(
+        self,
+        X: np.ndarray | ColumnRows,
+        known: RowArguments,
+        chosen: np.ndarray | None,
+        columns: Sequence[int],
+        given: Mapping[str, Any],
+    ) -> None:
+        """Check that gates see the same in all rows of a group."""
+        if known.groups is not None and chosen is not None:
+            names = feature_labels(self, list(range(X.shape[1])))
+            check_gate_features(X, known.groups, chosen, columns, names, given["groups"])
 
     def _fit_rows(
         self,
@@ -333,7 +320,7 @@ class FittedByEM(CallbackSupportMixin):
         families: Sequence[Any],
         columns: Columns,
         node_gates: list[NodeGate],
-        is_used: np.ndarray,
+        chosen: np.ndarray | None,
         begin_task: Callable[[int], FitTask],
     ) -> list[FitWarning]:
         """Fit, and return what the user should be warned of."""
@@ -349,7 +336,7 @@ class FittedByEM(CallbackSupportMixin):
             return _Layout(problem, pooled, scaling, families, node_gates, learn)
 
         layout = lay_out(tree, families, node_gates)
-        given = given_start(self.init, layout.problem, layout.pooled, layout.scaling, is_used)
+        given = given_start(self.init, layout.problem, layout.pooled, layout.scaling, chosen)
         task = begin_task(self._n_starts(layout.problem) if given is None else 1)
         monitor = make_monitor(task, layout.learn)
         is_given = given is not None

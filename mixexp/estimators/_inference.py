@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 from joblib import effective_n_jobs
@@ -11,9 +11,11 @@ from sklearn.utils.validation import check_is_fitted
 from mixexp.arguments import is_word
 from mixexp.data import RowArguments, RowBlocks, single_threaded_blas
 from mixexp.em import Problem
-from mixexp.estimators._build import check_per_row_use, check_support
-from mixexp.estimators._docs import per_row_docs
+from mixexp.estimators._build import check_support
+from mixexp.estimators._docs import method_docs
 from mixexp.estimators._features import check_features
+from mixexp.estimators._panels import check_clusters_hold_groups
+from mixexp.estimators._row_arguments import NOTHING, Given, row_arguments
 from mixexp.estimators._tables import (
     coefficient_table,
     feature_labels,
@@ -38,7 +40,7 @@ from mixexp.text import shown
 from mixexp.tree import GatingTree
 
 
-@per_row_docs
+@method_docs
 class Inferential:
     """What a fitted model says of its coefficients."""
 
@@ -55,14 +57,18 @@ class Inferential:
     def _encode_target(self, y: np.ndarray) -> np.ndarray:
         raise NotImplementedError
 
-    def _check_per_row(
-        self, n: int, sample_weight: Any, offset: Any, exposure: Any, trials: Any
-    ) -> RowArguments:
+    def _row_weights(self, sample_weight: Any, n: int) -> np.ndarray:
         raise NotImplementedError
 
-    def _check_known(self, n: int, offset: Any, exposure: Any, trials: Any) -> RowArguments:
+    def _read_with_y(
+        self, X: Any, given: Mapping[str, Any], weight: np.ndarray
+    ) -> tuple[RowArguments, np.ndarray | None]:
         raise NotImplementedError
 
+    def _read_without_y(self, n: int, given: Mapping[str, Any]) -> RowArguments:
+        raise NotImplementedError
+
+    @row_arguments
     def inference(
         self,
         X: Any,
@@ -72,9 +78,7 @@ class Inferential:
         kind: str | None = None,
         cluster: Any = None,
         reference: int | Mapping[str, int] | None = None,
-        offset: Any = None,
-        exposure: Any = None,
-        trials: Any = None,
+        **given: Unpack[Given],
     ) -> Inference:
         """Return the coefficients with their covariance, and tables and tests that follow.
 
@@ -143,9 +147,11 @@ class Inferential:
         names = self._names()
         places = choose_reference(self.tree_, names, reference)
         with single_threaded_blas():
-            problem, is_used = self._restore_problem(X, y, sample_weight, offset, exposure, trials)
-            codes = None if cluster is None else number_clusters(cluster, is_used)
-            rows = np.arange(problem.n_rows) if is_sampled else None
+            problem, chosen = self._restore_problem(X, y, sample_weight, given)
+            codes = None if cluster is None else number_clusters(cluster, len(y), chosen)
+            rows = problem.class_numbers if is_sampled else None
+            if codes is not None:
+                check_clusters_hold_groups(codes, problem.class_numbers, problem.blocks.has_groups)
             state = self.fitted_model_
             current = problem.evaluate(state.params)
             found = Inference(
@@ -179,29 +185,25 @@ class Inferential:
         return Names(features, node_names(self.tree_), tuple(getattr(self, "classes_", ())))
 
     def _restore_problem(
-        self, X: Any, y: Any, sample_weight: Any, offset: Any, exposure: Any, trials: Any
-    ) -> tuple[Problem, np.ndarray]:
+        self, X: Any, y: Any, sample_weight: Any, given: Mapping[str, Any]
+    ) -> tuple[Problem, np.ndarray | None]:
         """Return the fitted model on rows as `fit` would see them, and which rows those are."""
         X = check_features(self, X, reset=False)
         target = self._encode_target(self._check_target(y))
         check_same_length(len(X), target)
-        per_row = self._check_per_row(len(X), sample_weight, offset, exposure, trials)
-        is_used = per_row.weight > 0.0
-        chosen = None if is_used.all() else np.flatnonzero(is_used)
+        weight = self._row_weights(sample_weight, len(X))
+        per_row, chosen = self._read_with_y(X, given, weight)
         if chosen is not None:
-            target, per_row = target[is_used], per_row.take(is_used)
-        check_per_row_use(self.experts_, exposure, offset, trials)
-        check_support(self.experts_, target, per_row, np.flatnonzero(is_used))
+            target = target[chosen]
+        check_support(self.experts_, target, per_row, chosen)
         known = self.fitted_model_.read_known_rows(X, target, per_row, chosen).keep_small()
         n_threads = effective_n_jobs(self.n_jobs)
-        return Problem(self.fitted_model_.model, known, n_threads), is_used
+        return Problem(self.fitted_model_.model, known, n_threads), chosen
 
-    def _read_rows(
-        self, X: Any, offset: Any = None, exposure: Any = None, trials: Any = None
-    ) -> RowBlocks:
+    def _read_rows(self, X: Any, given: Mapping[str, Any] = NOTHING) -> RowBlocks:
         """Return blocks of rows whose y is not known."""
         X = check_features(self, X, reset=False)
-        per_row = self._check_known(len(X), offset, exposure, trials)
+        per_row = self._read_without_y(len(X), given)
         return self.fitted_model_.read_rows(X, per_row)
 
     def coef_table(

@@ -14,7 +14,7 @@ from mixexp.text import shown
 
 
 def given_start(
-    init: Any, problem: Problem, pooled: Parameters, scaling: Scaling, is_used: np.ndarray
+    init: Any, problem: Problem, pooled: Parameters, scaling: Scaling, chosen: np.ndarray | None
 ) -> tuple[str, Parameters] | None:
     """Return the user's start with a name for it, or None if ``init`` names a strategy.
 
@@ -24,8 +24,8 @@ def given_start(
     problem : Problem
     pooled : Parameters
     scaling : Scaling
-    is_used : ndarray of shape (n,), bool
-        Which rows of the user's X have positive weight.
+    chosen : ndarray of shape (n_used,), int, or None
+        Numbers of the rows of the user's X that are used, in their order; None for all.
 
     Raises
     ------
@@ -43,7 +43,7 @@ def given_start(
     if hasattr(init, "get_params"):
         params = problem.model.project(_params_of_estimator(init, problem.model, scaling))
         return "estimator", bring_near(problem, params, pooled)
-    resp = _given_responsibilities(init, problem.model.tree.n_leaves, is_used)
+    resp = _given_responsibilities(init, problem.model.tree.n_leaves, chosen, problem.n_rows)
     name = "labels" if np.ndim(init) == 1 else "responsibilities"
     params = params_from_responsibilities(problem, pooled, resp, 1)
     return name, unstack_parameters(params)[0]
@@ -72,7 +72,7 @@ def _layout(model: Model) -> tuple[Any, ...]:
 
 
 def _given_responsibilities(
-    init: Any, n_leaves: int, is_used: np.ndarray
+    init: Any, n_leaves: int, chosen: np.ndarray | None, n_used: int
 ) -> Callable[[slice], np.ndarray]:
     """Return what gives responsibilities of weighted rows, shape (n_leaves, 1, rows)."""
     given = as_array(init, "init")
@@ -81,20 +81,21 @@ def _given_responsibilities(
             f"The 'init' parameter must be a name, labels, responsibilities or a fitted "
             f"estimator. Got {type(init).__name__} of dtype {given.dtype}, shape {given.shape}."
         )
-    if len(given) != len(is_used):
+    n = n_used if chosen is None else max(n_used, int(chosen.max()) + 1)
+    if len(given) < n or (chosen is None and len(given) != n):
         raise ValueError(
-            f"The 'init' parameter has {len(given)} rows, but X has {len(is_used)}; give one "
+            f"The 'init' parameter has {len(given)} rows, but X has {n}; give one "
             "label or one row of responsibilities per row of X."
         )
     if given.ndim == 1:
-        labels = given[is_used]
+        labels = given if chosen is None else given[chosen]
         if not np.all(np.isin(labels, np.arange(n_leaves))):
             raise ValueError(
                 f"The 'init' parameter holds labels outside of 0, ..., {n_leaves - 1}; "
                 f"found {labels.min()} to {labels.max()}."
             )
         return lambda rows: smooth_labels(labels[None, rows], n_leaves)
-    resp = given[is_used]
+    resp = given if chosen is None else given[chosen]
     if resp.shape[1] != n_leaves:
         raise ValueError(
             f"The 'init' parameter has shape {given.shape}; expected (n, {n_leaves}), one column "

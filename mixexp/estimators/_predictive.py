@@ -1,7 +1,7 @@
 """The whole conditional distribution: quantiles, intervals, variance and draws."""
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Unpack
 
 import numpy as np
 from joblib import effective_n_jobs
@@ -15,8 +15,9 @@ from mixexp.distribution import (
     Variance,
     mixture_of_block,
 )
-from mixexp.estimators._docs import per_row_docs
+from mixexp.estimators._docs import method_docs
 from mixexp.estimators._features import check_features
+from mixexp.estimators._row_arguments import NOTHING, GivenOfClasses, GivenWithoutY, row_arguments
 from mixexp.model import FittedModel, Model, Parameters, Prediction
 
 
@@ -40,23 +41,23 @@ class _MixtureBlocks(Sequence[BlockMixture]):
         return self._evaluate(self._fitted.model, self._fitted.params, self._blocks[at])
 
 
-@per_row_docs
+@method_docs
 class ClassPredictive:
     """What a classifier says of classes beyond their probabilities."""
 
     classes_: np.ndarray
 
-    def _predictions(self, X: Any, offset: Any = None) -> Iterator[Prediction]:
+    def _predictions(self, X: Any, given: Mapping[str, Any] = NOTHING) -> Iterator[Prediction]:
         raise NotImplementedError
 
-    def predict_dist(self, X: Any, *, offset: Any = None) -> ClassDistribution:
+    @row_arguments
+    def predict_dist(self, X: Any, **given: Unpack[GivenOfClasses]) -> ClassDistribution:
         """Return the distribution of the class given x, with entropies and draws.
 
         Parameters
         ----------
         X : array-like of shape (n, n_features)
-        offset : array-like of shape (n,), default=None
-            As for `predict_proba`.
+        <PER_ROW>
 
         Returns
         -------
@@ -66,13 +67,14 @@ class ClassPredictive:
         ------
         <RAISES>
         """
-        found = list(self._predictions(X, offset))
+        found = list(self._predictions(X, given))
         gate = np.concatenate([block.prior.T for block in found])
         by_expert = np.concatenate([np.moveaxis(block.mean, -1, 0) for block in found])
         return ClassDistribution(self.classes_, gate, by_expert)
 
+    @row_arguments
     def sample(
-        self, X: Any, n_samples: int = 1, random_state: Any = None, *, offset: Any = None
+        self, X: Any, n_samples: int = 1, random_state: Any = None, **given: Unpack[GivenOfClasses]
     ) -> tuple[np.ndarray, np.ndarray]:
         """Draw classes given x, and say which expert each came from.
 
@@ -82,8 +84,7 @@ class ClassPredictive:
         n_samples : int, default=1
             Per row.
         random_state : int, Generator, RandomState or None, default=None
-        offset : array-like of shape (n,), default=None
-            As for `predict_proba`.
+        <PER_ROW>
 
         Returns
         -------
@@ -94,38 +95,35 @@ class ClassPredictive:
         ------
         <RAISES>
         """
-        return self.predict_dist(X, offset=offset).sample(n_samples, random_state)
+        return self.predict_dist(X, **given).sample(n_samples, random_state)
 
 
-@per_row_docs
+@method_docs
 class Predictive:
     """What a regressor says of y beyond its mean."""
 
     n_jobs: int | None
     fitted_model_: FittedModel
 
-    def _check_known(self, n: int, offset: Any, exposure: Any, trials: Any) -> RowArguments:
+    def _read_without_y(self, n: int, given: Mapping[str, Any]) -> RowArguments:
         raise NotImplementedError
 
     def _distribution(
         self,
         X: Any,
-        offset: Any,
-        exposure: Any,
-        trials: Any,
+        given: Mapping[str, Any],
         evaluate: Callable[[Model, Parameters, Block], BlockMixture] = mixture_of_block,
     ) -> MixtureDistribution:
         """Return the distribution at X, whose blocks are evaluated whenever they are used."""
         check_is_fitted(self)
         X = check_features(self, X, reset=False)
-        per_row = self._check_known(len(X), offset, exposure, trials)
+        per_row = self._read_without_y(len(X), given)
         blocks = self.fitted_model_.read_rows(X, per_row)
         mixtures = _MixtureBlocks(self.fitted_model_, blocks, evaluate)
         return MixtureDistribution(mixtures, len(X), effective_n_jobs(self.n_jobs))
 
-    def predict_dist(
-        self, X: Any, *, offset: Any = None, exposure: Any = None, trials: Any = None
-    ) -> MixtureDistribution:
+    @row_arguments
+    def predict_dist(self, X: Any, **given: Unpack[GivenWithoutY]) -> MixtureDistribution:
         """Return the distribution of y given x, with cdf, quantiles, modes, scores and draws.
 
         Parameters
@@ -143,17 +141,10 @@ class Predictive:
         ------
         <RAISES>
         """
-        return self._distribution(X, offset, exposure, trials).frozen()
+        return self._distribution(X, given).frozen()
 
-    def predict_quantile(
-        self,
-        X: Any,
-        q: Any,
-        *,
-        offset: Any = None,
-        exposure: Any = None,
-        trials: Any = None,
-    ) -> np.ndarray:
+    @row_arguments
+    def predict_quantile(self, X: Any, q: Any, **given: Unpack[GivenWithoutY]) -> np.ndarray:
         """Return quantiles of y given x: the least y whose cdf is at least q.
 
         Parameters
@@ -175,17 +166,16 @@ class Predictive:
         ValueError
             If a level lies outside of [0, 1].
         """
-        return self._distribution(X, offset, exposure, trials).ppf(q)
+        return self._distribution(X, given).ppf(q)
 
+    @row_arguments
     def predict_interval(
         self,
         X: Any,
         coverage: float = 0.9,
         *,
         kind: str = "central",
-        offset: Any = None,
-        exposure: Any = None,
-        trials: Any = None,
+        **given: Unpack[GivenWithoutY],
     ) -> np.ndarray:
         """Return intervals that hold y with some probability, given x.
 
@@ -211,11 +201,10 @@ class Predictive:
         ValueError
             If coverage or kind is not as described.
         """
-        return self._distribution(X, offset, exposure, trials).interval(coverage, kind)
+        return self._distribution(X, given).interval(coverage, kind)
 
-    def predict_variance(
-        self, X: Any, *, offset: Any = None, exposure: Any = None, trials: Any = None
-    ) -> Variance:
+    @row_arguments
+    def predict_variance(self, X: Any, **given: Unpack[GivenWithoutY]) -> Variance:
         """Return the variance of y given x in its two parts, by the law of total variance.
 
         Parameters
@@ -233,17 +222,11 @@ class Predictive:
         ------
         <RAISES>
         """
-        return self._distribution(X, offset, exposure, trials).variance()
+        return self._distribution(X, given).variance()
 
+    @row_arguments
     def sample(
-        self,
-        X: Any,
-        n_samples: int = 1,
-        random_state: Any = None,
-        *,
-        offset: Any = None,
-        exposure: Any = None,
-        trials: Any = None,
+        self, X: Any, n_samples: int = 1, random_state: Any = None, **given: Unpack[GivenWithoutY]
     ) -> tuple[np.ndarray, np.ndarray]:
         """Draw y given x, and say which expert each came from.
 
@@ -265,4 +248,4 @@ class Predictive:
         ------
         <RAISES>
         """
-        return self._distribution(X, offset, exposure, trials).sample(n_samples, random_state)
+        return self._distribution(X, given).sample(n_samples, random_state)

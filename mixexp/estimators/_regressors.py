@@ -1,6 +1,7 @@
 """Flat and hierarchical mixtures of experts for a real target."""
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Unpack
 
 import numpy as np
 from sklearn.base import RegressorMixin
@@ -9,8 +10,9 @@ from sklearn.utils.validation import check_is_fitted
 
 from mixexp.distribution import mixture_without_noise
 from mixexp.estimators._base import MixtureOfExperts, store_parameters
-from mixexp.estimators._docs import per_row_docs, routing_docs, shared_docs
+from mixexp.estimators._docs import method_docs, routing_docs, shared_docs
 from mixexp.estimators._predictive import Predictive
+from mixexp.estimators._row_arguments import GivenWithoutY, row_arguments
 from mixexp.estimators._solver import EM
 from mixexp.estimators._validation import (
     BOOLEAN,
@@ -27,7 +29,7 @@ from mixexp.text import shown
 from mixexp.tree import GatingTree
 
 
-@per_row_docs
+@method_docs
 class _Regressor(RegressorMixin, MixtureOfExperts, Predictive):
     """What the two regressors share."""
 
@@ -47,16 +49,15 @@ class _Regressor(RegressorMixin, MixtureOfExperts, Predictive):
         return [] if self.dispersion_features is None else self.dispersion_features
 
     @routing_docs
+    @row_arguments
     def predict(
         self,
         X: Any,
         *,
         return_std: bool = False,
-        offset: Any = None,
-        exposure: Any = None,
-        trials: Any = None,
         routing: str | int = "soft",
         without_noise: bool = False,
+        **given: Unpack[GivenWithoutY],
     ) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
         """Return the mean of y given x: experts' means weighted by the gate.
 
@@ -88,8 +89,8 @@ class _Regressor(RegressorMixin, MixtureOfExperts, Predictive):
         check_argument("return_std", return_std, BOOLEAN)
         check_argument("without_noise", without_noise, BOOLEAN)
         if without_noise:
-            return self._predict_without_noise(X, return_std, routing, offset, exposure, trials)
-        mean = self._mixture_mean(X, routing, offset, exposure, trials)
+            return self._predict_without_noise(X, return_std, routing, given)
+        mean = self._mixture_mean(X, routing, given)
         if not return_std:
             return mean
         if routing != "soft":
@@ -97,10 +98,10 @@ class _Regressor(RegressorMixin, MixtureOfExperts, Predictive):
                 "The 'routing' argument must be 'soft' where return_std=True, for the deviation "
                 f"is that of all experts. Got {shown(routing)} instead."
             )
-        return mean, self._distribution(X, offset, exposure, trials).std()
+        return mean, self._distribution(X, given).std()
 
     def _predict_without_noise(
-        self, X: Any, return_std: bool, routing: Any, offset: Any, exposure: Any, trials: Any
+        self, X: Any, return_std: bool, routing: Any, given: Mapping[str, Any]
     ) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
         check_is_fitted(self)
         is_noise = [family.is_noise for family in self.experts_]
@@ -115,18 +116,12 @@ class _Regressor(RegressorMixin, MixtureOfExperts, Predictive):
                 "The 'routing' argument must be 'soft' where without_noise=True, which has a "
                 f"routing of its own. Got {routing!r} instead."
             )
-        found = self._distribution(X, offset, exposure, trials, mixture_without_noise)
+        found = self._distribution(X, given, mixture_without_noise)
         return (found.mean(), found.std()) if return_std else found.mean()
 
+    @row_arguments
     def score(
-        self,
-        X: Any,
-        y: Any,
-        sample_weight: Any = None,
-        *,
-        offset: Any = None,
-        exposure: Any = None,
-        trials: Any = None,
+        self, X: Any, y: Any, sample_weight: Any = None, **given: Unpack[GivenWithoutY]
     ) -> float:
         """Return the coefficient of determination R2 of `predict`.
 
@@ -146,7 +141,7 @@ class _Regressor(RegressorMixin, MixtureOfExperts, Predictive):
         ------
         <RAISES>
         """
-        predicted = self.predict(X, offset=offset, exposure=exposure, trials=trials)
+        predicted = self.predict(X, **given)
         target = self._check_target(y)
         check_same_length(len(predicted), target)
         weight = check_weights(sample_weight, len(predicted))

@@ -1,12 +1,14 @@
 """What a bootstrap refits: rows or clusters drawn as weights, or y from the model; and how."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from sklearn.base import clone
 
+from mixexp.estimators._features import check_features
+from mixexp.estimators._row_arguments import in_given_order
 from mixexp.estimators._solver import EM
 from mixexp.estimators._validation import number_clusters
 from mixexp.inference import draw_target
@@ -44,13 +46,15 @@ class _Draws:
 
     model: Any
     X: Any
-    known: dict[str, Any]
+    known: Mapping[str, Any]
 
     def __call__(self, rng: np.random.Generator) -> tuple[Any, np.ndarray]:
         state = self.model.fitted_model_
-        blocks = self.model._read_rows(self.X, **self.known)
+        X = check_features(self.model, self.X, reset=False)
+        per_row, order = self.model._read_with_y(X, self.known, np.ones(len(X)))
+        blocks = state.read_rows(X, per_row, order)
         parts = [draw_target(state.model, state.params, block, rng) for block in blocks]
-        y = np.concatenate(parts)
+        y = in_given_order(parts, order)
         return y, np.ones(len(y))
 
 
@@ -61,11 +65,15 @@ def resampling(
     weight: np.ndarray,
     kind: str,
     cluster: Any,
-    known: dict[str, Any],
+    known: Mapping[str, Any],
 ) -> Callable[[np.random.Generator], tuple[Any, np.ndarray]]:
     """Return what draws a target and weights."""
     if kind == "nonparametric":
-        codes = None if cluster is None else number_clusters(cluster, weight > 0.0)
+        codes = (
+            None
+            if cluster is None
+            else number_clusters(cluster, len(weight), np.flatnonzero(weight > 0.0))
+        )
         if weight.sum() > _MOST_ROWS:
             raise ValueError(
                 f"sample_weight stands for {weight.sum():.4g} rows, of which no sample can be "

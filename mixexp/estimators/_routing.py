@@ -1,6 +1,7 @@
 """Prediction by some of the experts: which ones, with what weights, and what they say."""
 
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Mapping
+from typing import Any, NamedTuple, TypeVar, Unpack
 
 import numpy as np
 from joblib import effective_n_jobs
@@ -8,8 +9,9 @@ from sklearn.utils.validation import check_is_fitted
 
 from mixexp.arguments import is_whole
 from mixexp.data import RowArguments
-from mixexp.estimators._docs import per_row_docs, routing_docs
+from mixexp.estimators._docs import method_docs, routing_docs
 from mixexp.estimators._features import check_features
+from mixexp.estimators._row_arguments import NOTHING, GivenOfGates, row_arguments
 from mixexp.model import FittedModel
 from mixexp.text import shown
 from mixexp.tree import GatingTree
@@ -54,7 +56,7 @@ def check_routing(routing: Any, n_experts: int) -> int | None:
     )
 
 
-@per_row_docs
+@method_docs
 class RoutedPrediction:
     """What an estimator predicts by all of its experts, or by those that a row is sent to."""
 
@@ -62,17 +64,19 @@ class RoutedPrediction:
     n_jobs: int | None
     fitted_model_: FittedModel
 
-    def _check_known(self, n: int, offset: Any, exposure: Any, trials: Any) -> RowArguments:
+    def _read_without_y(self, n: int, given: Mapping[str, Any]) -> RowArguments:
         raise NotImplementedError
 
     @routing_docs
-    def route(self, X: Any, routing: str | int = "hard") -> Routing:
+    @row_arguments
+    def route(self, X: Any, routing: str | int = "hard", **given: Unpack[GivenOfGates]) -> Routing:
         """Return the experts that each row is sent to, and the probability that is left out.
 
         Parameters
         ----------
         X : array-like of shape (n, n_features)
         <ROUTING>
+        <PER_ROW>
 
         Returns
         -------
@@ -91,7 +95,7 @@ class RoutedPrediction:
         check_is_fitted(self)
         k = check_routing(routing, self.tree_.n_leaves)
         X = check_features(self, X, reset=False)
-        per_row = self._check_known(len(X), None, None, None)
+        per_row = self._read_without_y(len(X), given)
         n_threads = effective_n_jobs(self.n_jobs)
         return Routing(*self.fitted_model_.route(X, per_row, k, n_threads))
 
@@ -99,13 +103,11 @@ class RoutedPrediction:
         self,
         X: Any,
         routing: Any,
-        offset: Any = None,
-        exposure: Any = None,
-        trials: Any = None,
+        given: Mapping[str, Any] = NOTHING,
     ) -> np.ndarray:
         """Return means over the experts chosen, shape (n,) or (n_classes, n)."""
         check_is_fitted(self)
         k = check_routing(routing, self.tree_.n_leaves)
         X = check_features(self, X, reset=False)
-        per_row = self._check_known(len(X), offset, exposure, trials)
+        per_row = self._read_without_y(len(X), given)
         return self.fitted_model_.mean(X, per_row, k, effective_n_jobs(self.n_jobs))

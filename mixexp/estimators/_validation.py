@@ -260,8 +260,15 @@ def check_per_row(values: Any, name: str, n: int) -> np.ndarray:
     return array
 
 
-def number_clusters(cluster: Any, is_used: np.ndarray) -> np.ndarray:
+def number_clusters(cluster: Any, n: int, chosen: np.ndarray | None) -> np.ndarray:
     """Return the numbers 0, 1, ... of the clusters of the rows that are used.
+
+    Parameters
+    ----------
+    cluster : array-like of shape (n,)
+    n : int
+    chosen : ndarray of shape (n_used,), int, or None
+        Numbers of the rows that are used; None for all of them.
 
     Raises
     ------
@@ -270,13 +277,13 @@ def number_clusters(cluster: Any, is_used: np.ndarray) -> np.ndarray:
     """
     labels = as_array(cluster, "cluster")
     refuse_nonlabels(labels, "cluster")
-    if labels.shape != is_used.shape:
-        raise ValueError(
-            f"cluster has shape {labels.shape}; expected {is_used.shape}, one label per row."
-        )
+    if labels.shape != (n,):
+        raise ValueError(f"cluster has shape {labels.shape}; expected ({n},), one label per row.")
     if labels.dtype.kind == "f" and not np.isfinite(labels).all():
         raise ValueError("cluster holds NaN or infinity; give every row the label of a cluster.")
-    found, codes = np.unique(_comparable(labels[is_used]), return_inverse=True)
+    found, codes = np.unique(
+        _comparable(labels if chosen is None else labels[chosen]), return_inverse=True
+    )
     if len(found) < 2:
         raise ValueError(f"cluster has the one label {shown(found[0])}; expected at least two.")
     return codes

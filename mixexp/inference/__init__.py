@@ -5,9 +5,9 @@ from mixexp.inference._covariance import KINDS, Covariance, estimate_covariance
 from mixexp.inference._criteria import (
     CRITERIA,
     Criteria,
-    Scored,
     compute_criteria,
     problem_criteria,
+    score_block,
 )
 from mixexp.inference._hypotheses import ChiSquared, Contrast, chi_squared
 from mixexp.inference._matching import match_nodes
@@ -37,7 +37,6 @@ __all__ = [
     "Inference",
     "Label",
     "Names",
-    "Scored",
     "Summary",
     "Table",
     "Terms",
@@ -54,6 +53,7 @@ __all__ = [
     "problem_criteria",
     "render",
     "row_scores",
+    "score_block",
     "score_products",
     "summarize",
 ]

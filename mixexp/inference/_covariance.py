@@ -156,9 +156,11 @@ def _roughness(model: Model, kind: str) -> str:
 
 
 def _products(problem: Problem, params: Parameters, clusters: np.ndarray | None) -> np.ndarray:
-    if clusters is None:
-        return score_products(problem, params)
-    return cluster_products(problem, params, clusters)
+    if clusters is not None:
+        return cluster_products(problem, params, clusters)
+    if problem.blocks.has_groups:
+        return cluster_products(problem, params, problem.class_numbers, are_counts=True)
+    return score_products(problem, params)
 
 
 def _units(problem: Problem, current: Evaluation, basis: np.ndarray) -> np.ndarray:

@@ -8,9 +8,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.special import xlogy
 
+from mixexp.data import Block
 from mixexp.em import Problem
 from mixexp.inference._tables import Table
-from mixexp.model import Parameters, posterior_of_block
+from mixexp.model import Parameters, Posterior, posterior_of_block
+from mixexp.tree import GatingTree
 
 #: Names of the criteria to choose a model by, all lower is better.
 CRITERIA = ("aic", "aicc", "bic", "sabic", "caic", "icl", "icl_bic")
@@ -186,6 +188,15 @@ def compute_criteria(blocks: Iterable[Scored], n_parameters: int) -> Criteria:
     return Criteria(log_likelihood, n_parameters, n_experts, n_rows, total, entropy, log_max)
 
 
+def score_block(found: Posterior, block: Block, tree: GatingTree) -> Scored:
+    """Return what criteria look at: rows, or one row for each group that shares an expert."""
+    resp, starts = found.node_resp[tree.leaves], block.group_starts
+    if starts is None:
+        return Scored(found.log_density, resp, block.weight)
+    size = np.diff(starts, append=len(block.weight))
+    return Scored(found.log_density[starts] * size, resp[:, starts], block.weight[starts])
+
+
 def problem_criteria(problem: Problem, params: Parameters, n_parameters: int) -> Criteria:
     """Return the criteria of a model on the rows of a fit.
 
@@ -200,10 +211,6 @@ def problem_criteria(problem: Problem, params: Parameters, n_parameters: int) ->
     -------
     Criteria
     """
-    leaves = problem.model.tree.leaves
     found = ((posterior_of_block(problem.model, params, block), block) for block in problem.blocks)
-    scored = (
-        Scored(posterior.log_density, posterior.node_resp[leaves], block.weight)
-        for posterior, block in found
-    )
+    scored = (score_block(posterior, block, problem.model.tree) for posterior, block in found)
     return compute_criteria(scored, n_parameters)

@@ -197,7 +197,7 @@ class Inference(Estimates):
 
     def _rows_to_use(self, X: Any, per_row: Mapping[str, Any]) -> RowBlocks:
         if X is not None:
-            return self.read_rows(X, **per_row)
+            return self.read_rows(X, per_row)
         if per_row:
             raise ValueError(f"{next(iter(per_row))} is for other rows: give their features too.")
         return self.problem.blocks

@@ -91,7 +91,9 @@ def score_products(problem: Problem, params: Parameters) -> np.ndarray:
     return reduce(np.add, map_blocks(of_block, problem.blocks, problem.n_threads))
 
 
-def cluster_products(problem: Problem, params: Parameters, clusters: np.ndarray) -> np.ndarray:
+def cluster_products(
+    problem: Problem, params: Parameters, clusters: np.ndarray, are_counts: bool = False
+) -> np.ndarray:
     """Return ``sum_c (sum_i w_i s_i)(sum_i w_i s_i)'`` over clusters of rows.
 
     Parameters
@@ -100,6 +102,8 @@ def cluster_products(problem: Problem, params: Parameters, clusters: np.ndarray)
     params : Parameters
     clusters : ndarray of shape (n_rows,), int
         Numbers 0, 1, ... of the clusters.
+    are_counts : bool
+        Whether weights, the same within a cluster, are numbers of like clusters: not squared then.
 
     Returns
     -------
@@ -117,7 +121,7 @@ def cluster_products(problem: Problem, params: Parameters, clusters: np.ndarray)
     for block, rows in zip(problem.blocks, problem.blocks.partition, strict=True):
         start = rows.start
         for piece, scores in _pieces(problem, params, block):
-            scores *= piece.weight
+            scores *= np.sqrt(piece.weight) if are_counts else piece.weight
             at = place[clusters[start : start + len(piece.weight)]]
             alone = scores[:, at < 0]
             products += alone @ alone.T

@@ -25,7 +25,11 @@ def draw_target(
     """
     n_rows = block.features.shape[1]
     prior = predict_block(model, params, block).prior
-    chosen = (rng.random(n_rows) > np.cumsum(prior, axis=0)[:-1]).sum(axis=0)
+    starts = block.group_starts
+    at = np.asarray(rng.random(n_rows))
+    if starts is not None:
+        at = np.repeat(at[starts], np.diff(starts, append=n_rows))
+    chosen = (at > np.cumsum(prior, axis=0)[:-1]).sum(axis=0)
     drawn = np.empty(n_rows)
     eta = linear_predictors(model, params, block)
     for group, heads in zip(model.groups, group_heads(model, eta), strict=True):

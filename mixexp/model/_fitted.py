@@ -19,7 +19,12 @@ from mixexp.data import (
     cut_rows,
     map_blocks,
 )
-from mixexp.model._e_step import Posterior, posterior_of_block
+from mixexp.model._e_step import (
+    Posterior,
+    leaf_log_density,
+    linear_predictors,
+    posterior_of_block,
+)
 from mixexp.model._model import Model
 from mixexp.model._parameters import Parameters
 from mixexp.model._prediction import (
@@ -82,14 +87,29 @@ class FittedModel(NamedTuple):
     # What gates and experts say.
 
     def posteriors(
-        self, X: np.ndarray | ColumnRows, y: np.ndarray, per_row: RowArguments
-    ) -> Iterator[Posterior]:
-        """Yield log densities and responsibilities block by block.
+        self,
+        X: np.ndarray | ColumnRows,
+        y: np.ndarray,
+        per_row: RowArguments,
+        chosen: np.ndarray | None = None,
+    ) -> Iterator[tuple[Posterior, Block]]:
+        """Yield log densities and responsibilities block by block, with the block.
 
         The bits of a row do not depend on which rows are beside it.
         """
+        for block in self.read_known_rows(X, y, per_row, chosen):
+            found = posterior_of_block(self.model, self.params, block, batch_invariant_product)
+            yield found, block
+
+    def leaf_log_densities(
+        self, X: np.ndarray | ColumnRows, y: np.ndarray, per_row: RowArguments
+    ) -> np.ndarray:
+        """Return the log density of each row under every expert, shape (n_leaves, n)."""
+        parts = []
         for block in self.read_known_rows(X, y, per_row):
-            yield posterior_of_block(self.model, self.params, block, batch_invariant_product)
+            eta = linear_predictors(self.model, self.params, block, batch_invariant_product)
+            parts.append(leaf_log_density(self.model, self.params, eta, block))
+        return np.concatenate(parts, axis=1)
 
     def predictions(
         self, X: np.ndarray | ColumnRows, per_row: RowArguments

@@ -62,6 +62,7 @@ class Model:
     ties: EqualityConstraints | None = None
     constant_columns: tuple[int, ...] = ()
     others: tuple[PlacedSubmodel, ...] = ()
+    has_known_leaves: bool = False
 
     @property
     def is_linear(self) -> bool:

@@ -6,9 +6,10 @@ import numpy as np
 
 from mixexp import kernels
 from mixexp.data import Block
-from mixexp.model._e_step import gate_logits
+from mixexp.model._e_step import allocate, gate_logits
 from mixexp.model._model import Model
 from mixexp.model._parameters import Parameters
+from mixexp.tree import GatingTree
 
 # Numbers of linear predictors, of the rows that are predicted at once, that stay in a core's cache
 # with all that is made of them; and limits of the number of rows, lest calls cost more than work.
@@ -102,12 +103,25 @@ def _gate_odds(model: Model, params: Parameters, block: Block) -> np.ndarray:
     pairs = zip(params.gates, model.gates, strict=True)
     eta = [_predictors(model, coef, gates.design, block) for coef, gates in pairs]
     logits = gate_logits(model, params, eta, block)
+    if block.known.evidence is not None:
+        return _odds_after(tree, logits, block.known.evidence)
     if logits.shape[1] != n_rows:
         logits = np.ascontiguousarray(np.broadcast_to(logits, (tree.n_edges, n_rows)))
     nodes = tree.inner_nodes, tree.first_child, tree.n_children
     odds = np.empty_like(logits)
     kernels.shift_siblings(logits, *nodes, np.empty(n_rows), odds)
     return np.exp(odds, out=odds)
+
+
+def _odds_after(tree: GatingTree, logits: np.ndarray, evidence: np.ndarray) -> np.ndarray:
+    """Return the same odds once evidence on the leaves, (n_leaves, rows), is taken in."""
+    node = allocate(tree, logits, evidence).node_resp
+    odds = np.empty((tree.n_edges, node.shape[1]))
+    for inner in tree.inner_nodes.tolist():
+        own = node[tree.first_child[inner] : tree.first_child[inner] + tree.n_children[inner]]
+        top = own.max(axis=0)
+        odds[tree.edges(inner)] = np.where(top > 0.0, own / np.where(top > 0.0, top, 1.0), 1.0)
+    return odds
 
 
 def _predictors(model: Model, coef: np.ndarray, design: int, block: Block) -> np.ndarray:

@@ -59,7 +59,7 @@ class Route(NamedTuple):
 
 def greedy_leaf(model: Model, params: Parameters, rows: Rows) -> np.ndarray:
     """Return the leaf where the most probable child at every gate leads, shape (rows, 1)."""
-    if not model.has_softmax_gates:
+    if _needs_all_gates(model, rows):
         return _greedy_by_all_gates(model, params, rows)
     tree, (coef, features) = model.tree, _gates(model, params, rows)
     node = np.empty(len(features), dtype=np.int64)
@@ -70,7 +70,7 @@ def greedy_leaf(model: Model, params: Parameters, rows: Rows) -> np.ndarray:
 def greedy_route(model: Model, params: Parameters, rows: Rows) -> Route:
     """Return the route of the most probable child at every gate."""
     tree, leaf = model.tree, greedy_leaf(model, params, rows)
-    if not model.has_softmax_gates:
+    if _needs_all_gates(model, rows):
         _, prior = block_priors(model, params, _as_block(rows))
         dropped = 1.0 - np.take_along_axis(prior, leaf.T, axis=0)[0]
         return Route(leaf, np.ones(leaf.shape), dropped)
@@ -78,6 +78,11 @@ def greedy_route(model: Model, params: Parameters, rows: Rows) -> Route:
     nodes = tree.parent, tree.first_child, tree.n_children
     kernels.greedy_dropped_mass(features, coef, *nodes, tree.leaves[leaf[:, 0]], dropped)
     return Route(leaf, np.ones(leaf.shape), dropped)
+
+
+def _needs_all_gates(model: Model, rows: Rows) -> bool:
+    """Whether gates are no linear predictors, or other rows of a group have their say."""
+    return not model.has_softmax_gates or rows.known.evidence is not None
 
 
 def _greedy_by_all_gates(model: Model, params: Parameters, rows: Rows) -> np.ndarray:
@@ -100,7 +105,7 @@ def top_route(model: Model, params: Parameters, rows: Rows, k: int) -> Route:
     """Return the route to the k most probable leaves, of equals those further left."""
     n_inner = len(model.tree.inner_nodes)
     is_small = n_inner < _SEARCH_COST * (model.tree.depth + _GATES_PER_LEAF * k)
-    if is_small or not model.has_softmax_gates:
+    if is_small or _needs_all_gates(model, rows):
         return _weigh(*_select(model, params, rows, k))
     leaf, share, dropped = _search(model, params, rows, k, n_inner // _SEARCH_COST)
     is_lost = leaf[:, 0] < 0

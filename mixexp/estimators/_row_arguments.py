@@ -1,0 +1,237 @@
+"""What is known of each row beside features, y and weight: declared once, taken as keywords.
+
+Methods take row arguments as ``**given`` and hand them on as they are; `row_arguments` shows them
+as keywords, to users and to scikit-learn's metadata routing. A further one is an entry of
+`GivenWithoutY` or `Given`, its description in `_DOCS`, and its check in `read_rows`.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from inspect import Parameter, signature
+from types import MappingProxyType
+from typing import Any, TypedDict, TypeVar, get_args
+
+import numpy as np
+
+from mixexp.data import RowArguments
+from mixexp.estimators._panels import known_leaves, number_groups
+from mixexp.estimators._validation import (
+    LARGEST_TARGET,
+    check_exposure,
+    check_per_row,
+    check_size,
+    check_trials,
+)
+from mixexp.text import shown
+
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+
+class GivenOfX(TypedDict, total=False):
+    """Row arguments that stand beside features alone."""
+
+    offset: Any
+    exposure: Any
+    trials: Any
+
+
+class GivenWithoutY(GivenOfX, total=False):
+    """Row arguments of methods that predict y."""
+
+    groups: Any
+    history: Any
+
+
+class GivenOfClasses(TypedDict, total=False):
+    """Row arguments of methods that predict classes."""
+
+    offset: Any
+    groups: Any
+    history: Any
+
+
+class GivenOfGates(TypedDict, total=False):
+    """Row arguments of methods that ask gates alone."""
+
+    groups: Any
+    history: Any
+
+
+class Given(GivenOfX, total=False):
+    """Row arguments of methods that are given y."""
+
+    groups: Any
+    known_expert: Any
+
+
+#: No row argument at all.
+NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+_DOCS = {
+    "offset": """array-like of shape (n,), default=None
+            Added to the linear predictor of every expert, on its scale (of y for an identity
+            link, of the log mean for a log link); 0 if absent.""",
+    "exposure": """array-like of shape (n,), default=None
+            Positive; its logarithm is added to the offset. For experts with a log link: the
+            mean is then a rate times the exposure; 1 if absent. Nothing is kept of what `fit` was
+            given: without it, predictions and scores are those of an exposure of 1.""",
+    "trials": """array-like of shape (n,), default=None
+            Number of trials of which y counts the successes; for binomial experts, 1 if absent.""",
+    "groups": """array-like of shape (n,), default=None
+            Labels, numbers or strings, of groups of rows that share their expert, in any order.
+            Weights and what gates look at are the same in all rows of a group. None if every row
+            has an expert of its own.""",
+    "known_expert": """array-like of shape (n,) or (n, n_experts), default=None
+            Number of the expert that a row is known to belong to, -1 where it is not known; or
+            a boolean matrix of the experts that it may belong to. In `fit` it says which expert
+            has which number.""",
+    "history": """tuple of (X, y, groups), default=None
+            Rows whose y is known, of the groups whose rows are predicted: these are weighted by
+            what their group's y say, those of other groups by the gate. A fourth entry may be a
+            mapping of further row arguments of these rows.""",
+}
+# Of predictions.
+_GROUPS_OF_HISTORY = """array-like of shape (n,), default=None
+            Labels of groups, as in ``history``; not for use without it."""
+
+
+def row_arguments(method: Method) -> Method:
+    """Show the row arguments that a method takes as ``**given`` in its signature and docstring."""
+    shape = signature(method)
+    (own,) = (p for p in shape.parameters.values() if p.kind is Parameter.VAR_KEYWORD)
+    (declared,) = get_args(own.annotation)
+    names = list(declared.__annotations__)
+    keywords = [Parameter(name, Parameter.KEYWORD_ONLY, default=None) for name in names]
+    others = [p for p in shape.parameters.values() if p is not own]
+    method.__signature__ = shape.replace(parameters=[*others, *keywords])  # type: ignore[attr-defined]
+    method.__doc__ = (method.__doc__ or "").replace("<PER_ROW>", describe(names))
+    return method
+
+
+def describe(names: Sequence[str]) -> str:
+    """Return the entries of row arguments in a docstring's list of parameters."""
+    docs = {**_DOCS, "groups": _GROUPS_OF_HISTORY} if "history" in names else _DOCS
+    return "\n        ".join(f"{name} : {docs[name]}" for name in names)
+
+
+def refuse_unknown(given: Mapping[str, Any], declared: type | None = None) -> None:
+    """Refuse keywords that are no row arguments.
+
+    Parameters
+    ----------
+    given : mapping of str to object
+    declared : TypedDict, optional
+        What may be given; any row argument by default.
+
+    Raises
+    ------
+    TypeError
+        Naming the first.
+    """
+    known = {**GivenWithoutY.__annotations__, **Given.__annotations__}
+    if declared is not None:
+        known = declared.__annotations__
+    for name in given:
+        if name not in known:
+            raise TypeError(
+                f"{name!r} is an unexpected keyword argument; what may be given per row is "
+                f"{', '.join(known)}."
+            )
+
+
+def read_rows(
+    given: Mapping[str, Any], weight: np.ndarray, n_leaves: int, evidence: np.ndarray | None = None
+) -> RowArguments:
+    """Return what is known of each row, exposure as part of the offset.
+
+    Parameters
+    ----------
+    given : mapping of str to object
+        Row arguments, as users give them.
+    weight : ndarray of shape (n,)
+    n_leaves : int
+    evidence : ndarray of shape (n_leaves, n), optional
+        What other rows say of these.
+
+    Raises
+    ------
+    ValueError, TypeError
+        Naming the argument, what was found and what to do.
+    """
+    refuse_unknown(given)
+    n, get = len(weight), given.get
+    offset, exposure, trials = get("offset"), get("exposure"), get("trials")
+    total = None if offset is None else check_per_row(offset, "offset", n)
+    if total is not None:
+        check_size(total, "offset", LARGEST_TARGET, "sums with it overflow. Use smaller units")
+    if exposure is not None:
+        log_exposure = np.log(check_exposure(exposure, n))
+        total = log_exposure if total is None else total + log_exposure
+    counts = None if trials is None else check_trials(trials, n)
+    groups = None if get("groups") is None else number_groups(get("groups"), weight)
+    if get("known_expert") is not None:
+        evidence = known_leaves(get("known_expert"), n, n_leaves, groups)
+    return RowArguments(weight, total, counts, groups, evidence)
+
+
+def rows_in_order(known: RowArguments) -> np.ndarray | None:
+    """Return the rows with positive weight, those of a group beside each other; None if so given.
+
+    Parameters
+    ----------
+    known : RowArguments
+
+    Returns
+    -------
+    ndarray of shape (n_used,), int, or None
+    """
+    is_used = known.weight > 0.0
+    if known.groups is None:
+        return None if is_used.all() else np.flatnonzero(is_used)
+    order = np.argsort(known.groups, kind="stable")
+    return order[is_used[order]]
+
+
+def in_given_order(parts: list[np.ndarray], order: np.ndarray | None) -> np.ndarray:
+    """Return the values of blocks of rows, (n, ...), where their rows were given."""
+    values = np.concatenate(parts)
+    if order is None:
+        return values
+    out = np.empty_like(values)
+    out[order] = values
+    return out
+
+
+def refuse_history(given: Mapping[str, Any]) -> None:
+    """Refuse labels of groups without what is known of the groups.
+
+    Raises
+    ------
+    ValueError
+        Naming the argument.
+    """
+    if given.get("groups") is not None and given.get("history") is None:
+        raise ValueError(
+            f"groups, here {shown(given['groups'])}, say nothing of rows whose y is not known "
+            "unless history=(X, y, groups) says what their groups did before; give both or none."
+        )
+    if given.get("history") is not None and given.get("groups") is None:
+        raise ValueError("history tells of groups: say by groups= which rows are of which group.")
+
+
+def read_history(history: Any) -> tuple[Any, Any, Any, Mapping[str, Any]]:
+    """Return features, y, groups and further row arguments of past rows.
+
+    Raises
+    ------
+    ValueError
+        Naming ``history``.
+    """
+    parts = list(history) if isinstance(history, tuple | list) else []
+    if len(parts) == 3:
+        parts.append(NOTHING)
+    if len(parts) != 4 or not isinstance(parts[3], Mapping):
+        raise ValueError(
+            "history must be a tuple (X, y, groups) of rows whose y is known, with a mapping of "
+            f"further row arguments, if any, as a fourth entry. Got {shown(history)}."
+        )
+    return parts[0], parts[1], parts[2], parts[3]
