@@ -109,6 +109,10 @@ class Block(NamedTuple):
         is_first = self.is_first
         return self.weight if is_first is None else self.weight * is_first
 
+    def alone(self, weight: np.ndarray) -> "Block":
+        """Return the same rows with other weights, for a single expert: no classes are known."""
+        return self._replace(known=self.known._replace(weight=weight, groups=None, evidence=None))
+
     def reweighted(self, weight: np.ndarray) -> "Block":
         """Return the same rows with other weights."""
         return self._replace(known=self.known._replace(weight=weight))

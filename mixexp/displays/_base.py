@@ -28,7 +28,7 @@ _WEIGHT = """sample_weight : array-like of shape (n,), default=None
             Numbers of rows, as in ``fit``: what is drawn is what it would be if each row stood
             there so many times. Rows of weight zero are left out."""
 
-_PER_ROW = """offset, exposure, trials : array-like of shape (n,), default=None
+_PER_ROW = """offset, exposure, trials, groups : array-like of shape (n,), default=None
             As in ``fit``."""
 
 _AX = """ax : matplotlib Axes, default=None

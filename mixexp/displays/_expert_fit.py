@@ -121,6 +121,7 @@ class ExpertFitDisplay(Display):
         offset: Any = None,
         exposure: Any = None,
         trials: Any = None,
+        groups: Any = None,
         sample_weight: Any = None,
         ax: Any = None,
         **plot_kwargs: Any,
@@ -143,7 +144,7 @@ class ExpertFitDisplay(Display):
         <LINE>
         class_of_interest : label, default=None
             The class whose probability classifiers draw; by default the last of ``classes_``.
-        offset, exposure, trials : array-like of shape (n,), default=None
+        offset, exposure, trials, groups : array-like of shape (n,), default=None
             As in ``fit``, for the posterior of the data. Curves and band stand at the (lower)
             median of the offset, curves at exposure 1 and one trial, the band at their median,
             and y is drawn per unit of exposure or trials.
@@ -160,7 +161,7 @@ class ExpertFitDisplay(Display):
         cls._check_plot_kwargs(plot_kwargs)
         resolution, margin = check_count("grid_resolution", grid_resolution, 2), check_margin(eps)
         coverage = None if coverage is None else check_coverage(coverage)
-        per_row = {"offset": offset, "exposure": exposure, "trials": trials}
+        per_row = {"offset": offset, "exposure": exposure, "trials": trials, "groups": groups}
         data = read_data(estimator, X, sample_weight, **per_row)
         quantity = choose_quantity(data.source, class_of_interest)
         plotted = choose_lines(features, data.columns, data.use.sum(axis=0))

@@ -88,7 +88,7 @@ def cut_deviances(
     weight : ndarray of shape (n,)
         Sample weights.
     per_row : dict of str to array
-        ``offset``, ``exposure`` and ``trials``, those that are given.
+        ``offset``, ``exposure``, ``trials`` and ``groups``, those that are given.
 
     Returns
     -------

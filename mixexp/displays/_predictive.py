@@ -91,6 +91,7 @@ class PredictiveDisplay(Display):
         offset: Any = None,
         exposure: Any = None,
         trials: Any = None,
+        groups: Any = None,
         sample_weight: Any = None,
         ax: Any = None,
         **plot_kwargs: Any,
@@ -110,7 +111,7 @@ class PredictiveDisplay(Display):
         coverages : sequence of float, default=(0.5, 0.8, 0.95)
             Probabilities of the central intervals.
         <LINE>
-        offset, exposure, trials : array-like of shape (n,), default=None
+        offset, exposure, trials, groups : array-like of shape (n,), default=None
             As in ``fit``. The fan stands at the (lower) median of each, and y is drawn per unit
             of exposure or trials.
         <WEIGHT>
@@ -122,7 +123,7 @@ class PredictiveDisplay(Display):
         cls._check_plot_kwargs(plot_kwargs)
         resolution, margin = check_count("grid_resolution", grid_resolution, 2), check_margin(eps)
         levels = _check_coverages(coverages)
-        per_row = {"offset": offset, "exposure": exposure, "trials": trials}
+        per_row = {"offset": offset, "exposure": exposure, "trials": trials, "groups": groups}
         data = read_data(estimator, X, sample_weight, **per_row)
         model, columns = data.source.model, data.columns
         if data.source.is_classifier:

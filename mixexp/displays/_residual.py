@@ -104,6 +104,7 @@ class ResidualDisplay(Display):
         offset: Any = None,
         exposure: Any = None,
         trials: Any = None,
+        groups: Any = None,
         sample_weight: Any = None,
         random_state: Any = 0,
         ax: Any = None,
@@ -128,7 +129,7 @@ class ResidualDisplay(Display):
         cls._check_plot_kwargs(plot_kwargs)
         check_argument("random_state", random_state, RANDOM_STATE)
         source = open_source(estimator)
-        per_row = given(offset=offset, exposure=exposure, trials=trials)
+        per_row = given(offset=offset, exposure=exposure, trials=trials, groups=groups)
         resp = source.responsibilities(X, y, **per_row)
         weight = source.row_weights(sample_weight, len(resp))
         # The same draws for the mixture and for every expert; not the first number, which seeds
@@ -239,6 +240,7 @@ def _transform_values(
     source: Source, X: Any, y: Any, per_row: dict[str, Any], seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return probabilities of at most y, (n, n_experts + 1), the mixture last, and its mean."""
+    per_row = {name: values for name, values in per_row.items() if name != "groups"}
     predicted = source.model.predict_dist(source.transform(X), **per_row)
     laws = [*predicted.experts(), predicted]
     target = source.check_target(y)
@@ -250,6 +252,7 @@ def _transform_classes(
     source: Source, X: Any, y: Any, per_row: dict[str, Any], seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the same for classes, which count in the order of ``classes_``."""
+    per_row = {name: values for name, values in per_row.items() if name != "groups"}
     by_expert = source.model.predict_experts(source.transform(X), **per_row)
     mixture = (source.gate_proba(X)[:, :, None] * by_expert).sum(axis=1, keepdims=True)
     proba = np.concatenate([by_expert, mixture], axis=1)

@@ -140,6 +140,7 @@ class ResponsibilityMapDisplay(Display):
         offset: Any = None,
         exposure: Any = None,
         trials: Any = None,
+        groups: Any = None,
         sample_weight: Any = None,
         ax: Any = None,
         **plot_kwargs: Any,
@@ -180,7 +181,7 @@ class ResponsibilityMapDisplay(Display):
         class_of_interest : label, default=None
             Classifiers over one feature: the class whose probability is drawn; by default
             the last of ``classes_``, with two classes the positive one.
-        offset, exposure, trials : array-like of shape (n,), default=None
+        offset, exposure, trials, groups : array-like of shape (n,), default=None
             As in ``fit``, for the posterior of the data. Over one feature, curves stand at the
             (lower) median of the offset, exposure 1 and one trial, and y is drawn per unit of
             exposure or trials.
@@ -202,7 +203,7 @@ class ResponsibilityMapDisplay(Display):
         if grid_resolution is not None:
             check_count("grid_resolution", grid_resolution, 2)
         check_margin(eps)
-        per_row = {"offset": offset, "exposure": exposure, "trials": trials}
+        per_row = {"offset": offset, "exposure": exposure, "trials": trials, "groups": groups}
         data = read_data(estimator, X, sample_weight, **per_row)
         columns, matters = data.columns, data.use[0]
         quantity = choose_quantity(data.source, class_of_interest)

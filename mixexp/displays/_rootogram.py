@@ -90,6 +90,7 @@ class RootogramDisplay(Display):
         offset: Any = None,
         exposure: Any = None,
         trials: Any = None,
+        groups: Any = None,
         sample_weight: Any = None,
         ax: Any = None,
         **plot_kwargs: Any,
@@ -116,7 +117,9 @@ class RootogramDisplay(Display):
         if not is_real(eps) or not 0.0 <= float(eps) < 1.0:
             raise ValueError(f"The 'eps' parameter must be in the range [0, 1). Got {shown(eps)}.")
         source = open_source(estimator)
-        resp = source.responsibilities(X, y, offset=offset, exposure=exposure, trials=trials)
+        resp = source.responsibilities(
+            X, y, offset=offset, exposure=exposure, trials=trials, groups=groups
+        )
         weight = source.row_weights(sample_weight, len(resp))[:, None]
         edges = np.linspace(0.0, 1.0, n_bins + 1)
         is_own = resp.argmax(axis=1)[:, None] == np.arange(resp.shape[1])

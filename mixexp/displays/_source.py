@@ -135,7 +135,7 @@ class Data(NamedTuple):
     is_kept : ndarray of shape (n_given,), bool
         Which these are.
     per_row : dict of str to array-like of shape (n_given,)
-        ``offset``, ``exposure`` and ``trials``, those that are given.
+        ``offset``, ``exposure``, ``trials`` and ``groups``, those that are given.
     use : ndarray of shape (2, n_features)
         See `feature_use`.
     """
@@ -218,7 +218,7 @@ def read_data(estimator: Any, X: Any, sample_weight: Any, **per_row: Any) -> Dat
     X : array-like of shape (n_given, n_features)
     sample_weight : array-like of shape (n_given,) or None
     **per_row : array-like of shape (n_given,) or None
-        ``offset``, ``exposure`` and ``trials``.
+        ``offset``, ``exposure``, ``trials`` and ``groups``.
 
     Raises
     ------

@@ -125,6 +125,7 @@ class TreeDisplay(Display):
         offset: Any = None,
         exposure: Any = None,
         trials: Any = None,
+        groups: Any = None,
         sample_weight: Any = None,
         ax: Any = None,
         **plot_kwargs: Any,
@@ -161,7 +162,7 @@ class TreeDisplay(Display):
         n_terms = check_count("n_terms", n_terms)
         source = open_source(estimator)
         model, tree = source.model, source.tree
-        per_row = given(offset=offset, exposure=exposure, trials=trials)
+        per_row = given(offset=offset, exposure=exposure, trials=trials, groups=groups)
         proba = source.gate_proba(X) if y is None else source.responsibilities(X, y, **per_row)
         weight = source.row_weights(sample_weight, len(proba))
         by_node = sum_below(tree, proba)

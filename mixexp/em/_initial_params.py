@@ -113,7 +113,7 @@ def supported_block(block: Block, g: int) -> Block:
     is_outside = np.isneginf(block.bases[g])
     weight = np.where(is_outside, 0.0, block.weight)
     base = np.where(is_outside, 0.0, block.bases[g])  # for zero times infinity is no number
-    return block.reweighted(weight)._replace(targets=(block.targets[g],), bases=(base,))
+    return block.alone(weight)._replace(targets=(block.targets[g],), bases=(base,))
 
 
 def _block_of_groups(block: Block, chosen: Sequence[int]) -> Block:
@@ -124,7 +124,7 @@ def _block_of_groups(block: Block, chosen: Sequence[int]) -> Block:
     bases[0][is_outside] = 0.0
     weight = np.where(is_outside, 0.0, block.weight)
     targets = tuple(block.targets[g] for g in chosen)
-    return block.reweighted(weight)._replace(targets=targets, bases=tuple(bases))
+    return block.alone(weight)._replace(targets=targets, bases=tuple(bases))
 
 
 def _intercept_start(single: Model, blocks: Sequence[Block]) -> Parameters:

@@ -11,6 +11,7 @@ from functools import partial
 from typing import NamedTuple
 
 import numpy as np
+from scipy.optimize import linear_sum_assignment
 
 from mixexp.data import RowBlocks
 from mixexp.em._hyperplane_splits import (
@@ -149,8 +150,26 @@ def draw_partitions(
     drawn = []
     for number, seed in enumerate(seeds):
         kind, rng = STARTS[strategy](rows, number), np.random.default_rng(seed)
-        drawn.append([kind.partition(rows, rng) for _ in range(kind.n_tried)])
+        drawn.append([_match_known(rows, kind.partition(rows, rng)) for _ in range(kind.n_tried)])
     return drawn
+
+
+def _match_known(rows: Rows, labels: np.ndarray) -> np.ndarray:
+    """Number the parts of a partition so that rows whose leaf is known are in it, as many as can.
+
+    Parameters
+    ----------
+    rows : Rows
+    labels : ndarray of shape (n_rows,), int
+    """
+    blocks = rows.problem.blocks
+    if blocks.bare[0].known.evidence is None:
+        return labels
+    allowed = np.isfinite(np.concatenate([block.known.evidence for block in blocks.bare], axis=1))
+    weight = np.where(allowed.all(axis=0), 0.0, rows.weight) / allowed.sum(axis=0)
+    parts = np.equal.outer(np.arange(len(allowed)), labels).astype(float)
+    _, leaf = linear_sum_assignment(-(parts * weight) @ allowed.T)
+    return np.asarray(leaf)[labels]
 
 
 def _scores_of_classes(problem: Problem, pooled: Parameters) -> np.ndarray:

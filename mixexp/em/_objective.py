@@ -82,6 +82,20 @@ def rows_per_weight(weight: np.ndarray) -> float:
     return max(1.0, np.count_nonzero(weight) / total) if total > 0.0 else 1.0
 
 
+def _as_known(resp: np.ndarray, block: Block) -> np.ndarray:
+    """Return responsibilities (n_leaves, ..., rows) that are one for a group, and as is known."""
+    resp = mean_of_groups(resp, block.group_starts)
+    evidence = block.known.evidence
+    if evidence is None:
+        return resp
+    allowed = np.isfinite(evidence).reshape(len(evidence), *(1,) * (resp.ndim - 2), -1)
+    kept = np.where(allowed, resp, 0.0)
+    total = kept.sum(axis=0)
+    return np.where(
+        total > 0.0, kept / np.where(total > 0.0, total, 1.0), allowed / allowed.sum(axis=0)
+    )
+
+
 @dataclass(frozen=True, eq=False)
 class Problem:
     """A model and the blocks of rows it is fitted to.
@@ -116,7 +130,7 @@ class Problem:
 
         def pass_over(at: int) -> Statistics:
             block = self.blocks[at]
-            transform_resp = self._transform_resp(partition[at], resp, block.group_starts)
+            transform_resp = self._transform_resp(partition[at], resp, block)
             weight = self._pseudo_weight(block)
             return em_statistics(self.model, params, block, transform_resp, weight)
 
@@ -146,10 +160,10 @@ class Problem:
         return replace(self, model=replace(self.model, penalty=penalty))
 
     def _transform_resp(
-        self, rows: slice, resp: Responsibilities | None, starts: np.ndarray | None
+        self, rows: slice, resp: Responsibilities | None, block: Block
     ) -> TransformResp | None:
         if resp is not None:
-            return lambda found: (mean_of_groups(resp(rows, found), starts), 0.0)
+            return lambda found: (_as_known(resp(rows, found), block), 0.0)
         return classify if self.is_classification else None
 
     def _pseudo_weight(self, block: Block) -> np.ndarray | None:

@@ -103,7 +103,11 @@ def row_arguments(method: Method) -> Method:
     keywords = [Parameter(name, Parameter.KEYWORD_ONLY, default=None) for name in names]
     others = [p for p in shape.parameters.values() if p is not own]
     method.__signature__ = shape.replace(parameters=[*others, *keywords])  # type: ignore[attr-defined]
-    method.__doc__ = (method.__doc__ or "").replace("<PER_ROW>", describe(names))
+    doc = method.__doc__ or ""
+    indent = doc[: doc.find("<PER_ROW>")].rpartition("\n")[2]
+    method.__doc__ = doc.replace(
+        "<PER_ROW>", describe(names).replace("\n" + " " * 8, "\n" + indent)
+    )
     return method
 
 
@@ -133,7 +137,7 @@ def refuse_unknown(given: Mapping[str, Any], declared: type | None = None) -> No
     for name in given:
         if name not in known:
             raise TypeError(
-                f"{name!r} is an unexpected keyword argument; what may be given per row is "
+                f"got an unexpected keyword argument {name!r}; what may be given per row is "
                 f"{', '.join(known)}."
             )
 
@@ -211,8 +215,8 @@ def refuse_history(given: Mapping[str, Any]) -> None:
     """
     if given.get("groups") is not None and given.get("history") is None:
         raise ValueError(
-            f"groups, here {shown(given['groups'])}, say nothing of rows whose y is not known "
-            "unless history=(X, y, groups) says what their groups did before; give both or none."
+            "groups say nothing of rows whose y is not known unless history=(X, y, groups) says "
+            "what their groups did before; give both or none."
         )
     if given.get("history") is not None and given.get("groups") is None:
         raise ValueError("history tells of groups: say by groups= which rows are of which group.")

@@ -25,6 +25,7 @@ _scorer_docs = fill_sections(
         "offset": f"{_PER_ROW}\nAs for the estimator's `predict`.",
         "exposure": f"{_PER_ROW}\nAs for the estimator's `predict`.",
         "trials": f"{_PER_ROW}\nAs for the estimator's `predict`.",
+        "groups": f"{_PER_ROW}\nGroups of rows that share an expert, as for `fit`.",
     },
     {},
 )
@@ -62,6 +63,7 @@ class LogDensityScorer(BaseEstimator):
         offset: Any = None,
         exposure: Any = None,
         trials: Any = None,
+        groups: Any = None,
     ) -> float:
         """Return the weighted mean of ``estimator.log_density(X, y)``.
 
@@ -80,7 +82,7 @@ class LogDensityScorer(BaseEstimator):
             If an argument is not as described; the message names it.
         """
         steps, model = _split_pipeline(estimator, "log_density")
-        known = {"offset": offset, "exposure": exposure, "trials": trials}
+        known = {"offset": offset, "exposure": exposure, "trials": trials, "groups": groups}
         density = model.log_density(_transform(steps, X), y, **known)
         return float(np.average(density, weights=check_row_weights(sample_weight, len(density))))
 
@@ -111,6 +113,7 @@ class NegativeCriterionScorer(BaseEstimator):
         offset: Any = None,
         exposure: Any = None,
         trials: Any = None,
+        groups: Any = None,
     ) -> float:
         """Return minus the criterion, so that greater is better.
 
@@ -134,7 +137,7 @@ class NegativeCriterionScorer(BaseEstimator):
                 f"{shown(self.criterion)}."
             )
         steps, model = _split_pipeline(estimator, "criteria")
-        known = {"offset": offset, "exposure": exposure, "trials": trials}
+        known = {"offset": offset, "exposure": exposure, "trials": trials, "groups": groups}
         found = model.criteria(_transform(steps, X), y, sample_weight, **known)
         return -float(getattr(found, self.criterion))
 

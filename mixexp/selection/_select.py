@@ -8,17 +8,18 @@ one expert less, whose experts are split. The highest objective is kept.
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Unpack
 
 import numpy as np
 from joblib import Parallel, delayed
 from sklearn.base import clone, is_classifier
-from sklearn.model_selection import check_cv
+from sklearn.model_selection import GroupKFold, check_cv
 from sklearn.utils import _safe_indexing, check_random_state
 
 from mixexp.arguments import is_whole, is_word
 from mixexp.em import experts_at_floor, experts_without_rows, rows_per_weight
 from mixexp.estimators._base import MixtureOfExperts
+from mixexp.estimators._row_arguments import Given, refuse_unknown, row_arguments
 from mixexp.estimators._validation import N_JOBS, VERBOSE, check_argument
 from mixexp.inference import CRITERIA
 from mixexp.selection._families import extend_families
@@ -43,6 +44,7 @@ class _Fit(NamedTuple):
         return float(self.estimator.penalized_log_likelihood_)
 
 
+@row_arguments
 def select_n_experts(
     estimator: Any,
     X: Any,
@@ -54,9 +56,7 @@ def select_n_experts(
     cv: Any = None,
     n_jobs: int | None = None,
     verbose: int = 0,
-    offset: Any = None,
-    exposure: Any = None,
-    trials: Any = None,
+    **given: Unpack[Given],
 ) -> Selection:
     """Fit several numbers of experts, or several trees, and choose one.
 
@@ -86,13 +86,12 @@ def select_n_experts(
         as `mixexp.metrics.log_density_scorer`: the highest mean over folds is best. It is also
         given what there is per row, such as ``sample_weight``, by name.
     cv : int, cross-validation generator or iterable, default=None
-        For scorers alone; None for 5 folds.
+        For scorers alone; None for 5 folds, which with ``groups`` hold whole groups.
     n_jobs : int, default=None
         Processes, as in scikit-learn; results do not depend on it.
     verbose : int, default=0
         1 for a line per candidate; more for joblib's lines too.
-    offset, exposure, trials : array-like of shape (n,), default=None
-        As in `fit`.
+    <PER_ROW>
 
     Returns
     -------
@@ -133,8 +132,8 @@ def select_n_experts(
     check_argument("verbose", verbose, VERBOSE)
     listed = _check_candidates(candidates, parameter)
     _check_criterion(criterion, cv)
-    per_row = {"offset": offset, "exposure": exposure, "trials": trials}
-    rows = Rows(X, y, {"sample_weight": sample_weight, **per_row})
+    refuse_unknown(given)
+    rows = Rows(X, y, {"sample_weight": sample_weight, **given})
     models = [_with_candidate(estimator, parameter, candidate) for candidate in listed]
     splits = _make_folds(cv, rows, models[0]) if callable(criterion) else []
     samples = [rows, *(_take(rows, train) for train, _ in splits)]
@@ -246,8 +245,12 @@ def _with_candidate(estimator: Any, parameter: str, candidate: Any) -> Any:
 
 
 def _make_folds(cv: Any, rows: Rows, model: Any) -> list[tuple[np.ndarray, np.ndarray]]:
-    folds = check_cv(_DEFAULT_CV if cv is None else cv, rows.y, classifier=is_classifier(model))
-    return list(folds.split(rows.X, rows.y))
+    cv = _DEFAULT_CV if cv is None else cv
+    groups = rows.per_row.get("groups")
+    if groups is not None and is_whole(cv):
+        cv = GroupKFold(int(cv))
+    folds = check_cv(cv, rows.y, classifier=is_classifier(model))
+    return list(folds.split(rows.X, rows.y, groups))
 
 
 def _take(rows: Rows, chosen: np.ndarray) -> Rows:
