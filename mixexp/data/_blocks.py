@@ -36,6 +36,9 @@ class RowArguments(NamedTuple):
     evidence : ndarray of shape (n_leaves, n) or None
         Added to the log densities: -inf for experts that a row is known not to belong to, or what
         other rows of its group say.
+    ends : ndarray of shape (2, n) or None
+        Ends of the interval that y is known to lie in, equal where it is known exactly; None if
+        it is in all rows.
     """
 
     weight: np.ndarray
@@ -43,6 +46,7 @@ class RowArguments(NamedTuple):
     trials: np.ndarray | None = None
     groups: np.ndarray | None = None
     evidence: np.ndarray | None = None
+    ends: np.ndarray | None = None
 
     def take(self, rows: np.ndarray | slice) -> "RowArguments":
         """Return the same for some of the rows."""

@@ -15,6 +15,7 @@ from mixexp.estimators._docs import method_docs
 from mixexp.estimators._features import check_features
 from mixexp.estimators._fitting import FittedByEM
 from mixexp.estimators._inference import Inferential
+from mixexp.estimators._intervals import with_intervals
 from mixexp.estimators._panels import history_evidence, read_labels
 from mixexp.estimators._routing import RoutedPrediction
 from mixexp.estimators._row_arguments import (
@@ -32,6 +33,7 @@ from mixexp.estimators._row_arguments import (
 from mixexp.estimators._tables import SummaryHTML
 from mixexp.estimators._validation import check_same_length
 from mixexp.model import (
+    FittedModel,
     Posterior,
     Prediction,
 )
@@ -77,18 +79,38 @@ class MixtureOfExperts(
         """Return posteriors with their blocks, and the order of the rows if they are in another."""
         check_is_fitted(self)
         X = check_features(self, X, reset=False)
-        target = self._encode_target(self._check_target(y))
-        check_same_length(len(X), target)
-        per_row, order = self._read_with_y(X, given, np.ones(len(X)))
+        target, ends = self._read_target(X, y, given)
+        per_row, order = self._read_with_y(X, given, np.ones(len(X)), ends)
         if order is not None:
             target = target[order]
-        return self.fitted_model_.posteriors(X, target, per_row, order), order
+        return self._fitted_to(per_row).posteriors(X, target, per_row, order), order
+
+    def _read_target(
+        self, X: Any, y: Any, given: Mapping[str, Any]
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """Return y as the numbers that experts see, and the ends of intervals if it is in such."""
+        y, ends = self._read_ends(y, given)
+        target = self._encode_target(self._check_target(y))
+        check_same_length(len(X), target)
+        return target, ends
+
+    def _fitted_to(self, known: RowArguments) -> FittedModel:
+        """Return the fitted model of y as it is known."""
+        fitted: FittedModel = self.fitted_model_
+        if known.ends is None:
+            return fitted
+        with_intervals(self.experts_)
+        return fitted._replace(model=fitted.model.of_intervals())
 
     def _read_with_y(
-        self, X: Any, given: Mapping[str, Any], weight: np.ndarray
+        self,
+        X: Any,
+        given: Mapping[str, Any],
+        weight: np.ndarray,
+        ends: np.ndarray | None = None,
     ) -> tuple[RowArguments, np.ndarray | None]:
         """Return what is known of rows whose y is given, and their order if it is another."""
-        per_row = read_rows(given, weight, self.tree_.n_leaves)
+        per_row = read_rows(given, weight, self.tree_.n_leaves, ends=ends)
         check_per_row_use(self.experts_, given)
         order = rows_in_order(per_row)
         if order is not None:
@@ -113,11 +135,10 @@ class MixtureOfExperts(
     def _evidence_of_history(self, history: Any, groups: Any, n: int) -> np.ndarray:
         X, y, past_groups, rest = read_history(history)
         X = check_features(self, X, reset=False)
-        target = self._encode_target(self._check_target(y))
-        check_same_length(len(X), target)
+        target, ends = self._read_target(X, y, rest)
         past = read_labels(past_groups, "the groups of history", len(X))
-        per_row = read_rows(rest, np.ones(len(X)), self.tree_.n_leaves)
-        by_row = self.fitted_model_.leaf_log_densities(X, target, per_row)
+        per_row = read_rows(rest, np.ones(len(X)), self.tree_.n_leaves, ends=ends)
+        by_row = self._fitted_to(per_row).leaf_log_densities(X, target, per_row)
         return history_evidence(read_labels(groups, "groups", n), past, by_row)
 
     @row_arguments

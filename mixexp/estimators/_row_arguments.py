@@ -61,6 +61,9 @@ class Given(GivenOfX, total=False):
 
     groups: Any
     known_expert: Any
+    censoring: Any
+    y_upper: Any
+    y_resolution: Any
 
 
 #: No row argument at all.
@@ -84,6 +87,14 @@ _DOCS = {
             Number of the expert that a row is known to belong to, -1 where it is not known; or
             a boolean matrix of the experts that it may belong to. In `fit` it says which expert
             has which number.""",
+    "censoring": """array-like of shape (n,), default=None
+            0 where y is exact, 1 where it is a lower bound (right-censored: y is known to be
+            larger), -1 where it is an upper bound (left-censored). Predictions are of y itself.""",
+    "y_upper": """array-like of shape (n,), default=None
+            y is known to lie in [y, y_upper]: equal where it is exact, inf where y is a lower
+            bound; y may be -inf where ``y_upper`` is the only bound.""",
+    "y_resolution": """float or array-like of shape (n,), default=None
+            Step that exact y are rounded to, 0 where they are not: y is known to that only.""",
     "history": """tuple of (X, y, groups), default=None
             Rows whose y is known, of the groups whose rows are predicted: these are weighted by
             what their group's y say, those of other groups by the gate. A fourth entry may be a
@@ -143,7 +154,11 @@ def refuse_unknown(given: Mapping[str, Any], declared: type | None = None) -> No
 
 
 def read_rows(
-    given: Mapping[str, Any], weight: np.ndarray, n_leaves: int, evidence: np.ndarray | None = None
+    given: Mapping[str, Any],
+    weight: np.ndarray,
+    n_leaves: int,
+    evidence: np.ndarray | None = None,
+    ends: np.ndarray | None = None,
 ) -> RowArguments:
     """Return what is known of each row, exposure as part of the offset.
 
@@ -155,6 +170,8 @@ def read_rows(
     n_leaves : int
     evidence : ndarray of shape (n_leaves, n), optional
         What other rows say of these.
+    ends : ndarray of shape (2, n), optional
+        Of the intervals that y is known to lie in.
 
     Raises
     ------
@@ -174,7 +191,7 @@ def read_rows(
     groups = None if get("groups") is None else number_groups(get("groups"), weight)
     if get("known_expert") is not None:
         evidence = known_leaves(get("known_expert"), n, n_leaves, groups)
-    return RowArguments(weight, total, counts, groups, evidence)
+    return RowArguments(weight, total, counts, groups, evidence, ends)
 
 
 def rows_in_order(known: RowArguments) -> np.ndarray | None:

@@ -8,7 +8,7 @@ that see the same features, then one head of all experts of one family each. The
 the slots one after another, each in C order.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -79,9 +79,14 @@ class Model:
         """Names of the classes of one's own submodels."""
         return sorted({type(other.submodel).__name__ for other in self.others})
 
+    def of_intervals(self, are_there: bool = True) -> "Model":
+        """Return the model of y that may be known to lie in an interval only, or of exact y."""
+        change = ExpertGroup.with_intervals if are_there else ExpertGroup.without_intervals
+        return replace(self, groups=tuple(change(group) for group in self.groups))
+
     def with_target(self, block: Block, y: np.ndarray) -> Block:
         """Return the block with y as each family sees it."""
-        seen = [group.safe_target(y, block.known.trials) for group in self.groups]
+        seen = [group.safe_target(y, block.known.trials, block.known.ends) for group in self.groups]
         return block._replace(
             targets=tuple(target for target, _ in seen), bases=tuple(base for _, base in seen), y=y
         )
