@@ -15,7 +15,7 @@ from mixexp.estimators._docs import method_docs
 from mixexp.estimators._features import check_features
 from mixexp.estimators._fitting import FittedByEM
 from mixexp.estimators._inference import Inferential
-from mixexp.estimators._intervals import with_intervals
+from mixexp.estimators._intervals import EXACT, Interval, with_intervals
 from mixexp.estimators._panels import history_evidence, read_labels
 from mixexp.estimators._routing import RoutedPrediction
 from mixexp.estimators._row_arguments import (
@@ -79,25 +79,23 @@ class MixtureOfExperts(
         """Return posteriors with their blocks, and the order of the rows if they are in another."""
         check_is_fitted(self)
         X = check_features(self, X, reset=False)
-        target, ends = self._read_target(X, y, given)
-        per_row, order = self._read_with_y(X, given, np.ones(len(X)), ends)
+        target, interval = self._read_target(X, y, given)
+        per_row, order = self._read_with_y(X, given, np.ones(len(X)), interval)
         if order is not None:
             target = target[order]
         return self._fitted_to(per_row).posteriors(X, target, per_row, order), order
 
-    def _read_target(
-        self, X: Any, y: Any, given: Mapping[str, Any]
-    ) -> tuple[np.ndarray, np.ndarray | None]:
+    def _read_target(self, X: Any, y: Any, given: Mapping[str, Any]) -> tuple[np.ndarray, Interval]:
         """Return y as the numbers that experts see, and the ends of intervals if it is in such."""
-        y, ends = self._read_ends(y, given)
+        y, interval = self._read_interval(y, given)
         target = self._encode_target(self._check_target(y))
         check_same_length(len(X), target)
-        return target, ends
+        return target, interval
 
     def _fitted_to(self, known: RowArguments) -> FittedModel:
         """Return the fitted model of y as it is known."""
         fitted: FittedModel = self.fitted_model_
-        if known.ends is None:
+        if known.ends is None and known.window is None:
             return fitted
         with_intervals(self.experts_)
         return fitted._replace(model=fitted.model.of_intervals())
@@ -107,10 +105,10 @@ class MixtureOfExperts(
         X: Any,
         given: Mapping[str, Any],
         weight: np.ndarray,
-        ends: np.ndarray | None = None,
+        interval: Interval = EXACT,
     ) -> tuple[RowArguments, np.ndarray | None]:
         """Return what is known of rows whose y is given, and their order if it is another."""
-        per_row = read_rows(given, weight, self.tree_.n_leaves, ends=ends)
+        per_row = read_rows(given, weight, self.tree_.n_leaves, interval=interval)
         check_per_row_use(self.experts_, given)
         order = rows_in_order(per_row)
         if order is not None:
@@ -135,9 +133,9 @@ class MixtureOfExperts(
     def _evidence_of_history(self, history: Any, groups: Any, n: int) -> np.ndarray:
         X, y, past_groups, rest = read_history(history)
         X = check_features(self, X, reset=False)
-        target, ends = self._read_target(X, y, rest)
+        target, interval = self._read_target(X, y, rest)
         past = read_labels(past_groups, "the groups of history", len(X))
-        per_row = read_rows(rest, np.ones(len(X)), self.tree_.n_leaves, ends=ends)
+        per_row = read_rows(rest, np.ones(len(X)), self.tree_.n_leaves, interval=interval)
         by_row = self._fitted_to(per_row).leaf_log_densities(X, target, per_row)
         return history_evidence(read_labels(groups, "groups", n), past, by_row)
 

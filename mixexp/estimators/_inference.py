@@ -14,7 +14,7 @@ from mixexp.em import Problem
 from mixexp.estimators._build import check_support
 from mixexp.estimators._docs import method_docs
 from mixexp.estimators._features import check_features
-from mixexp.estimators._intervals import with_intervals
+from mixexp.estimators._intervals import EXACT, Interval, with_intervals
 from mixexp.estimators._panels import check_clusters_hold_groups
 from mixexp.estimators._row_arguments import NOTHING, Given, row_arguments
 from mixexp.estimators._tables import (
@@ -61,9 +61,7 @@ class Inferential:
     def _row_weights(self, sample_weight: Any, n: int) -> np.ndarray:
         raise NotImplementedError
 
-    def _read_target(
-        self, X: Any, y: Any, given: Mapping[str, Any]
-    ) -> tuple[np.ndarray, np.ndarray | None]:
+    def _read_target(self, X: Any, y: Any, given: Mapping[str, Any]) -> tuple[np.ndarray, Interval]:
         raise NotImplementedError
 
     def _fitted_to(self, known: RowArguments) -> FittedModel:
@@ -74,7 +72,7 @@ class Inferential:
         X: Any,
         given: Mapping[str, Any],
         weight: np.ndarray,
-        ends: np.ndarray | None = None,
+        interval: Interval = EXACT,
     ) -> tuple[RowArguments, np.ndarray | None]:
         raise NotImplementedError
 
@@ -202,12 +200,12 @@ class Inferential:
     ) -> tuple[Problem, np.ndarray | None]:
         """Return the fitted model on rows as `fit` would see them, and which rows those are."""
         X = check_features(self, X, reset=False)
-        target, ends = self._read_target(X, y, given)
+        target, interval = self._read_target(X, y, given)
         weight = self._row_weights(sample_weight, len(X))
-        per_row, chosen = self._read_with_y(X, given, weight, ends)
+        per_row, chosen = self._read_with_y(X, given, weight, interval)
         if chosen is not None:
             target = target[chosen]
-        families = self.experts_ if ends is None else with_intervals(self.experts_)
+        families = self.experts_ if interval.is_exact else with_intervals(self.experts_)
         check_support(families, target, per_row, chosen)
         fitted = self._fitted_to(per_row)
         known = fitted.read_known_rows(X, target, per_row, chosen).keep_small()

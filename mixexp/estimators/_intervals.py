@@ -1,7 +1,7 @@
 """y that is known to lie in an interval only: censored, between two values, or rounded."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -10,11 +10,35 @@ from mixexp.estimators._validation import check_per_row
 from mixexp.experts import Expert, IntervalExpert
 from mixexp.submodel import Submodel
 
-_ARGUMENTS = ("censoring", "y_upper", "y_resolution")
+_ARGUMENTS = ("censoring", "y_upper", "y_resolution", "truncation")
 
 
-def read_ends(y: Any, given: Mapping[str, Any], is_regressor: bool) -> tuple[Any, Any]:
-    """Return y with a finite value in every row, and the ends of the intervals that hold y.
+class Interval(NamedTuple):
+    """What y are known to lie in.
+
+    Parameters
+    ----------
+    ends : ndarray of shape (2, n) or None
+        Of the interval that holds y; equal where it is exact, None if it is in all rows.
+    window : ndarray of shape (2, n) or None
+        In which y had to lie to be seen; None if it did not have to.
+    """
+
+    ends: np.ndarray | None = None
+    window: np.ndarray | None = None
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether all y are known exactly, and would have been seen wherever they are."""
+        return self.ends is None and self.window is None
+
+
+#: Exact, and seen wherever it is.
+EXACT = Interval()
+
+
+def read_interval(y: Any, given: Mapping[str, Any], is_regressor: bool) -> tuple[Any, Interval]:
+    """Return y with a finite value in every row, and what it is known to lie in.
 
     Parameters
     ----------
@@ -27,8 +51,7 @@ def read_ends(y: Any, given: Mapping[str, Any], is_regressor: bool) -> tuple[Any
     -------
     y : array-like of shape (n,)
         As it is where there are no intervals.
-    ends : ndarray of shape (2, n) or None
-        Equal where y is exact; None if it is in all rows.
+    Interval
 
     Raises
     ------
@@ -37,7 +60,7 @@ def read_ends(y: Any, given: Mapping[str, Any], is_regressor: bool) -> tuple[Any
     """
     names = [name for name in _ARGUMENTS if given.get(name) is not None]
     if not names:
-        return y, None
+        return y, EXACT
     if not is_regressor:
         raise ValueError(f"{names[0]} is for regressors; classes are known or not.")
     if "censoring" in names and "y_upper" in names:
@@ -67,11 +90,49 @@ def read_ends(y: Any, given: Mapping[str, Any], is_regressor: bool) -> tuple[Any
                 f"{names[0]} says that every row is {side}-censored, from which nothing can be "
                 "learned; some y must be exact, or between two values."
             )
+    window = None
+    if "truncation" in names:
+        window = _read_window(given["truncation"], lower, upper)
+        if window is not None:  # what is beyond is known not to be
+            lower, upper = np.maximum(lower, window[0]), np.minimum(upper, window[1])
     is_open = ~np.isfinite(lower) | ~np.isfinite(upper)
     some = np.where(np.isfinite(lower), lower, upper)
     middle = np.where(is_open, some, 0.5 * lower + 0.5 * upper)
     known = np.where(lower == upper, values, np.where(np.isfinite(middle), middle, 0.0))
-    return known, (None if np.array_equal(lower, upper) else np.stack([lower, upper]))
+    ends = None if np.array_equal(lower, upper) else np.stack([lower, upper])
+    return known, Interval(ends, window)
+
+
+def _read_window(truncation: Any, lower: np.ndarray, upper: np.ndarray) -> np.ndarray | None:
+    """Return lower and upper ends of windows, (2, n), None if they are nowhere."""
+    n = len(lower)
+    limits = as_numbers(truncation, "truncation")
+    if limits.ndim == 0 or limits.shape == (n,):
+        limits = np.stack([np.broadcast_to(limits, n), np.full(n, np.inf)])
+    elif limits.shape == (n, 2):
+        limits = np.ascontiguousarray(limits.T)
+    else:
+        raise ValueError(
+            f"truncation has shape {limits.shape}; expected a number, ({n},) for lower limits, or "
+            f"({n}, 2) for lower and upper ones."
+        )
+    if np.isnan(limits).any():
+        row = int(np.argmax(np.isnan(limits).any(axis=0)))
+        raise ValueError(f"truncation is NaN at row {row}; -inf and inf are no limits.")
+    is_exact = lower == upper
+    is_outside = np.where(
+        is_exact,
+        (lower <= limits[0]) | (lower > limits[1]),
+        (upper <= limits[0]) | (lower > limits[1]) | (limits[0] >= limits[1]),
+    )
+    if is_outside.any():
+        row = int(np.argmax(is_outside))
+        raise ValueError(
+            f"y must lie above its lower limit of truncation and not above the upper one; found "
+            f"{lower[row]:g} at row {row}, where these are {limits[0, row]:g} and "
+            f"{limits[1, row]:g}. Such a row could not have been seen."
+        )
+    return None if np.isinf(limits).all() else limits
 
 
 def _check_bounds(values: np.ndarray, name: str, may_be: float | None) -> None:
@@ -142,8 +203,9 @@ def with_intervals(families: Sequence[Any]) -> list[Any]:
         has_cdf = not isinstance(family, Submodel) and type(family).cdf is not Expert.cdf
         if not has_cdf or family.uses_trials:
             raise ValueError(
-                f"censoring, y_upper and y_resolution are for experts with a distribution "
-                f"function of y alone, which the {family.name} expert has not; use another family, "
+                "censoring, y_upper, y_resolution and truncation are for experts with a "
+                f"distribution function of y alone, which the {family.name} expert has not; use "
+                "another family, "
                 "or write its method 'cdf'."
             )
     return [IntervalExpert(family) for family in families]

@@ -13,6 +13,7 @@ from typing import Any, TypedDict, TypeVar, get_args
 import numpy as np
 
 from mixexp.data import RowArguments
+from mixexp.estimators._intervals import EXACT, Interval
 from mixexp.estimators._panels import known_leaves, number_groups
 from mixexp.estimators._validation import (
     LARGEST_TARGET,
@@ -64,6 +65,7 @@ class Given(GivenOfX, total=False):
     censoring: Any
     y_upper: Any
     y_resolution: Any
+    truncation: Any
 
 
 #: No row argument at all.
@@ -95,6 +97,10 @@ _DOCS = {
             bound; y may be -inf where ``y_upper`` is the only bound.""",
     "y_resolution": """float or array-like of shape (n,), default=None
             Step that exact y are rounded to, 0 where they are not: y is known to that only.""",
+    "truncation": """float, or array-like of shape (n,) or (n, 2), default=None
+            y is seen only because it is above this, or above the first and not above the second:
+            a deductible, a late entry, a least size. Gates and experts are those of the population
+            that rows are drawn from, and so are predictions.""",
     "history": """tuple of (X, y, groups), default=None
             Rows whose y is known, of the groups whose rows are predicted: these are weighted by
             what their group's y say, those of other groups by the gate. A fourth entry may be a
@@ -158,7 +164,7 @@ def read_rows(
     weight: np.ndarray,
     n_leaves: int,
     evidence: np.ndarray | None = None,
-    ends: np.ndarray | None = None,
+    interval: Interval = EXACT,
 ) -> RowArguments:
     """Return what is known of each row, exposure as part of the offset.
 
@@ -170,8 +176,8 @@ def read_rows(
     n_leaves : int
     evidence : ndarray of shape (n_leaves, n), optional
         What other rows say of these.
-    ends : ndarray of shape (2, n), optional
-        Of the intervals that y is known to lie in.
+    interval : Interval
+        What y are known to lie in.
 
     Raises
     ------
@@ -191,7 +197,12 @@ def read_rows(
     groups = None if get("groups") is None else number_groups(get("groups"), weight)
     if get("known_expert") is not None:
         evidence = known_leaves(get("known_expert"), n, n_leaves, groups)
-    return RowArguments(weight, total, counts, groups, evidence, ends)
+    if groups is not None and interval.window is not None:
+        raise ValueError(
+            "truncation and groups do not go together: whether a group is seen depends on all of "
+            "its rows. Leave one of them out."
+        )
+    return RowArguments(weight, total, counts, groups, evidence, *interval)
 
 
 def rows_in_order(known: RowArguments) -> np.ndarray | None:

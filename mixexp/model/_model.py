@@ -87,9 +87,20 @@ class Model:
     def with_target(self, block: Block, y: np.ndarray) -> Block:
         """Return the block with y as each family sees it."""
         seen = [group.safe_target(y, block.known.trials, block.known.ends) for group in self.groups]
-        return block._replace(
+        out = block._replace(
             targets=tuple(target for target, _ in seen), bases=tuple(base for _, base in seen), y=y
         )
+        if block.known.window is None:
+            return out
+        lower, upper = block.known.window
+        plain = block._replace(window=None, outside=())
+        below, above = np.full_like(lower, -np.inf), np.full_like(upper, np.inf)
+        parts = [
+            self.with_target(plain._replace(known=block.known._replace(ends=ends, window=None)), y)
+            for ends in map(np.stack, ([lower, upper], [below, lower], [upper, above]))
+        ]
+        has_upper = bool(np.isfinite(upper).any())
+        return out._replace(window=parts[0], outside=tuple(parts[1 : 2 + has_upper]))
 
     def view(self, other: PlacedSubmodel, block: Block) -> SubmodelRows:
         """Return the rows of a block as a submodel of one's own sees them."""
