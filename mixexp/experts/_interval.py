@@ -280,14 +280,14 @@ class IntervalExpert(Expert):
             return found
         rows = np.flatnonzero(is_narrow.reshape(-1, len(lower)).any(axis=0))
         middle, own = 0.5 * (lower[rows] + upper[rows]), of_rows(heads, rows)
-        density, of_rows = self.base.derivatives(middle, own), is_narrow[..., rows]
+        density, is_own = self.base.derivatives(middle, own), is_narrow[..., rows]
         observed = (
             density.curvature
             if self.base.has_observed_curvature
             else self.base.observed_curvature(middle, own)
         )
         for values, score in zip(found.score, density.score, strict=True):
-            values[..., rows] = np.where(of_rows, score, values[..., rows])
+            values[..., rows] = np.where(is_own, score, values[..., rows])
         for pair, values in found.bend.items():
-            values[..., rows] = np.where(of_rows, observed.get(pair, 0.0), values[..., rows])
+            values[..., rows] = np.where(is_own, observed.get(pair, 0.0), values[..., rows])
         return found
