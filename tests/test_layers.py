@@ -47,11 +47,12 @@ ALLOWED = {
     "metrics": set(),
     "estimators": _ESTIMATORS,
     "selection": {*_ESTIMATORS, "estimators"},
+    "ensemble": {*_ESTIMATORS, "estimators"},
     "displays": {*_ESTIMATORS, "estimators", "selection"},
     "__init__": {*_ESTIMATORS, "estimators", "selection", "displays", "datasets", "_version"},
 }
 # Where scikit-learn may be imported; below, only the base of experts for get_params.
-SKLEARN = {"estimators", "displays", "exceptions", "metrics", "selection", "datasets"}
+SKLEARN = {"estimators", "displays", "exceptions", "metrics", "selection", "datasets", "ensemble"}
 
 every_file = pytest.mark.parametrize(
     "path", FILES, ids=[str(path.relative_to(PACKAGE)) for path in FILES]

@@ -4,6 +4,7 @@ Needs the model, its families and arrays; no scikit-learn, no fitting.
 """
 
 from mixexp.distribution._arguments import check_coverage
+from mixexp.distribution._average import average_mixtures
 from mixexp.distribution._block import BlockMixture, mixture_of_block, mixture_without_noise
 from mixexp.distribution._classes import ClassDistribution
 from mixexp.distribution._mixture import MixtureDistribution, Variance
@@ -13,6 +14,7 @@ __all__ = [
     "ClassDistribution",
     "MixtureDistribution",
     "Variance",
+    "average_mixtures",
     "check_coverage",
     "mixture_of_block",
     "mixture_without_noise",

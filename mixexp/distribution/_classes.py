@@ -40,20 +40,20 @@ class ClassDistribution:
 
     def __init__(self, classes: Array, gate: Array, by_expert: Array) -> None:
         self.classes = classes
-        self._gate = gate
-        self._by_expert = by_expert
+        self.gate = gate
+        self.by_expert = by_expert
 
     def __len__(self) -> int:
-        return len(self._gate)
+        return len(self.gate)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__} of {len(self)} rows over {len(self.classes)} classes"
 
     def proba(self) -> Array:
         """Return the probability of every class, shape (n, n_classes); rows sum to one."""
-        total = self._gate[:, :1] * self._by_expert[:, 0]
-        for k in range(1, self._gate.shape[1]):
-            total += self._gate[:, k : k + 1] * self._by_expert[:, k]
+        total = self.gate[:, :1] * self.by_expert[:, 0]
+        for k in range(1, self.gate.shape[1]):
+            total += self.gate[:, k : k + 1] * self.by_expert[:, k]
         return total
 
     def mode(self) -> Array:
@@ -69,11 +69,11 @@ class ClassDistribution:
 
         `entropy` less this is what knowing the expert would tell of the class.
         """
-        return (self._gate * entr(self._by_expert).sum(axis=2)).sum(axis=1)
+        return (self.gate * entr(self.by_expert).sum(axis=2)).sum(axis=1)
 
     def gate_entropy(self) -> Array:
         """Return the entropy of the gate, shape (n,), natural log: 0 where one expert is sure."""
-        return entr(self._gate).sum(axis=1)
+        return entr(self.gate).sum(axis=1)
 
     def rvs(self, n_samples: int = 1, random_state: Any = None) -> Array:
         """Draw classes, shape (n, n_samples); see `sample`."""
@@ -96,8 +96,8 @@ class ClassDistribution:
         """
         shape = len(self), check_n_samples(n_samples, len(self))
         rng = np.random.default_rng(seed_sequence(random_state))
-        expert = _draw(self._gate[:, None], rng.random(shape))
-        chosen = np.take_along_axis(self._by_expert, expert[..., None], axis=1)
+        expert = _draw(self.gate[:, None], rng.random(shape))
+        chosen = np.take_along_axis(self.by_expert, expert[..., None], axis=1)
         return self.classes[_draw(chosen, rng.random(shape))], expert
 
 

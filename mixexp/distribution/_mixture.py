@@ -108,6 +108,10 @@ class MixtureDistribution:
             self._map(lambda at: self._blocks[at]), len(self), self._n_threads
         )
 
+    def blocks(self) -> list[BlockMixture]:
+        """Return the mixtures of all blocks of rows."""
+        return self._map(lambda at: self._blocks[at])
+
     def experts(self) -> list["MixtureDistribution"]:
         """Return what each expert alone says of y, from left to right, whoever is responsible."""
         by_block = self._map(lambda at: self._blocks[at].experts())

@@ -1,0 +1,371 @@
+"""Bagging: mixtures fitted to resampled rows, whose densities are averaged."""
+
+from collections.abc import Mapping
+from typing import Any, Unpack
+
+import numpy as np
+from joblib import Parallel, delayed
+from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
+from sklearn.metrics import accuracy_score, r2_score
+from sklearn.utils import check_random_state
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_is_fitted
+
+from mixexp.arguments import check_count
+from mixexp.distribution import ClassDistribution, MixtureDistribution, average_mixtures
+from mixexp.estimators import MoERegressor
+from mixexp.estimators._base import MixtureOfExperts, store_parameters
+from mixexp.estimators._docs import method_docs
+from mixexp.estimators._panels import read_labels
+from mixexp.estimators._row_arguments import (
+    Given,
+    GivenOfClasses,
+    GivenWithoutY,
+    row_arguments,
+)
+from mixexp.estimators._validation import N_JOBS, RANDOM_STATE, check_parameters, check_weights
+from mixexp.text import shown
+
+
+def _is_classifier(model: "BaggedMixture") -> bool:
+    return hasattr(model._prototype(), "predict_proba")
+
+
+def _is_regressor(model: "BaggedMixture") -> bool:
+    return not _is_classifier(model)
+
+
+@method_docs
+class BaggedMixture(MetaEstimatorMixin, BaseEstimator):
+    """Mixtures of experts fitted to resampled rows; the density is the average of theirs.
+
+    Averaging takes away much of what a single fit owes to chance: which optimum it ended in, and
+    where its gates run. Predictions and all that follows from them are those of the average, which
+    is itself a mixture: of all experts of all members.
+
+    Parameters
+    ----------
+    estimator : MoERegressor, MoEClassifier, HMERegressor or HMEClassifier, default=None
+        What is fitted to each resample; None for a `MoERegressor`. It is not changed.
+    n_estimators : int, default=10
+        Number of resamples.
+    random_state : int, RandomState instance or None, default=None
+        Seed of the resamples and of the members' starts.
+    n_jobs : int, default=None
+        Processes that fit members, as in scikit-learn; results do not depend on it.
+
+    Attributes
+    ----------
+    estimators_ : list of estimator
+        The fitted members.
+    oob_log_density_ : ndarray of shape (n,)
+        Log of the mean density of each row under the members that were not fitted to it, NaN where
+        there is none.
+    oob_score_ : float
+        Its weighted mean over the rows that have one.
+    classes_ : ndarray of shape (n_classes,)
+        For classifiers.
+    n_features_in_ : int
+    feature_names_in_ : ndarray of str
+        If X had column names.
+
+    Notes
+    -----
+    Resamples are weights, so that X is not copied: rows drawn with replacement, or whole groups
+    where ``groups`` are given. A fit costs ``n_estimators`` fits, a prediction as many predictions.
+
+    References
+    ----------
+    Breiman (1996), Bagging predictors, Machine Learning 24. For densities: Smyth & Wolpert (1999),
+    Linearly combining density estimators via stacking, Machine Learning 36.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mixexp import MoERegressor
+    >>> from mixexp.ensemble import BaggedMixture
+    >>> x = np.linspace(-1.0, 1.0, 200)[:, None]
+    >>> y = np.abs(x[:, 0]) + 0.05 * np.sin(50.0 * x[:, 0])
+    >>> model = BaggedMixture(MoERegressor(n_experts=2), n_estimators=3, random_state=0).fit(x, y)
+    >>> model.predict([[-0.5], [0.5]]).round(1)
+    array([0.5, 0.5])
+    """
+
+    def __init__(
+        self,
+        estimator: Any = None,
+        n_estimators: int = 10,
+        *,
+        random_state: Any = None,
+        n_jobs: int | None = None,
+    ) -> None:
+        store_parameters(self, locals())
+
+    def _prototype(self) -> Any:
+        return MoERegressor() if self.estimator is None else self.estimator
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        own = self._prototype().__sklearn_tags__()
+        tags.estimator_type, tags.target_tags = own.estimator_type, own.target_tags
+        tags.classifier_tags, tags.regressor_tags = own.classifier_tags, own.regressor_tags
+        tags.input_tags = own.input_tags
+        return tags
+
+    @row_arguments
+    def fit(
+        self, X: Any, y: Any, sample_weight: Any = None, **given: Unpack[Given]
+    ) -> "BaggedMixture":
+        """Fit a member to each resample.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, n_features)
+        y : array-like of shape (n,)
+        sample_weight : array-like of shape (n,), default=None
+            As for the estimator; resamples are drawn with equal probability and keep it.
+        <PER_ROW>
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        TypeError
+            If the estimator is no mixture of experts.
+        ValueError
+            If an argument is not as described; the message names it.
+        """
+        check_parameters(self, {"random_state": RANDOM_STATE, "n_jobs": N_JOBS})
+        n_members = check_count("n_estimators", self.n_estimators)
+        if isinstance(self._prototype(), type) or not isinstance(
+            self._prototype(), MixtureOfExperts
+        ):
+            raise TypeError(
+                "The 'estimator' parameter of BaggedMixture must be a MoERegressor, MoEClassifier, "
+                f"HMERegressor or HMEClassifier. Got {shown(self.estimator)} instead."
+            )
+        weight = check_weights(sample_weight, len(X) if hasattr(X, "__len__") else X.shape[0])
+        codes = _codes_of(given.get("groups"), len(weight))
+        seeds = check_random_state(self.random_state).randint(
+            np.iinfo(np.int32).max, size=(n_members, 2)
+        )
+        drawn = [_draw(codes, seed) for seed, _ in seeds]
+        fits = (
+            delayed(_fit_member)(self._prototype(), X, y, weight * counts, dict(given), int(seed))
+            for counts, (_, seed) in zip(drawn, seeds, strict=True)
+        )
+        self.estimators_ = list(Parallel(n_jobs=self.n_jobs)(fits))
+        self.n_features_in_ = self.estimators_[0].n_features_in_
+        for name in ("feature_names_in_", "classes_"):
+            if hasattr(self.estimators_[0], name):
+                setattr(self, name, getattr(self.estimators_[0], name))
+        self._score_out_of_bag(X, y, weight, drawn, dict(given))
+        return self
+
+    def _score_out_of_bag(
+        self, X: Any, y: Any, weight: np.ndarray, drawn: list[np.ndarray], given: dict[str, Any]
+    ) -> None:
+        density = np.stack([member.log_density(X, y, **given) for member in self.estimators_])
+        is_out = np.stack([counts == 0.0 for counts in drawn])
+        n_out = is_out.sum(axis=0)
+        kept = np.where(is_out, density, -np.inf)
+        mean = np.logaddexp.reduce(kept, axis=0) - np.log(np.maximum(n_out, 1))
+        self.oob_log_density_ = np.where(n_out > 0, mean, np.nan)
+        has_one = (n_out > 0) & (weight > 0.0)
+        self.oob_score_ = (
+            float(np.average(mean[has_one], weights=weight[has_one])) if has_one.any() else np.nan
+        )
+
+    @row_arguments
+    def predict(self, X: Any, **given: Unpack[GivenWithoutY]) -> np.ndarray:
+        """Return the mean of y given x, or for classifiers the most probable class.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, n_features)
+        <PER_ROW>
+
+        Returns
+        -------
+        ndarray of shape (n,)
+
+        Raises
+        ------
+        <RAISES>
+        """
+        check_is_fitted(self)
+        if _is_classifier(self):
+            best = self.predict_proba(X, **given).argmax(axis=1)
+            return np.asarray(self.classes_[best])
+        return np.mean([member.predict(X, **given) for member in self.estimators_], axis=0)
+
+    @available_if(_is_classifier)
+    @row_arguments
+    def predict_proba(self, X: Any, **given: Unpack[GivenOfClasses]) -> np.ndarray:
+        """Return class probabilities, the average of the members'.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, n_features)
+        <PER_ROW>
+
+        Returns
+        -------
+        ndarray of shape (n, n_classes)
+            In the order of ``classes_``.
+
+        Raises
+        ------
+        <RAISES>
+        """
+        check_is_fitted(self)
+        return np.mean([member.predict_proba(X, **given) for member in self.estimators_], axis=0)
+
+    @row_arguments
+    def predict_dist(
+        self, X: Any, **given: Unpack[GivenWithoutY]
+    ) -> MixtureDistribution | ClassDistribution:
+        """Return the distribution of y given x, a mixture of all experts of all members.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, n_features)
+        <PER_ROW>
+
+        Returns
+        -------
+        MixtureDistribution, or ClassDistribution for classifiers
+
+        Raises
+        ------
+        <RAISES>
+        """
+        return self._mixture(X, given)
+
+    def _mixture(self, X: Any, given: Mapping[str, Any]) -> Any:
+        check_is_fitted(self)
+        return average_mixtures([member.predict_dist(X, **given) for member in self.estimators_])
+
+    @available_if(_is_regressor)
+    @row_arguments
+    def predict_quantile(self, X: Any, q: Any, **given: Unpack[GivenWithoutY]) -> np.ndarray:
+        """Return quantiles of y given x: the least y whose cdf is at least q.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, n_features)
+        q : float or array-like of shape (m,)
+        <PER_ROW>
+
+        Returns
+        -------
+        ndarray of shape (n,) or (n, m)
+
+        Raises
+        ------
+        <RAISES>
+        """
+        return self._mixture(X, given).ppf(q)
+
+    @available_if(_is_regressor)
+    @row_arguments
+    def predict_interval(
+        self,
+        X: Any,
+        coverage: float = 0.9,
+        kind: str = "central",
+        **given: Unpack[GivenWithoutY],
+    ) -> np.ndarray:
+        """Return intervals that hold y with some probability, given x.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, n_features)
+        coverage : float, default=0.9
+        kind : {"central", "hdr"}, default="central"
+            See `MixtureDistribution.interval`.
+        <PER_ROW>
+
+        Returns
+        -------
+        ndarray of shape (n, 2), or (n, m, 2) for "hdr"
+
+        Raises
+        ------
+        <RAISES>
+        """
+        return self._mixture(X, given).interval(coverage, kind)
+
+    @row_arguments
+    def log_density(self, X: Any, y: Any, **given: Unpack[Given]) -> np.ndarray:
+        """Return the log of the members' mean density of each y given its x.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, n_features)
+        y : array-like of shape (n,)
+        <PER_ROW>
+
+        Returns
+        -------
+        ndarray of shape (n,)
+            Natural log, per unit of y; of groups, each row has an equal part.
+
+        Raises
+        ------
+        <RAISES>
+        """
+        check_is_fitted(self)
+        found = np.stack([member.log_density(X, y, **given) for member in self.estimators_])
+        codes = _codes_of(given.get("groups"), found.shape[1])
+        size = np.bincount(codes)
+        of_group = np.stack([np.bincount(codes, own) for own in found])
+        mean = np.logaddexp.reduce(of_group, axis=0) - np.log(len(found))
+        return (mean / size)[codes]
+
+    @row_arguments
+    def score(
+        self, X: Any, y: Any, sample_weight: Any = None, **given: Unpack[GivenWithoutY]
+    ) -> float:
+        """Return R2 of `predict`, or for classifiers the share of rows whose class is predicted.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, n_features)
+        y : array-like of shape (n,)
+        sample_weight : array-like of shape (n,), default=None
+        <PER_ROW>
+
+        Returns
+        -------
+        float
+
+        Raises
+        ------
+        <RAISES>
+        """
+        measure = accuracy_score if _is_classifier(self) else r2_score
+        return float(measure(y, self.predict(X, **given), sample_weight=sample_weight))
+
+
+def _codes_of(groups: Any, n: int) -> np.ndarray:
+    """Return the number of each row's group, that of the row itself without groups."""
+    if groups is None:
+        return np.arange(n)
+    return np.unique(read_labels(groups, "groups", n), return_inverse=True)[1]
+
+
+def _draw(codes: np.ndarray, seed: int) -> np.ndarray:
+    """Return how often each row, or group of rows, is drawn with replacement."""
+    n_classes = int(codes.max()) + 1
+    drawn = np.random.default_rng(seed).integers(n_classes, size=n_classes)
+    return np.bincount(drawn, minlength=n_classes)[codes].astype(float)
+
+
+def _fit_member(
+    prototype: Any, X: Any, y: Any, weight: np.ndarray, given: dict[str, Any], seed: int
+) -> Any:
+    model = clone(prototype).set_params(random_state=seed)
+    return model.fit(X, y, sample_weight=weight, **given)
