@@ -53,6 +53,7 @@ def test_rows_that_were_drawn_are_not_scored(bagged, data):
     np.testing.assert_allclose(bagged.oob_log_density_[row], expected, rtol=1e-12)
 
 
+@pytest.mark.filterwarnings("ignore::mixexp.exceptions.DegenerateExpertWarning")
 def test_averages_hold_out_better_than_a_fit_to_few_rows():
     gains = []
     for seed in range(6):
