@@ -93,7 +93,7 @@ class MixtureOfExperts(
         order = rows_in_order(per_row)
         if order is not None:
             per_row = per_row.take(order)
-        self._check_groups(X, per_row, order, self.gate_features_, given)
+        self._check_groups(X, per_row, order, self.fitted_model_.model.gate_columns, given)
         return per_row, order
 
     def _read_weights(self, sample_weight: Any, n: int, given: Mapping[str, Any]) -> np.ndarray:
@@ -116,7 +116,9 @@ class MixtureOfExperts(
         target = self._encode_target(self._check_target(y))
         check_same_length(len(X), target)
         past = read_labels(past_groups, "the groups of history", len(X))
-        per_row = read_rows(rest, np.ones(len(X)), self.tree_.n_leaves)
+        check_per_row_use(self.experts_, rest)
+        per_row = read_rows({**rest, "groups": past}, np.ones(len(X)), self.tree_.n_leaves)
+        per_row = per_row._replace(groups=None)  # their order is the user's
         by_row = self.fitted_model_.leaf_log_densities(X, target, per_row)
         return history_evidence(read_labels(groups, "groups", n), past, by_row)
 
