@@ -461,6 +461,13 @@ def test_effects_and_tests_are_those_of_rows(rng):
     effects = inference.marginal_effects()
     assert np.isfinite(np.asarray(effects["estimate"])).all()
     assert np.isfinite(np.asarray(effects["std_error"])).all()
+    order = rng.permutation(len(y))  # of the user's rows, whatever it is within
+    shuffled = model.inference(X[order], y[order], groups=groups[order])
+    np.testing.assert_allclose(
+        shuffled.predict_mean()["mean"], model.predict(X)[order], rtol=1e-9, atol=1e-12
+    )
+    with pytest.raises(ValueError, match="history is for an estimator's predict"):
+        inference.predict_mean(X, groups=groups, history=(X, y, groups))
     table = inference.coef_table()
     assert list(table.columns)[:4] == ["part", "unit", "term", "estimate"]
     assert inference.equality_test("x0").p_value < 1e-6
