@@ -26,7 +26,7 @@ from test_submodels import CASES as SUBMODELS
 
 from mixexp import HMERegressor, MoEClassifier, MoERegressor, select_n_experts
 from mixexp.data import RowArguments
-from mixexp.displays import ExpertFitDisplay, TreeDisplay
+from mixexp.displays import ExpertFitDisplay, TrajectoryDisplay, TreeDisplay
 from mixexp.estimators._build import Columns, build_problem
 from mixexp.estimators._gates import NodeGate
 from mixexp.inference import cluster_products, row_scores
@@ -535,6 +535,38 @@ def test_displays_take_groups(closed_figures, rng):
     display = ExpertFitDisplay.from_estimator(model, X, y, groups=groups, features=[0])
     np.testing.assert_array_equal(display.points.proba.argmax(axis=1), resp.argmax(axis=1))
     TreeDisplay.from_estimator(model, X, y, groups=groups)
+
+
+def test_trajectories_are_groups_in_the_colour_of_their_expert(closed_figures, rng):
+    X, y, groups, _ = panel(rng)
+    model = model_of().fit(X, y, groups=groups)
+    order = rng.permutation(len(y))
+    names = np.array([f"site {i:02d}" for i in groups])
+    weight = (groups != 5).astype(float)
+    display = TrajectoryDisplay.from_estimator(
+        model, X[order], y[order], groups=names[order], sample_weight=weight[order]
+    )
+    assert display.line.feature == 0  # used by experts, and no constant of groups
+    size = np.bincount(groups[weight > 0.0], minlength=60)
+    resp = model.responsibilities(X, y, groups=groups)
+    for k, lines in enumerate(display.trajectories_):
+        segments, colors = lines.get_segments(), lines.get_colors()
+        own = [g for g in np.flatnonzero(size > 1) if resp[groups == g][0].argmax() == k]
+        assert len(segments) == len(own)
+        for g, segment, color in zip(own, segments, colors, strict=True):
+            rows = np.flatnonzero(groups == g)
+            rows = rows[np.argsort(X[rows, 0])]
+            np.testing.assert_allclose(segment, np.column_stack([X[rows, 0], y[rows]]))
+            sure = 2.0 * resp[rows[0]].max() - 1.0
+            np.testing.assert_allclose(color[3], 0.12 + 0.58 * sure, rtol=1e-6)
+    assert sum(len(marks.get_offsets()) for marks in display.scatter_) == np.sum(size == 1)
+    rows = display.line.rows
+    np.testing.assert_allclose(display.curves.experts, model.predict_experts(rows))
+    by_expert = model.predict_dist(rows).experts()
+    for band, expert in zip(display.bands, by_expert, strict=True):
+        np.testing.assert_allclose(band.T, expert.ppf([0.1, 0.9]), rtol=1e-6)
+    plain = TrajectoryDisplay.from_estimator(model, X, y, coverage=None)
+    assert plain.trajectories_ == plain.bands_ == []
 
 
 # What is refused.

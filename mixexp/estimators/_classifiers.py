@@ -97,8 +97,8 @@ class _Classifier(ClassifierMixin, MixtureOfExperts, ClassPredictive):
         Parameters
         ----------
         X : array-like of shape (n, n_features)
-        <PER_ROW>
         <ROUTING>
+        <PER_ROW>
 
         Returns
         -------
@@ -120,9 +120,9 @@ class _Classifier(ClassifierMixin, MixtureOfExperts, ClassPredictive):
         Parameters
         ----------
         X : array-like of shape (n, n_features)
-        <PER_ROW>
         routing : {"soft", "hard"} or int, default="soft"
             As for `predict_proba`.
+        <PER_ROW>
 
         Returns
         -------

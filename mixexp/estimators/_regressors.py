@@ -66,12 +66,12 @@ class _Regressor(RegressorMixin, MixtureOfExperts, Predictive):
         X : array-like of shape (n, n_features)
         return_std : bool, default=False
             Whether to return the standard deviation of y given x as well, of shape (n,).
-        <PER_ROW>
         <ROUTING>
         without_noise : bool, default=False
             Whether to leave out experts that are noise ("uniform"), which draw the mean to the
             middle of their range: mean and deviation are then those of y given that it comes from
             one of the others, whose gate probabilities are renormalised.
+        <PER_ROW>
 
         Returns
         -------

@@ -189,7 +189,19 @@ def compute_criteria(blocks: Iterable[Scored], n_parameters: int) -> Criteria:
 
 
 def score_block(found: Posterior, block: Block, tree: GatingTree) -> Scored:
-    """Return what criteria look at: rows, or one row for each group that shares an expert."""
+    """Return what criteria look at: rows, or one row for each group that shares an expert.
+
+    Parameters
+    ----------
+    found : Posterior
+        Of the block.
+    block : Block
+    tree : GatingTree
+
+    Returns
+    -------
+    Scored
+    """
     resp, starts = found.node_resp[tree.leaves], block.group_starts
     if starts is None:
         return Scored(found.log_density, resp, block.weight)
