@@ -454,6 +454,49 @@ def test_clusters_hold_groups(rng):
     np.testing.assert_allclose(dropped.std_errors, alone.std_errors, rtol=1e-6)
 
 
+@pytest.mark.slow
+def test_intervals_cover_in_a_panel_of_200_groups(seed):
+    """95 % intervals of experts' and gates' coefficients, model and robust, and those by rows.
+
+    200 draws of 8 coefficients, nearly independent: the binomial error is 0.6 %, so that 93 to
+    97 % is more than three of it. Rows taken by themselves, the same intervals are far too short
+    for the gate, which then counts each row as a decision of its own.
+    """
+    rng, covered = np.random.default_rng(seed), []
+    coef, gate = np.array([[-0.5, 1.0, 0.0], [0.5, 0.2, 0.6]]), np.array([-0.3, 1.0])
+    truth = np.concatenate([coef.ravel(), gate])
+    naive = []
+    for _ in range(200):
+        groups = np.repeat(np.arange(200), rng.integers(2, 8, 200))
+        of_group = rng.standard_normal(200)
+        label = (rng.random(200) < 1.0 / (1.0 + np.exp(-gate[0] - gate[1] * of_group)))[groups]
+        X = np.column_stack([rng.standard_normal((len(groups), 2)), of_group[groups]])
+        mean = np.column_stack([np.ones(len(groups)), X[:, :2]]) @ coef.T
+        y = mean[np.arange(len(groups)), label * 1] + rng.standard_normal(len(groups))
+        model = MoERegressor(
+            2, expert_features=[0, 1], gate_features=[2], init=label * 1, **UNPENALIZED
+        )
+        model.fit(X, y, groups=groups)
+        reaches = [
+            reach_of(model.inference(X, y, groups=groups, kind=kind, reference=0))
+            for kind in ("model", "robust")
+        ]
+        covered.append([(low <= truth) & (truth <= high) for low, high in reaches])
+        low, high = reach_of(clone(model).fit(X, y).inference(X, y, reference=0))
+        naive.append((low <= truth) & (truth <= high))
+    share = np.mean(covered, axis=(0, 2))
+    assert (share > 0.93).all()
+    assert (share < 0.97).all()
+    assert np.mean(naive) < share.min()
+
+
+def reach_of(inference):
+    """Return ends of the intervals of the coefficients of experts and then of the gate."""
+    table = inference.coef_table()
+    is_coef = np.asarray(table["term"] != "dispersion") & np.isfinite(table["std_error"])
+    return np.asarray(table["lower"])[is_coef], np.asarray(table["upper"])[is_coef]
+
+
 def test_effects_and_tests_are_those_of_rows(rng):
     X, y, groups, _ = panel(rng)
     model = model_of().fit(X, y, groups=groups)
