@@ -92,6 +92,7 @@ def make_problem(
     weight=None,
     expert_columns=None,
     gate_columns=None,
+    groups=None,
     n_threads=1,
 ) -> Problem:
     """Lay out a problem without an estimator around it."""
@@ -102,7 +103,7 @@ def make_problem(
     problem, _, _ = build_problem(
         data.X,
         data.y,
-        RowArguments(np.ones(len(data.y)) if weight is None else weight),
+        RowArguments(np.ones(len(data.y)) if weight is None else weight, groups=groups),
         tree=shape,
         families=listed,
         node_gates=[

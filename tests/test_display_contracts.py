@@ -486,6 +486,7 @@ def test_classifiers_and_one_expert_are_drawn(data):
         assert drawn.draw(single, X, y, **options).figure_ is not None
         if name != "predictive":
             assert drawn.draw(classifier, X, labels, **options).figure_ is not None
+        plt.close("all")
 
 
 def test_residuals_of_weighted_classes_are_of_the_rows_that_count():

@@ -201,12 +201,22 @@ class Data(NamedTuple):
         -------
         ndarray of shape (n_levels, n_grid)
         """
+        return self._per_unit(self._predicted(rows).ppf(levels)).T
+
+    def expert_quantiles(self, rows: Any, levels: Sequence[float]) -> np.ndarray:
+        """Return the same under each expert alone, shape (n_experts, n_levels, n_grid)."""
+        by_expert = [expert.ppf(levels) for expert in self._predicted(rows).experts()]
+        return np.stack([self._per_unit(found).T for found in by_expert])
+
+    def _predicted(self, rows: Any) -> Any:
         seen = self.source.transform(rows)
         typical = self.typical_rows(("offset", "exposure", "trials"), len(seen))
-        found = self.source.model.predict_quantile(seen, levels, **typical)
+        return self.source.model.predict_dist(seen, **typical)
+
+    def _per_unit(self, found: np.ndarray) -> np.ndarray:
         for name in ("exposure", "trials"):
             found = found / (self.typical(name) or 1.0)
-        return found.T
+        return found
 
 
 def read_data(estimator: Any, X: Any, sample_weight: Any, **per_row: Any) -> Data:

@@ -113,7 +113,7 @@ class MixtureOfExperts(
         order = rows_in_order(per_row)
         if order is not None:
             per_row = per_row.take(order)
-        self._check_groups(X, per_row, order, self.gate_features_, given)
+        self._check_groups(X, per_row, order, self.fitted_model_.model.gate_columns, given)
         return per_row, order
 
     def _read_weights(self, sample_weight: Any, n: int, given: Mapping[str, Any]) -> np.ndarray:
@@ -135,7 +135,10 @@ class MixtureOfExperts(
         X = check_features(self, X, reset=False)
         target, interval = self._read_target(X, y, rest)
         past = read_labels(past_groups, "the groups of history", len(X))
-        per_row = read_rows(rest, np.ones(len(X)), self.tree_.n_leaves, interval=interval)
+        check_per_row_use(self.experts_, rest)
+        with_groups = {**rest, "groups": past}
+        per_row = read_rows(with_groups, np.ones(len(X)), self.tree_.n_leaves, interval=interval)
+        per_row = per_row._replace(groups=None)  # their order is the user's
         by_row = self._fitted_to(per_row).leaf_log_densities(X, target, per_row)
         return history_evidence(read_labels(groups, "groups", n), past, by_row)
 

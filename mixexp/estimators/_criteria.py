@@ -22,7 +22,7 @@ class CriteriaMixin:
     fitted_model_: FittedModel
     tree_: GatingTree
 
-    def _row_weights(self, sample_weight: Any, n: int) -> np.ndarray:
+    def _read_weights(self, sample_weight: Any, n: int, given: Mapping[str, Any]) -> np.ndarray:
         raise NotImplementedError
 
     def _posteriors(
@@ -60,7 +60,7 @@ class CriteriaMixin:
         <RAISES>
         """
         density = self.log_density(X, y, **given)
-        return float(self._row_weights(sample_weight, len(density)) @ density)
+        return float(self._read_weights(sample_weight, len(density), given) @ density)
 
     @row_arguments
     def criteria(
@@ -111,7 +111,7 @@ class CriteriaMixin:
                 "log_likelihood(X, y) on rows that were held out."
             )
         found, order = self._posteriors(X, y, given)
-        weight = self._row_weights(sample_weight, len(y))
+        weight = self._read_weights(sample_weight, len(y), given)
         at = np.arange(len(y)) if order is None else order
         scored, start = [], 0
         for of_block, block in found:

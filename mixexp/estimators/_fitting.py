@@ -36,7 +36,7 @@ from mixexp.estimators._constraints import make_ties
 from mixexp.estimators._diagnostics import diagnose
 from mixexp.estimators._docs import method_docs
 from mixexp.estimators._features import check_features, select_columns
-from mixexp.estimators._gates import NodeGate, needs_features, of_origin, select_gates
+from mixexp.estimators._gates import NodeGate, columns_seen, needs_features, of_origin, select_gates
 from mixexp.estimators._initial_guess import given_start
 from mixexp.estimators._intervals import Interval, read_interval, with_intervals
 from mixexp.estimators._panels import check_gate_features
@@ -250,7 +250,7 @@ class FittedByEM(CallbackSupportMixin):
             families = with_intervals(families)
         check_support(families, target, per_row, chosen)
         columns, node_gates = self._select_columns(tree)
-        self._check_groups(X, per_row, chosen, columns.gate, given)
+        self._check_groups(X, per_row, chosen, columns_seen(tree, node_gates), given)
         check_submodels(
             self.balance, self._solver, [*families, *(gate.submodel for gate in node_gates)]
         )
@@ -266,7 +266,8 @@ class FittedByEM(CallbackSupportMixin):
             tie=self._tie,
         )
         with single_threaded_blas():
-            return self._fit_rows(build, tree, families, columns, node_gates, chosen, begin_task)
+            rows = chosen, len(X)
+            return self._fit_rows(build, tree, families, columns, node_gates, rows, begin_task)
 
     def _check_parameters(self) -> None:
         """Check what is known of the hyper-parameters without the data."""
@@ -329,7 +330,7 @@ class FittedByEM(CallbackSupportMixin):
         families: Sequence[Any],
         columns: Columns,
         node_gates: list[NodeGate],
-        chosen: np.ndarray | None,
+        rows: tuple[np.ndarray | None, int],
         begin_task: Callable[[int], FitTask],
     ) -> list[FitWarning]:
         """Fit, and return what the user should be warned of."""
@@ -345,7 +346,7 @@ class FittedByEM(CallbackSupportMixin):
             return _Layout(problem, pooled, scaling, families, node_gates, learn)
 
         layout = lay_out(tree, families, node_gates)
-        given = given_start(self.init, layout.problem, layout.pooled, layout.scaling, chosen)
+        given = given_start(self.init, layout.problem, layout.pooled, layout.scaling, *rows)
         task = begin_task(self._n_starts(layout.problem) if given is None else 1)
         monitor = make_monitor(task, layout.learn)
         is_given = given is not None

@@ -79,6 +79,14 @@ def select_gates(
     return offered, [_node_gate(kind, own) for kind, own in zip(kinds, chosen, strict=True)]
 
 
+def columns_seen(tree: GatingTree, gates: Sequence[NodeGate]) -> list[int]:
+    """Return the columns that some gate looks at; a gate of one child has nothing to decide."""
+    pairs = zip(tree.n_children[tree.inner_nodes].tolist(), gates, strict=True)
+    return sorted(
+        {column for n_children, gate in pairs if n_children > 1 for column in gate.columns}
+    )
+
+
 def _node_gate(kind: Any, columns: list[int]) -> NodeGate:
     if isinstance(kind, Submodel):
         return NodeGate(columns, kind)

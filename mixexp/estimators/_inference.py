@@ -179,6 +179,7 @@ class Inferential:
                 problem_header(self, problem, current),
                 self._read_rows,
                 is_sampled,
+                None if chosen is None else np.argsort(chosen),
             )
         doubt = "" if is_sampled or codes is not None else self._doubt_weights(problem, kind)
         for message in filter(None, [*found.warnings, doubt]):

@@ -14,7 +14,12 @@ from mixexp.text import shown
 
 
 def given_start(
-    init: Any, problem: Problem, pooled: Parameters, scaling: Scaling, chosen: np.ndarray | None
+    init: Any,
+    problem: Problem,
+    pooled: Parameters,
+    scaling: Scaling,
+    chosen: np.ndarray | None,
+    n: int,
 ) -> tuple[str, Parameters] | None:
     """Return the user's start with a name for it, or None if ``init`` names a strategy.
 
@@ -26,6 +31,8 @@ def given_start(
     scaling : Scaling
     chosen : ndarray of shape (n_used,), int, or None
         Numbers of the rows of the user's X that are used, in their order; None for all.
+    n : int
+        Rows of the user's X.
 
     Raises
     ------
@@ -43,7 +50,7 @@ def given_start(
     if hasattr(init, "get_params"):
         params = problem.model.project(_params_of_estimator(init, problem.model, scaling))
         return "estimator", bring_near(problem, params, pooled)
-    resp = _given_responsibilities(init, problem.model.tree.n_leaves, chosen, problem.n_rows)
+    resp = _given_responsibilities(init, problem.model.tree.n_leaves, chosen, n)
     name = "labels" if np.ndim(init) == 1 else "responsibilities"
     params = params_from_responsibilities(problem, pooled, resp, 1)
     return name, unstack_parameters(params)[0]
@@ -72,7 +79,7 @@ def _layout(model: Model) -> tuple[Any, ...]:
 
 
 def _given_responsibilities(
-    init: Any, n_leaves: int, chosen: np.ndarray | None, n_used: int
+    init: Any, n_leaves: int, chosen: np.ndarray | None, n: int
 ) -> Callable[[slice], np.ndarray]:
     """Return what gives responsibilities of weighted rows, shape (n_leaves, 1, rows)."""
     given = as_array(init, "init")
@@ -81,8 +88,7 @@ def _given_responsibilities(
             f"The 'init' parameter must be a name, labels, responsibilities or a fitted "
             f"estimator. Got {type(init).__name__} of dtype {given.dtype}, shape {given.shape}."
         )
-    n = n_used if chosen is None else max(n_used, int(chosen.max()) + 1)
-    if len(given) < n or (chosen is None and len(given) != n):
+    if len(given) != n:
         raise ValueError(
             f"The 'init' parameter has {len(given)} rows, but X has {n}; give one "
             "label or one row of responsibilities per row of X."

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from mixexp.arguments import as_array, as_numbers, refuse_nonlabels
+from mixexp.arguments import as_array, as_numbers, is_whole, refuse_nonlabels
 from mixexp.data import ColumnRows, cut_rows
 from mixexp.text import shown
 
@@ -23,12 +23,27 @@ def read_labels(values: Any, name: str, n: int) -> np.ndarray:
         raise ValueError(f"{name} has shape {labels.shape}; expected ({n},), one label per row.")
     refuse_nonlabels(labels, name)
     if labels.dtype.kind == "O":
-        has_text = any(isinstance(label, str) for label in labels)
-        labels = labels.astype(str if has_text else np.float64)
-    if labels.dtype.kind == "f" and np.isnan(labels).any():
-        row = int(np.argmax(np.isnan(labels)))
-        raise ValueError(f"{name} is NaN at row {row}; give every row a label, or drop the row.")
+        labels = _as_one_kind(labels, name)
+    if labels.dtype.kind == "f":
+        _refuse_nan(np.isnan(labels), name)
     return labels
+
+
+def _as_one_kind(labels: np.ndarray, name: str) -> np.ndarray:
+    """Return objects as strings if any is one, else as numbers; whole numbers keep all digits."""
+    if any(isinstance(label, str) for label in labels):
+        is_nan = [not isinstance(label, str) and label != label for label in labels]
+        _refuse_nan(np.array(is_nan), name)
+        return labels.astype(str)
+    if all(is_whole(label) for label in labels):
+        return np.array(labels.tolist())
+    return labels.astype(np.float64)
+
+
+def _refuse_nan(is_nan: np.ndarray, name: str) -> None:
+    if is_nan.any():
+        row = int(np.argmax(is_nan))
+        raise ValueError(f"{name} is NaN at row {row}; give every row a label, or drop the row.")
 
 
 def number_groups(groups: Any, weight: np.ndarray) -> np.ndarray | None:

@@ -266,4 +266,6 @@ def read_history(history: Any) -> tuple[Any, Any, Any, Mapping[str, Any]]:
             "history must be a tuple (X, y, groups) of rows whose y is known, with a mapping of "
             f"further row arguments, if any, as a fourth entry. Got {shown(history)}."
         )
+    if parts[3].get("groups") is not None:
+        raise ValueError("history has its groups as the third entry; leave them out of the fourth.")
     return parts[0], parts[1], parts[2], parts[3]

@@ -123,11 +123,15 @@ def _families_in_words(estimator: Any) -> str:
 def problem_header(estimator: Any, problem: Problem, current: Evaluation) -> list[tuple[str, str]]:
     """Return `fit_header` with what the rows of the fit add."""
     found = problem_criteria(problem, current.params, estimator.n_parameters_)
-    return fit_header(estimator, found, float(current.objective))
+    counted = "Groups" if problem.blocks.has_groups else "Rows"
+    return fit_header(estimator, found, float(current.objective), counted)
 
 
 def fit_header(
-    estimator: Any, criteria: Criteria | None = None, objective: float | None = None
+    estimator: Any,
+    criteria: Criteria | None = None,
+    objective: float | None = None,
+    counted: str = "Rows",
 ) -> list[tuple[str, str]]:
     """Return what a summary says of a fit; the first is its title.
 
@@ -138,6 +142,8 @@ def fit_header(
         On the rows of the summary. Without them there are no information criteria.
     objective : float, default=None
         What was maximised, on these rows; by default that of the fit.
+    counted : str, default="Rows"
+        What the criteria count.
     """
     log_likelihood = criteria.log_likelihood if criteria else estimator.log_likelihood_
     penalized = estimator.penalized_log_likelihood_ if objective is None else objective
@@ -145,7 +151,7 @@ def fit_header(
     families = _families_in_words(estimator)
     return [
         ("", type(estimator).__name__),
-        *([("Rows", _rows_in_words(criteria))] if criteria else []),
+        *([(counted, _rows_in_words(criteria))] if criteria else []),
         ("Experts", f"{estimator.tree_.n_leaves} ({families})"),
         ("Tree", f"{estimator.tree_.to_nested()}"),
         ("Converged", f"{'yes' if estimator.converged_ else 'NO'}, {estimator.n_iter_} iterations"),

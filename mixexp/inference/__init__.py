@@ -5,6 +5,7 @@ from mixexp.inference._covariance import KINDS, Covariance, estimate_covariance
 from mixexp.inference._criteria import (
     CRITERIA,
     Criteria,
+    Scored,
     compute_criteria,
     problem_criteria,
     score_block,
@@ -37,6 +38,7 @@ __all__ = [
     "Inference",
     "Label",
     "Names",
+    "Scored",
     "Summary",
     "Table",
     "Terms",

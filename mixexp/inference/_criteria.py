@@ -50,9 +50,9 @@ class Criteria:
         Free parameters of the model.
     n_experts : int
     n_rows : int
-        Rows of positive weight.
+        Rows of positive weight; of rows that share an expert by ``groups``, the groups.
     total_weight : float
-        Sum of the weights, which the criteria take for the number of rows.
+        Sum of their weights, which the criteria take for the number of rows or groups.
     entropy : float
         Of the responsibilities, ``-sum_i w_i sum_k r_ik log r_ik``, natural log: 0 if every row
         belongs to one expert for certain, ``n log n_experts`` if rows tell nothing.

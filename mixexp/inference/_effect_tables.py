@@ -37,6 +37,7 @@ def mean_table(
     errors: Errors,
     names: Names,
     level: float,
+    places: np.ndarray | None = None,
 ) -> Table:
     """Return the mean of y in every row, or every class's probability, with intervals.
 
@@ -49,6 +50,8 @@ def mean_table(
         Returns standard errors from gradients along the first axis.
     names : Names
     level : float
+    places : ndarray of shape (n,), int, optional
+        Where the rows of the table stand in the blocks; as they are by default.
     """
     reach = critical_value(level)
     slots = moving_slots(model, params, blocks[0])
@@ -59,7 +62,8 @@ def mean_table(
             for piece in pieces(blocks, model.n_flat * max(1, len(names.classes)))
         )
     ]
-    value, deviation = (np.concatenate(same).ravel() for same in zip(*found, strict=True))
+    every = slice(None) if places is None else places
+    value, deviation = (np.concatenate(same)[every].ravel() for same in zip(*found, strict=True))
     if names.classes:  # intervals of probabilities stay between 0 and 1
         inside = np.clip(value, 1e-300, 1.0 - 1e-16)
         center, spread = logit(inside), reach * deviation / (inside * (1.0 - inside))

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from mixexp.arguments import as_finite, is_listed, is_real
-from mixexp.data import RowBlocks
+from mixexp.data import Block, RowBlocks
 from mixexp.inference._arguments import as_weights, feature_columns, find_label
 from mixexp.inference._effect_tables import average, effect_table, mean_table, row_by_row
 from mixexp.inference._effects import standard_errors
@@ -16,6 +16,11 @@ from mixexp.inference._hypotheses import ChiSquared, Contrast, critical_value, t
 from mixexp.inference._summary import Summary, summarize
 from mixexp.inference._tables import Table, coefficient_table, undo_logarithms
 from mixexp.text import shown
+
+
+def _unknown(block: Block) -> Block:
+    """Return rows of which nothing is known but what gates see."""
+    return block._replace(known=block.known._replace(groups=None, evidence=None))
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,12 +49,16 @@ class Inference(Estimates):
         Checks features, offset, exposure and trials of other rows, and cuts them into blocks.
     is_sampled : bool
         Whether weights compensate for sampling, so that their squares enter.
+    places : ndarray of shape (n_rows,), int, or None
+        Where the user's rows stand in the problem's; None if they are in that order.
 
     Notes
     -----
     Sample weights are numbers of like rows: weight 2 is the row twice, for standard errors too.
     With ``weight_type="sampling"`` they have mean one, and every row is a cluster of its own.
     """
+
+    places: np.ndarray | None = None
 
     def __repr__(self) -> str:
         return f"Inference({len(self.labels)} coefficients; {self.kind_in_words})"
@@ -140,7 +149,8 @@ class Inference(Estimates):
         """
         blocks = self._rows_to_use(X, per_row)
         known = self.problem.model, self.current.params, blocks, self._gradient_errors
-        return mean_table(*known, self.names, level).to_frame()
+        places = self.places if X is None else None
+        return mean_table(*known, self.names, level, places).to_frame()
 
     def marginal_effects(
         self,
@@ -196,11 +206,16 @@ class Inference(Estimates):
         ).to_frame()
 
     def _rows_to_use(self, X: Any, per_row: Mapping[str, Any]) -> RowBlocks:
+        if per_row.get("history") is not None:
+            raise ValueError(
+                "history is for an estimator's predict: errors here are of means over the gate's "
+                "prior, which does not know what groups did before. Leave history and groups out."
+            )
         if X is not None:
             return self.read_rows(X, per_row)
         if per_row:
             raise ValueError(f"{next(iter(per_row))} is for other rows: give their features too.")
-        return self.problem.blocks
+        return self.problem.blocks.refine(_unknown)
 
     def _feature_columns(self, features: Sequence[str | int] | None) -> list[int]:
         model, names = self.problem.model, list(self.names.features)
