@@ -9,6 +9,7 @@ from mixexp.estimators import (
     MoEClassifier,
     MoERegressor,
     export_text,
+    from_json,
 )
 from mixexp.selection import select_n_experts
 from mixexp.submodel import Submodel, SubmodelRows
@@ -24,5 +25,6 @@ __all__ = [
     "SubmodelRows",
     "__version__",
     "export_text",
+    "from_json",
     "select_n_experts",
 ]

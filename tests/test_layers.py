@@ -23,7 +23,17 @@ MAX_BODY_LINES = 54
 _EXPERTS = {"kernels", "links", "contrast"}
 _MODEL = {*_EXPERTS, "experts", "gates", "tree", "data", "submodel"}
 _EM = {*_MODEL, "model"}
-_ESTIMATORS = {*_EM, "em", "constraints", "distribution", "inference", "exceptions", "metrics"}
+_ESTIMATORS = {
+    *_EM,
+    "em",
+    "files",
+    "_version",
+    "constraints",
+    "distribution",
+    "inference",
+    "exceptions",
+    "metrics",
+}
 ALLOWED = {
     "kernels": set(),
     "text": set(),
@@ -43,6 +53,7 @@ ALLOWED = {
     "em": _EM,
     "distribution": _EM,
     "inference": {*_EM, "em", "exceptions"},
+    "files": {*_EM, "exceptions"},
     "datasets": {"links", "experts", "gates", "tree"},
     "metrics": set(),
     "estimators": _ESTIMATORS,

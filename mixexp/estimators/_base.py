@@ -11,6 +11,7 @@ from mixexp.estimators._bootstrap import Resampled
 from mixexp.estimators._criteria import CriteriaMixin
 from mixexp.estimators._docs import per_row_docs
 from mixexp.estimators._features import check_features
+from mixexp.estimators._files import Portable
 from mixexp.estimators._fitting import FittedByEM
 from mixexp.estimators._inference import Inferential
 from mixexp.estimators._routing import RoutedPrediction
@@ -43,6 +44,7 @@ class MixtureOfExperts(
     CriteriaMixin,
     Inferential,
     Resampled,
+    Portable,
     SummaryHTML,
     BaseEstimator,
 ):

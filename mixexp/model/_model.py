@@ -8,7 +8,7 @@ that see the same features, then one head of all experts of one family each. The
 the slots one after another, each in C order.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 
 import numpy as np
@@ -62,6 +62,10 @@ class Model:
     ties: EqualityConstraints | None = None
     constant_columns: tuple[int, ...] = ()
     others: tuple[PlacedSubmodel, ...] = ()
+
+    def __getstate__(self) -> dict[str, object]:
+        # Without what is cached: formats that hold no code have no keys but text.
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
     @property
     def is_linear(self) -> bool:
