@@ -423,9 +423,19 @@ class Model:
     def design(self, block: Block, design: int) -> np.ndarray:
         """Return the rows of a block's features that a design uses."""
         columns = self.designs[design]
-        if len(columns) == len(block.features):
-            return block.features
-        return block.features[columns]
+        return (
+            block.features
+            if self.sees_all(design, len(block.features))
+            else block.features[columns]
+        )
+
+    def sees_all(self, design: int, n_columns: int) -> bool:
+        """Whether a design is all columns of the features, intercept included, in their order."""
+        return len(self.designs[design]) == n_columns and self._is_in_order[design]
+
+    @cached_property
+    def _is_in_order(self) -> tuple[bool, ...]:
+        return tuple(np.array_equal(own, np.arange(len(own))) for own in self.designs)
 
     def sees_intercept_only(self, design: int) -> bool:
         """Whether a design holds nothing but the intercept, so that heads are constant."""
