@@ -9,11 +9,13 @@ from sklearn.utils.validation import check_is_fitted
 
 from mixexp.estimators._bootstrap import Resampled
 from mixexp.estimators._criteria import CriteriaMixin
+from mixexp.estimators._deploy import Deployable
 from mixexp.estimators._docs import per_row_docs
 from mixexp.estimators._features import check_features
 from mixexp.estimators._files import Portable
 from mixexp.estimators._fitting import FittedByEM
 from mixexp.estimators._inference import Inferential
+from mixexp.estimators._naming import NamedExperts
 from mixexp.estimators._routing import RoutedPrediction
 from mixexp.estimators._tables import SummaryHTML
 from mixexp.estimators._validation import check_same_length
@@ -44,7 +46,9 @@ class MixtureOfExperts(
     CriteriaMixin,
     Inferential,
     Resampled,
+    NamedExperts,
     Portable,
+    Deployable,
     SummaryHTML,
     BaseEstimator,
 ):

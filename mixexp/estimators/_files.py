@@ -45,6 +45,8 @@ _FIELDS = (
 _DERIVED = ("tree_", "experts_")
 # Attributes with one entry per expert, and per edge of the tree.
 _PER_EXPERT = ("coef_", "intercept_", "degenerate_", "limits_", "shape_")
+# Written only where experts were renamed.
+_NAMES = "expert_names_"
 _PER_EDGE = ("gate_coef_", "gate_intercept_")
 
 
@@ -74,6 +76,9 @@ def take_apart(estimator: Any) -> dict[str, Any]:
         for name, value in vars(estimator).items()
         if name.endswith("_") and not name.startswith("_") and name not in _DERIVED
     }
+    tree = getattr(estimator, "tree_", None)
+    if tree is not None and tree.leaf_names:
+        attributes[_NAMES] = list(tree.leaf_names)
     return {"parameters": parameters, "attributes": attributes}
 
 
@@ -98,6 +103,7 @@ def put_together(cls: Any, parts: dict[str, Any]) -> Any:
     made = cls(**parameters)
     if not attributes:
         return made
+    names = attributes.pop(_NAMES, None)
     for name in attributes:
         is_attribute = isinstance(name, str) and name.isidentifier() and name.endswith("_")
         if not is_attribute or name.startswith("_") or hasattr(cls, name) or name in _DERIVED:
@@ -106,6 +112,8 @@ def put_together(cls: Any, parts: dict[str, Any]) -> Any:
     vars(made).update(attributes)
     state = attributes["fitted_model_"]
     made.tree_ = state.model.tree
+    if names is not None:
+        made.rename_experts(names)
     made.experts_ = [None] * made.tree_.n_leaves
     for group in state.model.groups:
         for leaf in group.leaves.tolist():

@@ -3,17 +3,20 @@
 from mixexp.files._codec import Codec, Record
 from mixexp.files._envelope import read_text, seal, unseal, write_whole
 from mixexp.files._records import by_fields, by_options, random_generators
+from mixexp.files._sql import SqlSource, sql_of
 from mixexp.files._state import check_state
 
 __all__ = [
     "Codec",
     "Record",
+    "SqlSource",
     "by_fields",
     "by_options",
     "check_state",
     "random_generators",
     "read_text",
     "seal",
+    "sql_of",
     "unseal",
     "write_whole",
 ]

@@ -422,12 +422,9 @@ class Model:
 
     def design(self, block: Block, design: int) -> np.ndarray:
         """Return the rows of a block's features that a design uses."""
-        columns = self.designs[design]
-        return (
-            block.features
-            if self.sees_all(design, len(block.features))
-            else block.features[columns]
-        )
+        if self.sees_all(design, len(block.features)):
+            return block.features
+        return block.features[self.designs[design]]
 
     def sees_all(self, design: int, n_columns: int) -> bool:
         """Whether a design is all columns of the features, intercept included, in their order."""
