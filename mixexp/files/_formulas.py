@@ -209,12 +209,13 @@ _MEANS: Mapping[type, Formula] = MappingProxyType(
 
 
 def _scaled(family: Any, heads: Heads, ops: Operations, q: float) -> Any:
-    """Location plus scale times the quantile of the family at zero and one."""
+    """Mean plus scale times the distance of the quantile from the mean, at heads of zero."""
     if not all(map(is_number, heads[2:])):
         raise ExportError(f"The shape of the {family.name} expert must not depend on features.")
     zero = np.zeros((1, 1))
-    standard = family.quantile(np.array(q), (zero, zero, *heads[2:]))
-    where = _linked(getattr(family, "link", "identity"), heads[0], ops)
+    at_zero = (zero, zero, *heads[2:])
+    standard = family.quantile(np.array(q), at_zero) - family.mean(at_zero)
+    where = _linked(family.link, heads[0], ops)
     return ops.add(where, ops.multiply(_exp(ops.multiply(0.5, heads[1]), ops), standard))
 
 
