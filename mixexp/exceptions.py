@@ -7,6 +7,7 @@ __all__ = [
     "DegenerateExpertError",
     "DegenerateExpertWarning",
     "ExportError",
+    "FormulaError",
     "ImplausibleFitWarning",
     "InferenceWarning",
     "ModelFileError",
@@ -29,6 +30,10 @@ class DegenerateExpertWarning(UserWarning):
 
 class ExportError(ValueError):
     """A model that the asked form cannot hold, such as one with a submodel of the user's own."""
+
+
+class FormulaError(ValueError):
+    """A formula that is none, or whose terms cannot be made of the columns of the data."""
 
 
 class ImplausibleFitWarning(ConvergenceWarning):

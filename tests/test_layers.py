@@ -58,11 +58,12 @@ ALLOWED = {
     "metrics": set(),
     "estimators": _ESTIMATORS,
     "selection": {*_ESTIMATORS, "estimators"},
+    "formula": {"exceptions"},
     "displays": {*_ESTIMATORS, "estimators", "selection"},
-    "__init__": {*_ESTIMATORS, "estimators", "selection", "displays", "datasets", "_version"},
+    "__init__": {*_ESTIMATORS, "estimators", "selection", "displays", "datasets", "formula"},
 }
 # Where scikit-learn may be imported; below, only the base of experts for get_params.
-SKLEARN = {"estimators", "displays", "exceptions", "metrics", "selection", "datasets"}
+SKLEARN = {"formula", "estimators", "displays", "exceptions", "metrics", "selection", "datasets"}
 
 every_file = pytest.mark.parametrize(
     "path", FILES, ids=[str(path.relative_to(PACKAGE)) for path in FILES]
