@@ -18,6 +18,7 @@ from mixexp.estimators._inference import Inferential
 from mixexp.estimators._naming import NamedExperts
 from mixexp.estimators._routing import RoutedPrediction
 from mixexp.estimators._tables import SummaryHTML
+from mixexp.estimators._tidy import Tidy
 from mixexp.estimators._validation import check_same_length
 from mixexp.model import (
     Posterior,
@@ -49,6 +50,7 @@ class MixtureOfExperts(
     NamedExperts,
     Portable,
     Deployable,
+    Tidy,
     SummaryHTML,
     BaseEstimator,
 ):

@@ -148,6 +148,9 @@ def _from_frame(
 ) -> dict[str, Any]:
     """Return the keywords of a call, with what was not given made from the frame."""
     out = dict(options)
+    if any(each.kind is Parameter.VAR_KEYWORD for each in parameters.values()):
+        # What goes on to `inference`.
+        parameters = {**signature(model.estimator_.inference).parameters, **parameters}
     by_position = list(parameters)[1 : 1 + len(rest)]
     if "y" in parameters and "y" not in by_position and "y" not in out:
         is_required = parameters["y"].default is Parameter.empty
