@@ -9,13 +9,16 @@ from mixexp.estimators import (
     MoEClassifier,
     MoERegressor,
     export_text,
+    from_json,
 )
+from mixexp.formula import FormulaModel, from_formula
 from mixexp.selection import select_n_experts
 from mixexp.submodel import Submodel, SubmodelRows
 
 __all__ = [
     "EM",
     "ConformalRegressor",
+    "FormulaModel",
     "HMEClassifier",
     "HMERegressor",
     "MoEClassifier",
@@ -24,5 +27,7 @@ __all__ = [
     "SubmodelRows",
     "__version__",
     "export_text",
+    "from_formula",
+    "from_json",
     "select_n_experts",
 ]

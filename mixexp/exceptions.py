@@ -1,4 +1,4 @@
-"""The warnings that mixexp gives; errors but one are plain ValueError and TypeError."""
+"""The warnings that mixexp gives, and the few errors that are no plain ValueError or TypeError."""
 
 from sklearn.exceptions import ConvergenceWarning
 
@@ -6,8 +6,11 @@ __all__ = [
     "ConvergenceWarning",
     "DegenerateExpertError",
     "DegenerateExpertWarning",
+    "ExportError",
+    "FormulaError",
     "ImplausibleFitWarning",
     "InferenceWarning",
+    "ModelFileError",
     "RankDeficientWarning",
     "SeparationWarning",
 ]
@@ -25,11 +28,23 @@ class DegenerateExpertWarning(UserWarning):
     """An expert's dispersion is at its floor, or hardly any rows are left to it."""
 
 
+class ExportError(ValueError):
+    """A model that the asked form cannot hold, such as one with a submodel of the user's own."""
+
+
+class FormulaError(ValueError):
+    """A formula that is none, or whose terms cannot be made of the columns of the data."""
+
+
 class ImplausibleFitWarning(ConvergenceWarning):
     """Means on the rows of the fit are far beyond y, or one expert alone fits them far better.
 
     Such a fit is not ``converged_``, whatever stopped it.
     """
+
+
+class ModelFileError(ValueError):
+    """A file that holds no model which this version can read; nothing was made of it."""
 
 
 class SeparationWarning(UserWarning):

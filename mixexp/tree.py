@@ -7,7 +7,7 @@ coefficients or families.
 import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -38,6 +38,8 @@ class GatingTree:
         0 children at leaves.
     leaves : ndarray of shape (n_leaves,), int64
         Node numbers of the leaves, left to right.
+    leaf_names : tuple of str, default=()
+        What the leaves are called, left to right; "expert 0", ... if nothing is said.
 
     Examples
     --------
@@ -52,6 +54,7 @@ class GatingTree:
     first_child: np.ndarray
     n_children: np.ndarray
     leaves: np.ndarray
+    leaf_names: tuple[str, ...] = ()
 
     @classmethod
     def flat(cls, n_leaves: int) -> "GatingTree":
@@ -82,8 +85,9 @@ class GatingTree:
                     n_children.append(0)
             node += 1
         leaves = _leaves_below(0, first_child, n_children)
-        arrays = [np.array(c, dtype=np.int64) for c in (parent, first_child, n_children, leaves)]
-        return cls(*arrays)
+        as_array = partial(np.array, dtype=np.int64)
+        arrays = as_array(parent), as_array(first_child), as_array(n_children)
+        return cls(*arrays, as_array(leaves))
 
     @classmethod
     def from_spec(cls, spec: Any) -> "GatingTree":
@@ -126,6 +130,11 @@ class GatingTree:
     @property
     def n_leaves(self) -> int:
         return len(self.leaves)
+
+    @property
+    def names_of_leaves(self) -> tuple[str, ...]:
+        """What the leaves are called, left to right."""
+        return self.leaf_names or tuple(f"expert {k}" for k in range(self.n_leaves))
 
     @cached_property
     def leaf_rows(self) -> slice | np.ndarray:

@@ -54,6 +54,27 @@ def test_order_of_columns_permutes_coefficients(rng):
     np.testing.assert_allclose(second.predict(data.X[:, order]), first.predict(data.X), rtol=1e-7)
 
 
+@pytest.mark.parametrize("part", ["expert_features", "gate_features", "dispersion_features"])
+def test_order_of_a_selection_permutes_coefficients(part, rng):
+    data = simulate_regimes(rng, N_ROWS, p=3)
+    X, order = data.X * [1.0, 50.0, 0.1] + [0.0, 1e3, 0.0], [2, 0, 1]
+    init = (data.X[:, 0] > 0).astype(int)
+    first, second = (
+        MoERegressor(2, init=init, **TIGHT, **{part: chosen}).fit(X, data.y)
+        for chosen in ([0, 1, 2], order)
+    )
+    for name, own in (
+        ("coef_", "expert_features"),
+        ("gate_coef_", "gate_features"),
+        ("dispersion_coef_", "dispersion_features"),
+    ):
+        expected = getattr(first, name)[:, order if own == part else slice(None)]
+        np.testing.assert_allclose(getattr(second, name), expected, rtol=1e-5, atol=1e-6)
+    for routing in ("soft", "hard", 1):
+        found, expected = (model.predict(X, routing=routing) for model in (second, first))
+        np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-8)
+
+
 @every_estimator
 def test_order_of_rows_does_not_matter_to_the_fit(model, rng):
     data = data_for(model, rng)

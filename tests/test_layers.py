@@ -23,7 +23,17 @@ MAX_BODY_LINES = 54
 _EXPERTS = {"kernels", "links", "contrast"}
 _MODEL = {*_EXPERTS, "experts", "gates", "tree", "data", "submodel"}
 _EM = {*_MODEL, "model"}
-_ESTIMATORS = {*_EM, "em", "constraints", "distribution", "inference", "exceptions", "metrics"}
+_ESTIMATORS = {
+    *_EM,
+    "em",
+    "files",
+    "_version",
+    "constraints",
+    "distribution",
+    "inference",
+    "exceptions",
+    "metrics",
+}
 ALLOWED = {
     "kernels": set(),
     "text": set(),
@@ -43,16 +53,27 @@ ALLOWED = {
     "em": _EM,
     "distribution": _EM,
     "inference": {*_EM, "em", "exceptions"},
+    "files": {*_EM, "exceptions"},
     "datasets": {"links", "experts", "gates", "tree"},
     "metrics": set(),
     "estimators": _ESTIMATORS,
     "selection": {*_ESTIMATORS, "estimators"},
     "ensemble": {*_ESTIMATORS, "estimators"},
+    "formula": {"exceptions"},
     "displays": {*_ESTIMATORS, "estimators", "selection"},
-    "__init__": {*_ESTIMATORS, "estimators", "selection", "displays", "datasets", "_version"},
+    "__init__": {*_ESTIMATORS, "estimators", "selection", "displays", "datasets", "formula"},
 }
 # Where scikit-learn may be imported; below, only the base of experts for get_params.
-SKLEARN = {"estimators", "displays", "exceptions", "metrics", "selection", "datasets", "ensemble"}
+SKLEARN = {
+    "datasets",
+    "displays",
+    "ensemble",
+    "estimators",
+    "exceptions",
+    "formula",
+    "metrics",
+    "selection",
+}
 
 every_file = pytest.mark.parametrize(
     "path", FILES, ids=[str(path.relative_to(PACKAGE)) for path in FILES]

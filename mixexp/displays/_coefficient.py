@@ -271,8 +271,8 @@ def _group(
 def _without_location(model: Any) -> set[str]:
     """Return the names of experts that have no slopes, such as point masses."""
     return {
-        f"expert {k}"
-        for k, family in enumerate(model.experts_)
+        name
+        for name, family in zip(model.tree_.names_of_leaves, model.experts_, strict=True)
         if not any(head.kind == "location" for head in family.heads)
     }
 

@@ -174,7 +174,7 @@ class GateDisplay(Display):
         for panel, node in zip(self.axes_, tree.inner_nodes.tolist(), strict=True):
             self._plot_node(panel, node, styles, names)
             share = tree.covers[node].sum() / tree.n_leaves
-            long, room = node_label(tree, names, node), letters_along(panel, "x")
+            long, room = drawn(node_label(tree, names, node)), letters_along(panel, "x")
             panel.set_title(long if len(long) <= room else names[node], fontsize="medium")
             if is_categorical(self.line.grid):
                 write_categories(panel, self.line.grid, "x")
@@ -197,10 +197,10 @@ class GateDisplay(Display):
         tree = self.tree
         entries: list[Entry] = []
         n_listed = tree.n_leaves if tree.n_leaves <= _MOST_LISTED else 0
-        for k, leaf in enumerate(tree.leaves[:n_listed]):
+        for leaf in tree.leaves[:n_listed]:
             face = tuple(tint(styles[leaf].color, np.array(0.8)))
             patch = Patch(facecolor=face, edgecolor="0.15", linewidth=0.8, hatch=styles[leaf].hatch)
-            entries.append((patch, f"expert {k}"))
+            entries.append((patch, styles[leaf].name))
         if self.reach_:
             dotted = Line2D([], [], color="black", linewidth=1.6, linestyle=_DOTS)
             entries.append((dotted, "node is reached"))
@@ -219,7 +219,7 @@ class GateDisplay(Display):
         for at, child in enumerate(children):
             if gates[:, at].max() >= _LEAST_LABELLED:
                 point = widest_point(x, gates[:, at])
-                name = names[child].removeprefix("expert ")
+                name = drawn(names[child].removeprefix("expert "))
                 artist = draw_name(ax, positions(x)[point], middle[point, at], name, styles[child])
                 labels.append(artist if is_categorical(x) else _keep_inside(artist, x))
         self.labels_.append(labels)

@@ -78,7 +78,7 @@ def draw_band_numbers(
         if gate_proba[:, k].max() >= _LEAST_BAND:
             at = widest_point(x, gate_proba[:, k])
             height = float(np.clip(middle[at, k], _NEAREST_NUMBER, 1.0 - _NEAREST_NUMBER))
-            artists.append(draw_name(ax, positions(x)[at], height, str(k), style))
+            artists.append(draw_name(ax, positions(x)[at], height, style.short_name, style))
     return artists
 
 
@@ -227,7 +227,7 @@ def draw_numbers(
         depth = _run_depth(winner == k, grid) if in_strips else _depth((winner == k) & is_free)
         row, column = np.unravel_index(int(depth.argmax()), depth.shape)
         x, y = positions(grid[0])[column], positions(grid[1])[row]
-        artists.append(draw_name(ax, x, y, str(k), style))
+        artists.append(draw_name(ax, x, y, style.short_name, style))
     return artists
 
 

@@ -169,14 +169,14 @@ def expert_entries(styles: list[ExpertStyle], lines: list[Any]) -> list[Entry]:
     from matplotlib.patches import Patch
 
     entries: list[Entry] = []
-    for k, (style, line) in enumerate(zip(styles, lines, strict=True)):
+    for style, line in zip(styles, lines, strict=True):
         color = tuple(style.color)
         face = tuple(tint(style.color, np.array(0.5)))
         patch = Patch(facecolor=face, edgecolor="0.5", linewidth=0.5, hatch=style.hatch)
         stroke = Line2D([], [], color=color, linestyle=line or "none", linewidth=2.0)
         mark = Line2D([], [], color=color, linestyle="none", marker=style.marker, markersize=7.0)
         mark.set(markeredgecolor=tuple(rim(style.color)), markeredgewidth=0.6)
-        entries.append(((patch, stroke, mark), f"expert {k}"))
+        entries.append(((patch, stroke, mark), style.name))
     return entries
 
 

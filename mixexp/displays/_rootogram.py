@@ -175,9 +175,11 @@ class RootogramDisplay(Display):
             panel.set_yticks(_root_ticks(highest))
             panel.set_xticks([0.0, 0.5, 1.0], ["0", "0.5", "1"])
             share = percent(self.mass[k])
-            title = f"expert {k}: {share}"
+            title = f"{style.name}: {share}"
             is_narrow = len(title) > letters_along(panel, "x")
-            panel.set_title(f"{k}: {share}" if is_narrow else title, fontsize="medium")
+            panel.set_title(
+                f"{style.short_name}: {share}" if is_narrow else title, fontsize="medium"
+            )
             is_lowest, is_first = k + shape[1] >= n_experts, k % shape[1] == 0
             name_axes(
                 panel,

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
+from mixexp.text import drawn
 from mixexp.tree import GatingTree
 
 Value = TypeVar("Value")
@@ -63,12 +64,20 @@ class ExpertStyle(NamedTuple):
         Of its line, on and off in line widths; empty for a solid one.
     hatch : str
         Of its region; empty until colours have to be used again.
+    name : str
+        What it is called, as it is drawn.
     """
 
     color: np.ndarray
     marker: str
     dashes: tuple[float, ...]
     hatch: str
+    name: str = ""
+
+    @property
+    def short_name(self) -> str:
+        """The name, or the number of an expert without one."""
+        return self.name.removeprefix("expert ")
 
     @property
     def linestyle(self) -> Any:
@@ -101,6 +110,7 @@ def expert_styles(tree: GatingTree) -> list[ExpertStyle]:
             _cycled(_MARKERS, k),
             _cycled(_DASHES, k + k // len(_DASHES)),
             _cycled(_HATCHES, round_),
+            drawn(tree.names_of_leaves[k]),
         )
         for k, (color, round_) in enumerate(looks)
     ]

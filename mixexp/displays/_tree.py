@@ -221,9 +221,11 @@ class TreeDisplay(Display):
         """Return all that is written."""
         shares = [percent(share) for share in self.mass]
         nodes = [f"{name}  {share}" for name, share in zip(self.names, shares, strict=True)]
+        lead = [f"{drawn(name)}: " for name in self.tree.leaf_names] or [""] * len(self.equations)
+        told = zip(lead, self.tree.leaves, self.equations, strict=True)
         leaves = [
-            f"{shares[leaf]} of rows\n{wrap_terms(drawn(equation))}"
-            for leaf, equation in zip(self.tree.leaves, self.equations, strict=True)
+            f"{name}{shares[leaf]} of rows\n{wrap_terms(drawn(equation))}"
+            for name, leaf, equation in told
         ]
         caption = "bars: rows by their probability of the node, from 0 to 1 (heights are roots)"
         if self.deviance is not None:

@@ -3,6 +3,7 @@
 from mixexp.estimators._classifiers import HMEClassifier, MoEClassifier
 from mixexp.estimators._conformal import ConformalRegressor
 from mixexp.estimators._export import export_text
+from mixexp.estimators._files import from_json
 from mixexp.estimators._regressors import HMERegressor, MoERegressor
 from mixexp.estimators._solver import EM
 
@@ -14,4 +15,5 @@ __all__ = [
     "MoEClassifier",
     "MoERegressor",
     "export_text",
+    "from_json",
 ]

@@ -11,11 +11,14 @@ from mixexp.data import Block, RowArguments
 from mixexp.estimators._bootstrap import Resampled
 from mixexp.estimators._build import check_per_row_use
 from mixexp.estimators._criteria import CriteriaMixin
+from mixexp.estimators._deploy import Deployable
 from mixexp.estimators._docs import method_docs
 from mixexp.estimators._features import check_features
+from mixexp.estimators._files import Portable
 from mixexp.estimators._fitting import FittedByEM
 from mixexp.estimators._inference import Inferential
 from mixexp.estimators._intervals import EXACT, Interval, with_intervals
+from mixexp.estimators._naming import NamedExperts
 from mixexp.estimators._panels import history_evidence, read_labels
 from mixexp.estimators._routing import RoutedPrediction
 from mixexp.estimators._row_arguments import (
@@ -31,6 +34,7 @@ from mixexp.estimators._row_arguments import (
     rows_in_order,
 )
 from mixexp.estimators._tables import SummaryHTML
+from mixexp.estimators._tidy import Tidy
 from mixexp.estimators._validation import check_same_length
 from mixexp.model import (
     FittedModel,
@@ -60,6 +64,10 @@ class MixtureOfExperts(
     CriteriaMixin,
     Inferential,
     Resampled,
+    NamedExperts,
+    Portable,
+    Deployable,
+    Tidy,
     SummaryHTML,
     BaseEstimator,
 ):

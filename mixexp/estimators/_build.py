@@ -9,7 +9,6 @@ import numpy as np
 from mixexp.data import (
     ColumnRows,
     RowArguments,
-    RowBlocks,
     Scaling,
     cut_features,
     weighted_scaling,
@@ -33,6 +32,7 @@ from mixexp.model import (
     Parameters,
     Penalty,
     PlacedSubmodel,
+    with_targets,
 )
 from mixexp.submodel import Submodel
 from mixexp.text import shown
@@ -238,13 +238,13 @@ def build_problem(
         others=tuple(others),
         has_known_leaves=per_row.evidence is not None,
     )
-    blocks = _with_targets(model, cut_features(X, scaling, per_row, chosen).keep_small(), y)
+    blocks = with_targets(model, cut_features(X, scaling, per_row, chosen).keep_small(), y)
     bare = Problem(model, blocks, n_threads)
     pooled = pooled_params(bare)
     model, pooled = _anchor(model, pooled, bare.total_weight * bare.n_weighed)
     model = replace(model, ties=tie(model, scaling))
     pooled = model.project(pooled)
-    problem = Problem(model, _with_targets(model, blocks, y), n_threads)
+    problem = Problem(model, with_targets(model, blocks, y), n_threads)
     return problem, pooled, scaling
 
 
@@ -272,10 +272,6 @@ def _position(designs: list[np.ndarray], columns: np.ndarray) -> int:
             return position
     designs.append(columns)
     return len(designs) - 1
-
-
-def _with_targets(model: Model, blocks: RowBlocks, y: np.ndarray) -> RowBlocks:
-    return blocks.refine(model.with_target, (y[rows] for rows in blocks.partition))
 
 
 def _anchor(model: Model, pooled: Parameters, n_rows: float) -> tuple[Model, Parameters]:

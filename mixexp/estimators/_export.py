@@ -8,7 +8,7 @@ from sklearn.utils.validation import check_is_fitted
 from mixexp.arguments import is_listed, is_whole
 from mixexp.estimators._tables import node_names
 from mixexp.estimators._words import Terms, edge_words, expert_equation, gate_equation, read_terms
-from mixexp.text import shown
+from mixexp.text import printable, shown
 
 
 def export_text(
@@ -105,4 +105,4 @@ def _title(model: Any, node: int, name: str) -> str:
     """Return a node's name, with the family of an expert."""
     if model.tree_.n_children[node] > 0:
         return name
-    return f"{name} ({model.experts_[model.tree_.leaf_position(node)].name})"
+    return f"{printable(name)} ({model.experts_[model.tree_.leaf_position(node)].name})"

@@ -34,6 +34,7 @@ from mixexp.inference import (
     Summary,
     choose_reference,
     estimate_covariance,
+    format_table,
     list_terms,
 )
 from mixexp.model import FittedModel
@@ -219,7 +220,13 @@ class Inferential:
         return self.fitted_model_.read_rows(X, per_row)
 
     def coef_table(
-        self, X: Any = None, y: Any = None, sample_weight: Any = None, **options: Any
+        self,
+        X: Any = None,
+        y: Any = None,
+        sample_weight: Any = None,
+        *,
+        format: str | None = None,
+        **options: Any,
     ) -> Any:
         """Return all coefficients, one per row, for features and y in their own units.
 
@@ -229,6 +236,8 @@ class Inferential:
             The rows of the fit, for standard errors; without them there are estimates alone.
         y : array-like of shape (n,), default=None
         sample_weight : array-like of shape (n,), default=None
+        format : {"latex", "markdown", "html"}, default=None
+            Text for a paper or a page; LaTeX is a tabular of the package booktabs.
         **options
             Those of `inference` (``kind``, ``cluster``, ``reference``, ``offset``,
             ``exposure``, ``trials``), and ``level``, the coverage of the intervals, 0.95.
@@ -236,7 +245,7 @@ class Inferential:
 
         Returns
         -------
-        pandas.DataFrame, or Table without pandas
+        pandas.DataFrame, or Table without pandas, or str
             Columns "part" ("expert" or "gate"), "unit" (which), "term" and "estimate"; with
             data also "std_error", "z", "p_value", "lower", "upper" and "note". Gate logits are
             those of ``gate_coef_``, which sum to zero over siblings, or with ``reference``
@@ -250,9 +259,9 @@ class Inferential:
         if X is None:
             reference = options.pop("reference", None)
             _refuse_without_data(y, sample_weight, options)
-            return coefficient_table(self, reference).to_frame()
+            return format_table(coefficient_table(self, reference), format)
         level = options.pop("level", 0.95)
-        return self.inference(X, y, sample_weight, **options).coef_table(level)
+        return self.inference(X, y, sample_weight, **options).coef_table(level, format)
 
     def summary(
         self, X: Any = None, y: Any = None, sample_weight: Any = None, **options: Any

@@ -44,14 +44,14 @@ _ALIKE_ADVICE = (
 
 
 def node_names(tree: GatingTree) -> list[str]:
-    """Return a name per node: "root", the path of child numbers, "expert k" for leaves."""
+    """Return a name per node: "root", the path of child numbers, names of experts for leaves."""
     paths = ["root"]
     for node in range(1, tree.n_nodes):
         parent = int(tree.parent[node])
         child = str(node - int(tree.first_child[parent]))
         paths.append(child if parent == 0 else f"{paths[parent]}.{child}")
-    for position, leaf in enumerate(tree.leaves):
-        paths[leaf] = f"expert {position}"
+    for leaf, name in zip(tree.leaves, tree.names_of_leaves, strict=True):
+        paths[leaf] = name
     return [
         f"node {path}" if tree.n_children[node] and node else path
         for node, path in enumerate(paths)

@@ -10,6 +10,7 @@ from mixexp.inference._criteria import (
     problem_criteria,
     score_block,
 )
+from mixexp.inference._formats import format_table
 from mixexp.inference._hypotheses import ChiSquared, Contrast, chi_squared
 from mixexp.inference._matching import match_nodes
 from mixexp.inference._results import Inference
@@ -50,6 +51,7 @@ __all__ = [
     "draw_target",
     "estimate_covariance",
     "estimate_table",
+    "format_table",
     "list_terms",
     "match_nodes",
     "problem_criteria",

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from mixexp.inference._formats import format_table
 from mixexp.inference._hypotheses import critical_value, state_p
 from mixexp.inference._tables import coefficient_table, undo_logarithms
 from mixexp.inference._terms import Label
@@ -50,17 +51,19 @@ class BootstrapResult:
         """Standard deviations of the replicates, shape (n_terms,)."""
         return self.replicates.std(axis=0, ddof=1)
 
-    def coef_table(self, level: float = 0.95) -> Any:
+    def coef_table(self, level: float = 0.95, format: str | None = None) -> Any:
         """Return all coefficients with standard errors and percentile intervals.
 
         Parameters
         ----------
         level : float, default=0.95
             Coverage of the intervals; Efron & Tibshirani (1993), section 13.3.
+        format : {"latex", "markdown", "html"}, default=None
+            Text for a paper or a page.
 
         Returns
         -------
-        pandas.DataFrame, or Table without pandas
+        pandas.DataFrame, or Table without pandas, or str
             Columns "part", "unit", "term", "estimate", "std_error", "lower" and "upper";
             dispersions and log shapes are mapped back.
         """
@@ -68,13 +71,14 @@ class BootstrapResult:
         tail = 0.5 * (1.0 - level)
         seen = undo_logarithms(self.labels, self.replicates)
         lower, upper = np.quantile(seen, [tail, 1.0 - tail], axis=0)
-        return coefficient_table(
+        table = coefficient_table(
             self.labels,
             self.estimates,
             std_error=seen.std(axis=0, ddof=1).tolist(),
             lower=lower.tolist(),
             upper=upper.tolist(),
-        ).to_frame()
+        )
+        return format_table(table, format)
 
 
 class BootstrapRatioTest(NamedTuple):

@@ -12,6 +12,7 @@ from mixexp.inference._arguments import as_weights, feature_columns, find_label
 from mixexp.inference._effect_tables import average, effect_table, mean_table, row_by_row
 from mixexp.inference._effects import standard_errors
 from mixexp.inference._estimates import Estimates
+from mixexp.inference._formats import format_table
 from mixexp.inference._hypotheses import ChiSquared, Contrast, critical_value, two_sided, wald
 from mixexp.inference._summary import Summary, summarize
 from mixexp.inference._tables import Table, coefficient_table, undo_logarithms
@@ -65,23 +66,25 @@ class Inference(Estimates):
 
     # Tables.
 
-    def coef_table(self, level: float = 0.95) -> Any:
+    def coef_table(self, level: float = 0.95, format: str | None = None) -> Any:
         """Return all coefficients with standard errors, tests of zero and intervals.
 
         Parameters
         ----------
         level : float, default=0.95
             Coverage of the intervals.
+        format : {"latex", "markdown", "html"}, default=None
+            Text for a paper or a page; LaTeX is a tabular of the package booktabs.
 
         Returns
         -------
-        pandas.DataFrame, or Table without pandas
+        pandas.DataFrame, or Table without pandas, or str
             Columns "part" ("expert" or "gate"), "unit" (which), "term", "estimate",
             "std_error", "z", "p_value", "lower", "upper" and "note", which says why a standard
             error is NaN. Dispersions and log shapes are mapped back, their intervals from the
             logarithm; they have no z, for zero is not a value that they could take.
         """
-        return self.table(level).to_frame()
+        return format_table(self.table(level), format)
 
     def table(self, level: float = 0.95) -> Table:
         """Return `coef_table` as a plain table.

@@ -239,7 +239,7 @@ def _expert(model: Model, scaling: Scaling, names: Names, leaf: int) -> list[_Ro
         return []
     group = model.groups[g]
     row = int(np.flatnonzero(group.leaves == leaf)[0])
-    unit = f"expert {leaf}"
+    unit = names.nodes[int(model.tree.leaves[leaf])]
     found = _locations(model, scaling, names, (g, row), unit)
     for h, head in enumerate(group.family.heads):
         if head.kind == "location":

@@ -51,6 +51,7 @@ from mixexp.model._statistics import (
     map_statistics,
 )
 from mixexp.model._strengths import FEW_SLOPES, Penalty
+from mixexp.model._targets import with_targets
 from mixexp.model._ties import EqualityConstraints
 from mixexp.model._truncation import truncated_statistics, window_block
 
@@ -102,4 +103,5 @@ __all__ = [
     "truncated_statistics",
     "unstack_parameters",
     "window_block",
+    "with_targets",
 ]

@@ -35,6 +35,7 @@ from mixexp.model._prediction import (
     predict_block,
 )
 from mixexp.model._routing import Route, Rows, greedy_leaf, greedy_route, routed_mean, top_route
+from mixexp.model._targets import with_targets
 
 Result = TypeVar("Result")
 
@@ -82,7 +83,7 @@ class FittedModel(NamedTuple):
             Numbers of the rows of X that are used; all of them by default.
         """
         blocks = self.read_rows(X, per_row, chosen)
-        return blocks.refine(self.model.with_target, (y[rows] for rows in blocks.partition))
+        return with_targets(self.model, blocks, y)
 
     # What gates and experts say.
 

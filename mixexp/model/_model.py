@@ -8,7 +8,7 @@ that see the same features, then one head of all experts of one family each. The
 the slots one after another, each in C order.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 
 import numpy as np
@@ -64,6 +64,10 @@ class Model:
     others: tuple[PlacedSubmodel, ...] = ()
     has_known_leaves: bool = False
 
+    def __getstate__(self) -> dict[str, object]:
+        # Without what is cached: formats that hold no code have no keys but text.
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
     @property
     def is_linear(self) -> bool:
         """Whether all parts have linear predictors, so that Newton's method applies."""
@@ -83,24 +87,6 @@ class Model:
         """Return the model of y that may be known to lie in an interval only, or of exact y."""
         change = ExpertGroup.with_intervals if are_there else ExpertGroup.without_intervals
         return replace(self, groups=tuple(change(group) for group in self.groups))
-
-    def with_target(self, block: Block, y: np.ndarray) -> Block:
-        """Return the block with y as each family sees it."""
-        seen = [group.safe_target(y, block.known.trials, block.known.ends) for group in self.groups]
-        out = block._replace(
-            targets=tuple(target for target, _ in seen), bases=tuple(base for _, base in seen), y=y
-        )
-        if block.known.window is None:
-            return out
-        lower, upper = block.known.window
-        plain = block._replace(window=None, outside=())
-        below, above = np.full_like(lower, -np.inf), np.full_like(upper, np.inf)
-        parts = [
-            self.with_target(plain._replace(known=block.known._replace(ends=ends, window=None)), y)
-            for ends in map(np.stack, ([lower, upper], [below, lower], [upper, above]))
-        ]
-        has_upper = bool(np.isfinite(upper).any())
-        return out._replace(window=parts[0], outside=tuple(parts[1 : 2 + has_upper]))
 
     def view(self, other: PlacedSubmodel, block: Block) -> SubmodelRows:
         """Return the rows of a block as a submodel of one's own sees them."""
@@ -435,10 +421,17 @@ class Model:
 
     def design(self, block: Block, design: int) -> np.ndarray:
         """Return the rows of a block's features that a design uses."""
-        columns = self.designs[design]
-        if len(columns) == len(block.features):
+        if self.sees_all(design, len(block.features)):
             return block.features
-        return block.features[columns]
+        return block.features[self.designs[design]]
+
+    def sees_all(self, design: int, n_columns: int) -> bool:
+        """Whether a design is all columns of the features, intercept included, in their order."""
+        return len(self.designs[design]) == n_columns and self._is_in_order[design]
+
+    @cached_property
+    def _is_in_order(self) -> tuple[bool, ...]:
+        return tuple(np.array_equal(own, np.arange(len(own))) for own in self.designs)
 
     @property
     def gate_columns(self) -> list[int]:

@@ -236,6 +236,6 @@ def _gates(model: Model, params: Parameters, rows: Rows) -> tuple[np.ndarray, np
 def _features(model: Model, design: int, rows: Rows) -> np.ndarray:
     """Return the columns of the features that a design uses."""
     columns = model.designs[design]
-    if len(columns) == rows.features.shape[1]:
+    if model.sees_all(design, rows.features.shape[1]):
         return rows.features
     return np.take(rows.features, columns, axis=1)  # C order, which indexing does not promise

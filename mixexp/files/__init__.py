@@ -1,0 +1,26 @@
+"""Fitted models outside of the process that fitted them: as JSON, SQL and ONNX."""
+
+from mixexp.files._codec import Codec, Record
+from mixexp.files._envelope import read_text, seal, unseal, write_whole
+from mixexp.files._onnx import OPSET, OnnxOptions, onnx_of
+from mixexp.files._records import by_fields, by_options, random_generators
+from mixexp.files._sql import SqlSource, sql_of
+from mixexp.files._state import check_state
+
+__all__ = [
+    "OPSET",
+    "Codec",
+    "OnnxOptions",
+    "Record",
+    "SqlSource",
+    "by_fields",
+    "by_options",
+    "check_state",
+    "onnx_of",
+    "random_generators",
+    "read_text",
+    "seal",
+    "sql_of",
+    "unseal",
+    "write_whole",
+]

@@ -1,0 +1,104 @@
+"""The envelope of a model file: its format, version and checksum."""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mixexp.exceptions import ModelFileError
+from mixexp.text import shown
+
+FORMAT = "mixexp-model"
+#: Raised whenever a file that an older version wrote would be read otherwise.
+VERSION = 1
+_KEYS = ("format", "version", "written_by", "sha256", "model")
+
+
+def seal(model: Mapping[str, Any], written_by: str) -> str:
+    """Return the text of a file that holds a model, taken apart by `Codec`."""
+    envelope = {
+        "format": FORMAT,
+        "version": VERSION,
+        "written_by": written_by,
+        "sha256": _checksum(model),
+        "model": model,
+    }
+    return json.dumps(envelope, allow_nan=False) + "\n"
+
+
+def unseal(text: str) -> dict[str, Any]:
+    """Return what `seal` was given.
+
+    Raises
+    ------
+    ModelFileError
+        If the text is no such file, of another version, or was changed since.
+    """
+    try:
+        envelope = json.loads(text, parse_constant=_refuse, object_pairs_hook=_once)
+    except (ValueError, RecursionError) as error:
+        raise ModelFileError(
+            f"The file holds no JSON, or is truncated ({type(error).__name__}: {error})."
+        ) from error
+    if not isinstance(envelope, dict) or envelope.get("format") != FORMAT:
+        raise ModelFileError(
+            f"The file holds no model: its 'format' is not {FORMAT!r}, which to_json writes."
+        )
+    version = envelope.get("version")
+    if type(version) is not int or version != VERSION:
+        raise ModelFileError(
+            f"The file has version {shown(version)} of the format, written by "
+            f"{shown(envelope.get('written_by'))}; this release reads version {VERSION}. Read it "
+            "with a release that knows it."
+        )
+    if set(envelope) != set(_KEYS) or not isinstance(envelope["model"], dict):
+        raise ModelFileError(f"The file has entries {sorted(envelope)}; expected {sorted(_KEYS)}.")
+    if envelope["sha256"] != _checksum(envelope["model"]):
+        raise ModelFileError(
+            "The file was changed after it was written: its model has another checksum."
+        )
+    return dict(envelope["model"])
+
+
+def read_text(path: Any) -> str:
+    """Return the text of a file.
+
+    Raises
+    ------
+    ModelFileError
+        If its bytes are no text.
+    """
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ModelFileError(f"The file {os.fspath(path)!r} holds no JSON: {error}.") from error
+
+
+def write_whole(path: Any, content: bytes) -> None:
+    """Write a file at once: whoever reads it finds the old one or the new one, whole."""
+    target = Path(path).resolve()
+    unfinished = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        unfinished.write_bytes(content)
+        os.replace(unfinished, target)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def _checksum(model: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of a model as JSON of sorted keys, no spaces, and ASCII alone."""
+    text = json.dumps(model, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode("ascii")).hexdigest()
+
+
+def _refuse(constant: str) -> Any:
+    raise ValueError(f"{constant} is no JSON")
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("an object has the same key twice")
+    return found
