@@ -1,19 +1,41 @@
 """Rows of data on their way to the model: standardised, cut into blocks, spread over threads."""
 
 from mixexp.data._blocks import Block, RowArguments, RowBlocks, cut_features
+from mixexp.data._design import (
+    PRODUCT_ROWS,
+    DenseDesign,
+    Design,
+    RowGradients,
+    as_kernel_array,
+    cross_grams,
+    unpacking,
+    use_packed_products,
+)
 from mixexp.data._executor import map_blocks, single_threaded_blas
-from mixexp.data._rows import ColumnRows, cut_rows
+from mixexp.data._rows import ColumnRows, RowSource, cut_rows
 from mixexp.data._scaling import Scaling, weighted_scaling
+from mixexp.data._sparse import SparseRows, rows_to_expand
 
 __all__ = [
+    "PRODUCT_ROWS",
     "Block",
     "ColumnRows",
+    "DenseDesign",
+    "Design",
     "RowArguments",
     "RowBlocks",
+    "RowGradients",
+    "RowSource",
     "Scaling",
+    "SparseRows",
+    "as_kernel_array",
+    "cross_grams",
     "cut_features",
     "cut_rows",
     "map_blocks",
+    "rows_to_expand",
     "single_threaded_blas",
+    "unpacking",
+    "use_packed_products",
     "weighted_scaling",
 ]

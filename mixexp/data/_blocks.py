@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mixexp.data._rows import Rows, cut_rows, take_rows
+from mixexp.data._design import DenseDesign, Design
+from mixexp.data._rows import RowSource, cut_rows, take_rows
 from mixexp.data._scaling import Scaling
 
 # Standardised features up to here are kept, for small data are visited hundreds of times and
@@ -22,8 +23,8 @@ class Block(NamedTuple):
 
     Parameters
     ----------
-    features : ndarray of shape (1 + p, rows)
-        Intercept first, then standardised features; C order, so rows are contiguous.
+    features : Design of shape (1 + p, rows)
+        Intercept first, then standardised features.
     weight : ndarray of shape (rows,)
         Sample weights.
     targets : tuple of ndarray of shape (rows,)
@@ -39,7 +40,7 @@ class Block(NamedTuple):
         Target in its own unit; None where it is unknown.
     """
 
-    features: np.ndarray
+    features: Design
     weight: np.ndarray
     targets: tuple[np.ndarray, ...] = ()
     bases: tuple[np.ndarray | float, ...] = ()
@@ -50,7 +51,7 @@ class Block(NamedTuple):
     def take(self, rows: np.ndarray | slice) -> "Block":
         """Return some of the rows."""
         return Block(
-            np.ascontiguousarray(self.features[:, rows]),
+            self.features.take(rows),
             self.weight[rows],
             tuple(np.ascontiguousarray(target[..., rows]) for target in self.targets),
             tuple(np.asarray(base)[rows] if np.ndim(base) else base for base in self.bases),
@@ -87,9 +88,9 @@ class RowBlocks(Sequence[Block]):
     Parameters
     ----------
     read_features : callable
-        Returns the features of the block with a given number, shape (1 + p, rows).
+        Returns the features of the block with a given number, a Design of shape (1 + p, rows).
     bare : sequence of Block
-        The blocks without features (an array of shape (0, rows)): vectors, kept in memory, for
+        The blocks without features (a design of shape (0, rows)): vectors, kept in memory, for
         the base measure of a target may cost a gamma function per row.
 
     Notes
@@ -98,7 +99,7 @@ class RowBlocks(Sequence[Block]):
     features are needed.
     """
 
-    def __init__(self, read_features: Callable[[int], np.ndarray], bare: Sequence[Block]) -> None:
+    def __init__(self, read_features: Callable[[int], Design], bare: Sequence[Block]) -> None:
         self._read_features = read_features
         self.bare = bare
 
@@ -130,12 +131,13 @@ class RowBlocks(Sequence[Block]):
     def keep_small(self) -> "RowBlocks":
         """Return the same blocks, their features kept if `KEPT_BYTES` hold them."""
         n_rows = sum(len(block.weight) for block in self.bare)
-        n_bytes = 8 * n_rows * len(self[0].features)
+        first = self[0]
+        n_bytes = first.features.nbytes / len(first.weight) * n_rows
         return self.keep_features() if n_bytes <= KEPT_BYTES else self
 
 
 def cut_features(
-    X: Rows,
+    X: RowSource,
     scaling: Scaling,
     per_row: RowArguments,
     chosen: np.ndarray | None = None,
@@ -145,7 +147,7 @@ def cut_features(
 
     Parameters
     ----------
-    X : ndarray of shape (n, p), or ColumnRows
+    X : ndarray of shape (n, p), ColumnRows or SparseRows
         float64 or float32, in any memory layout; read block by block, never copied whole.
     scaling : Scaling
     per_row : RowArguments
@@ -157,12 +159,12 @@ def cut_features(
     """
     partition = list(cut_rows(len(per_row.weight), block_rows))
 
-    def read_features(at: int) -> np.ndarray:
-        return scaling.standardize(take_rows(X, partition[at], chosen))
+    def read_features(at: int) -> Design:
+        return scaling.design(take_rows(X, partition[at], chosen))
 
     bare = []
     for rows in partition:
         known = per_row.take(rows)
-        no_features = np.empty((0, len(known.weight)))
+        no_features = DenseDesign(np.empty((0, len(known.weight))))
         bare.append(Block(no_features, known.weight, offset=known.offset, trials=known.trials))
     return RowBlocks(read_features, bare)

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mixexp.data import Block
+from mixexp.data import Block, DenseDesign
 from mixexp.em._hyperplane_splits import (
     Cutter,
     cut_at_random,
@@ -161,7 +161,7 @@ def _find_cells(problem: Problem, scores: np.ndarray) -> tuple[np.ndarray, int]:
     rng = np.random.default_rng(0)
     along = project_features(problem.blocks, rng)
     n_points = len(np.unique(along))
-    along += batch_invariant_product(rng.standard_normal((1, len(scores))), scores)[0]
+    along += batch_invariant_product(rng.standard_normal((1, len(scores))), DenseDesign(scores))[0]
     return np.unique(along, return_inverse=True)[1], n_points
 
 

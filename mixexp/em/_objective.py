@@ -212,11 +212,7 @@ class Problem:
     def gate_gram(self, design: int) -> np.ndarray:
         """Return the weighted Gram matrix of a design: the fixed part of Bohning's bound."""
         if design not in self._gate_grams:
-            parts = [
-                (features * block.weight) @ features.T
-                for block in self.blocks
-                for features in (self.model.design(block, design),)
-            ]
+            parts = [self.model.design(block, design).gram(block.weight) for block in self.blocks]
             gram = np.sum(parts, axis=0)
             # Pseudo-rows bend as rows do, and are spread as they are.
             gram = gram + self.model.penalty.balance * (gram / self.total_weight)

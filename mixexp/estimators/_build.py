@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mixexp.data import (
-    ColumnRows,
     RowArguments,
     RowBlocks,
+    RowSource,
     Scaling,
     cut_features,
     cut_rows,
@@ -167,7 +167,7 @@ def check_support(
 
 
 def build_problem(
-    X: np.ndarray | ColumnRows,
+    X: RowSource,
     y: np.ndarray,
     per_row: RowArguments,
     *,
@@ -184,7 +184,7 @@ def build_problem(
 
     Parameters
     ----------
-    X : ndarray of shape (n, p), or ColumnRows
+    X : ndarray of shape (n, p), ColumnRows or SparseRows
         float64 or float32, in any memory layout.
     y : ndarray of shape (n_used,)
         In the support of at least one family per row.

@@ -176,7 +176,7 @@ class FittedByEM(CallbackSupportMixin):
         Parameters
         ----------
         X : array-like of shape (n, n_features)
-            Numbers in any unit; NumPy array, or pandas or polars frame.
+            Numbers in any unit; NumPy array, sparse matrix, or pandas or polars frame.
         y : array-like of shape (n,)
             Target.
         sample_weight : array-like of shape (n,), default=None

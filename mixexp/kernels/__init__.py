@@ -25,6 +25,13 @@ from mixexp.kernels._routing import (
 from mixexp.kernels._rows import scale_rows, turn_rows
 from mixexp.kernels._solve import SMALLEST_DIAGONAL as SMALLEST_DIAGONAL
 from mixexp.kernels._solve import solve_definite_each
+from mixexp.kernels._sparse import (
+    sparse_adjoint,
+    sparse_grams,
+    sparse_predictor,
+    sparse_squares,
+    standardize_grams,
+)
 from mixexp.kernels._tree import CHUNK as CHUNK
 from mixexp.kernels._tree import (
     gate_weights,
@@ -51,7 +58,12 @@ __all__ = [
     "select_top",
     "shift_siblings",
     "solve_definite_each",
+    "sparse_adjoint",
+    "sparse_grams",
+    "sparse_predictor",
+    "sparse_squares",
     "square_terms",
+    "standardize_grams",
     "tree_mixture_mean",
     "tree_posterior",
     "turn_rows",

@@ -14,7 +14,7 @@ from functools import cached_property
 import numpy as np
 
 from mixexp.contrast import contrast
-from mixexp.data import Block
+from mixexp.data import Block, Design
 from mixexp.gates import SoftmaxGates
 from mixexp.model._group import ExpertGroup
 from mixexp.model._others import PlacedSubmodel
@@ -87,7 +87,7 @@ class Model:
 
     def view(self, other: PlacedSubmodel, block: Block) -> SubmodelRows:
         """Return the rows of a block as a submodel of one's own sees them."""
-        X = self.design(block, other.design)[1:].T
+        X = self.design(block, other.design).to_array()[1:].T
         return SubmodelRows(X, block.y, block.offset, block.trials)
 
     @cached_property
@@ -416,12 +416,9 @@ class Model:
             return basis
         return self.ties.fold(basis, np.flatnonzero(~self.ties.is_free))
 
-    def design(self, block: Block, design: int) -> np.ndarray:
-        """Return the rows of a block's features that a design uses."""
-        columns = self.designs[design]
-        if len(columns) == len(block.features):
-            return block.features
-        return block.features[columns]
+    def design(self, block: Block, design: int) -> Design:
+        """Return those of a block's features that a design uses."""
+        return block.features.select(self.designs[design])
 
     def sees_intercept_only(self, design: int) -> bool:
         """Whether a design holds nothing but the intercept, so that heads are constant."""
