@@ -23,6 +23,7 @@ from mixexp.model import (
     map_statistics,
     observed_statistics,
     penalty_terms,
+    steepest_gradient,
 )
 
 # Responsibilities in a block, nodes times rows, from which on two threads are faster than one:
@@ -45,7 +46,7 @@ class Evaluation(NamedTuple):
     objective : ndarray of shape (...)
         Log-likelihood, its excess and penalty.
     gradient : ndarray of shape (..., n_flat)
-        Of the objective.
+        Of the objective; the least subgradient where slopes have an L1 penalty.
     """
 
     params: Parameters
@@ -125,13 +126,11 @@ class Problem:
             other.log_prior(own)
             for other, own in zip(self.model.others, params.others, strict=True)
         )
-        return Evaluation(
-            params,
-            stats,
-            penalty,
-            stats.log_likelihood + stats.objective_offset + sum(own_priors, penalty.value),
-            flat_gradient(self.model, stats) + penalty.gradient,
-        )
+        gradient = flat_gradient(self.model, stats) + penalty.gradient
+        if self.model.penalty.has_l1:
+            gradient = steepest_gradient(self.model, self.model.flatten(params), gradient)
+        objective = stats.log_likelihood + stats.objective_offset + sum(own_priors, penalty.value)
+        return Evaluation(params, stats, penalty, objective, gradient)
 
     def with_weak_priors(self) -> "Problem":
         """Return the problem with priors that hardly hold experts together, or itself.

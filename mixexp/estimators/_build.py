@@ -283,7 +283,7 @@ def _anchor(model: Model, pooled: Parameters, n_rows: float) -> tuple[Model, Par
     """
     groups, experts, is_single = [], [], model.tree.n_leaves == 1
     penalty = model.penalty
-    if is_single:
+    if is_single and penalty.l1 == 0.0:
         penalty = penalty._replace(alpha=penalty.of_pooled().alpha)
     for group, heads in zip(model.groups, pooled.experts, strict=True):
         unit = pooled_unit(group, heads)
@@ -291,7 +291,7 @@ def _anchor(model: Model, pooled: Parameters, n_rows: float) -> tuple[Model, Par
             moved, coefs = group._replace(prior_log_dispersion=log_dispersion(group, heads)), heads
         else:
             moved, coefs = group._replace(scale=group.scale * unit), in_unit(group, heads, unit)
-            if is_single:
+            if is_single and penalty.l1 == 0.0:
                 penalty = penalty._replace(alpha=penalty.alpha * unit**2)
             else:
                 moved = moved._replace(

@@ -12,6 +12,7 @@ from mixexp.kernels._fused import (
     tree_posterior,
 )
 from mixexp.kernels._gram import head_sums, packed_grams
+from mixexp.kernels._lasso import lasso_each
 from mixexp.kernels._linear import linear_predictor
 from mixexp.kernels._louis import louis_weights
 from mixexp.kernels._mixing import tree_mixture_mean
@@ -47,6 +48,7 @@ __all__ = [
     "gate_weights",
     "greedy_dropped_mass",
     "head_sums",
+    "lasso_each",
     "leaf_prior",
     "linear_predictor",
     "logistic_terms",

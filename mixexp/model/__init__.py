@@ -21,6 +21,17 @@ from mixexp.model._information import (
     complete_scores,
     observed_statistics,
 )
+from mixexp.model._lasso import (
+    count_nonzero,
+    held_at_zero,
+    l1_strengths,
+    l1_violation,
+    movable_basis,
+    move_within_orthant,
+    node_laplacian,
+    settle_gates,
+    steepest_gradient,
+)
 from mixexp.model._model import Model
 from mixexp.model._others import PlacedSubmodel, object_array
 from mixexp.model._parameters import Parameters, map_parameters, unstack_parameters
@@ -74,6 +85,7 @@ __all__ = [
     "batch_invariant_product",
     "classify",
     "complete_scores",
+    "count_nonzero",
     "em_statistics",
     "flat_gradient",
     "gate_logits",
@@ -82,10 +94,16 @@ __all__ = [
     "greedy_route",
     "group_heads",
     "has_mass",
+    "held_at_zero",
+    "l1_strengths",
+    "l1_violation",
     "linear_predictors",
     "map_parameters",
     "map_statistics",
     "mean_of_block",
+    "movable_basis",
+    "move_within_orthant",
+    "node_laplacian",
     "object_array",
     "observed_statistics",
     "penalty_terms",
@@ -94,6 +112,8 @@ __all__ = [
     "posterior_of_block",
     "predict_block",
     "routed_mean",
+    "settle_gates",
+    "steepest_gradient",
     "top_route",
     "unstack_parameters",
 ]

@@ -179,7 +179,8 @@ class Model:
     @cached_property
     def pooling(self) -> float:
         """Strength of the pull to the pooled fit, more where an expert has many slopes."""
-        return self.penalty.alpha * self._pooling_growth
+        growth = 1.0 if self.penalty.l1 > 0.0 else self._pooling_growth
+        return self.penalty.alpha * growth
 
     @cached_property
     def pooling_room(self) -> float:
@@ -300,8 +301,7 @@ class Model:
         ridge = [np.zeros(shape) for shape in self.slot_shapes]
         for slot, strength in enumerate(ridge):
             is_gate = slot not in self.expert_slots
-            grown = self.penalty.gate_alpha * self._gate_growth(slot)
-            strength[:, 1:] = grown if is_gate else self.pooling
+            strength[:, 1:] = self._gate_ridge(slot) if is_gate else self.pooling
         flat = flatten_slots(ridge)
         return flat if self.ties is None else flat / self.ties.n_sharing
 
@@ -312,6 +312,10 @@ class Model:
         for slot in range(len(self.gates)):
             width[slot][:] = self._gate_growth(slot) ** -GATE_NARROWS
         return flatten_slots(width)
+
+    def _gate_ridge(self, slot: int) -> float:
+        growth = 1.0 if self.penalty.gate_l1 > 0.0 else self._gate_growth(slot)
+        return self.penalty.gate_alpha * growth
 
     def _gate_growth(self, slot: int) -> float:
         return growth(self.slot_shapes[slot][1] - 1, PER_GATE)
@@ -336,7 +340,7 @@ class Model:
         """
         slots = [np.zeros(shape) for shape in self.slot_shapes]
         idle = (0, *self.constant_columns)
-        for slot in self.expert_slots:
+        for slot in self.expert_slots if self.penalty.l1 == 0.0 else ():
             slots[slot][:] = ~np.isin(self.designs[self.slot_designs[slot]], idle)
         pull = flatten_slots(slots)
         return pull if self.ties is None else pull / self.ties.n_sharing
@@ -359,7 +363,8 @@ class Model:
         """What the priors pull every coefficient in the flat vector to."""
         center = [np.zeros(shape) for shape in self.slot_shapes]
         for (g, h), slot in self.slot_of.items():
-            if self.groups[g].center:
+            is_pulled = self.penalty.l1 == 0.0 or self.groups[g].family.heads[h].kind != "location"
+            if self.groups[g].center and is_pulled:
                 center[slot][:] = self.groups[g].center[h]
             if self.is_dispersion(slot):
                 center[slot][:, 0] = self.groups[g].prior_log_dispersion
