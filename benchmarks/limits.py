@@ -113,7 +113,7 @@ def main() -> None:
         X, y = make_data(n, p, n_experts)
         problem, start = make_problem(X, y, n_experts)
         cut = [
-            np.ascontiguousarray(block.features[:, at : at + BLOCK_ROWS])
+            np.ascontiguousarray(block.features.to_array()[:, at : at + BLOCK_ROWS])
             for block in problem.blocks
             for at in range(0, block.features.shape[1], BLOCK_ROWS)
         ]

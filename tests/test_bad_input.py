@@ -59,8 +59,15 @@ BAD_DATA = [
     refused("X_datetime", TypeError, "X", "dates", X=np.column_stack([DATES, DATES])),
     refused("X_timedelta", TypeError, "X", "dur", X=(DATES - DATES[0])[:, None]),
     refused("X_complex", ValueError, "X", "Complex data not supported", X=X + 1j),
-    refused("X_sparse_matrix", TypeError, "parse", X=sparse.csr_matrix(X)),
-    refused("X_sparse_array", TypeError, "parse", X=sparse.coo_array(X)),
+    refused(
+        "X_sparse_nan",
+        ValueError,
+        "NaN in column 1",
+        "row 3",
+        X=sparse.csr_matrix(with_entry(X, (3, 1), NAN)),
+    ),
+    refused("X_sparse_complex", ValueError, "Complex", X=sparse.coo_array(X + 1j)),
+    refused("X_sparse_no_rows", ValueError, "0 sample", X=sparse.csr_array(X[:0]), y=Y[:0]),
     refused("X_1d", ValueError, "2D array", "Reshape", X=X[:, 0]),
     refused("X_3d", ValueError, "dim 3", X=X[:, :, None]),
     refused("X_scalar", ValueError, "2D array", X=3.0),
@@ -85,7 +92,12 @@ BAD_DATA = [
     refused(
         "frame_duplicate_names", ValueError, "X", "'speed'", X=FRAME.set_axis(["speed"] * 2, axis=1)
     ),
-    refused("frame_sparse", TypeError, "X", "to_dense", X=FRAME.astype("Sparse[float]")),
+    refused(
+        "frame_sparse_nan",
+        ValueError,
+        "NaN in column 'load'",
+        X=FRAME.assign(load=NAN).astype("Sparse[float]"),
+    ),
     refused("frame_text", ValueError, "X", "'kind'", X=FRAME.assign(kind=["ab"] * N_ROWS)),
     refused("frame_nan", ValueError, "X", "NaN", X=FRAME.assign(load=NAN)),
     refused("X_nan_column", ValueError, "column 1", "row 3", X=with_entry(X, (3, 1), NAN)),

@@ -68,7 +68,7 @@ def panels_of(display):
 
 def test_every_display_is_in_the_registry():
     known = {drawn.cls.__name__ for drawn in DISPLAYS.values()}
-    assert known | {"SelectionDisplay"} == set(mixexp.displays.__all__)
+    assert known | {"SelectionDisplay", "RegularizationPathDisplay"} == set(mixexp.displays.__all__)
 
 
 @every_display

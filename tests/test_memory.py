@@ -237,10 +237,10 @@ def test_blocks_are_a_sequence():
     weight = np.arange(1.0, N_ROWS + 1.0)
     blocks = cut_features(X, weighted_scaling(X, weight), RowArguments(weight))
     assert len(blocks) == len(list(blocks)) == len(list(cut_rows(N_ROWS))) == 3
-    np.testing.assert_array_equal(blocks[-1].features, blocks[2].features)
+    np.testing.assert_array_equal(blocks[-1].features.values, blocks[2].features.values)
     np.testing.assert_array_equal(np.concatenate([block.weight for block in blocks.bare]), weight)
     assert all(block.features.shape == (4, len(block.weight)) for block in blocks)
-    assert all(block.features.flags.c_contiguous for block in blocks)
+    assert all(block.features.values.flags.c_contiguous for block in blocks)
     with pytest.raises(IndexError):
         blocks[3]
     halved = blocks.refine(lambda block, part: block._replace(weight=part), [0.0, 1.0, 2.0])

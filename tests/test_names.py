@@ -131,7 +131,8 @@ def test_names_are_shown_in_html(names):
         assert "\x1b" not in html
 
 
-DISPLAYS = [name for name in displays.__all__ if name not in ("SelectionDisplay",)]
+NOT_OF_FITS = ("SelectionDisplay", "RegularizationPathDisplay")
+DISPLAYS = [name for name in displays.__all__ if name not in NOT_OF_FITS]
 
 
 def texts_of(figure):

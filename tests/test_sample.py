@@ -46,7 +46,7 @@ def make_problem(X, y, weight):
 def rows_of(problem):
     """Return features, target and weight of all rows, one row each."""
     blocks = list(problem.blocks)
-    features = np.concatenate([block.features for block in blocks], axis=1)
+    features = np.concatenate([block.features.values for block in blocks], axis=1)
     targets = np.concatenate([block.targets[0] for block in blocks])
     return np.column_stack([features.T, targets, np.concatenate([b.weight for b in blocks])])
 

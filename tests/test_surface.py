@@ -72,6 +72,8 @@ OTHERS = {
     "constraints": [[Shared(0)]],
     "alpha": [0.1],
     "gate_alpha": [0.1],
+    "l1": [1.0],
+    "gate_l1": [1.0],
     "dispersion_prior": [1.0],
     "balance": [50.0],
     "n_init": [1],

@@ -18,6 +18,7 @@ from problems import (
 )
 from scipy.linalg import helmert
 
+from mixexp.data import DenseDesign
 from mixexp.experts import Gaussian
 from mixexp.gates import SoftmaxGates
 from mixexp.model import em_statistics, flat_gradient, posterior_of_block, predict_block
@@ -177,7 +178,7 @@ def oracle_log_joint(model, flat, block):
     ]
     logits = np.empty((model.tree.n_edges, len(block.weight)), dtype=flat.dtype)
     for gates, coef in zip(model.gates, coefs, strict=False):
-        logits[gates.edges] = coef @ block.features[model.designs[gates.design]]
+        logits[gates.edges] = coef @ block.features.values[model.designs[gates.design]]
     log_prior = [
         sum(
             logits[taken] - np.log(sum(np.exp(logits[edge]) for edge in siblings))
@@ -189,7 +190,7 @@ def oracle_log_joint(model, flat, block):
     for g, group in enumerate(model.groups):
         for row, leaf in enumerate(group.leaves):
             heads = [
-                coefs[model.slot_of[g, h]][row] @ block.features[model.designs[d]]
+                coefs[model.slot_of[g, h]][row] @ block.features.values[model.designs[d]]
                 for h, d in enumerate(group.designs)
             ]
             density = ORACLE_DENSITIES[group.family.name]
@@ -428,14 +429,15 @@ def mirrored_edges(tree, other):
 @pytest.mark.parametrize("n_weights", [1, 6])
 @pytest.mark.parametrize("least", [0.0, -1.0], ids=["weights", "signed weights"])
 def test_weighted_grams_are_the_same_by_any_method(p, n_weights, least, rng):
-    designs = [rng.standard_normal((p, 50)), rng.standard_normal((2, 50))]
+    features = [rng.standard_normal((p, 50)), rng.standard_normal((2, 50))]
+    designs = [DenseDesign(values) for values in features]
     weights = rng.uniform(least, 1.0, (n_weights, 50))
     both, alone = weighted_grams(designs, [(0, 1, weights), (0, 0, weights)])
     np.testing.assert_allclose(
-        both, np.einsum("ir,kr,jr->kij", designs[0], weights, designs[1]), atol=1e-12
+        both, np.einsum("ir,kr,jr->kij", features[0], weights, features[1]), atol=1e-12
     )
     np.testing.assert_allclose(
-        alone, np.einsum("ir,kr,jr->kij", designs[0], weights, designs[0]), atol=1e-12
+        alone, np.einsum("ir,kr,jr->kij", features[0], weights, features[0]), atol=1e-12
     )
 
 

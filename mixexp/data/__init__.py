@@ -8,21 +8,45 @@ from mixexp.data._blocks import (
     mean_of_groups,
     sums_of_groups,
 )
+from mixexp.data._design import (
+    PRODUCT_ROWS,
+    DenseDesign,
+    Design,
+    RowGradients,
+    as_kernel_array,
+    cross_grams,
+    sees_all,
+    unpacking,
+    use_packed_products,
+)
 from mixexp.data._executor import map_blocks, single_threaded_blas
-from mixexp.data._rows import ColumnRows, cut_rows
+from mixexp.data._rows import ColumnRows, RowSource, cut_rows
 from mixexp.data._scaling import Scaling, weighted_scaling
+from mixexp.data._sparse import SparseRows, rows_to_expand
 
 __all__ = [
+    "PRODUCT_ROWS",
     "Block",
     "ColumnRows",
+    "DenseDesign",
+    "Design",
     "RowArguments",
     "RowBlocks",
+    "RowGradients",
+    "RowSource",
     "Scaling",
+    "SparseRows",
+    "as_kernel_array",
+    "cross_grams",
     "cut_features",
     "cut_rows",
     "map_blocks",
     "mean_of_groups",
+    "rows_to_expand",
+    "sees_all",
     "single_threaded_blas",
     "sums_of_groups",
+    "unpacking",
+    "use_packed_products",
     "weighted_scaling",
 ]

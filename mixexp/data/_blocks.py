@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mixexp.data._rows import Rows, cut_rows, take_rows
+from mixexp.data._design import DenseDesign, Design
+from mixexp.data._rows import RowSource, cut_rows, take_rows
 from mixexp.data._scaling import Scaling
 
 # Standardised features up to here are kept, for small data are visited hundreds of times and
@@ -71,8 +72,8 @@ class Block(NamedTuple):
 
     Parameters
     ----------
-    features : ndarray of shape (1 + p, rows)
-        Intercept first, then standardised features; C order, so rows are contiguous.
+    features : Design of shape (1 + p, rows)
+        Intercept first, then standardised features.
     known : RowArguments
     targets : tuple of ndarray of shape (rows,)
         y as each group of experts sees it; empty where y is unknown.
@@ -88,7 +89,7 @@ class Block(NamedTuple):
         The same of what lies below and above the window.
     """
 
-    features: np.ndarray
+    features: Design
     known: RowArguments
     targets: tuple[np.ndarray, ...] = ()
     bases: tuple[np.ndarray | float, ...] = ()
@@ -139,7 +140,7 @@ class Block(NamedTuple):
     def take(self, rows: np.ndarray | slice) -> "Block":
         """Return some of the rows."""
         return Block(
-            np.ascontiguousarray(self.features[:, rows]),
+            self.features.take(rows),
             self.known.take(rows),
             tuple(np.ascontiguousarray(target[..., rows]) for target in self.targets),
             tuple(np.asarray(base)[rows] if np.ndim(base) else base for base in self.bases),
@@ -159,9 +160,9 @@ class RowBlocks(Sequence[Block]):
     Parameters
     ----------
     read_features : callable
-        Returns the features of the block with a given number, shape (1 + p, rows).
+        Returns the features of the block with a given number, a Design of shape (1 + p, rows).
     bare : sequence of Block
-        The blocks without features (an array of shape (0, rows)): vectors, kept in memory, for
+        The blocks without features (a design of shape (0, rows)): vectors, kept in memory, for
         the base measure of a target may cost a gamma function per row.
 
     Notes
@@ -170,7 +171,7 @@ class RowBlocks(Sequence[Block]):
     features are needed.
     """
 
-    def __init__(self, read_features: Callable[[int], np.ndarray], bare: Sequence[Block]) -> None:
+    def __init__(self, read_features: Callable[[int], Design], bare: Sequence[Block]) -> None:
         self._read_features = read_features
         self.bare = bare
 
@@ -222,12 +223,13 @@ class RowBlocks(Sequence[Block]):
 
     def keep_small(self) -> "RowBlocks":
         """Return the same blocks, their features kept if `KEPT_BYTES` hold them."""
-        n_bytes = 8 * self.partition[-1].stop * len(self[0].features)
+        n_rows, first = self.partition[-1].stop, self[0]
+        n_bytes = first.features.nbytes / len(first.weight) * n_rows
         return self.keep_features() if n_bytes <= KEPT_BYTES else self
 
 
 def cut_features(
-    X: Rows,
+    X: RowSource,
     scaling: Scaling,
     per_row: RowArguments,
     chosen: np.ndarray | None = None,
@@ -237,7 +239,7 @@ def cut_features(
 
     Parameters
     ----------
-    X : ndarray of shape (n, p), or ColumnRows
+    X : ndarray of shape (n, p), ColumnRows or SparseRows
         float64 or float32, in any memory layout; read block by block, never copied whole.
     scaling : Scaling
     per_row : RowArguments
@@ -249,10 +251,13 @@ def cut_features(
     """
     partition = list(cut_rows(len(per_row.weight), block_rows, per_row.groups))
 
-    def read_features(at: int) -> np.ndarray:
-        return scaling.standardize(take_rows(X, partition[at], chosen))
+    def read_features(at: int) -> Design:
+        return scaling.design(take_rows(X, partition[at], chosen))
 
-    bare = [Block(np.empty((0, rows.stop - rows.start)), per_row.take(rows)) for rows in partition]
+    bare = [
+        Block(DenseDesign(np.empty((0, rows.stop - rows.start))), per_row.take(rows))
+        for rows in partition
+    ]
     return RowBlocks(read_features, bare)
 
 

@@ -5,6 +5,7 @@ bits whatever the number of threads.
 """
 
 from collections.abc import Iterator, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -66,17 +67,26 @@ class ColumnRows:
         return out.T
 
 
-#: Rows of features: an array, or columns that are not to be copied whole.
-Rows = np.ndarray | ColumnRows
+class RowSource(Protocol):
+    """Rows of features: an array, columns that are not to be copied whole, a sparse matrix."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """``(n, p)``."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, rows: Any, /) -> Any: ...
 
 
-def take_rows(X: Rows, rows: slice, chosen: np.ndarray | None = None) -> np.ndarray:
+def take_rows(X: RowSource, rows: slice, chosen: np.ndarray | None = None) -> Any:
     """Return some rows of a matrix that may be too large to be copied.
 
     Parameters
     ----------
-    X : ndarray of shape (n, p), or ColumnRows
-        float64 or float32, in any memory layout.
+    X : ndarray of shape (n, p), ColumnRows or SparseRows
+        An array may be float64 or float32, in any memory layout.
     rows : slice
         Of the rows that are used.
     chosen : ndarray of shape (n_used,), int, optional

@@ -1,13 +1,15 @@
 """Centre and scale of the features, so that their units do not matter to the fit."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import reduce
 from typing import NamedTuple
 
 import numpy as np
 
 from mixexp import kernels
-from mixexp.data._rows import Rows, cut_rows, take_rows
+from mixexp.data._design import DenseDesign, Design
+from mixexp.data._rows import RowSource, cut_rows, take_rows
+from mixexp.data._sparse import SparseColumns, SparseRows, sparse_design
 
 # A column whose spread is below this share of its magnitude is rounding noise about a constant.
 _CONSTANT = 1e-13
@@ -47,8 +49,17 @@ class Scaling(NamedTuple):
             out[1:][self.is_constant] = 0.0
         return out
 
-    def standardize_rows(self, X: np.ndarray) -> np.ndarray:
+    def design(self, rows: np.ndarray | SparseRows) -> Design:
+        """Return the design of some rows of X, shape (1 + p, rows)."""
+        if isinstance(rows, SparseRows):
+            factor = np.where(self.is_constant, 0.0, self._inverse_scale)
+            return sparse_design(rows, self.center, factor)
+        return DenseDesign(self.standardize(rows))
+
+    def standardize_rows(self, X: np.ndarray | SparseRows) -> np.ndarray:
         """Return the numbers of `standardize` with features last, shape (rows, 1 + p)."""
+        if isinstance(X, SparseRows):
+            return np.ascontiguousarray(self.design(X).to_array().T)
         out = np.empty((X.shape[0], X.shape[1] + 1))
         kernels.scale_rows(_plain(X), self.center, self._inverse_scale, out)
         if self.is_constant.any():
@@ -88,12 +99,12 @@ def _plain(X: np.ndarray) -> np.ndarray:
     return X if is_plain else np.array(X, dtype=np.float64, order="C")
 
 
-def weighted_scaling(X: Rows, weight: np.ndarray, chosen: np.ndarray | None = None) -> Scaling:
+def weighted_scaling(X: RowSource, weight: np.ndarray, chosen: np.ndarray | None = None) -> Scaling:
     """Measure weighted mean and standard deviation of every column.
 
     Parameters
     ----------
-    X : ndarray of shape (n, p), or ColumnRows
+    X : ndarray of shape (n, p), ColumnRows or SparseRows
     weight : ndarray of shape (n_used,)
     chosen : ndarray of shape (n_used,), int, optional
         Numbers of the rows that are used; all of them by default.
@@ -107,21 +118,24 @@ def weighted_scaling(X: Rows, weight: np.ndarray, chosen: np.ndarray | None = No
     Four passes, block by block. Deviations are divided by the largest of them before they
     are squared, so that columns at 1e-200 or 1e200 neither vanish nor overflow.
     """
-    columns = _Columns(X, chosen, weight / weight.sum())
+    share = weight / weight.sum()
+    columns = (
+        SparseColumns(X, chosen, share) if isinstance(X, SparseRows) else _Columns(X, chosen, share)
+    )
     lowest, highest = columns.extremes()
     magnitude = np.maximum(np.abs(lowest), np.abs(highest))
     center = _weighted_mean(columns, magnitude)
     largest = np.maximum(highest - center, center - lowest)
     is_constant = largest <= np.maximum(_CONSTANT * magnitude, _SMALLEST_SPREAD)
     unit = np.where(is_constant, 1.0, largest)
-    scale = unit * np.sqrt(columns.average(lambda part: ((part - center) / unit) ** 2))
+    scale = unit * np.sqrt(columns.average_square(center, unit))
     return Scaling(center, np.where(is_constant, 1.0, scale), is_constant)
 
 
 class _Columns(NamedTuple):
     """Columns whose rows are read block by block, with each row's share of the weight."""
 
-    X: Rows
+    X: RowSource
     chosen: np.ndarray | None
     share: np.ndarray
 
@@ -137,13 +151,17 @@ class _Columns(NamedTuple):
         lowest, highest = zip(*found, strict=True)
         return np.min(lowest, axis=0), np.max(highest, axis=0)
 
-    def average(self, function: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-        """Return the weighted average of a function of the columns."""
-        return reduce(np.add, (share @ function(part) for share, part in self.parts()))
+    def average(self, center: np.ndarray, unit: np.ndarray) -> np.ndarray:
+        """Return the weighted average of ``(x - center) / unit``."""
+        return reduce(np.add, (own @ ((part - center) / unit) for own, part in self.parts()))
+
+    def average_square(self, center: np.ndarray, unit: np.ndarray) -> np.ndarray:
+        """Return the weighted average of ``((x - center) / unit)**2``."""
+        return reduce(np.add, (own @ ((part - center) / unit) ** 2 for own, part in self.parts()))
 
 
-def _weighted_mean(columns: _Columns, magnitude: np.ndarray) -> np.ndarray:
+def _weighted_mean(columns: _Columns | SparseColumns, magnitude: np.ndarray) -> np.ndarray:
     unit = np.where(magnitude > 0.0, magnitude, 1.0)
-    first = columns.average(lambda part: part / unit) * unit
+    first = columns.average(np.zeros_like(unit), unit) * unit
     # Once more about the first guess: at 1e9 +- 1 the first is only good to 1e-7.
-    return first + columns.average(lambda part: (part - first) / unit) * unit
+    return first + columns.average(first, unit) * unit

@@ -7,6 +7,7 @@ from mixexp.displays._coefficient import CoefficientDisplay
 from mixexp.displays._convergence import ConvergenceDisplay
 from mixexp.displays._expert_fit import ExpertFitDisplay
 from mixexp.displays._gate import GateDisplay
+from mixexp.displays._path import RegularizationPathDisplay
 from mixexp.displays._predictive import PredictiveDisplay
 from mixexp.displays._residual import ResidualDisplay
 from mixexp.displays._responsibility_map import ResponsibilityMapDisplay
@@ -21,6 +22,7 @@ __all__ = [
     "ExpertFitDisplay",
     "GateDisplay",
     "PredictiveDisplay",
+    "RegularizationPathDisplay",
     "ResidualDisplay",
     "ResponsibilityMapDisplay",
     "RootogramDisplay",

@@ -1,7 +1,7 @@
 """The columns of the X that a user holds, their typical values, and which get an axis.
 
-X may be an array, a list of rows or a frame; a row of weight two counts as two rows. Nothing
-here knows of models; see `_source.py` for what they say about rows.
+X may be an array, a list of rows, a sparse matrix or a frame; a row of weight two counts as two
+rows. Nothing here knows of models; see `_source.py` for what they say about rows.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -9,6 +9,7 @@ from numbers import Integral, Real
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy import sparse
 
 from mixexp.arguments import as_array
 from mixexp.estimators._class_order import declared_order
@@ -84,7 +85,8 @@ def read_columns(X: Any, estimator: Any) -> Columns:
     """
     if is_frame(X):
         return _columns_of_frame(X)
-    array = as_array(X, "X")
+    # A picture shows columns, and so needs those of a sparse matrix as arrays.
+    array = X.toarray() if sparse.issparse(X) else as_array(X, "X")
     if array.ndim != 2 or len(array) == 0:
         raise ValueError(
             f"X must have at least one row and be two-dimensional, (n, n_features); "

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mixexp.data import RowBlocks
+from mixexp.data import DenseDesign, Design, RowBlocks, RowGradients
 from mixexp.model import batch_invariant_product
 
 # Directions of either kind that are tried for a cut.
@@ -57,7 +57,9 @@ def _cut_at(
 ) -> Cutter:
     def cut(rows: np.ndarray, share: float) -> np.ndarray:
         across = project_features(blocks, rng)[rows]
-        along = batch_invariant_product(rng.standard_normal((1, len(scores))), scores)[0, rows]
+        along = batch_invariant_product(rng.standard_normal((1, len(scores))), DenseDesign(scores))[
+            0, rows
+        ]
         own = weight[rows]
         values = np.cos(angle) * _scaled(across, own) + np.sin(angle) * _scaled(along, own)
         return is_above_quantile(values, own, share)
@@ -66,8 +68,8 @@ def _cut_at(
 
 
 def least_stable_cut(
-    features: np.ndarray,
-    gradients: Sequence[np.ndarray],
+    design: Design,
+    gradients: Sequence[RowGradients],
     weight: np.ndarray,
     share: float,
     rng: np.random.Generator,
@@ -76,8 +78,8 @@ def least_stable_cut(
 
     Parameters
     ----------
-    features : ndarray of shape (p, rows)
-    gradients : sequence of ndarray of shape (p, rows)
+    design : Design of shape (p, rows)
+    gradients : sequence of RowGradients
         Score times features, per head.
     weight : ndarray of shape (rows,)
     share : float
@@ -85,8 +87,8 @@ def least_stable_cut(
     rng : Generator
     """
     best = Cut(np.zeros(len(weight), dtype=bool), -1.0)
-    for coef in _candidates(len(features), rng):
-        along = batch_invariant_product(coef[None], features)[0]
+    for coef in _candidates(design.shape[0], rng):
+        along = batch_invariant_product(coef[None], design)[0]
         is_above = is_above_quantile(along, weight, share)
         instability = sum(_mean_difference(g, weight, is_above) for g in gradients)
         if instability > best.instability:
@@ -123,20 +125,20 @@ def _candidates(n_features: int, rng: np.random.Generator) -> np.ndarray:
     return coefs
 
 
-def _mean_difference(gradients: np.ndarray, weight: np.ndarray, is_above: np.ndarray) -> float:
+def _mean_difference(gradients: RowGradients, weight: np.ndarray, is_above: np.ndarray) -> float:
     """Return the squared difference of two sides' means, in units of its variance."""
     above, below = weight * is_above, weight * ~is_above
     if not above.any() or not below.any():
         return 0.0
-    difference = gradients @ (above / above.sum() - below / below.sum())
-    spread = (gradients**2) @ weight / weight.sum()
+    difference = gradients.total(above / above.sum() - below / below.sum())
+    spread = gradients.square_total(weight) / weight.sum()
     share = above.sum() * below.sum() / weight.sum()
     return float(share * (difference**2 / np.maximum(spread, np.finfo(float).tiny)).sum())
 
 
 def project_features(blocks: RowBlocks, rng: np.random.Generator) -> np.ndarray:
     """Project all rows, or their groups' means, on a random direction of features, by blocks."""
-    coef = rng.standard_normal((1, len(blocks[0].features)))
+    coef = rng.standard_normal((1, blocks[0].features.shape[0]))
     coef[0, 0] = 0.0  # the intercept is the same for all
     parts = [batch_invariant_product(coef, block.features)[0] for block in blocks]
     return blocks.group_means(np.concatenate(parts))

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from mixexp.data import RowBlocks
+from mixexp.data import DenseDesign, RowBlocks
 from mixexp.em._hyperplane_splits import (
     Cutter,
     cut_at_random,
@@ -181,7 +181,7 @@ def _scores_of_classes(problem: Problem, pooled: Parameters) -> np.ndarray:
     if not problem.blocks.has_groups:
         return scores
     parts = [
-        (scores[:, None, rows] * block.features).reshape(-1, rows.stop - rows.start)
+        (scores[:, None, rows] * block.features.to_array()).reshape(-1, rows.stop - rows.start)
         for rows, block in zip(problem.blocks.partition, problem.blocks, strict=True)
     ]
     return problem.blocks.group_means(np.concatenate(parts, axis=1))
@@ -195,7 +195,7 @@ def _find_cells(problem: Problem, scores: np.ndarray) -> tuple[np.ndarray, int]:
     rng = np.random.default_rng(0)
     along = project_features(problem.blocks, rng)
     n_points = len(np.unique(along))
-    along += batch_invariant_product(rng.standard_normal((1, len(scores))), scores)[0]
+    along += batch_invariant_product(rng.standard_normal((1, len(scores))), DenseDesign(scores))[0]
     return np.unique(along, return_inverse=True)[1], n_points
 
 

@@ -19,7 +19,7 @@ from mixexp.em._monitor import ASKED_TO_STOP
 from mixexp.em._newton import NewtonFinish, is_small
 from mixexp.em._objective import Evaluation, Problem, map_evaluations
 from mixexp.em._results import EMResult, Options
-from mixexp.model import Parameters, map_parameters
+from mixexp.model import Parameters, l1_violation, map_parameters
 
 Item = TypeVar("Item")
 
@@ -32,6 +32,8 @@ _SHORTER_PROPOSALS = ((1, False), (2, False), (2, True), (4, True), (7, True), (
 # Responsibilities of a block that are computed together, starts times leaves times rows: more
 # would leave the second-level cache.
 _MOST_TOGETHER = 1 << 17
+# Subgradients of slopes with an L1 penalty, as a share of its strength, where EM may end.
+_LARGEST_VIOLATION = 1e-6
 
 
 class Iterate(NamedTuple):
@@ -85,6 +87,7 @@ class Run:
         acceleration = "none" if is_plain else options.acceleration
         use_newton = acceleration == "newton" or (acceleration == "auto" and is_small(problem))
         use_anderson = acceleration == "anderson" or (acceleration == "auto" and not use_newton)
+        use_anderson = use_anderson and not problem.model.penalty.has_l1  # for zeros are exact
         self._finish = NewtonFinish(problem, options.basin_gain) if use_newton else None
         self._memory = AndersonMemory() if use_anderson else None
         self._is_polished = False
@@ -170,7 +173,7 @@ class Run:
         self.move(Iterate(newton.evaluation, 0))
         is_negligible = newton.is_definite and newton.predicted_gain <= self._allowed_gain()
         is_exhausted = newton.predicted_gain <= self._noise_of_gain()
-        if is_exhausted or (is_negligible and self._is_polished):
+        if (is_exhausted or (is_negligible and self._is_polished)) and self._has_settled():
             reason = f"Newton's method had {newton.predicted_gain:.1e} left to gain"
             self.end(reason, is_converged=True)
         self._is_polished = is_negligible
@@ -190,9 +193,19 @@ class Run:
         remaining, allowed = remaining_gain(self.history), self._allowed_gain()
         if remaining > allowed or slope_gain > max(allowed, self._noise_of_gain()):
             return True
-        if self._finish is None or not self._take_newton_step(self._finish):
+        if self._finish is not None and self._take_newton_step(self._finish):
+            return False
+        if self._has_settled():
             self.end(f"EM had {remaining:.1e} left to gain", is_converged=True)
-        return False
+        return not self.is_over
+
+    def _has_settled(self) -> bool:
+        """Whether slopes with an L1 penalty meet the conditions of an optimum; others may rest."""
+        model = self._problem.model
+        if not model.penalty.has_l1:
+            return True
+        gradient = self.standing.batch.gradient[self.standing.row]
+        return l1_violation(model, gradient) <= _LARGEST_VIOLATION
 
     def extrapolate(self, point: np.ndarray, step: np.ndarray) -> np.ndarray | None:
         """Return where to go instead of EM's step, or None if that is to be taken."""

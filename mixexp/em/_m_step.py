@@ -19,8 +19,9 @@ from mixexp.em._linear_systems import (
     solve_within_each,
 )
 from mixexp.em._objective import Evaluation, Problem
+from mixexp.em._proximal import maximize_each, smooth_gradient, sparse_gate_step
 from mixexp.gates import node_information
-from mixexp.model import Model, Parameters
+from mixexp.model import Model, Parameters, l1_strengths
 
 # A dispersion moves by at most e per Newton step, for its likelihood is far from quadratic.
 _LARGEST_DISPERSION_STEP = 1.0
@@ -63,6 +64,10 @@ def em_step(problem: Problem, current: Evaluation, n_halvings: int, use_bound: b
     deficient = np.zeros(len(current.gradient), dtype=bool)
     gates, experts = [], []
     for slot in range(len(model.gates)):
+        if model.penalty.gate_l1 > 0.0:
+            on_bound = use_bound or _is_large_node(model, slot)
+            gates.append(sparse_gate_step(problem, current, slot, length, on_bound))
+            continue
         gate, is_deficient = _gate_step(problem, current, slot, length, use_bound)
         gates.append(gate)
         deficient = deficient | is_deficient
@@ -73,6 +78,11 @@ def em_step(problem: Problem, current: Evaluation, n_halvings: int, use_bound: b
     parts = zip(model.others, current.params.others, current.stats.others, strict=True)
     others = tuple(other.m_step(own, sums) for other, own, sums in parts)
     return Step(Parameters(tuple(gates), tuple(experts), others), deficient)
+
+
+def _is_large_node(model: Model, slot: int) -> bool:
+    most = max(model.gates[slot].n_siblings, default=0)
+    return most * model.slot_shapes[slot][1] > _MOST_NODE_PARAMETERS
 
 
 def _gate_step(
@@ -179,14 +189,20 @@ def _location_steps(
     penalised = curvature.copy()
     prior = current.penalty.majorizer + model.flat_idle
     _add_to_diagonals(penalised, _by_expert(model, prior, slots))
-    gradient = _by_expert(model, current.gradient, slots)
+    has_l1 = model.penalty.l1 > 0.0
+    smooth = smooth_gradient(model, current) if has_l1 else current.gradient
+    gradient = _by_expert(model, smooth, slots)
     flat = np.concatenate([current.params.experts[g][h] for h in location], axis=-1)
     lower, upper = (_by_expert(model, bound, slots) for bound in model.flat_bounds)
-    if model.ties is None:
+    l1 = _by_expert(model, l1_strengths(model), slots) if has_l1 else None
+    if model.ties is None and l1 is not None:
+        aim = maximize_each(penalised, gradient, l1, (lower, upper), flat)
+        steps, deficient = aim - flat, np.zeros(flat.shape[:2], dtype=bool)
+    elif model.ties is None:
         steps, deficient = solve_within_each(penalised, gradient, flat, (lower[0], upper[0]))
     else:
         tied = model.ties.copies(_by_expert(model, np.arange(model.n_flat), slots).ravel())
-        steps, deficient = _solve_tied(tied, penalised, gradient, flat, (lower, upper))
+        steps, deficient = _solve_tied(tied, penalised, gradient, flat, (lower, upper), l1)
     data_gradient = gradient - _by_expert(model, current.penalty.gradient, slots)
     gains = np.zeros(steps.shape[:-1])
     if model.groups[g].family.has_mean_deviance_dispersion:  # nothing else has a use for them
@@ -203,6 +219,7 @@ def _solve_tied(
     gradient: np.ndarray,
     at: np.ndarray,
     bounds: tuple[np.ndarray, np.ndarray],
+    l1: np.ndarray | None = None,
 ) -> Solutions:
     """Solve for all experts of a group at once, whose coefficients are tied.
 
@@ -215,17 +232,20 @@ def _solve_tied(
     matrices : ndarray of shape (n_starts, n_group, p, p)
     gradient, at : ndarray of shape (n_starts, n_group, p)
     bounds : tuple of ndarray of shape (n_group, p)
+    l1 : ndarray of shape (n_group, p), optional
+        Strengths of an L1 penalty.
     """
     copies, first = tied
     n_starts, n_group, p = gradient.shape
     by_expert = copies.reshape(n_group, p, -1)
     joint = np.einsum("kia,skij,kjb->sab", by_expert, matrices, by_expert, optimize=True)
-    solutions = solve_within_each(
-        joint,
-        gradient.reshape(n_starts, -1) @ copies,
-        at.reshape(n_starts, -1)[:, first],
-        (bounds[0].ravel()[first], bounds[1].ravel()[first]),
-    )
+    right, where = gradient.reshape(n_starts, -1) @ copies, at.reshape(n_starts, -1)[:, first]
+    limits = bounds[0].ravel()[first], bounds[1].ravel()[first]
+    if l1 is None:
+        solutions = solve_within_each(joint, right, where, limits)
+    else:
+        aim = maximize_each(joint, right, l1.ravel() @ copies, limits, where)
+        solutions = Solutions(aim - where, np.zeros(n_starts, dtype=bool))
     steps = (solutions.x @ copies.T).reshape(gradient.shape)
     return Solutions(steps, solutions.is_deficient[:, None])
 

@@ -12,7 +12,13 @@ from scipy.linalg import LinAlgError, eigh, lapack
 
 from mixexp.em._linear_systems import solve_definite
 from mixexp.em._objective import Evaluation, Problem
-from mixexp.model import complete_information
+from mixexp.model import (
+    Model,
+    complete_information,
+    held_at_zero,
+    movable_basis,
+    move_within_orthant,
+)
 
 # EM is in the basin when a whole iteration gains less than this share of the objective: of many
 # starts most are dropped on the way, and Newton's steps, one start at a time, are dear; a start
@@ -97,6 +103,7 @@ class NewtonFinish:
         self._next_try = _FIRST_ITERATION
         self._patience = _FIRST_ITERATION
         self._chord: _Chord | None = None
+        self._zeros = np.zeros(0, dtype=bool)
 
     def is_due(self, history: list[float], allowed_gain: float) -> bool:
         """Whether EM's gains say that the basin is reached, or at once that it is at the bottom.
@@ -137,6 +144,10 @@ class NewtonFinish:
         allowed_gain : float
             What is too little to matter.
         """
+        if self._problem.model.penalty.has_l1:  # a basis is for coefficients that are not zero
+            zeros = self._problem.model.flatten(current.params) == 0.0
+            self._chord = self._chord if np.array_equal(zeros, self._zeros) else None
+            self._zeros = zeros
         return self._take_chord(current, noise, allowed_gain) or self._take_newton_step(
             current, noise, allowed_gain
         )
@@ -205,9 +216,8 @@ class NewtonFinish:
         """Return where some share of a direction leads, and the gain that all of it promised."""
         model, length = self._problem.model, 1.0
         promised = 0.5 * float(current.gradient @ direction)
-        flat = model.flatten(current.params)
         while length >= shortest:
-            moved = np.clip(flat + length * direction, *model.flat_bounds)
+            moved = _moved(model, current, length * direction)
             candidate = self._problem.evaluate(model.unflatten(moved[None]))
             gain = float(candidate.objective[0] - current.objective)
             if gain >= _LEAST_SHARE * length * promised - noise:
@@ -224,15 +234,23 @@ class NewtonFinish:
         hundreds of iterations to leave.
         """
         model, length = self._problem.model, 1.0
-        flat = model.flatten(current.params)
         for _ in range(_MOST_DOUBLINGS):
             length *= 2.0
-            moved = np.clip(flat + length * direction, *model.flat_bounds)
+            moved = _moved(model, current, length * direction)
             candidate = self._problem.evaluate(model.unflatten(moved[None]))
             if not candidate.objective[0] > reached.objective[0]:
                 break
             reached = candidate
         return reached
+
+
+def _moved(model: Model, current: Evaluation, step: np.ndarray) -> np.ndarray:
+    """Return where a step leads, within bounds, and no further than to zero with an L1 penalty."""
+    flat = model.flatten(current.params)
+    moved = np.clip(flat + step, *model.flat_bounds)
+    if model.penalty.has_l1:
+        moved = move_within_orthant(model, flat, current.gradient, moved)
+    return moved
 
 
 def _saddle_free_direction(
@@ -265,7 +283,9 @@ def _identified_basis(problem: Problem, current: Evaluation, metric: np.ndarray)
     is_held = ((flat <= lower) & (current.gradient <= 0.0)) | (
         (flat >= upper) & (current.gradient >= 0.0)
     )
-    basis = model.free_basis[:, ~np.any(model.free_basis[is_held] != 0.0, axis=0)]
+    if model.penalty.has_l1:
+        is_held |= held_at_zero(model, flat, current.gradient)
+    basis = movable_basis(model, is_held)
     metric = basis.T @ metric @ basis
     nothing = _FLAT * problem.total_weight
     factor, info = lapack.dpotrf(metric, lower=1)

@@ -24,6 +24,7 @@ from mixexp.model import (
     map_statistics,
     observed_statistics,
     penalty_terms,
+    steepest_gradient,
     truncated_statistics,
     window_block,
 )
@@ -48,7 +49,7 @@ class Evaluation(NamedTuple):
     objective : ndarray of shape (...)
         Log-likelihood, its excess and penalty.
     gradient : ndarray of shape (..., n_flat)
-        Of the objective.
+        Of the objective; the least subgradient where slopes have an L1 penalty.
     """
 
     params: Parameters
@@ -145,13 +146,11 @@ class Problem:
             other.log_prior(own)
             for other, own in zip(self.model.others, params.others, strict=True)
         )
-        return Evaluation(
-            params,
-            stats,
-            penalty,
-            stats.log_likelihood + stats.objective_offset + sum(own_priors, penalty.value),
-            flat_gradient(self.model, stats) + penalty.gradient,
-        )
+        gradient = flat_gradient(self.model, stats) + penalty.gradient
+        if self.model.penalty.has_l1:
+            gradient = steepest_gradient(self.model, self.model.flatten(params), gradient)
+        objective = stats.log_likelihood + stats.objective_offset + sum(own_priors, penalty.value)
+        return Evaluation(params, stats, penalty, objective, gradient)
 
     def with_weak_priors(self) -> "Problem":
         """Return the problem with priors that hardly hold experts together, or itself.
@@ -258,9 +257,7 @@ class Problem:
         """Return the weighted Gram matrix of a design: the fixed part of Bohning's bound."""
         if design not in self._gate_grams:
             parts = [
-                (features * block.gate_weight) @ features.T
-                for block in self.blocks
-                for features in (self.model.design(block, design),)
+                self.model.design(block, design).gram(block.gate_weight) for block in self.blocks
             ]
             gram = np.sum(parts, axis=0)
             # Pseudo-rows bend as rows do, and are spread as they are.

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from mixexp.data import DenseDesign, Design
 from mixexp.em._hyperplane_splits import Cut, cut_at_median, least_stable_cut
 from mixexp.em._initial_params import params_from_responsibilities, smooth_labels
 from mixexp.em._iteration import in_batches
@@ -142,9 +143,9 @@ def _cut_experts(
     """Return responsibilities, the least stable cut of every expert's rows, weights, and cuts
     of the rows in such above and below what the expert expects.
     """
-    resp, scores, features, weight = _collect(problem, params)
+    (resp, scores, weight), design = _collect(problem, params)
     cuts = [
-        _cut_expert(problem, features, score * features, weight * own, rng)
+        _cut_expert(problem, design, score, weight * own, rng)
         for own, score in zip(resp, scores, strict=True)
     ]
     scores = problem.blocks.group_means(scores)
@@ -154,15 +155,16 @@ def _cut_experts(
 
 def _cut_expert(
     problem: Problem,
-    features: np.ndarray,
-    gradient: np.ndarray,
+    design: Design,
+    score: np.ndarray,
     weight: np.ndarray,
     rng: np.random.Generator,
 ) -> Cut:
     """Return the least stable cut of one expert's rows: along features, or groups' gradients."""
     if problem.blocks.has_groups:
-        features = gradient = problem.blocks.group_means(gradient)
-    return least_stable_cut(features, [gradient], weight, 0.5, rng)
+        design = DenseDesign(problem.blocks.group_means(score * design.to_array()))
+        score = np.ones(len(score))
+    return least_stable_cut(design, [design.scaled(score)], weight, 0.5, rng)
 
 
 def _start_moved(
@@ -183,17 +185,19 @@ def _start_moved(
     return [(str(move), start) for move, start in zip(moves, starts, strict=True)]
 
 
-def _collect(problem: Problem, params: Parameters) -> tuple[np.ndarray, ...]:
-    """Return responsibilities, scores of the locations, features and weights of all rows."""
-    model, parts = problem.model, []
+def _collect(problem: Problem, params: Parameters) -> tuple[tuple[np.ndarray, ...], Design]:
+    """Return responsibilities, scores of the locations and weights of all rows, and features."""
+    model, parts, designs = problem.model, [], []
     heads = _location_heads(model)
     for block in problem.blocks:
         found, scores, _ = complete_scores(model, params, block)
         own = np.zeros((model.tree.n_leaves, len(block.weight)))
         for leaf, head in heads.items():
             own[leaf] = scores[head, leaf]
-        parts.append((found.node_resp[model.tree.leaves], own, block.features, block.weight))
-    return tuple(np.concatenate(arrays, axis=-1) for arrays in zip(*parts, strict=True))
+        parts.append((found.node_resp[model.tree.leaves], own, block.weight))
+        designs.append(block.features)
+    arrays = tuple(np.concatenate(same, axis=-1) for same in zip(*parts, strict=True))
+    return arrays, designs[0].join(designs[1:])
 
 
 def _location_heads(model: Model) -> dict[int, int]:

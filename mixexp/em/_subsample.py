@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from mixexp.data import Block, RowArguments, RowBlocks, sums_of_groups
+from mixexp.data import Block, Design, RowArguments, RowBlocks, sums_of_groups
 from mixexp.em._objective import Problem
 
 # Rows of a sample, at least, and rows per parameter.
@@ -82,7 +82,7 @@ def _join(blocks: list[Block]) -> Block:
         spread = [np.broadcast_to(base, len(w)) for base, w in zip(parts, weights, strict=True)]
         bases.append(np.concatenate(spread))
     return Block(
-        np.concatenate([block.features for block in blocks], axis=1),
+        blocks[0].features.join([block.features for block in blocks[1:]]),
         RowArguments.joined([block.known for block in blocks]),
         tuple(
             np.concatenate(parts, axis=-1)
@@ -94,18 +94,18 @@ def _join(blocks: list[Block]) -> Block:
     )
 
 
-def _take_features(
-    problem: Problem, taken: list[np.ndarray], parts: list[Block]
-) -> list[np.ndarray]:
+def _take_features(problem: Problem, taken: list[np.ndarray], parts: list[Block]) -> list[Design]:
     """Return the features of the sampled rows, cut as the parts are."""
-    n_features = len(problem.blocks[0].features)
-    out = [np.empty((n_features, len(part.weight))) for part in parts]
-    at, begin = 0, 0
+    out: list[Design] = []
+    pieces: list[Design] = []
+    missing = len(parts[0].weight)
     for block, rows in zip(problem.blocks, taken, strict=True):
         while len(rows):
-            size = min(len(rows), out[at].shape[1] - begin)
-            out[at][:, begin : begin + size] = block.features[:, rows[:size]]
-            rows, begin = rows[size:], begin + size
-            if begin == out[at].shape[1]:
-                at, begin = at + 1, 0
+            size = min(len(rows), missing)
+            pieces.append(block.features.take(rows[:size]))
+            rows, missing = rows[size:], missing - size
+            if missing == 0:
+                out.append(pieces[0].join(pieces[1:]))
+                pieces = []
+                missing = len(parts[len(out)].weight) if len(out) < len(parts) else 0
     return out

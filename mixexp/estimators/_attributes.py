@@ -7,7 +7,7 @@ import numpy as np
 from mixexp.data import Scaling
 from mixexp.em import EMResult, Search, canonical_order, reorder
 from mixexp.estimators._build import Columns
-from mixexp.model import FittedModel, Model, PlacedSubmodel
+from mixexp.model import FittedModel, Model, PlacedSubmodel, count_nonzero
 
 # Of a negative binomial's dispersion without end: the largest number is told.
 _LARGEST_LOG = float(np.log(np.finfo(float).max))
@@ -36,7 +36,7 @@ def set_fitted_attributes(
         f"{'gate' if other.is_gate else 'expert'} {_place_of(model, other)}": own.item()
         for other, own in zip(model.others, state.params.others, strict=True)
     }
-    estimator.n_parameters_ = model.n_parameters
+    estimator.n_parameters_ = count_nonzero(model, model.flatten(state.params))
     gate = _over_gate_features(state, slots, columns)
     estimator.gate_intercept_, estimator.gate_coef_ = gate[:, 0], gate[:, 1:]
     location = _collect(state, slots, "location", 1 + len(columns.expert))

@@ -73,6 +73,11 @@ class MixtureOfExperts(
 ):
     """Base of flat and hierarchical mixtures of experts."""
 
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
     # What gates and experts say.
 
     def _predictions(self, X: Any, given: Mapping[str, Any] = NOTHING) -> Iterator[Prediction]:

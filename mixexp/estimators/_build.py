@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mixexp.data import (
-    ColumnRows,
     RowArguments,
+    RowSource,
     Scaling,
     cut_features,
     weighted_scaling,
@@ -169,7 +169,7 @@ def check_support(
 
 
 def build_problem(
-    X: np.ndarray | ColumnRows,
+    X: RowSource,
     y: np.ndarray,
     per_row: RowArguments,
     *,
@@ -186,7 +186,7 @@ def build_problem(
 
     Parameters
     ----------
-    X : ndarray of shape (n, p), or ColumnRows
+    X : ndarray of shape (n, p), ColumnRows or SparseRows
         float64 or float32, in any memory layout.
     y : ndarray of shape (n_used,)
         In the support of at least one family per row.
@@ -282,7 +282,7 @@ def _anchor(model: Model, pooled: Parameters, n_rows: float) -> tuple[Model, Par
     """
     groups, experts, is_single = [], [], model.tree.n_leaves == 1
     penalty = model.penalty
-    if is_single:
+    if is_single and penalty.l1 == 0.0:
         penalty = penalty._replace(alpha=penalty.of_pooled().alpha)
     for group, heads in zip(model.groups, pooled.experts, strict=True):
         unit = pooled_unit(group, heads)
@@ -290,7 +290,7 @@ def _anchor(model: Model, pooled: Parameters, n_rows: float) -> tuple[Model, Par
             moved, coefs = group._replace(prior_log_dispersion=log_dispersion(group, heads)), heads
         else:
             moved, coefs = group._replace(scale=group.scale * unit), in_unit(group, heads, unit)
-            if is_single:
+            if is_single and penalty.l1 == 0.0:
                 penalty = penalty._replace(alpha=penalty.alpha * unit**2)
             else:
                 moved = moved._replace(

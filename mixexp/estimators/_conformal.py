@@ -13,6 +13,7 @@ from sklearn.utils import _safe_indexing, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from mixexp.arguments import is_real
+from mixexp.data import SparseRows
 from mixexp.distribution import check_coverage
 from mixexp.estimators._base import store_parameters
 from mixexp.estimators._docs import method_docs
@@ -117,6 +118,11 @@ class ConformalRegressor(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
     ) -> None:
         store_parameters(self, locals())
 
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
     @row_arguments
     def fit(self, X: Any, y: Any, **given: Unpack[GivenOfX]) -> "ConformalRegressor":
         """Fit to some rows and score the others.
@@ -157,6 +163,7 @@ class ConformalRegressor(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
         }
         # Frames keep the names of their columns.
         source = X if hasattr(X, "columns") else checked
+        source = source.matrix if isinstance(source, SparseRows) else source
         fitted_to, held_out = self._split(len(checked))
         self.estimator_ = clone(self.estimator).fit(
             _safe_indexing(source, fitted_to), target[fitted_to], **_take_rows(per_row, fitted_to)

@@ -12,7 +12,14 @@ from scipy import sparse
 from sklearn.utils.validation import validate_data
 
 from mixexp.arguments import as_array, is_listed, is_whole, refuse_nonnumbers
-from mixexp.data import ColumnRows, cut_rows
+from mixexp.data import ColumnRows, SparseRows, cut_rows
+from mixexp.estimators._sparse import (
+    is_sparse_column,
+    not_finite,
+    read_sparse,
+    read_sparse_frame,
+    refuse_nonfinite_entries,
+)
 from mixexp.text import shown
 
 _ENCODE = "Encode it as numbers first, for instance with a ColumnTransformer."
@@ -35,12 +42,15 @@ def check_features(estimator: Any, X: Any, *, reset: bool, needs_features: bool 
 
     Returns
     -------
-    ndarray of shape (n, p), or ColumnRows
+    ndarray of shape (n, p), ColumnRows or SparseRows
     """
     if sparse.issparse(X):
-        return validate_data(estimator, X, reset=reset)  # which says what to do
+        return _check_sparse(estimator, X, reset, needs_features)
     if is_frame(X):
         _refuse_duplicate_names(X.columns)
+        if len(X) and any(is_sparse_column(dtype) for dtype in X.dtypes):
+            validate_data(estimator, X, reset=reset, skip_check_array=True)
+            return read_sparse_frame(X, _read_column)
         columns = [_read_column(column, name) for name, column in _columns_of(X)]
         if columns and len(X):
             validate_data(estimator, X, reset=reset, skip_check_array=True)
@@ -55,8 +65,8 @@ def check_features(estimator: Any, X: Any, *, reset: bool, needs_features: bool 
             "Expected 2D array. Reshape your data, either with X.reshape(-1, 1) if it is one "
             "feature or X.reshape(1, -1) if it is one row."
         )
-    least = int(needs_features) if reset else min(int(estimator.n_features_in_), 1)
-    _refuse_empty(estimator, array, least)
+    least = _least_features(estimator, reset, needs_features)
+    _refuse_empty(estimator, array.shape, least)
     if array.dtype.kind == "O":
         array = array.astype(np.float64)
     checked = validate_data(
@@ -71,12 +81,25 @@ def check_features(estimator: Any, X: Any, *, reset: bool, needs_features: bool 
     return checked
 
 
-def _refuse_empty(estimator: Any, array: np.ndarray, least: int) -> None:
+def _check_sparse(estimator: Any, X: Any, reset: bool, needs_features: bool) -> SparseRows:
+    """Return the rows of a sparse matrix, copied only where they are not in CSR format."""
+    rows = read_sparse(X)
+    _refuse_empty(estimator, rows.shape, _least_features(estimator, reset, needs_features))
+    validate_data(estimator, X, reset=reset, skip_check_array=True)
+    refuse_nonfinite_entries(rows, getattr(estimator, "feature_names_in_", None))
+    return rows
+
+
+def _least_features(estimator: Any, reset: bool, needs_features: bool) -> int:
+    return int(needs_features) if reset else min(int(estimator.n_features_in_), 1)
+
+
+def _refuse_empty(estimator: Any, shape: tuple[int, ...], least: int) -> None:
     """Refuse X of no rows, and X of no columns where there must be some."""
-    found = f"X is empty: found array with 0 {{}} (shape={array.shape}) while a minimum of 1 is"
-    if len(array) == 0:
+    found = f"X is empty: found array with 0 {{}} (shape={shape}) while a minimum of 1 is"
+    if shape[0] == 0:
         raise ValueError(f"{found.format('sample(s)')} required.")
-    if array.shape[1] < least:
+    if shape[1] < least:
         raise ValueError(
             f"{found.format('feature(s)')} required by {type(estimator).__name__}. A model without "
             "features is one with gate='constant', or with gate_features=[] and "
@@ -105,11 +128,6 @@ def _read_column(column: Any, name: Any) -> np.ndarray:
     ValueError, TypeError
         Naming it.
     """
-    if str(column.dtype).startswith("Sparse"):
-        raise TypeError(
-            f"X has a sparse column {shown(name)}; make it dense with X.sparse.to_dense(), or "
-            "column by column."
-        )
     where = f" in column {shown(name)}"
     array = as_array(column, f"X{where}")
     refuse_nonnumbers(array, "X", _ENCODE, where)
@@ -123,7 +141,8 @@ def _refuse_nonfinite(columns: list[np.ndarray], names: Any) -> None:
     for name, column in zip(names, columns, strict=True):
         is_bad = ~np.isfinite(column)
         if is_bad.any():
-            raise ValueError(_not_finite(column[is_bad][0], shown(name), is_bad))
+            rows = np.flatnonzero(is_bad)
+            raise ValueError(not_finite(column[rows[0]], shown(name), rows, len(column)))
 
 
 def _refuse_nonfinite_rows(X: np.ndarray, names: Any) -> None:
@@ -134,16 +153,8 @@ def _refuse_nonfinite_rows(X: np.ndarray, names: Any) -> None:
         is_bad = ~np.isfinite(X[:, j])
         if is_bad.any():
             name = f"{j}" if names is None else f"{j}, {shown(str(names[j]))}"
-            raise ValueError(_not_finite(X[is_bad, j][0], name, is_bad))
-
-
-def _not_finite(value: float, column: str, is_bad: np.ndarray) -> str:
-    return (
-        f"X contains {'NaN' if np.isnan(value) else 'infinity'} in column {column}; "
-        f"{int(is_bad.sum())} of its {len(is_bad)} values are not finite, the first at row "
-        f"{int(np.argmax(is_bad))}. Impute them or drop these rows first, or give infinite values "
-        "a meaning of their own."
-    )
+            rows = np.flatnonzero(is_bad)
+            raise ValueError(not_finite(X[rows[0], j], name, rows, len(X)))
 
 
 def _refuse_duplicate_names(names: Any) -> None:

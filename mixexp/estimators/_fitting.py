@@ -74,6 +74,8 @@ from mixexp.tree import GatingTree
 _RULES: dict[str, Rule] = {
     "alpha": real(0.0),
     "gate_alpha": real(0.0),
+    "l1": real(0.0),
+    "gate_l1": real(0.0),
     "balance": real(0.0),
     "n_init": N_INIT,
     "max_iter": whole(1),
@@ -123,6 +125,8 @@ class FittedByEM(CallbackSupportMixin):
     constraints: Any
     alpha: float
     gate_alpha: float
+    l1: float
+    gate_l1: float
     balance: float
     n_init: int | str
     init: Any
@@ -170,7 +174,7 @@ class FittedByEM(CallbackSupportMixin):
         Parameters
         ----------
         X : array-like of shape (n, n_features)
-            Numbers in any unit; NumPy array, or pandas or polars frame.
+            Numbers in any unit; NumPy array, sparse matrix, or pandas or polars frame.
         y : array-like of shape (n,)
             Target.
         sample_weight : array-like of shape (n,), default=None
@@ -252,7 +256,7 @@ class FittedByEM(CallbackSupportMixin):
         columns, node_gates = self._select_columns(tree)
         self._check_groups(X, per_row, chosen, columns_seen(tree, node_gates), given)
         check_submodels(
-            self.balance, self._solver, [*families, *(gate.submodel for gate in node_gates)]
+            self._penalty(), self._solver, [*families, *(gate.submodel for gate in node_gates)]
         )
         build = partial(
             build_problem,
@@ -291,7 +295,7 @@ class FittedByEM(CallbackSupportMixin):
 
     def _penalty(self) -> Penalty:
         strengths = map(float, (self.alpha, self.gate_alpha, 0.0, self.balance))
-        return Penalty(*strengths)
+        return Penalty(*strengths)._replace(l1=float(self.l1), gate_l1=float(self.gate_l1))
 
     def _tie(self, model: Model, scaling: Scaling) -> EqualityConstraints | None:
         names = getattr(self, "feature_names_in_", None)

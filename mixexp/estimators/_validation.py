@@ -21,6 +21,7 @@ from mixexp.arguments import (
     is_word,
     refuse_nonlabels,
 )
+from mixexp.model import Penalty
 from mixexp.submodel import Submodel
 from mixexp.text import shown
 from mixexp.tree import MOST_SIBLINGS
@@ -114,8 +115,8 @@ def check_argument(name: str, value: Any, rule: Rule) -> None:
         raise ValueError(f"{name} must be {rule.wording}. Got {shown(value)} instead.")
 
 
-def check_submodels(balance: float, solver: Any, parts: Sequence[Any]) -> None:
-    """Check that submodels of one's own are not asked for what they are not known to do.
+def check_submodels(penalty: Penalty, solver: Any, parts: Sequence[Any]) -> None:
+    """Check that submodels are not asked for what they are not known to do.
 
     Raises
     ------
@@ -123,6 +124,8 @@ def check_submodels(balance: float, solver: Any, parts: Sequence[Any]) -> None:
         Naming the parameter and the submodel.
     """
     own = [type(part).__name__ for part in parts if isinstance(part, Submodel)]
+    _check_l1(penalty, parts)
+    balance = penalty.balance
     for name, value, allowed in (
         ("on_collapse", solver.on_collapse, ("warn", "error")),
         ("balance", balance, (0.0,)),
@@ -133,6 +136,25 @@ def check_submodels(balance: float, solver: Any, parts: Sequence[Any]) -> None:
                 f"The {name!r} parameter must be {' or '.join(map(repr, allowed))} for a model "
                 f"with a {own[0]}. Got {shown(value)}."
             )
+
+
+def _check_l1(penalty: Penalty, parts: Sequence[Any]) -> None:
+    """Refuse L1 penalties on what has no linear predictor, or several of which none is y's own."""
+    for part in parts if penalty.has_l1 else ():
+        if isinstance(part, Submodel):
+            raise ValueError(
+                f"The 'l1' and 'gate_l1' parameters must be 0 for a model with a "
+                f"{type(part).__name__}, which is no linear predictor. Got {penalty.l1:g} and "
+                f"{penalty.gate_l1:g}."
+            )
+        if part is not None and penalty.l1 > 0.0:
+            n_locations = sum(head.kind == "location" for head in part.heads)
+            if n_locations > 1:
+                raise ValueError(
+                    f"The 'l1' parameter must be 0 for {part.name!r} experts of more than two "
+                    f"classes, whose slopes are contrasts of classes. Got {penalty.l1:g}. Use "
+                    "'alpha', or 'gate_l1' alone."
+                )
 
 
 #: Squares of y, and of residuals, are still numbers.

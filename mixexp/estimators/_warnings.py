@@ -138,13 +138,13 @@ def refuse_collapsed(warnings: Sequence[FitWarning]) -> None:
 
 def _separation(name: str, problem: Problem, params: Parameters) -> list[FitWarning]:
     penalty, found = problem.model.penalty, []
-    if penalty.gate_alpha == 0.0 and _gates_separate(problem, params):
+    if max(penalty.gate_alpha, penalty.gate_l1) == 0.0 and _gates_separate(problem, params):
         message = (
             f"{name}: a gate separates its rows, so that its coefficients have no finite "
             "optimum. A positive gate_alpha makes them finite."
         )
         found.append(FitWarning(message, SeparationWarning))
-    if penalty.alpha == 0.0 and _classes_separate(problem, params):
+    if max(penalty.alpha, penalty.l1) == 0.0 and _classes_separate(problem, params):
         message = (
             f"{name}: the classes are separated, so that the experts' coefficients have no "
             "finite optimum. A positive alpha makes them finite."

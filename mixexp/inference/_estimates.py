@@ -78,6 +78,8 @@ class Estimates:
                 return "given"
             if of_constant_columns(self.problem.model, self.scaling)[used].all():
                 return "constant column"
+            if (self.problem.model.flatten(self.current.params) == 0.0)[used].all():
+                return "zero by l1"
             return "at its bound"
         if self.flat_covariance.refusal:
             return "refused"
@@ -136,6 +138,12 @@ class Estimates:
             notes.append(
                 "The fit is penalised: estimates are pulled towards the priors' centres, and "
                 "standard errors are those of the posterior's curvature, without that bias."
+            )
+        if self.problem.model.penalty.has_l1:
+            notes.append(
+                "Slopes that the L1 penalty holds at zero are not estimated: standard errors are "
+                "conditional on the columns that were selected with these rows, and too small for "
+                "whoever asks which columns matter."
             )
         if not self.is_at_optimum:
             notes.append(

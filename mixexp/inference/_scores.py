@@ -58,7 +58,7 @@ def spread_over_features(model: Model, block: Block, by_head: np.ndarray) -> np.
     """
     parts, at = [], 0
     for (n_heads, n_columns), design in zip(model.slot_shapes, model.slot_designs, strict=True):
-        of_slot, features = by_head[at : at + n_heads], model.design(block, design)
+        of_slot, features = by_head[at : at + n_heads], model.design(block, design).to_array()
         own = features.reshape(n_columns, *(1,) * (by_head.ndim - 2), -1)
         spread = of_slot[:, None] * own
         parts.append(spread.reshape(n_heads * n_columns, *by_head.shape[1:]))

@@ -12,6 +12,7 @@ from mixexp.kernels._fused import (
     tree_posterior,
 )
 from mixexp.kernels._gram import head_sums, packed_grams
+from mixexp.kernels._lasso import lasso_each
 from mixexp.kernels._linear import linear_predictor
 from mixexp.kernels._louis import louis_weights
 from mixexp.kernels._mixing import tree_mixture_mean
@@ -25,6 +26,13 @@ from mixexp.kernels._routing import (
 from mixexp.kernels._rows import scale_rows, turn_rows
 from mixexp.kernels._solve import SMALLEST_DIAGONAL as SMALLEST_DIAGONAL
 from mixexp.kernels._solve import solve_definite_each
+from mixexp.kernels._sparse import (
+    sparse_adjoint,
+    sparse_grams,
+    sparse_predictor,
+    sparse_squares,
+    standardize_grams,
+)
 from mixexp.kernels._tree import CHUNK as CHUNK
 from mixexp.kernels._tree import (
     gate_weights,
@@ -40,6 +48,7 @@ __all__ = [
     "gate_weights",
     "greedy_dropped_mass",
     "head_sums",
+    "lasso_each",
     "leaf_prior",
     "linear_predictor",
     "logistic_terms",
@@ -51,7 +60,12 @@ __all__ = [
     "select_top",
     "shift_siblings",
     "solve_definite_each",
+    "sparse_adjoint",
+    "sparse_grams",
+    "sparse_predictor",
+    "sparse_squares",
     "square_terms",
+    "standardize_grams",
     "tree_mixture_mean",
     "tree_posterior",
     "turn_rows",

@@ -22,6 +22,17 @@ from mixexp.model._information import (
     complete_scores,
     observed_statistics,
 )
+from mixexp.model._lasso import (
+    count_nonzero,
+    held_at_zero,
+    l1_strengths,
+    l1_violation,
+    movable_basis,
+    move_within_orthant,
+    node_laplacian,
+    settle_gates,
+    steepest_gradient,
+)
 from mixexp.model._model import Model
 from mixexp.model._others import PlacedSubmodel, object_array
 from mixexp.model._parameters import Parameters, map_parameters, unstack_parameters
@@ -79,6 +90,7 @@ __all__ = [
     "classify",
     "complete_information",
     "complete_scores",
+    "count_nonzero",
     "em_statistics",
     "flat_gradient",
     "gate_logits",
@@ -88,10 +100,16 @@ __all__ = [
     "group_heads",
     "group_information",
     "has_mass",
+    "held_at_zero",
+    "l1_strengths",
+    "l1_violation",
     "linear_predictors",
     "map_parameters",
     "map_statistics",
     "mean_of_block",
+    "movable_basis",
+    "move_within_orthant",
+    "node_laplacian",
     "object_array",
     "observed_statistics",
     "penalty_terms",
@@ -99,6 +117,8 @@ __all__ = [
     "posterior_of_block",
     "predict_block",
     "routed_mean",
+    "settle_gates",
+    "steepest_gradient",
     "top_route",
     "truncated_statistics",
     "unstack_parameters",

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mixexp import kernels
-from mixexp.data import Block
+from mixexp.data import Block, Design
 from mixexp.experts import Derivatives
 from mixexp.model._grams import narrow, split_like, swap_lead
 from mixexp.model._model import Model
@@ -22,7 +22,13 @@ from mixexp.tree import GatingTree
 # Log probabilities that add up to one do so to rounding.
 _LARGEST_EXCESS = 1e-8
 
-Product = Callable[[np.ndarray, np.ndarray], np.ndarray]
+# Of coefficients (heads, 1 + p) and a design.
+Product = Callable[[np.ndarray, Design], np.ndarray]
+
+
+def product_at_once(coef: np.ndarray, design: Design) -> np.ndarray:
+    """Return ``coef @ X`` as fast as may be; its bits depend on how many rows there are."""
+    return design.predict(coef)
 
 
 class Posterior(NamedTuple):
@@ -44,7 +50,7 @@ class Posterior(NamedTuple):
 
 
 def linear_predictors(
-    model: Model, params: Parameters, block: Block, product: Product = np.matmul
+    model: Model, params: Parameters, block: Block, product: Product = product_at_once
 ) -> list[np.ndarray]:
     """Return the linear predictors slot by slot, (n_heads, ..., rows) or (n_heads, ..., 1).
 
@@ -248,7 +254,7 @@ def _over_rows(array: np.ndarray, n_rows: int) -> np.ndarray:
 
 
 def posterior_of_block(
-    model: Model, params: Parameters, block: Block, product: Product = np.matmul
+    model: Model, params: Parameters, block: Block, product: Product = product_at_once
 ) -> Posterior:
     """Return densities, gates and responsibilities of a block's rows."""
     eta = linear_predictors(model, params, block, product)

@@ -11,13 +11,14 @@ import numpy as np
 
 from mixexp.data import (
     Block,
-    ColumnRows,
     RowArguments,
     RowBlocks,
+    RowSource,
     Scaling,
     cut_features,
     cut_rows,
     map_blocks,
+    rows_to_expand,
 )
 from mixexp.model._e_step import (
     Posterior,
@@ -58,14 +59,14 @@ class FittedModel(NamedTuple):
     # Rows.
 
     def read_rows(
-        self, X: np.ndarray | ColumnRows, per_row: RowArguments, chosen: np.ndarray | None = None
+        self, X: RowSource, per_row: RowArguments, chosen: np.ndarray | None = None
     ) -> RowBlocks:
         """Return blocks of rows whose y is not known."""
         return cut_features(X, self.scaling, per_row, chosen)
 
     def read_known_rows(
         self,
-        X: np.ndarray | ColumnRows,
+        X: RowSource,
         y: np.ndarray,
         per_row: RowArguments,
         chosen: np.ndarray | None = None,
@@ -74,7 +75,7 @@ class FittedModel(NamedTuple):
 
         Parameters
         ----------
-        X : ndarray of shape (n, p), or ColumnRows
+        X : ndarray of shape (n, p), ColumnRows or SparseRows
         y : ndarray of shape (n_used,)
             As numbers, in its own unit.
         per_row : RowArguments
@@ -89,7 +90,7 @@ class FittedModel(NamedTuple):
 
     def posteriors(
         self,
-        X: np.ndarray | ColumnRows,
+        X: RowSource,
         y: np.ndarray,
         per_row: RowArguments,
         chosen: np.ndarray | None = None,
@@ -102,9 +103,7 @@ class FittedModel(NamedTuple):
             found = posterior_of_block(self.model, self.params, block, batch_invariant_product)
             yield found, block
 
-    def leaf_log_densities(
-        self, X: np.ndarray | ColumnRows, y: np.ndarray, per_row: RowArguments
-    ) -> np.ndarray:
+    def leaf_log_densities(self, X: RowSource, y: np.ndarray, per_row: RowArguments) -> np.ndarray:
         """Return the log density of each row under every expert, shape (n_leaves, n)."""
         parts = []
         for block in self.read_known_rows(X, y, per_row):
@@ -112,21 +111,19 @@ class FittedModel(NamedTuple):
             parts.append(leaf_log_density(self.model, self.params, eta, block))
         return np.concatenate(parts, axis=1)
 
-    def predictions(
-        self, X: np.ndarray | ColumnRows, per_row: RowArguments
-    ) -> Iterator[Prediction]:
+    def predictions(self, X: RowSource, per_row: RowArguments) -> Iterator[Prediction]:
         """Yield priors and means of all experts block by block."""
         for block in cut_features(X, self.scaling, per_row, block_rows=piece_rows(self.model)):
             yield predict_block(self.model, self.params, block)
 
     def mean(
-        self, X: np.ndarray | ColumnRows, per_row: RowArguments, k: int | None, n_threads: int
+        self, X: RowSource, per_row: RowArguments, k: int | None, n_threads: int
     ) -> np.ndarray:
         """Return the mean over experts, shape (n,) or (n_classes, n).
 
         Parameters
         ----------
-        X : ndarray of shape (n, p), or ColumnRows
+        X : ndarray of shape (n, p), ColumnRows or SparseRows
         per_row : RowArguments
         k : int or None
             How many of the most probable experts have a say; None for the one that the most
@@ -147,9 +144,7 @@ class FittedModel(NamedTuple):
         found = top_route(self.model, self.params, rows, k)
         return routed_mean(self.model, self.params, rows, found.leaf, found.weight)
 
-    def route(
-        self, X: np.ndarray | ColumnRows, per_row: RowArguments, k: int | None, n_threads: int
-    ) -> Route:
+    def route(self, X: RowSource, per_row: RowArguments, k: int | None, n_threads: int) -> Route:
         """Return the experts that rows are sent to; parameters as for `mean`."""
 
         def find(rows: Rows) -> Route:
@@ -163,12 +158,12 @@ class FittedModel(NamedTuple):
     def _map_rows(
         self,
         function: Callable[[Rows], Result],
-        X: np.ndarray | ColumnRows,
+        X: RowSource,
         per_row: RowArguments,
         n_threads: int,
     ) -> Iterator[Result]:
         """Apply a function to all rows, block by block, features in rows."""
-        partition = list(cut_rows(len(X)))
+        partition = list(cut_rows(len(X), rows_to_expand(X)))
 
         def apply(at: int) -> Result:
             known = per_row.take(partition[at])

@@ -7,23 +7,19 @@ import math
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-from scipy.linalg import blas
 
-from mixexp import kernels
-from mixexp.model._sums import PRODUCT_ROWS, unpacking, use_packed_products
+from mixexp.data import Design, cross_grams
 
 # Weights for the Gram matrix between two designs: (design a, design b, weights (m, ..., rows)).
 GramRequest = tuple[int, int, np.ndarray]
 
 
-def weighted_grams(
-    designs: Sequence[np.ndarray], requests: Sequence[GramRequest]
-) -> list[np.ndarray]:
+def weighted_grams(designs: Sequence[Design], requests: Sequence[GramRequest]) -> list[np.ndarray]:
     """Return ``X_a diag(w) X_b'`` for all weights, those of like designs in one product.
 
     Parameters
     ----------
-    designs : sequence of ndarray of shape (p, rows)
+    designs : sequence of Design of shape (p, rows)
     requests : sequence of (int, int, ndarray of shape (m, ..., rows))
         Two designs, and weights for the Gram matrices between them.
 
@@ -40,40 +36,12 @@ def weighted_grams(
         weights = [narrow(requests[position][2]) for position in positions]
         stacked = weights[0] if len(weights) == 1 else np.concatenate(weights)
         grams = (
-            _symmetric_grams(designs[a], stacked)
-            if a == b
-            else _rectangular_grams(designs[a], designs[b], stacked)
+            designs[a].grams(stacked) if a == b else cross_grams(designs[a], designs[b], stacked)
         )
         for position, part in zip(positions, split_like(grams, weights), strict=True):
             lead = requests[position][2].shape[:-1]
             out[position] = swap_lead(part.reshape(*lead, *part.shape[1:]), 3)
     return out
-
-
-def _symmetric_grams(features: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    p, rows = features.shape
-    if p == 1:
-        return (weights @ (features * features).T)[:, :, None]
-    m, n_products, size = len(weights), p * (p + 1) // 2, min(rows, PRODUCT_ROWS)
-    if not use_packed_products(p, m):
-        return np.stack([_weighted_gram(features, weight) for weight in weights])
-    packed, part = np.zeros((m, n_products)), np.empty((m, n_products))
-    scratch = np.zeros((m, size)), np.empty((n_products, size)), part
-    kernels.packed_grams(features, np.ascontiguousarray(weights), *scratch, packed)
-    return packed[:, unpacking(p)]
-
-
-def _weighted_gram(features: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    if weight.min() < 0.0:  # of the observed information
-        return (features * weight) @ features.T
-    upper = blas.dsyrk(1.0, (features * np.sqrt(weight)).T, trans=1)
-    return upper + upper.T - np.diag(np.diagonal(upper))
-
-
-def _rectangular_grams(first: np.ndarray, second: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    if len(first) < len(second):
-        return np.stack([weights @ (feature * second).T for feature in first], axis=1)
-    return np.stack([weights @ (first * feature).T for feature in second], axis=2)
 
 
 def narrow(array: np.ndarray) -> np.ndarray:

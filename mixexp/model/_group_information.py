@@ -124,7 +124,7 @@ def _expert_sums(
     sums = []
     for g, (group, own) in enumerate(zip(model.groups, derivatives, strict=True)):
         for h, score in enumerate(own.score):
-            features = model.design(block, group.designs[h])
+            features = model.design(block, group.designs[h]).to_array()
             for row, leaf in enumerate(group.leaves.tolist()):
                 spread = np.add.reduceat(score[row] * features, starts, axis=1)
                 sums.append((model.flat_index(model.slot_of[g, h], row), leaf, spread))
@@ -137,7 +137,7 @@ def _gate_scores(model: Model, block: Block, found: Posterior, rows: np.ndarray)
     out = np.zeros((model.n_flat, tree.n_leaves, len(rows)))
     below = tree.covers.astype(float)
     for gates in model.gates:
-        features = model.design(block, gates.design)[:, rows]
+        features = model.design(block, gates.design).take(rows).to_array()
         for edge in gates.edges.tolist():
             parent = below[tree.parent[edge + 1]]
             score = below[edge + 1][:, None] - parent[:, None] * found.gate[edge, rows]

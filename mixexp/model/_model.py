@@ -14,7 +14,7 @@ from functools import cached_property
 import numpy as np
 
 from mixexp.contrast import contrast
-from mixexp.data import Block
+from mixexp.data import Block, Design, sees_all
 from mixexp.gates import SoftmaxGates
 from mixexp.model._group import ExpertGroup
 from mixexp.model._others import PlacedSubmodel
@@ -90,7 +90,7 @@ class Model:
 
     def view(self, other: PlacedSubmodel, block: Block) -> SubmodelRows:
         """Return the rows of a block as a submodel of one's own sees them."""
-        X = self.design(block, other.design)[1:].T
+        X = self.design(block, other.design).to_array()[1:].T
         return SubmodelRows(X, block.y, block.known.offset, block.known.trials)
 
     @cached_property
@@ -182,7 +182,8 @@ class Model:
     @cached_property
     def pooling(self) -> float:
         """Strength of the pull to the pooled fit, more where an expert has many slopes."""
-        return self.penalty.alpha * self._pooling_growth
+        growth = 1.0 if self.penalty.l1 > 0.0 else self._pooling_growth
+        return self.penalty.alpha * growth
 
     @cached_property
     def pooling_room(self) -> float:
@@ -303,8 +304,7 @@ class Model:
         ridge = [np.zeros(shape) for shape in self.slot_shapes]
         for slot, strength in enumerate(ridge):
             is_gate = slot not in self.expert_slots
-            grown = self.penalty.gate_alpha * self._gate_growth(slot)
-            strength[:, 1:] = grown if is_gate else self.pooling
+            strength[:, 1:] = self._gate_ridge(slot) if is_gate else self.pooling
         flat = flatten_slots(ridge)
         return flat if self.ties is None else flat / self.ties.n_sharing
 
@@ -315,6 +315,10 @@ class Model:
         for slot in range(len(self.gates)):
             width[slot][:] = self._gate_growth(slot) ** -GATE_NARROWS
         return flatten_slots(width)
+
+    def _gate_ridge(self, slot: int) -> float:
+        growth = 1.0 if self.penalty.gate_l1 > 0.0 else self._gate_growth(slot)
+        return self.penalty.gate_alpha * growth
 
     def _gate_growth(self, slot: int) -> float:
         return growth(self.slot_shapes[slot][1] - 1, PER_GATE)
@@ -339,7 +343,7 @@ class Model:
         """
         slots = [np.zeros(shape) for shape in self.slot_shapes]
         idle = (0, *self.constant_columns)
-        for slot in self.expert_slots:
+        for slot in self.expert_slots if self.penalty.l1 == 0.0 else ():
             slots[slot][:] = ~np.isin(self.designs[self.slot_designs[slot]], idle)
         pull = flatten_slots(slots)
         return pull if self.ties is None else pull / self.ties.n_sharing
@@ -362,7 +366,8 @@ class Model:
         """What the priors pull every coefficient in the flat vector to."""
         center = [np.zeros(shape) for shape in self.slot_shapes]
         for (g, h), slot in self.slot_of.items():
-            if self.groups[g].center:
+            is_pulled = self.penalty.l1 == 0.0 or self.groups[g].family.heads[h].kind != "location"
+            if self.groups[g].center and is_pulled:
                 center[slot][:] = self.groups[g].center[h]
             if self.is_dispersion(slot):
                 center[slot][:, 0] = self.groups[g].prior_log_dispersion
@@ -419,19 +424,13 @@ class Model:
             return basis
         return self.ties.fold(basis, np.flatnonzero(~self.ties.is_free))
 
-    def design(self, block: Block, design: int) -> np.ndarray:
-        """Return the rows of a block's features that a design uses."""
-        if self.sees_all(design, len(block.features)):
-            return block.features
-        return block.features[self.designs[design]]
+    def design(self, block: Block, design: int) -> Design:
+        """Return those of a block's features that a design uses."""
+        return block.features.select(self.designs[design])
 
     def sees_all(self, design: int, n_columns: int) -> bool:
         """Whether a design is all columns of the features, intercept included, in their order."""
-        return len(self.designs[design]) == n_columns and self._is_in_order[design]
-
-    @cached_property
-    def _is_in_order(self) -> tuple[bool, ...]:
-        return tuple(np.array_equal(own, np.arange(len(own))) for own in self.designs)
+        return sees_all(self.designs[design], n_columns)
 
     @property
     def gate_columns(self) -> list[int]:

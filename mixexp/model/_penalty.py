@@ -22,16 +22,20 @@ All this is for few slopes. With many, strengths grow (`Model.dispersion_rows`, 
 and s falls and the excess of a gate's slope g turns linear at a width t, ``t**2 * excess(g / t)``,
 so that they grow near the centre more than far from it (`Model.pooling_room`, `Model.flat_width`).
 
+Slopes with an L1 penalty (`_lasso`) have plain ridges toward zero instead.
+
 A single expert has nothing to be pulled to but zero, and a plain ridge. The balance of gates
 is a sum over rows, and so is added by the pass.
 """
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 
+from mixexp.model._lasso import l1_value
 from mixexp.model._model import Model
-from mixexp.model._parameters import Parameters
+from mixexp.model._parameters import Parameters, flatten_slots
 
 # Mean excess per slope at which the pull to the pooled fit has faded by half: slopes that are
 # some seventh of the pooled standard deviation apart, per standard deviation of the feature.
@@ -68,7 +72,14 @@ class PenaltyTerms(NamedTuple):
 
 
 def penalty_terms(model: Model, params: Parameters) -> PenaltyTerms:
-    """Evaluate the penalty with its derivatives in the flat vector."""
+    """Evaluate the penalty with its derivatives in the flat vector, those of L1 left out."""
+    smooth = _smooth_terms(model, params)
+    if not model.penalty.has_l1:
+        return smooth
+    return smooth._replace(value=smooth.value - l1_value(model, model.flatten(params)))
+
+
+def _smooth_terms(model: Model, params: Parameters) -> PenaltyTerms:
     away = model.flatten(params) - model.flat_center
     strength = np.broadcast_to(model.flat_ridge, away.shape).copy()
     for slot in model.dispersion_slots:
@@ -80,6 +91,8 @@ def penalty_terms(model: Model, params: Parameters) -> PenaltyTerms:
         value = -0.5 * np.einsum("...i,...i->...", strength, away**2)
         return PenaltyTerms(value, -strength * away, strength, np.zeros_like(away), strength)
     root = np.hypot(1.0, away / model.flat_width)
+    if model.penalty.has_l1:
+        root = np.where(_has_plain_ridge(model), 1.0, root)
     excess = away * (away / (root + 1.0))  # sqrt(1 + u**2) - 1 loses the digits of a small u
     pull = model.pooling_weight
     room = _FADING * pull.sum() * model.pooling_room
@@ -96,6 +109,16 @@ def penalty_terms(model: Model, params: Parameters) -> PenaltyTerms:
     if total > 0.0:
         hessian_downdate[..., is_pulled] = gradient[..., is_pulled] / np.sqrt(total)
     return PenaltyTerms(value, gradient, majorizer / root / root, hessian_downdate, majorizer)
+
+
+@lru_cache(maxsize=8)
+def _has_plain_ridge(model: Model) -> np.ndarray:
+    """Return which slopes have the ridge of an elastic net, shape (n_flat,), bool."""
+    plain = [np.zeros(shape, dtype=bool) for shape in model.slot_shapes]
+    for slot, own in enumerate(plain):
+        strength = model.penalty.l1 if slot in model.expert_slots else model.penalty.gate_l1
+        own[:, 1:] = strength > 0.0
+    return flatten_slots(plain)
 
 
 def _pseudo_rows(model: Model, slot: int) -> float:

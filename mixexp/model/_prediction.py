@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mixexp import kernels
-from mixexp.data import Block
+from mixexp.data import Block, Design
 from mixexp.model._e_step import allocate, gate_logits
 from mixexp.model._model import Model
 from mixexp.model._parameters import Parameters
@@ -41,16 +41,9 @@ def piece_rows(model: Model) -> int:
     return int(np.clip(_CACHED_PREDICTORS // max(n_heads, 1), *_PIECE_LIMITS))
 
 
-def batch_invariant_product(coef: np.ndarray, features: np.ndarray) -> np.ndarray:
-    """Return ``coef @ features`` with bits that do not depend on the number of rows."""
-    out = np.empty((len(coef), features.shape[1]))
-    kernels.linear_predictor(as_kernel_array(coef), features, out)
-    return out
-
-
-def as_kernel_array(coef: np.ndarray) -> np.ndarray:
-    """Return coefficients as kernels were compiled for them: what joblib maps is read-only."""
-    return coef if coef.flags.carray else np.array(coef, order="C")
+def batch_invariant_product(coef: np.ndarray, design: Design) -> np.ndarray:
+    """Return ``coef @ X`` with bits that do not depend on the number of rows."""
+    return design.predict_each(coef)
 
 
 def predict_block(model: Model, params: Parameters, block: Block) -> Prediction:

@@ -12,10 +12,10 @@ from typing import NamedTuple
 import numpy as np
 
 from mixexp import kernels
-from mixexp.data import Block, RowArguments, cut_rows
+from mixexp.data import Block, DenseDesign, RowArguments, as_kernel_array, cut_rows
 from mixexp.model._model import Model
 from mixexp.model._parameters import Parameters
-from mixexp.model._prediction import as_kernel_array, block_priors, piece_rows
+from mixexp.model._prediction import block_priors, piece_rows
 
 # A gate opened for one row costs as much as 16 to 23 opened for many rows at once, heap included: a
 # binary tree of 1024 leaves, 20 features. A search that has opened this share of all gates gives
@@ -97,8 +97,7 @@ def _greedy_by_all_gates(model: Model, params: Parameters, rows: Rows) -> np.nda
 
 
 def _as_block(rows: Rows) -> Block:
-    features = np.ascontiguousarray(rows.features.T)
-    return Block(features, rows.known)
+    return Block(DenseDesign(np.ascontiguousarray(rows.features.T)), rows.known)
 
 
 def top_route(model: Model, params: Parameters, rows: Rows, k: int) -> Route:
@@ -139,7 +138,8 @@ def _select(
     """Return the same as `_search`, by way of all gates."""
     parts = []
     for piece in cut_rows(len(rows.features), piece_rows(model)):
-        block = Block(np.ascontiguousarray(rows.features[piece].T), rows.known.take(piece))
+        features = DenseDesign(np.ascontiguousarray(rows.features[piece].T))
+        block = Block(features, rows.known.take(piece))
         _, prior = block_priors(model, params, block)
         found = _empty_route(prior.shape[1], k)
         kernels.select_top(np.ascontiguousarray(prior.T), *found)

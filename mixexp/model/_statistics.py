@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mixexp import kernels
-from mixexp.data import Block
+from mixexp.data import Block, Design
 from mixexp.experts import Derivatives
 from mixexp.model._balance import add_balance, balance_value
 from mixexp.model._e_step import (
@@ -187,17 +187,17 @@ def _gate_weights(
     return residual, pair_weight
 
 
-def _gradient(residual: np.ndarray, features: np.ndarray) -> np.ndarray:
+def _gradient(residual: np.ndarray, design: Design) -> np.ndarray:
     """Return sums of (heads, ..., rows) times features (p, rows), shape (..., heads, p)."""
-    sums = narrow(residual) @ features.T
-    return swap_lead(sums.reshape(*residual.shape[:-1], len(features)), 2)
+    sums = design.adjoint(narrow(residual))
+    return swap_lead(sums.reshape(*residual.shape[:-1], design.shape[0]), 2)
 
 
 def _group_statistics(
     weight: np.ndarray,
     derivatives: Derivatives,
     head_designs: tuple[int, ...],
-    designs: Sequence[np.ndarray],
+    designs: Sequence[Design],
     grams: Iterable[np.ndarray],
 ) -> GroupStatistics:
     gradient = tuple(

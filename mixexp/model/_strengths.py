@@ -34,16 +34,29 @@ class Penalty(NamedTuple):
         Pseudo-rows, at the anchor, added to every dispersion.
     balance : float
         Pseudo-rows, spread as the data are, in equal shares at every gate.
+    l1, gate_l1 : float
+        Of the L1 penalty on the slopes of locations, and of gates. Where it is positive,
+        ``alpha`` or ``gate_alpha`` is a plain ridge toward zero, however many slopes there are.
     """
 
     alpha: float = 0.0
     gate_alpha: float = 0.0
     dispersion_prior: float = 0.0
     balance: float = 0.0
+    l1: float = 0.0
+    gate_l1: float = 0.0
+
+    @property
+    def has_l1(self) -> bool:
+        """Whether some slopes have an L1 penalty."""
+        return self.l1 > 0.0 or self.gate_l1 > 0.0
 
     def of_pooled(self) -> "Penalty":
-        """Return the priors of a single expert: what there is to learn of it is one model."""
-        return Penalty(alpha=min(self.alpha, _LARGEST_POOLED_RIDGE))
+        """Return the priors of a single expert: what there is to learn of it is one model.
+
+        None beside an L1 penalty: nothing is pulled to it then, but it gives the unit of y.
+        """
+        return Penalty(alpha=0.0 if self.l1 > 0.0 else min(self.alpha, _LARGEST_POOLED_RIDGE))
 
     def weakened(self) -> "Penalty":
         """Return priors that keep experts from collapsing, and hold them together no more."""

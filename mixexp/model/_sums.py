@@ -7,23 +7,15 @@ takes the arrays of all rows instead (`_statistics`), which costs up to half as 
 
 import math
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 
 from mixexp import kernels
-from mixexp.data import Block
+from mixexp.data import PRODUCT_ROWS, Block, unpacking, use_packed_products
 from mixexp.experts import Derivatives
 from mixexp.model._model import Model
 from mixexp.tree import GatingTree
-
-# Products of features, formed once for all weights, beat one product per weight up to so many
-# columns: these, and these per weight. Measured with 3, 10 and 36 weights.
-_PRODUCT_COLUMNS = 20
-_PRODUCT_COLUMNS_PER_WEIGHT = 2
-#: Rows whose products of features stay in a core's cache until they are used.
-PRODUCT_ROWS = 256
 
 
 class GroupStatistics(NamedTuple):
@@ -54,20 +46,6 @@ class HeadSums(NamedTuple):
     gate_gradient: tuple[np.ndarray, ...]
     gate_pairs: tuple[np.ndarray, ...]
     groups: tuple[GroupStatistics, ...]
-
-
-def use_packed_products(n_columns: int, n_weights: int) -> bool:
-    """Tell whether products of features serve so many weights faster than one product each."""
-    return n_columns <= _PRODUCT_COLUMNS + _PRODUCT_COLUMNS_PER_WEIGHT * n_weights
-
-
-@lru_cache(maxsize=64)
-def unpacking(p: int) -> np.ndarray:
-    """Positions of a symmetric matrix's elements in its packed upper triangle."""
-    at = np.zeros((p, p), dtype=np.intp)
-    upper = np.triu_indices(p)
-    at[upper] = at.T[upper] = np.arange(len(upper[0]))
-    return at
 
 
 class _Rows:
@@ -145,7 +123,7 @@ def sum_heads(
     derivatives: Sequence[Derivatives],
     mass: np.ndarray,
 ) -> HeadSums | None:
-    """Return what all heads contribute, or None if they see different or many features.
+    """Return what all heads contribute, or None if they see different, many or sparse features.
 
     Parameters
     ----------
@@ -159,13 +137,13 @@ def sum_heads(
         Weighted responsibility of every node.
     """
     design = model.common_design
-    if design is None:
+    if design is None or not block.features.is_dense:
         return None
     plan, n_starts = _GramPlan(model, derivatives), math.prod(gate.shape[1:-1])
     n_grams = len(model.tree.sibling_pairs[0]) + plan.varying.n + plan.constant.n
     if not use_packed_products(len(model.designs[design]), n_starts * n_grams):
         return None
-    features = model.design(block, design)
+    features = model.design(block, design).to_array()
     sums, packed = _run(model.tree, features, block, gate, node_resp, plan)
     p, lead = len(features), gate.shape[1:-1]
     grams = packed[:, unpacking(p)].reshape(*lead, n_grams, p, p)

@@ -1,6 +1,8 @@
-"""How many experts, and in what tree: fits to choose from, and criteria to choose by."""
+"""How many experts, in what tree, and which columns: fits to choose from, criteria to choose by."""
 
+from mixexp.selection._path import regularization_path
+from mixexp.selection._path_result import RegularizationPath
 from mixexp.selection._result import Selection
 from mixexp.selection._select import select_n_experts
 
-__all__ = ["Selection", "select_n_experts"]
+__all__ = ["RegularizationPath", "Selection", "regularization_path", "select_n_experts"]

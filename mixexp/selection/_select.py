@@ -127,29 +127,29 @@ def select_n_experts(
     >>> selection.best_candidate_
     2
     """
-    parameter = _check_estimator(estimator)
+    parameter = check_estimator(estimator)
     check_argument("n_jobs", n_jobs, N_JOBS)
     check_argument("verbose", verbose, VERBOSE)
     listed = _check_candidates(candidates, parameter)
-    _check_criterion(criterion, cv)
+    check_criterion(criterion, cv)
     refuse_unknown(given)
     rows = Rows(X, y, {"sample_weight": sample_weight, **given})
     models = [_with_candidate(estimator, parameter, candidate) for candidate in listed]
-    splits = _make_folds(cv, rows, models[0]) if callable(criterion) else []
-    samples = [rows, *(_take(rows, train) for train, _ in splits)]
+    splits = make_folds(cv, rows, models[0]) if callable(criterion) else []
+    samples = [rows, *(take_rows(rows, train) for train, _ in splits)]
     run = Parallel(n_jobs=n_jobs, verbose=10 if verbose > 1 else 0)
-    own = run(delayed(_fit_once)(clone(model), sample) for sample in samples for model in models)
+    own = run(delayed(fit_once)(clone(model), sample) for sample in samples for model in models)
     own = [own[at : at + len(models)] for at in range(0, len(own), len(models))]
     seed = int(check_random_state(estimator.random_state).randint(np.iinfo(np.int32).max))
     report = partial(_print_fit, parameter) if verbose else _say_nothing
     fits = _climb(own[0], rows, seed, report)
-    columns = _tabulate(fits, rows)
+    columns = tabulate(fits, rows)
     if callable(criterion):
         paths = run(
             delayed(_climb)(starts, sample, seed, _say_nothing)
             for starts, sample in zip(own[1:], samples[1:], strict=True)
         )
-        columns = {**_score(criterion, paths, rows, splits), **columns}
+        columns = {**score_folds(criterion, paths, rows, splits), **columns}
     selection = Selection(
         parameter,
         listed,
@@ -164,7 +164,7 @@ def select_n_experts(
     return selection
 
 
-def _check_estimator(estimator: Any) -> str:
+def check_estimator(estimator: Any) -> str:
     """Return the name of the parameter that the candidates are values of."""
     if not isinstance(estimator, MixtureOfExperts):
         raise TypeError(
@@ -215,7 +215,7 @@ def _is_scorer(criterion: Any) -> bool:
     return callable(criterion) and not isinstance(criterion, type)
 
 
-def _check_criterion(criterion: Any, cv: Any) -> None:
+def check_criterion(criterion: Any, cv: Any) -> None:
     if _is_scorer(criterion):
         return
     if not is_word(criterion, CRITERIA):
@@ -244,7 +244,7 @@ def _with_candidate(estimator: Any, parameter: str, candidate: Any) -> Any:
     return model.set_params(expert=extend_families(model.expert, n_leaves, candidate))
 
 
-def _make_folds(cv: Any, rows: Rows, model: Any) -> list[tuple[np.ndarray, np.ndarray]]:
+def make_folds(cv: Any, rows: Rows, model: Any) -> list[tuple[np.ndarray, np.ndarray]]:
     cv = _DEFAULT_CV if cv is None else cv
     groups = rows.per_row.get("groups")
     if groups is not None and is_whole(cv):
@@ -253,7 +253,7 @@ def _make_folds(cv: Any, rows: Rows, model: Any) -> list[tuple[np.ndarray, np.nd
     return list(folds.split(rows.X, rows.y, groups))
 
 
-def _take(rows: Rows, chosen: np.ndarray) -> Rows:
+def take_rows(rows: Rows, chosen: np.ndarray) -> Rows:
     per_row = {
         name: value if np.ndim(value) == 0 else _safe_indexing(value, chosen)
         for name, value in rows.per_row.items()
@@ -261,7 +261,7 @@ def _take(rows: Rows, chosen: np.ndarray) -> Rows:
     return Rows(_safe_indexing(rows.X, chosen), _safe_indexing(rows.y, chosen), per_row)
 
 
-def _fit_once(model: Any, rows: Rows) -> _Fit:
+def fit_once(model: Any, rows: Rows) -> _Fit:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         fitted = model.fit(rows.X, rows.y, **rows.per_row)
@@ -299,7 +299,7 @@ def _improve(fit: _Fit, smaller: _Fit, rows: Rows, rng: np.random.Generator) -> 
 
 def _refit(estimator: Any, init: Any, rows: Rows) -> _Fit:
     """Fit again from a start, which is forgotten afterwards."""
-    refit = _fit_once(clone(estimator).set_params(init=init), rows)
+    refit = fit_once(clone(estimator).set_params(init=init), rows)
     refit.estimator.set_params(init=estimator.init)
     return refit
 
@@ -322,7 +322,7 @@ def _n_found(fit: _Fit) -> int:
     return sum(end >= fit.objective - slack for end in fit.objectives)
 
 
-def _tabulate(fits: Sequence[_Fit], rows: Rows) -> dict[str, list[Any]]:
+def tabulate(fits: Sequence[_Fit], rows: Rows) -> dict[str, list[Any]]:
     """Return the columns of the table, from all rows."""
     described = [_describe(fit, rows) for fit in fits]
     return {name: [row[name] for row in described] for name in described[0]}
@@ -354,7 +354,7 @@ def _n_degenerate(model: Any, leaf_mass: np.ndarray) -> int:
     return len(at_floor | experts_without_rows(state.model, node_mass))
 
 
-def _score(
+def score_folds(
     scorer: Callable[..., float],
     paths: Sequence[Sequence[_Fit]],
     rows: Rows,
@@ -363,7 +363,7 @@ def _score(
     """Return mean and standard error over the folds of the score of every candidate."""
     scores = np.empty((len(paths), len(paths[0])))
     for k, (path, (_, test)) in enumerate(zip(paths, splits, strict=True)):
-        held_out = _take(rows, test)
+        held_out = take_rows(rows, test)
         given = {name: value for name, value in held_out.per_row.items() if value is not None}
         for i, fit in enumerate(path):
             scores[k, i] = scorer(fit.estimator, held_out.X, held_out.y, **given)

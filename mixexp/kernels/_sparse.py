@@ -1,0 +1,124 @@
+"""Products with a sparse matrix, row by row over what is stored.
+
+A matrix of shape (p, rows) is given by its columns, which are rows of data: ``begin[r]`` to
+``begin[r + 1]`` are the places of row r in ``feature`` and ``value``. Numbers per head lie
+together, (p, heads) and (rows, heads), for each stored value meets those of all heads.
+"""
+
+from mixexp.kernels._jit import kernel
+
+
+@kernel
+def sparse_predictor(begin, feature, value, slope, out):  # type: ignore[no-untyped-def]
+    """Add ``X' slope`` to out, each row summed in the order of what is stored.
+
+    Parameters
+    ----------
+    begin : ndarray of shape (rows + 1,), int64
+    feature : ndarray of shape (n_stored,), int32
+    value : ndarray of shape (n_stored,)
+    slope : ndarray of shape (p, heads)
+    out : ndarray of shape (rows, heads)
+    """
+    for r in range(out.shape[0]):
+        total = out[r]
+        for t in range(begin[r], begin[r + 1]):
+            x, own = value[t], slope[feature[t]]
+            for h in range(out.shape[1]):
+                total[h] += x * own[h]
+
+
+@kernel
+def sparse_adjoint(begin, feature, value, residual, out):  # type: ignore[no-untyped-def]
+    """Add ``X residual`` to out.
+
+    Parameters
+    ----------
+    begin, feature, value : ndarray
+        As for `sparse_predictor`.
+    residual : ndarray of shape (rows, heads)
+    out : ndarray of shape (p, heads)
+    """
+    for r in range(residual.shape[0]):
+        own = residual[r]
+        for t in range(begin[r], begin[r + 1]):
+            x, total = value[t], out[feature[t]]
+            for h in range(residual.shape[1]):
+                total[h] += x * own[h]
+
+
+@kernel
+def sparse_grams(begin, feature, value, dense, dense_at, weights, out):  # type: ignore[no-untyped-def]
+    """Add ``X diag(w) X'`` for every weight to out, one triangle of what meets a stored value.
+
+    Parameters
+    ----------
+    begin, feature, value : ndarray
+        As for `sparse_predictor`; a feature occurs once in a row.
+    dense : ndarray of shape (n_dense, rows)
+        Other features of the same rows.
+    dense_at : ndarray of shape (n_dense,), int64
+        Where these stand among the p.
+    weights : ndarray of shape (m, rows)
+    out : ndarray of shape (m, p, p)
+        Pairs of stored features (smaller, larger), and pairs (dense, stored).
+
+    Notes
+    -----
+    One weight after the other, so that its matrix stays in cache where it can.
+    """
+    for k in range(weights.shape[0]):
+        weight, gram = weights[k], out[k]
+        for r in range(weight.shape[0]):
+            if weight[r] == 0.0:
+                continue
+            for t in range(begin[r], begin[r + 1]):
+                x, at = weight[r] * value[t], feature[t]
+                for u in range(t, begin[r + 1]):
+                    other = feature[u]
+                    if at <= other:
+                        gram[at, other] += x * value[u]
+                    else:
+                        gram[other, at] += x * value[u]
+                for d in range(dense.shape[0]):
+                    gram[dense_at[d], at] += x * dense[d, r]
+
+
+@kernel
+def standardize_grams(center, inverse_scale, is_stored, out):  # type: ignore[no-untyped-def]
+    """Turn products of raw features into those of standardised ones, and fill both triangles.
+
+    ``(X - c 1')W(X - c 1')' = X W X' - c t' - t c' + c c' s``, with t the sums ``X w`` and s that
+    of the weights, which stand in the first row: that of the intercept.
+
+    Parameters
+    ----------
+    center, inverse_scale : ndarray of shape (p,)
+        0 and 1 for features that are standardised already, the intercept first.
+    is_stored : ndarray of shape (p,), int64
+        1 for features with an entry for what is stored alone.
+    out : ndarray of shape (m, p, p)
+        As `sparse_grams` leaves it; between dense features both triangles are there.
+    """
+    p = center.shape[0]
+    for k in range(out.shape[0]):
+        gram = out[k]
+        first = gram[0].copy()
+        for i in range(p):
+            for j in range(i, p):
+                if is_stored[i] == is_stored[j] or is_stored[j] == 1:
+                    raw = gram[i, j]
+                else:
+                    raw = gram[j, i]
+                moved = raw - center[i] * first[j] - center[j] * first[i]
+                moved += center[i] * center[j] * first[0]
+                gram[i, j] = moved * inverse_scale[i] * inverse_scale[j]
+                gram[j, i] = gram[i, j]
+
+
+@kernel
+def sparse_squares(begin, feature, value, weight, out):  # type: ignore[no-untyped-def]
+    """Add the weighted squares of every feature to out, shape (p,)."""
+    for r in range(weight.shape[0]):
+        for t in range(begin[r], begin[r + 1]):
+            out[feature[t]] += weight[r] * value[t] * value[t]

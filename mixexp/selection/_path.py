@@ -1,0 +1,241 @@
+"""A path of L1 penalties, from slopes of zero to next to no penalty, and a choice on it.
+
+Each strength is fitted from its neighbours', from the strongest on and back again: the way down has
+few columns and few optima, the way back up brings what the data say at the weakest. Some strengths
+have the estimator's own starts too. The highest objective is kept.
+"""
+
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from joblib import Parallel, delayed
+from sklearn.base import clone
+
+from mixexp.arguments import is_in_range, is_listed, is_real
+from mixexp.data import single_threaded_blas
+from mixexp.em import smooth_gradient
+from mixexp.estimators._solver import EM
+from mixexp.estimators._validation import N_JOBS, check_argument, whole
+from mixexp.model import l1_strengths
+from mixexp.selection._growth import Rows
+from mixexp.selection._path_result import RegularizationPath
+from mixexp.selection._select import (
+    check_criterion,
+    check_estimator,
+    fit_once,
+    make_folds,
+    score_folds,
+    tabulate,
+    take_rows,
+)
+from mixexp.text import shown
+
+# Strengths that have the estimator's own starts, spread over the path.
+_N_FRESH = 3
+# No slope is other than zero at so many times the weight.
+_BEYOND = 1e4
+# The strongest of a path is sought upwards in such steps.
+_FROM_BELOW = 0.1
+_STEP_UP = 1.4
+_MOST_STEPS_UP = 40
+
+
+class _Strength(NamedTuple):
+    """An L1 penalty of experts and of gates."""
+
+    l1: float
+    gate_l1: float
+
+
+def regularization_path(
+    estimator: Any,
+    X: Any,
+    y: Any,
+    sample_weight: Any = None,
+    *,
+    n_strengths: int = 50,
+    strengths: Any = None,
+    least: float = 0.01,
+    gate_ratio: float = 0.5,
+    criterion: str | Callable[..., float] = "bic",
+    cv: Any = None,
+    n_jobs: int | None = None,
+    offset: Any = None,
+    exposure: Any = None,
+    trials: Any = None,
+) -> RegularizationPath:
+    """Fit a path of L1 penalties, from slopes of zero on, and choose a strength.
+
+    Parameters
+    ----------
+    estimator : MoERegressor, HMERegressor, MoEClassifier or HMEClassifier
+        Its ``l1`` and ``gate_l1`` are replaced; ``alpha`` and ``gate_alpha`` are the ridges of
+        an elastic net, and 0 makes it a lasso.
+    X : array-like of shape (n, n_features)
+    y : array-like of shape (n,)
+    sample_weight : array-like of shape (n,), default=None
+    n_strengths : int, default=50
+        Strengths on the path, from one that makes all slopes zero down, evenly spaced on a log
+        scale.
+    strengths : array-like of shape (n_strengths,), default=None
+        Values of ``l1`` instead.
+    least : float, default=0.01
+        Weakest strength, as a share of the strongest.
+    gate_ratio : float, default=0.5
+        ``gate_l1`` over ``l1``. With y in units of its residuals the slopes of experts of n rows
+        have noise of about the root of n, those of gates between two of half of that.
+    criterion : str or callable, default="bic"
+        Criterion to choose by, with what is not zero as degrees of freedom; see the estimator's
+        ``criteria``. Or a scorer, called as ``scorer(estimator, X, y)``, such as
+        ``mixexp.metrics.log_density_scorer``: its mean over folds.
+    cv : int, cross-validation generator or iterable, default=None
+        Folds for a scorer, 5 by default.
+    n_jobs : int, default=None
+        Folds that are fitted at once.
+    offset, exposure, trials : array-like of shape (n,), default=None
+        As in ``fit``.
+
+    Returns
+    -------
+    RegularizationPath
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is not as described; the message names it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mixexp import MoERegressor
+    >>> from mixexp.selection import regularization_path
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.standard_normal((300, 5))
+    >>> y = np.where(X[:, 0] > 0.0, 2.0, -2.0) * X[:, 1] + 0.3 * rng.standard_normal(300)
+    >>> model = MoERegressor(2, alpha=0.0, gate_alpha=0.0, n_init=3, random_state=0)
+    >>> path = regularization_path(model, X, y, n_strengths=15)
+    >>> np.flatnonzero(np.abs(path.best_estimator_.coef_).max(axis=0) > 0.3)
+    array([1])
+    """
+    check_estimator(estimator)
+    check_argument("n_jobs", n_jobs, N_JOBS)
+    check_argument("n_strengths", n_strengths, whole(2))
+    if not is_in_range(least, 0.0, 1.0):
+        raise ValueError(f"least must be between 0 and 1. Got {shown(least)} instead.")
+    if not is_real(gate_ratio) or not 0.0 <= float(gate_ratio) < np.inf:
+        raise ValueError(f"gate_ratio must be a finite number >= 0. Got {shown(gate_ratio)}.")
+    check_criterion(criterion, cv)
+    given = {"sample_weight": sample_weight, "offset": offset, "exposure": exposure}
+    rows = Rows(X, y, {**given, "trials": trials})
+    ratio = float(gate_ratio)
+    if strengths is None:
+        top = _largest_strength(estimator, rows, ratio)
+        values = np.geomspace(top, float(least) * top, int(n_strengths))
+    else:
+        values = _check_strengths(strengths)
+    steps = [_Strength(float(value), ratio * float(value)) for value in values]
+    fits = _fit_path(estimator, steps, rows)
+    columns = tabulate(fits, rows)
+    if callable(criterion):
+        splits = make_folds(cv, rows, estimator)
+        run = Parallel(n_jobs=n_jobs)
+        paths = run(
+            delayed(_fit_path)(estimator, steps, take_rows(rows, train)) for train, _ in splits
+        )
+        columns = {**score_folds(criterion, paths, rows, splits), **columns}
+    path = RegularizationPath(
+        values,
+        ratio,
+        "score" if callable(criterion) else criterion,
+        callable(criterion),
+        columns,
+        [fit.estimator for fit in fits],
+    )
+    for caught in fits[path.best_index_].warned:
+        warnings.warn(caught.message, stacklevel=2)
+    return path
+
+
+def _check_strengths(strengths: Any) -> np.ndarray:
+    """Return strengths, the largest first."""
+    is_fine = is_listed(strengths) or getattr(strengths, "ndim", 0) == 1
+    if is_fine:
+        listed = list(strengths)
+        is_fine = len(listed) > 0 and all(is_real(v) and 0.0 < float(v) < np.inf for v in listed)
+    if not is_fine:
+        raise ValueError(
+            f"strengths must be a list of positive numbers. Got {shown(strengths)} instead."
+        )
+    return np.sort(np.array(listed, dtype=float))[::-1]
+
+
+def _largest_strength(estimator: Any, rows: Rows, ratio: float) -> float:
+    """Return an ``l1`` at which all slopes are zero.
+
+    Where slopes leave zero in the fit of zeros there is mostly another optimum, of experts that
+    are sharper and so less held: it is followed from below until its slopes are zero too.
+    """
+    least = _strength_of_null_fit(estimator, rows, ratio)
+    found = _FROM_BELOW * least
+    fit = fit_once(_with_strength(estimator, _Strength(found, ratio * found)), rows)
+    for _ in range(_MOST_STEPS_UP):
+        model = fit.estimator
+        if not model.coef_.any() and not (ratio > 0.0 and model.gate_coef_.any()):
+            break
+        found *= _STEP_UP
+        fit = fit_once(_with_strength(estimator, _Strength(found, ratio * found), model), rows)
+    return max(found, least)
+
+
+def _strength_of_null_fit(estimator: Any, rows: Rows, ratio: float) -> float:
+    beyond = _BEYOND * max(1.0, float(np.shape(rows.X)[0]))
+    null = _with_strength(estimator, _Strength(beyond, beyond))
+    fitted = fit_once(null, rows).estimator
+    with single_threaded_blas():
+        problem, _ = fitted._restore_problem(rows.X, rows.y, **rows.per_row)
+        current = problem.evaluate(fitted.fitted_model_.params)
+    model = problem.model
+    slope = np.where(l1_strengths(model) > 0.0, np.abs(smooth_gradient(model, current)), 0.0)
+    n_gates = model.slot_slices[len(model.gates) - 1].stop if model.gates else 0
+    of_gates = float(slope[:n_gates].max(initial=0.0)) / ratio if ratio > 0.0 else 0.0
+    found = max(float(slope[n_gates:].max(initial=0.0)), of_gates)
+    if found == 0.0:
+        raise ValueError(
+            "No slope of this model would be other than zero without an L1 penalty: there is no "
+            "column that varies, or none that has to do with y."
+        )
+    return found
+
+
+def _with_strength(estimator: Any, strength: _Strength, init: Any = None) -> Any:
+    model = clone(estimator).set_params(**strength._asdict())
+    if init is None:
+        return model
+    # Moves would search anew at every strength.
+    solver = EM() if model.solver is None else clone(model.solver)
+    return model.set_params(init=init, n_init=1, solver=solver.set_params(n_moves=0))
+
+
+def _fit_path(estimator: Any, steps: Sequence[_Strength], rows: Rows) -> list[Any]:
+    """Return the best fit of every strength, the strongest first."""
+    fresh = set(np.linspace(0, len(steps) - 1, _N_FRESH).round().astype(int).tolist())
+    tried: list[list[Any]] = [
+        [fit_once(_with_strength(estimator, step), rows)] if i in fresh else []
+        for i, step in enumerate(steps)
+    ]
+    down, up = range(1, len(steps)), range(len(steps) - 2, -1, -1)
+    for order, before in ((down, -1), (up, 1)):
+        for i in order:
+            start = max(tried[i + before], key=lambda fit: fit.objective).estimator
+            tried[i].append(fit_once(_with_strength(estimator, steps[i], start), rows))
+    return [_without_start(estimator, some) for some in tried]
+
+
+def _without_start(estimator: Any, fits: list[Any]) -> Any:
+    """Return the best of some fits, with the parameters that the user gave."""
+    best = max(fits, key=lambda fit: fit.objective)
+    given = {name: getattr(estimator, name) for name in ("init", "n_init", "solver")}
+    best.estimator.set_params(**given)
+    return best._replace(objectives=[end for fit in fits for end in fit.objectives])
