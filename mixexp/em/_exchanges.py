@@ -82,7 +82,10 @@ def draw_exchanges(
         for pair in combinations(range(model.tree.n_leaves), 2)
         if family[pair[0]] == family[pair[1]]
     ]
-    exchanges = [Exchange(*pair, feature, rows) for pair, (feature, rows) in product(pairs, levels)]
+    exchanges = [
+        Exchange(one, other, feature, rows)
+        for (one, other), (feature, rows) in product(pairs, levels)
+    ]
     if len(exchanges) > _N_EXCHANGES:
         chosen = rng.choice(len(exchanges), _N_EXCHANGES, replace=False)
         exchanges = [exchanges[at] for at in sorted(chosen)]

@@ -26,8 +26,10 @@ _HOPE = 10.0
 # On a sample of the rows an optimum need not be known well, and so many are followed on all rows.
 _SAMPLE_TOL = 1e-6
 _N_JUDGED = 3
-# What starts lead to under weak priors need not be known well either.
-_WEAK = Options(max_iter=100, tol=1e-3, acceleration="auto")
+# What starts lead to under weak priors need not be known well either. Many experts take longer to
+# part, and moves, of which they have many rounds, are shorter from where starts have come to rest.
+_WEAK = Options(max_iter=20, tol=1e-3, acceleration="auto")
+_WEAK_MANY_EXPERTS = _WEAK._replace(max_iter=100)
 # Every exchange of a level's rows leads higher or ends the exchanges; so many at most.
 _N_EXCHANGES = 10
 # Of so many experts or fewer one round of moves finds what is there; each more has one more.
@@ -69,7 +71,9 @@ def search(
     rough = options._replace(tol=max(options.tol, _SAMPLE_TOL))
     beaten: frozenset[int] = frozenset()
     if weak is not sample and len(starts) > 1:
-        starts, beaten = start_from_weak_priors(weak, starts, seed, _WEAK, n_moves)
+        are_few = weak.model.tree.n_leaves <= _FEW_EXPERTS
+        rough_options = _WEAK if are_few else _WEAK_MANY_EXPERTS
+        starts, beaten = start_from_weak_priors(weak, starts, seed, rough_options, n_moves)
         n_moves = 0
     if sample is problem:
         found = compete(problem, starts, options, monitor, beaten)
@@ -229,7 +233,7 @@ def _split_merge_rounds(
     """Yield what every move that led higher came to, with its name."""
     for _ in range(n_moves):
         # A fit that max_iter cut short ends there; under weak priors only the way is sought.
-        if not final.is_converged and options is not _WEAK:
+        if not final.is_converged and options.tol < _WEAK.tol:
             return
         moves = draw(problem, final.evaluation.params, rng)
         if not moves:
