@@ -5,21 +5,27 @@ a single start and the best of ten plain starts then run with seeds 0 to 9. Prin
 seeds that end within 0.1 log units of the best, how far short the worst one ends, how many
 winners are degenerate, and the median time of a fit. What any of the fits finds counts as known.
 
+With --kinds data sets are drawn anew for every seed, of kinds that a search may fail on
+(`kinds.py`). The best is then sought from the labels that drew the data, labels at random and a fit
+with weak priors as well, and printed is the share of data sets at which the default fit comes near.
+
     python benchmarks/optima.py [--quick] [--sets diabetes-3 tree]
+    python benchmarks/optima.py --kinds [factors] [--starts 50] [--seeds 5]
 """
 
 import argparse
 import gzip
+import re
 import statistics
 import time
 import warnings
-from collections.abc import Callable, Mapping
 from functools import partial
+from itertools import groupby, product
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
+from kinds import Task, load_cells
 from sklearn.datasets import load_diabetes
 from sklearn.exceptions import ConvergenceWarning
 
@@ -30,21 +36,13 @@ REFERENCE = Path(__file__).parents[1] / "tests" / "reference"
 CLOSE = 0.1  # log units
 N_SEEDS = 10
 N_STARTS = 500
+N_LABELINGS = 40
+WEAK = {"alpha": 1.0, "gate_alpha": 0.1, "dispersion_prior": 1.0}
 METHODS: dict[str, dict[str, Any]] = {
     "default": {},
     "one start": {"n_init": 1, "solver": EM(n_moves=0)},
     "ten starts": {"n_init": 10, "solver": EM(n_moves=0)},
 }
-
-
-class Task(NamedTuple):
-    """A data set, what is fitted to it, and labels that an optimum is sought from as well."""
-
-    X: np.ndarray
-    y: np.ndarray
-    make: Callable[..., Any]
-    labels: np.ndarray | None = None
-    known: Mapping[str, np.ndarray] = MappingProxyType({})
 
 
 class Result(NamedTuple):
@@ -78,55 +76,6 @@ def draw_regimes(seed: int, n: int, shares: list[float], noise: float, apart: fl
     return X, mean + noise * rng.standard_normal(n)
 
 
-def draw_lines(n_lines: int, gap: float, n: int, is_crossing: bool) -> Any:
-    """Draw lines ``gap`` standard deviations of their noise apart, in no order of x; and labels."""
-    rng = np.random.default_rng(1)
-    label = np.repeat(np.arange(n_lines), n // n_lines)
-    x = rng.uniform(-3.0, 3.0, len(label))
-    slope = np.linspace(-2.0, 2.0, n_lines)[label] if is_crossing else 2.4
-    return x[:, None], slope * x + gap * label + rng.normal(size=len(label)), label
-
-
-def draw_factors(family: str, n_levels: int, n_factors: int, n: int) -> Any:
-    """Draw two regimes over dummies of factors, with effects of their own; and labels."""
-    rng = np.random.default_rng(1)
-    columns, eta = [], np.zeros((2, n))
-    for _ in range(n_factors):
-        level = rng.integers(0, n_levels, n)
-        columns.append(np.eye(n_levels)[level][:, 1:])
-        eta += 1.2 * rng.normal(size=(2, n_levels))[:, level]
-    label = rng.choice(2, n, p=[0.6, 0.4])
-    own = eta[label, np.arange(n)]
-    if family == "poisson":
-        y = rng.poisson(np.exp(1.5 + 0.8 * np.minimum(own, 9.0))).astype(float)
-    elif family == "binomial":
-        y = rng.binomial(10, 1.0 / (1.0 + np.exp(-own))).astype(float)
-    else:
-        y = 2.0 * own + 0.7 * rng.normal(size=n)
-    return np.hstack(columns), y, label
-
-
-def load_kinds() -> dict[str, Task]:
-    """Return data of two kinds: lines that are plainly apart, and factors as the only features."""
-    tasks = {}
-    for n_lines, n in ((3, 150), (5, 400), (5, 1000), (10, 1000)):
-        for gap in (10.0, 100.0):
-            for is_crossing in (False, True):
-                X, y, label = draw_lines(n_lines, gap, n, is_crossing)
-                name = f"{'crossing' if is_crossing else 'parallel'}-{n_lines}-{n}-{gap:g}"
-                tasks[name] = Task(X, y, partial(MoERegressor, n_experts=n_lines), label)
-    for family in ("gaussian", "poisson", "binomial"):
-        for n_levels, n_factors, n in ((3, 1, 60), (5, 1, 400), (8, 1, 400), (4, 2, 400)):
-            X, y, label = draw_factors(family, n_levels, n_factors, n)
-            known = {"trials": np.full(n, 10.0)} if family == "binomial" else {}
-            make = partial(MoERegressor, n_experts=2, expert=family, gate="constant")
-            likelihood = partial(make, alpha=0.0, gate_alpha=0.0, dispersion_prior=0.0)
-            name = f"{family}-{n_levels}-{n_factors}-{n}"
-            tasks[name] = Task(X, y, make, label, known)
-            tasks[f"{name}-ml"] = Task(X, y, likelihood, label, known)
-    return tasks
-
-
 def load_tasks() -> dict[str, Task]:
     """Return the data sets by name, quick ones first."""
     diabetes = load_diabetes(return_X_y=True)
@@ -146,7 +95,7 @@ def load_tasks() -> dict[str, Task]:
         "P1": Task(*load_reference("P1"), partial(regression, expert="poisson")),
         "B1": Task(*load_reference("B1"), partial(MoEClassifier, n_experts=3)),
     }
-    return tasks | load_kinds()
+    return tasks
 
 
 # The trial.
@@ -157,10 +106,11 @@ def find_best(task: Task, n_starts: int) -> float:
     models = [task.make(random_state=10_000, n_init=n_starts)]
     if task.labels is not None:
         rng, n_experts = np.random.default_rng(0), int(task.labels.max()) + 1
-        models.append(task.make(init=task.labels))
-        models += [task.make(init=rng.integers(0, n_experts, len(task.y))) for _ in range(40)]
-        weak = {"alpha": 1.0, "gate_alpha": 0.1, "dispersion_prior": 1.0}
-        models.append(task.make(init=fit_quietly(task.make(random_state=1, **weak), task)[0]))
+        models.append(task.make(init=np.eye(n_experts)[task.labels]))
+        drawn = rng.integers(0, n_experts, (min(N_LABELINGS, n_starts), len(task.y)))
+        models += [task.make(init=np.eye(n_experts)[labels]) for labels in drawn]
+        weak = fit_quietly(task.make(random_state=1, **WEAK), task)[0]
+        models.append(task.make(init=weak))
     return max(float(fit_quietly(model, task)[0].penalized_log_likelihood_) for model in models)
 
 
@@ -199,12 +149,41 @@ def report(name: str, best: float, results: dict[str, Result]) -> None:
         )
 
 
+def try_kinds(pattern: str, n_starts: int, n_seeds: int) -> None:
+    """Print, per kind, at how many data seeds the default fit ends near the best that is known."""
+    cells = [cell for cell in load_cells() if re.search(pattern, f"{cell.kind}, {cell.name}")]
+    print(f"{'kind':44s} {'fits':>5s} {'found':>6s} {'short, max':>10s} {'seconds':>9s}")
+    for kind, members in groupby(cells, key=lambda cell: cell.kind):
+        short, seconds = [], []
+        for cell, seed in product(members, range(n_seeds)):
+            task = cell.draw(seed)
+            result = run_seeds(task, {}, 1)
+            own = result.objectives[0]
+            short.append(max(find_best(task, n_starts) - own, 0.0))
+            seconds += result.seconds
+            if short[-1] > CLOSE:
+                print(f"    {cell.name}, data seed {seed}: {short[-1]:.2f} short", flush=True)
+        share = sum(value <= CLOSE for value in short) / len(short)
+        print(
+            f"{kind:44s} {len(short):5d} {share:6.1%} {max(short):10.2f}"
+            f" {statistics.median(seconds):9.3f}",
+            flush=True,
+        )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="50 starts and 5 seeds")
     parser.add_argument("--sets", nargs="*", help="names of data sets; all by default")
+    parser.add_argument("--kinds", nargs="?", const="", help="kinds, all or those like this")
+    parser.add_argument("--starts", type=int, help="starts that the best is sought from")
+    parser.add_argument("--seeds", type=int, help="seeds: of fits, or of the data of kinds")
     arguments = parser.parse_args()
     n_starts, n_seeds = (50, 5) if arguments.quick else (N_STARTS, N_SEEDS)
+    n_starts, n_seeds = arguments.starts or n_starts, arguments.seeds or n_seeds
+    if arguments.kinds is not None:
+        try_kinds(arguments.kinds, n_starts, n_seeds)
+        return
     print(
         f"{'data':24s} {'method':11s} {'found':>6s} {'short, max':>10s} {'degen.':>6s}"
         f" {'seconds':>9s}"

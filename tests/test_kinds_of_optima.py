@@ -77,7 +77,9 @@ def draw_factors(family, n_levels, n_factors, n, seed):
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize("priors", [{}, MAXIMUM_LIKELIHOOD], ids=["default", "likelihood"])
 @pytest.mark.parametrize("family", ["gaussian", "poisson", "binomial"])
-@pytest.mark.parametrize(("n_levels", "n_factors", "n"), [(3, 1, 60), (5, 1, 400), (4, 2, 400)])
+@pytest.mark.parametrize(
+    ("n_levels", "n_factors", "n"), [(3, 1, 60), (5, 1, 400), (8, 1, 400), (4, 2, 400)]
+)
 def test_factors_reach_the_best_of_random_labelings(family, n_levels, n_factors, n, priors):
     X, y = draw_factors(family, n_levels, n_factors, n, 0)
     given = {"trials": np.full(n, 10.0)} if family == "binomial" else {}
@@ -89,6 +91,25 @@ def test_factors_reach_the_best_of_random_labelings(family, n_levels, n_factors,
     rng = np.random.default_rng(0)
     best = max(fit(init=rng.integers(0, 2, n)) for _ in range(15))
     assert fit(random_state=0) > best - CLOSE
+
+
+# From 100 starts and 40 random labelings. Without exchanges fits ended 0.84 and 0.67 below.
+@pytest.mark.parametrize(("seed", "best"), list(enumerate([-661.7583, -738.1947, -675.7036])))
+def test_factors_of_many_levels_reach_the_known_optimum(seed, best):
+    X, y = draw_factors("gaussian", 8, 1, 400, seed)
+    model = MoERegressor(2, gate="constant", random_state=seed).fit(X, y)
+    assert model.penalized_log_likelihood_ > best - CLOSE
+
+
+@pytest.mark.filterwarnings("ignore::mixexp.exceptions.ConvergenceWarning")
+def test_exchanges_change_neither_with_weights_nor_with_order():
+    X, y = draw_factors("gaussian", 8, 1, 400, 0)
+    weight = np.random.default_rng(0).integers(1, 3, len(y))
+    order = np.random.default_rng(1).permutation(int(weight.sum()))
+    model = MoERegressor(2, gate="constant", random_state=0)
+    weighted = model.fit(X, y, sample_weight=weight).penalized_log_likelihood_
+    repeated = model.fit(np.repeat(X, weight, axis=0)[order], np.repeat(y, weight)[order])
+    np.testing.assert_allclose(weighted, repeated.penalized_log_likelihood_, rtol=1e-9)
 
 
 def draw_regimes(truth, n_features, n, seed):

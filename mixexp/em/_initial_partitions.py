@@ -41,9 +41,9 @@ from mixexp.tree import GatingTree
 # responsibilities that this costs little more than one.
 _N_TRIED = 30
 _SHORT = Options(15, 0.0, "none")
-_FEW_RESPONSIBILITIES = 4000
+FEW_RESPONSIBILITIES = 4000
 # Rows share points where features have fewer distinct rows than this share of all distinct rows.
-_FEW_POINTS = 0.9
+FEW_POINTS = 0.9
 
 
 class Rows(NamedTuple):
@@ -74,12 +74,12 @@ class Rows(NamedTuple):
     @property
     def share_points(self) -> bool:
         """Whether many rows stand at few points of the features' space, as with dummies."""
-        return self.n_points < _FEW_POINTS * self.n_cells
+        return self.n_points < FEW_POINTS * self.n_cells
 
     @property
     def are_few(self) -> bool:
         """Whether some more passes over them cost next to nothing."""
-        return self.n_cells * self.problem.model.tree.n_leaves <= _FEW_RESPONSIBILITIES
+        return self.n_cells * self.problem.model.tree.n_leaves <= FEW_RESPONSIBILITIES
 
 
 #: From the rows and a source of randomness to a leaf for each row, (n_rows,).

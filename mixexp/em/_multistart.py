@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 import numpy as np
 
 from mixexp.em._convergence import remaining_gain
+from mixexp.em._exchanges import draw_exchanges
 from mixexp.em._iteration import Run, Watch, advance, begin
 from mixexp.em._monitor import Monitor
 from mixexp.em._objective import Problem
@@ -20,17 +21,22 @@ _SAME_OPTIMUM = 1e-8
 # round if so many earlier starts were better by then.
 _FIRST_ROUND = 20
 _N_RIVALS = 2
-# A move takes two experts to merge and one to split.
-_FEWEST_TO_MOVE = 3
 # A move is given up that is further behind than so many times what its own pace promises.
 _HOPE = 10.0
 # On a sample of the rows an optimum need not be known well, and so many are followed on all rows.
 _SAMPLE_TOL = 1e-6
 _N_JUDGED = 3
-# What starts lead to under weak priors need not be known well either.
-_WEAK = Options(max_iter=100, tol=1e-3, acceleration="auto")
+# What starts lead to under weak priors need not be known well either. Many experts take longer to
+# part, and moves, of which they have many rounds, are shorter from where starts have come to rest.
+_WEAK = Options(max_iter=20, tol=1e-3, acceleration="auto")
+_WEAK_MANY_EXPERTS = _WEAK._replace(max_iter=100)
+# Every exchange of a level's rows leads higher or ends the exchanges; so many at most.
+_N_EXCHANGES = 10
 # Of so many experts or fewer one round of moves finds what is there; each more has one more.
 _FEW_EXPERTS = 6
+
+#: From a problem, the optimum to leave and a source of randomness to starts with their names.
+DrawMoves = Callable[[Problem, Parameters, np.random.Generator], list[tuple[str, Parameters]]]
 
 
 def search(
@@ -60,15 +66,19 @@ def search(
     """
     sample = sample_problem(problem, rng)
     weak = sample.with_weak_priors()
+    n_exchanges = _N_EXCHANGES if n_moves else 0
     starts, seed = draw(weak), int(rng.integers(np.iinfo(np.int64).max))
     rough = options._replace(tol=max(options.tol, _SAMPLE_TOL))
     beaten: frozenset[int] = frozenset()
     if weak is not sample and len(starts) > 1:
-        starts, beaten = start_from_weak_priors(weak, starts, seed, _WEAK, n_moves)
+        are_few = weak.model.tree.n_leaves <= _FEW_EXPERTS
+        rough_options = _WEAK if are_few else _WEAK_MANY_EXPERTS
+        starts, beaten = start_from_weak_priors(weak, starts, seed, rough_options, n_moves)
         n_moves = 0
     if sample is problem:
         found = compete(problem, starts, options, monitor, beaten)
-        return split_and_merge(problem, found, seed, options, n_moves)
+        found = split_and_merge(problem, found, seed, options, n_moves)
+        return split_and_merge(problem, found, seed, options, n_exchanges, draw_exchanges)
     tried = compete(sample, starts, rough, Monitor(), beaten)
     tried = split_and_merge(sample, tried, seed, rough, n_moves)
     return _follow(problem, tried, options, monitor, f"on a sample of {sample.n_rows} rows")
@@ -171,7 +181,12 @@ def compete(
 
 
 def split_and_merge(
-    problem: Problem, found: Search, seed: int, options: Options, n_moves: int
+    problem: Problem,
+    found: Search,
+    seed: int,
+    options: Options,
+    n_moves: int,
+    draw: DrawMoves = draw_moves,
 ) -> Search:
     """Try split-and-merge moves from the best optimum as long as they lead higher.
 
@@ -187,8 +202,10 @@ def split_and_merge(
     options : Options
     n_moves : int
         Rounds at most, per optimum.
+    draw : callable
+        Draws other moves than these.
     """
-    if problem.model.tree.n_leaves < _FEWEST_TO_MOVE or not problem.model.is_linear:
+    if not problem.model.is_linear:
         return found
     finals, places, restarts = list(found.finals), list(found.places), list(found.restarts)
     best = -np.inf
@@ -196,7 +213,7 @@ def split_and_merge(
         if final.objective <= best or final.is_spurious:
             continue
         best, rng = final.objective, np.random.default_rng([seed, place])
-        for moved in _split_merge_rounds(problem, final, rng, options, n_moves):
+        for moved in _split_merge_rounds(problem, final, rng, options, n_moves, draw):
             places.append(place)
             finals.append(moved[1])
             name = f"{restarts[place].start}: {moved[0]}"
@@ -206,14 +223,19 @@ def split_and_merge(
 
 
 def _split_merge_rounds(
-    problem: Problem, final: EMResult, rng: np.random.Generator, options: Options, n_moves: int
+    problem: Problem,
+    final: EMResult,
+    rng: np.random.Generator,
+    options: Options,
+    n_moves: int,
+    draw: DrawMoves,
 ) -> Iterator[tuple[str, EMResult]]:
     """Yield what every move that led higher came to, with its name."""
     for _ in range(n_moves):
         # A fit that max_iter cut short ends there; under weak priors only the way is sought.
-        if not final.is_converged and options is not _WEAK:
+        if not final.is_converged and options.tol < _WEAK.tol:
             return
-        moves = draw_moves(problem, final.evaluation.params, rng)
+        moves = draw(problem, final.evaluation.params, rng)
         if not moves:
             return
         runs = begin(problem, [start for _, start in moves], [None] * len(moves), options)

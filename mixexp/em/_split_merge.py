@@ -24,6 +24,8 @@ from mixexp.model import Model, Parameters, complete_scores, unstack_parameters
 # Pairs that are merged, and splits that are tried with each.
 _N_MERGES = 3
 _N_SPLITS = 2
+# A move takes two experts to merge and one to split.
+_FEWEST_TO_MOVE = 3
 # Experts that are split, one after the other, to give a place to one that has collapsed.
 _N_RESPAWNS = 3
 
@@ -53,7 +55,7 @@ class Move(NamedTuple):
 def draw_moves(
     problem: Problem, params: Parameters, rng: np.random.Generator
 ) -> list[tuple[str, Parameters]]:
-    """Return the starts of the most promising moves, with their names.
+    """Return the starts of the most promising moves, with their names; none for two experts.
 
     Parameters
     ----------
@@ -63,6 +65,8 @@ def draw_moves(
     rng : Generator
         Draws the directions that cuts are tried along.
     """
+    if problem.model.tree.n_leaves < _FEWEST_TO_MOVE:
+        return []
     resp, cuts, weight, by_score = _cut_experts(problem, params, rng)
     # Of two regimes that differ in level alone no cut of the features tells, nor how stable it is.
     return [
@@ -95,7 +99,7 @@ def draw_respawns(
     rng : Generator
         Draws the directions that cuts are tried along.
     """
-    family = _families(problem.model)
+    family = leaf_groups(problem.model)
     resp, cuts, _, _ = _cut_experts(problem, params, rng)
     alive = [leaf for leaf in range(len(resp)) if leaf not in collapsed and leaf != freed]
     able = [leaf for leaf in alive if family[leaf] == family[freed]]
@@ -180,7 +184,7 @@ def _start_moved(
     begun = params._replace(gates=tuple(map(np.zeros_like, params.gates)))
     for some in in_batches(problem, moves):
         moved = np.stack([_move_rows(resp, move, cuts[move.split]) for move in some], axis=1)
-        found = params_from_responsibilities(problem, begun, partial(_take_rows, moved), len(some))
+        found = params_from_responsibilities(problem, begun, partial(take_rows, moved), len(some))
         starts += unstack_parameters(found)
     return [(str(move), start) for move, start in zip(moves, starts, strict=True)]
 
@@ -219,7 +223,7 @@ def _rank_moves(
     norm = np.sqrt((resp**2) @ weight)
     alike = (resp * weight) @ resp.T / np.maximum(np.outer(norm, norm), np.finfo(float).tiny)
     pairs = sorted(combinations(range(len(mass)), 2), key=lambda pair: -alike[pair])
-    family = _families(model)
+    family = leaf_groups(model)
     splits = sorted(range(len(mass)), key=lambda leaf: -cuts[leaf].instability)
     moves = []
     for pair in _with_smallest(pairs, mass)[:_N_MERGES]:
@@ -229,7 +233,7 @@ def _rank_moves(
     return moves
 
 
-def _families(model: Model) -> dict[int, int]:
+def leaf_groups(model: Model) -> dict[int, int]:
     """Return the number of every leaf's group."""
     return {leaf: g for g, group in enumerate(model.groups) for leaf in group.leaves.tolist()}
 
@@ -241,7 +245,7 @@ def _with_smallest(pairs: list[tuple[int, int]], mass: np.ndarray) -> list[tuple
     return [first, *(pair for pair in pairs if pair != first)]
 
 
-def _take_rows(resp: np.ndarray, rows: slice) -> np.ndarray:
+def take_rows(resp: np.ndarray, rows: slice) -> np.ndarray:
     return resp[..., rows]
 
 
