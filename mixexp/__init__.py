@@ -11,15 +11,19 @@ from mixexp.estimators import (
     export_text,
 )
 from mixexp.selection import select_n_experts
-from mixexp.submodel import Submodel, SubmodelRows
+from mixexp.submodel import Setting, Submodel, SubmodelRows
+from mixexp.submodels import EstimatorExpert, Frozen
 
 __all__ = [
     "EM",
     "ConformalRegressor",
+    "EstimatorExpert",
+    "Frozen",
     "HMEClassifier",
     "HMERegressor",
     "MoEClassifier",
     "MoERegressor",
+    "Setting",
     "Submodel",
     "SubmodelRows",
     "__version__",

@@ -21,7 +21,8 @@ MAX_FILE_LINES = 450
 MAX_BODY_LINES = 54
 
 _EXPERTS = {"kernels", "links", "contrast"}
-_MODEL = {*_EXPERTS, "experts", "gates", "tree", "data", "submodel"}
+_SUBMODELS = {*_EXPERTS, "experts", "submodel"}
+_MODEL = {*_SUBMODELS, "submodels", "gates", "tree", "data"}
 _EM = {*_MODEL, "model"}
 _ESTIMATORS = {*_EM, "em", "constraints", "distribution", "inference", "exceptions", "metrics"}
 ALLOWED = {
@@ -38,7 +39,8 @@ ALLOWED = {
     "links": {"kernels"},
     "data": {"kernels"},
     "experts": _EXPERTS,
-    "gates": {*_EXPERTS, "tree"},
+    "submodels": _SUBMODELS,
+    "gates": {*_SUBMODELS, "submodels", "tree"},
     "model": _MODEL,
     "em": _EM,
     "distribution": _EM,
@@ -51,7 +53,7 @@ ALLOWED = {
     "__init__": {*_ESTIMATORS, "estimators", "selection", "displays", "datasets", "_version"},
 }
 # Where scikit-learn may be imported; below, only the base of experts for get_params.
-SKLEARN = {"estimators", "displays", "exceptions", "metrics", "selection", "datasets"}
+SKLEARN = {"submodels", "estimators", "displays", "exceptions", "metrics", "selection", "datasets"}
 
 every_file = pytest.mark.parametrize(
     "path", FILES, ids=[str(path.relative_to(PACKAGE)) for path in FILES]

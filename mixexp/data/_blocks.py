@@ -4,6 +4,7 @@ Where the partition of the rows comes from is in `mixexp.data._rows`.
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -37,6 +38,8 @@ class Block(NamedTuple):
         Trials of which y counts the successes.
     y : ndarray of shape (rows,) or None
         Target in its own unit; None where it is unknown.
+    read_raw : callable or None
+        Returns the features as they were given, shape (rows, p).
     """
 
     features: np.ndarray
@@ -46,6 +49,7 @@ class Block(NamedTuple):
     offset: np.ndarray | None = None
     trials: np.ndarray | None = None
     y: np.ndarray | None = None
+    read_raw: Callable[[], np.ndarray] | None = None
 
     def take(self, rows: np.ndarray | slice) -> "Block":
         """Return some of the rows."""
@@ -57,7 +61,12 @@ class Block(NamedTuple):
             None if self.offset is None else self.offset[rows],
             None if self.trials is None else self.trials[rows],
             None if self.y is None else self.y[rows],
+            None if self.read_raw is None else partial(_some_rows, self.read_raw, rows),
         )
+
+
+def _some_rows(read_raw: Callable[[], np.ndarray], rows: np.ndarray | slice) -> np.ndarray:
+    return read_raw()[rows]
 
 
 class RowArguments(NamedTuple):
@@ -164,5 +173,6 @@ def cut_features(
     for rows in partition:
         known = per_row.take(rows)
         no_features = np.empty((0, len(known.weight)))
-        bare.append(Block(no_features, known.weight, offset=known.offset, trials=known.trials))
+        block = Block(no_features, known.weight, offset=known.offset, trials=known.trials)
+        bare.append(block._replace(read_raw=partial(take_rows, X, rows, chosen)))
     return RowBlocks(read_features, bare)

@@ -7,6 +7,7 @@ drawn as two rows of weight one would be, and sorted or periodic data are met ev
 """
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -90,7 +91,13 @@ def _join(blocks: list[Block]) -> Block:
         tuple(bases),
         None if first.offset is None else np.concatenate([b.offset for b in blocks]),
         None if first.trials is None else np.concatenate([b.trials for b in blocks]),
+        None if first.y is None else np.concatenate([b.y for b in blocks]),
+        None if first.read_raw is None else partial(_read_all, blocks),
     )
+
+
+def _read_all(blocks: list[Block]) -> np.ndarray:
+    return np.concatenate([block.read_raw() for block in blocks if block.read_raw is not None])
 
 
 def _take_features(

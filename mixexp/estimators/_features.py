@@ -37,6 +37,7 @@ def check_features(estimator: Any, X: Any, *, reset: bool, needs_features: bool 
     -------
     ndarray of shape (n, p), or ColumnRows
     """
+    may_miss = frozenset() if reset else estimator.fitted_model_.model.gap_columns
     if sparse.issparse(X):
         return validate_data(estimator, X, reset=reset)  # which says what to do
     if is_frame(X):
@@ -44,7 +45,7 @@ def check_features(estimator: Any, X: Any, *, reset: bool, needs_features: bool 
         columns = [_read_column(column, name) for name, column in _columns_of(X)]
         if columns and len(X):
             validate_data(estimator, X, reset=reset, skip_check_array=True)
-            _refuse_nonfinite(columns, X.columns)
+            _refuse_nonfinite(columns, X.columns, may_miss)
             return ColumnRows(columns)
         X = np.empty((len(X), len(columns)))
     array = as_array(X, "X")
@@ -67,7 +68,7 @@ def check_features(estimator: Any, X: Any, *, reset: bool, needs_features: bool 
         ensure_all_finite=False,
         ensure_min_features=least,
     )
-    _refuse_nonfinite_rows(checked, getattr(estimator, "feature_names_in_", None))
+    _refuse_nonfinite_rows(checked, getattr(estimator, "feature_names_in_", None), may_miss)
     return checked
 
 
@@ -118,20 +119,23 @@ def _read_column(column: Any, name: Any) -> np.ndarray:
     return array if array.dtype.kind in "biuf" else array.astype(np.float64)
 
 
-def _refuse_nonfinite(columns: list[np.ndarray], names: Any) -> None:
-    """Refuse NaN and infinity in the columns of a frame, by name."""
-    for name, column in zip(names, columns, strict=True):
-        is_bad = ~np.isfinite(column)
+def _refuse_nonfinite(columns: list[np.ndarray], names: Any, may_miss: frozenset[int]) -> None:
+    """Refuse NaN and infinity in the columns of a frame, by name; NaN where it may be missing."""
+    for number, (name, column) in enumerate(zip(names, columns, strict=True)):
+        is_bad = np.isinf(column) if number in may_miss else ~np.isfinite(column)
         if is_bad.any():
             raise ValueError(_not_finite(column[is_bad][0], shown(name), is_bad))
 
 
-def _refuse_nonfinite_rows(X: np.ndarray, names: Any) -> None:
-    """Refuse NaN and infinity in an array, by column; no more than a block is made of it."""
+def _refuse_nonfinite_rows(X: np.ndarray, names: Any, may_miss: frozenset[int]) -> None:
+    """Refuse NaN and infinity in an array, by column; no more than a block is made of it.
+
+    But for NaN in columns that may be missing.
+    """
     if all(np.isfinite(X[rows]).all() for rows in cut_rows(len(X))):
         return
     for j in range(X.shape[1]):
-        is_bad = ~np.isfinite(X[:, j])
+        is_bad = np.isinf(X[:, j]) if j in may_miss else ~np.isfinite(X[:, j])
         if is_bad.any():
             name = f"{j}" if names is None else f"{j}, {shown(str(names[j]))}"
             raise ValueError(_not_finite(X[is_bad, j][0], name, is_bad))

@@ -41,6 +41,7 @@ from mixexp.estimators._initial_guess import given_start
 from mixexp.estimators._plausibility import find_implausible
 from mixexp.estimators._progress import CallbackSupportMixin, FitTask, make_monitor, with_callbacks
 from mixexp.estimators._solver import EM, check_solver
+from mixexp.estimators._submodels import bind_submodels
 from mixexp.estimators._validation import (
     LARGEST_SHIFT,
     LARGEST_TARGET,
@@ -253,6 +254,7 @@ class FittedByEM(CallbackSupportMixin):
         check_per_row_use(families, exposure, offset, trials)
         check_support(families, target, per_row, np.flatnonzero(is_used))
         columns, node_gates = self._select_columns(tree)
+        families, node_gates = bind_submodels(self, families, node_gates, tree, columns.expert)
         check_submodels(
             self.balance, self._solver, [*families, *(gate.submodel for gate in node_gates)]
         )

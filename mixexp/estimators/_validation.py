@@ -122,7 +122,7 @@ def check_submodels(balance: float, solver: Any, parts: Sequence[Any]) -> None:
     ValueError
         Naming the parameter and the submodel.
     """
-    own = [type(part).__name__ for part in parts if isinstance(part, Submodel)]
+    own = [part.title for part in parts if isinstance(part, Submodel)]
     for name, value, allowed in (
         ("on_collapse", solver.on_collapse, ("warn", "error")),
         ("balance", balance, (0.0,)),

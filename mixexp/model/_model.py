@@ -17,7 +17,7 @@ from mixexp.contrast import contrast
 from mixexp.data import Block
 from mixexp.gates import SoftmaxGates
 from mixexp.model._group import ExpertGroup
-from mixexp.model._others import PlacedSubmodel
+from mixexp.model._others import PlacedSubmodel, WithOthers
 from mixexp.model._parameters import Parameters, flatten_slots
 from mixexp.model._strengths import (
     GATE_NARROWS,
@@ -34,7 +34,7 @@ from mixexp.tree import GatingTree, as_slice
 
 
 @dataclass(frozen=True, eq=False)
-class Model:
+class Model(WithOthers):
     """Tree, expert groups, designs and penalties.
 
     Parameters
@@ -63,21 +63,6 @@ class Model:
     constant_columns: tuple[int, ...] = ()
     others: tuple[PlacedSubmodel, ...] = ()
 
-    @property
-    def is_linear(self) -> bool:
-        """Whether all parts have linear predictors, so that Newton's method applies."""
-        return not self.others
-
-    @property
-    def has_softmax_gates(self) -> bool:
-        """Whether all gates are."""
-        return not any(other.is_gate for other in self.others)
-
-    @property
-    def other_names(self) -> list[str]:
-        """Names of the classes of one's own submodels."""
-        return sorted({type(other.submodel).__name__ for other in self.others})
-
     def with_target(self, block: Block, y: np.ndarray) -> Block:
         """Return the block with y as each family sees it."""
         seen = [group.safe_target(y, block.trials) for group in self.groups]
@@ -87,7 +72,10 @@ class Model:
 
     def view(self, other: PlacedSubmodel, block: Block) -> SubmodelRows:
         """Return the rows of a block as a submodel of one's own sees them."""
-        X = self.design(block, other.design)[1:].T
+        if other.submodel.sees_raw and block.read_raw is not None:
+            X = block.read_raw()[:, self.designs[other.design][1:] - 1]
+        else:
+            X = self.design(block, other.design)[1:].T
         return SubmodelRows(X, block.y, block.offset, block.trials)
 
     @cached_property
