@@ -8,6 +8,7 @@ from mixexp.em._monitor import ASKED_TO_STOP, Monitor
 from mixexp.em._multistart import compete, search
 from mixexp.em._newton import is_small
 from mixexp.em._objective import Evaluation, Problem, rows_per_weight
+from mixexp.em._regrow import unchanged_and_even, without_leaves
 from mixexp.em._relabel import canonical_order, reorder
 from mixexp.em._respawn import respawn_experts, restrict_parameters, surviving_leaves
 from mixexp.em._results import EMResult, Optimum, Options, Restart, Search
@@ -44,4 +45,6 @@ __all__ = [
     "smooth_labels",
     "split_experts",
     "surviving_leaves",
+    "unchanged_and_even",
+    "without_leaves",
 ]

@@ -86,7 +86,8 @@ class Run:
         self._watch = watch
         self._tol = options.tol
         # What shortens the way is made for the likelihood, and for linear predictors.
-        is_plain = problem.is_classification or not problem.model.is_linear
+        model = problem.model
+        is_plain = problem.is_classification or not model.is_linear or bool(model.held)
         acceleration = "none" if is_plain else options.acceleration
         use_newton = acceleration == "newton" or (acceleration == "auto" and is_small(problem))
         use_anderson = acceleration == "anderson" or (acceleration == "auto" and not use_newton)

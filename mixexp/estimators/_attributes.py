@@ -14,9 +14,25 @@ _LARGEST_LOG = float(np.log(np.finfo(float).max))
 
 
 def set_fitted_attributes(
-    estimator: Any, found: Search, model: Model, scaling: Scaling, columns: Columns
+    estimator: Any,
+    found: Search,
+    model: Model,
+    scaling: Scaling,
+    columns: Columns,
+    *,
+    is_sorted: bool = True,
 ) -> np.ndarray:
     """Set the learned state and attributes of an estimator from its search.
+
+    Parameters
+    ----------
+    estimator : estimator
+    found : Search
+    model : Model
+    scaling : Scaling
+    columns : Columns
+    is_sorted : bool, default=True
+        Whether experts are put into their canonical order, or stay where they are.
 
     Returns
     -------
@@ -24,7 +40,9 @@ def set_fitted_attributes(
         The canonical order that its nodes have been put into.
     """
     best = found.best
-    order = canonical_order(model, best.evaluation.params)
+    order = np.arange(model.tree.n_nodes)
+    if is_sorted:
+        order = canonical_order(model, best.evaluation.params)
     state = FittedModel(model, reorder(model, best.evaluation.params, order), scaling)
     slots = state.raw_slots()
     estimator.fitted_model_ = state

@@ -12,6 +12,7 @@ from mixexp.estimators._criteria import CriteriaMixin
 from mixexp.estimators._docs import per_row_docs
 from mixexp.estimators._features import check_features
 from mixexp.estimators._fitting import FittedByEM
+from mixexp.estimators._growing import Growing
 from mixexp.estimators._inference import Inferential
 from mixexp.estimators._routing import RoutedPrediction
 from mixexp.estimators._tables import SummaryHTML
@@ -43,6 +44,7 @@ class MixtureOfExperts(
     CriteriaMixin,
     Inferential,
     Resampled,
+    Growing,
     SummaryHTML,
     BaseEstimator,
 ):

@@ -14,8 +14,8 @@ _PARAMETERS = """gate : str, classifier, Submodel or nested list of these, defau
         How rows are handed to experts. "softmax": by a multinomial logit of the gate's features;
         "constant": in proportions that are the same everywhere (a mixture of regressions);
         "quadratic": a softmax in squares and products too; "gaussian": by where rows lie, see
-        `mixexp.gates.Gaussian`; a classifier of scikit-learn's is refitted by EM. A list gives every
-        gate of a tree its own: that of the gate, then one entry for each gate right below it,
+        `mixexp.gates.Gaussian`; a classifier of scikit-learn's is refitted by EM. A list gives
+        every gate of a tree its own: that of the gate, then one entry for each gate right below it,
         again a list or one value for all from there down. ``["softmax", "constant"]`` for the tree
         ``[[1, 1], 1]``.
     expert_features : list of str or int, default=None
@@ -118,8 +118,6 @@ _ATTRIBUTES = """gate_coef_ : ndarray of shape (n_nodes - 1, n_gate_features)
         the library.
     submodel_params_ : dict
         Parameters of each `Submodel`, by "gate" and number of the node, or "expert" and number.
-    joint_log_likelihood_ : float
-        Of y and the features that a Gaussian gate at the root sees, in their units; absent without.
     n_parameters_ : int
         Free parameters, for information criteria.
     tree_ : GatingTree

@@ -37,7 +37,8 @@ def check_features(estimator: Any, X: Any, *, reset: bool, needs_features: bool 
     -------
     ndarray of shape (n, p), or ColumnRows
     """
-    may_miss = frozenset() if reset else estimator.fitted_model_.model.gap_columns
+    fitted = None if reset else getattr(estimator, "fitted_model_", None)
+    may_miss = frozenset() if fitted is None else fitted.model.gap_columns
     if sparse.issparse(X):
         return validate_data(estimator, X, reset=reset)  # which says what to do
     if is_frame(X):

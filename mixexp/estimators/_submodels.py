@@ -58,6 +58,6 @@ def bind_submodels(
         else NodeGate(
             gate.columns, gate.submodel.bind(setting(f"the gate at node {node}", gate.columns))
         )
-        for node, gate in zip(tree.inner_nodes.tolist(), node_gates, strict=True)
+        for node, gate in zip(tree.inner_nodes.tolist(), node_gates, strict=False)
     ]
     return experts, gates

@@ -47,6 +47,8 @@ class Model(WithOthers):
         Those that see the same features in one group.
     others : tuple of PlacedSubmodel, optional
         Gates and experts of one's own, at all other nodes.
+    held : frozenset of int
+        Nodes whose gate or expert EM leaves as it is.
     penalty : Penalty
     ties : EqualityConstraints, optional
         Slopes that are shared or known; None if there are none.
@@ -62,6 +64,7 @@ class Model(WithOthers):
     ties: EqualityConstraints | None = None
     constant_columns: tuple[int, ...] = ()
     others: tuple[PlacedSubmodel, ...] = ()
+    held: frozenset[int] = frozenset()
 
     def with_target(self, block: Block, y: np.ndarray) -> Block:
         """Return the block with y as each family sees it."""

@@ -161,6 +161,7 @@ class WithOthers:
     tree: GatingTree
     designs: tuple[np.ndarray, ...]
     others: tuple[PlacedSubmodel, ...]
+    held: frozenset[int]
 
     @property
     def slot_designs(self) -> tuple[int, ...]:
@@ -185,12 +186,18 @@ class WithOthers:
     @property
     def falling_names(self) -> list[str]:
         """Names of one's own submodels whose M-step may lower the objective."""
-        return sorted({o.submodel.title for o in self.others if not self._is_monotone(o)})
+        moving = [other for other in self.others if not self.holds(other)]
+        return sorted({own.submodel.title for own in moving if not self._is_monotone(own)})
 
     def _is_monotone(self, other: PlacedSubmodel) -> bool:
         # Below the root a gate's terms are made conditional, which its M-step does not maximise.
         is_joint_below = other.submodel.is_joint and not self.is_root_gate(other)
         return other.submodel.is_monotone and not is_joint_below
+
+    def holds(self, other: PlacedSubmodel) -> bool:
+        """Whether EM leaves a submodel as it is."""
+        first = int(other.nodes[0])
+        return (int(self.tree.parent[first]) if other.is_gate else first) in self.held
 
     def is_root_gate(self, other: PlacedSubmodel) -> bool:
         """Whether a submodel is the gate at the root."""
