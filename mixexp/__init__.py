@@ -13,16 +13,20 @@ from mixexp.estimators import (
 )
 from mixexp.formula import FormulaModel, from_formula
 from mixexp.selection import select_n_experts
-from mixexp.submodel import Submodel, SubmodelRows
+from mixexp.submodel import Setting, Submodel, SubmodelRows
+from mixexp.submodels import EstimatorExpert, Frozen
 
 __all__ = [
     "EM",
     "ConformalRegressor",
+    "EstimatorExpert",
     "FormulaModel",
+    "Frozen",
     "HMEClassifier",
     "HMERegressor",
     "MoEClassifier",
     "MoERegressor",
+    "Setting",
     "Submodel",
     "SubmodelRows",
     "__version__",

@@ -17,7 +17,7 @@ class SubmodelRows(NamedTuple):
     Parameters
     ----------
     X : ndarray of shape (rows, p)
-        Features that it looks at, standardised.
+        Features that it looks at, standardised, or as they were given: `Submodel.sees_raw`.
     y : ndarray of shape (rows,) or None
         None where rows are predicted.
     offset, trials : ndarray of shape (rows,) or None
@@ -28,6 +28,31 @@ class SubmodelRows(NamedTuple):
     y: np.ndarray | None
     offset: np.ndarray | None
     trials: np.ndarray | None
+
+
+class Setting(NamedTuple):
+    """Where a submodel stands in a fit, and what it is fitted to.
+
+    Parameters
+    ----------
+    where : str
+        For messages: "expert 1", "the gate at node 0".
+    feature_names : list of str or None
+        Names of the columns that it sees, if X has names.
+    n_features : int
+        How many columns it sees.
+    classes : ndarray of shape (n_classes,) or None
+        Classes, of which y holds the numbers; None where y is a number itself.
+    dispersion_prior, gate_alpha : float
+        Of the estimator.
+    """
+
+    where: str
+    feature_names: list[str] | None
+    n_features: int
+    classes: np.ndarray | None
+    dispersion_prior: float = 0.0
+    gate_alpha: float = 0.0
 
 
 class Submodel:
@@ -54,6 +79,84 @@ class Submodel:
     is_discrete: ClassVar[bool] = False
     atoms: ClassVar[tuple[float, ...]] = ()
     has_ordered_classes: ClassVar[bool] = False
+
+    #: Whether it sees features as they were given, not standardised.
+    sees_raw: bool = False
+    #: Whether `m_step` never lowers what EM maximises. Where one does, the best iterate is kept.
+    is_monotone: bool = True
+    #: Whether a gate's terms are joint densities of child and features. Below the root they are
+    #: made conditional, for which its M-step is not made.
+    is_joint: bool = False
+    #: Whether a gate does with missing features (NaN) where rows are predicted.
+    accepts_missing: bool = False
+    #: Number of classes of which an expert gives probabilities; 0 where y is a number.
+    n_classes: int = 0
+    #: Whether an expert takes the offset of a row into account.
+    uses_offset: bool = True
+
+    @property
+    def title(self) -> str:
+        """How messages call it."""
+        return type(self).__name__
+
+    def bind(self, setting: Setting) -> "Submodel":
+        """Return the submodel for one fit, called once before it; itself by default.
+
+        Parameters
+        ----------
+        setting : Setting
+
+        Returns
+        -------
+        Submodel
+
+        Raises
+        ------
+        ValueError
+            If it cannot be fitted there.
+        """
+        return self
+
+    def density_at(self, params: Any, rows: SubmodelRows) -> tuple[Any, tuple[np.ndarray, ...]]:
+        """Return an expert's distribution of y: a family, and its heads at some rows.
+
+        Parameters
+        ----------
+        params : object
+            As `m_step` returned it.
+        rows : SubmodelRows
+            Without y.
+
+        Returns
+        -------
+        family : Expert
+            On y in its own unit.
+        heads : tuple of ndarray of shape (1, rows) or (1, 1)
+
+        Raises
+        ------
+        NotImplementedError
+            If it is not defined: there are no quantiles, intervals and draws then.
+        """
+        raise NotImplementedError(
+            f"{self.title} has a log density and a mean, but no distribution function: define "
+            "density_at for quantiles, intervals and draws."
+        )
+
+    def rescaled(self, params: Any, shift: np.ndarray, factor: np.ndarray) -> Any:
+        """Return the parameters for features ``(X - shift) / factor``; the same by default.
+
+        Parameters
+        ----------
+        params : object
+            As `m_step` returned it.
+        shift, factor : ndarray of shape (p,)
+
+        Returns
+        -------
+        object
+        """
+        return params
 
     def check_options(self) -> None:
         """Raise ValueError if an option is not as it has to be; none are known here."""

@@ -21,7 +21,8 @@ MAX_FILE_LINES = 450
 MAX_BODY_LINES = 54
 
 _EXPERTS = {"kernels", "links", "contrast"}
-_MODEL = {*_EXPERTS, "experts", "gates", "tree", "data", "submodel"}
+_SUBMODELS = {*_EXPERTS, "experts", "submodel"}
+_MODEL = {*_SUBMODELS, "submodels", "gates", "tree", "data"}
 _EM = {*_MODEL, "model"}
 _ESTIMATORS = {
     *_EM,
@@ -48,7 +49,8 @@ ALLOWED = {
     "links": {"kernels"},
     "data": {"kernels"},
     "experts": _EXPERTS,
-    "gates": {*_EXPERTS, "tree"},
+    "submodels": _SUBMODELS,
+    "gates": {*_SUBMODELS, "submodels", "tree"},
     "model": _MODEL,
     "em": _EM,
     "distribution": _EM,
@@ -73,6 +75,7 @@ SKLEARN = {
     "formula",
     "metrics",
     "selection",
+    "submodels",
 }
 
 every_file = pytest.mark.parametrize(

@@ -24,6 +24,7 @@ MODULES = [
     "mixexp.distribution",
     "mixexp.exceptions",
     "mixexp.experts",
+    "mixexp.gates",
     "mixexp.inference",
     "mixexp.metrics",
     "mixexp.selection",

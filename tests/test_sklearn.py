@@ -1,6 +1,9 @@
 """scikit-learn's own checks, with no expected failure."""
 
 import pytest
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.naive_bayes import GaussianNB
+from sklearn.tree import DecisionTreeClassifier
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from mixexp import ConformalRegressor, HMEClassifier, HMERegressor, MoEClassifier, MoERegressor
@@ -20,6 +23,16 @@ pytestmark = [
         MoEClassifier(),
         HMEClassifier(),
         ConformalRegressor(MoERegressor(random_state=0)),
+        MoERegressor(2, expert=[Ridge(), "gaussian"], gate="gaussian", n_init=2),
+        HMERegressor(
+            [[1, 1], 1],
+            expert=Ridge(),
+            gate=["quadratic", DecisionTreeClassifier()],
+            n_init=1,
+            max_iter=5,
+        ),
+        MoEClassifier(2, expert=LogisticRegression(), n_init=1, max_iter=5),
+        HMEClassifier([[1, 1], 1], expert=["auto", GaussianNB(), "auto"], n_init=1, max_iter=5),
     ],
 )
 def test_estimator_passes_scikit_learns_checks(estimator, check):

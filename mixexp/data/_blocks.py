@@ -4,7 +4,7 @@ Where the partition of the rows comes from is in `mixexp.data._rows`.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -87,6 +87,8 @@ class Block(NamedTuple):
         that it had to be in to be seen.
     outside : tuple of Block
         The same of what lies below and above the window.
+    read_raw : callable or None
+        Returns the features as they were given, shape (rows, p).
     """
 
     features: Design
@@ -96,6 +98,7 @@ class Block(NamedTuple):
     y: np.ndarray | None = None
     window: "Block | None" = None
     outside: tuple["Block", ...] = ()
+    read_raw: Callable[[], Any] | None = None
 
     @property
     def weight(self) -> np.ndarray:
@@ -147,11 +150,16 @@ class Block(NamedTuple):
             None if self.y is None else self.y[rows],
             None if self.window is None else self.window.take(rows),
             tuple(part.take(rows) for part in self.outside),
+            None if self.read_raw is None else partial(_take_raw, self.read_raw, rows),
         )
 
     def pieces(self, size: int | None) -> Iterator[slice]:
         """Yield slices of about so many rows, or of the fixed partition, which part no group."""
         return cut_rows(len(self.weight), size, self.known.groups)
+
+
+def _take_raw(read_raw: Callable[[], Any], rows: np.ndarray | slice) -> Any:
+    return read_raw()[rows]
 
 
 class RowBlocks(Sequence[Block]):
@@ -255,7 +263,11 @@ def cut_features(
         return scaling.design(take_rows(X, partition[at], chosen))
 
     bare = [
-        Block(DenseDesign(np.empty((0, rows.stop - rows.start))), per_row.take(rows))
+        Block(
+            DenseDesign(np.empty((0, rows.stop - rows.start))),
+            per_row.take(rows),
+            read_raw=partial(take_rows, X, rows, chosen),
+        )
         for rows in partition
     ]
     return RowBlocks(read_features, bare)

@@ -83,7 +83,8 @@ class Scaling(NamedTuple):
         """
         at = columns[1:] - 1
         slopes = coef[..., 1:] / self.scale[at]
-        intercept = coef[..., :1] - (coef[..., 1:] / self.scale[at]) @ self.center[at, None]
+        # Summed expert by expert: the bits of one do not depend on how many there are.
+        intercept = coef[..., :1] - (slopes * self.center[at]).sum(axis=-1, keepdims=True)
         return np.concatenate([intercept, slopes], axis=-1)
 
     def restandardize(self, coef: np.ndarray, columns: np.ndarray) -> np.ndarray:

@@ -15,6 +15,7 @@ from mixexp.data import Block
 from mixexp.distribution._docs import block_docs
 from mixexp.distribution._family import FamilyBlock
 from mixexp.model import (
+    ExpertGroup,
     Model,
     Parameters,
     allocate,
@@ -271,21 +272,18 @@ def mixture_of_block(model: Model, params: Parameters, block: Block) -> BlockMix
     Raises
     ------
     ValueError
-        If an expert is a `Submodel`, which has no distribution function.
+        If an expert is a `Submodel` that defines no distribution.
     """
     tree, n_rows = model.tree, block.features.shape[1]
-    if any(not other.is_gate for other in model.others):
-        names = " and ".join(model.other_names)
-        raise ValueError(f"{names} has a log density and a mean, but no distribution function.")
     eta = linear_predictors(model, params, block, batch_invariant_product)
     logits = gate_logits(model, params, eta, block)
     if block.known.evidence is not None:
         resp = allocate(tree, logits, block.known.evidence).node_resp
-        return BlockMixture(resp[tree.leaves], _evaluate(model, eta, block))
+        return BlockMixture(resp[tree.leaves], _evaluate(model, params, eta, block))
     gate = gate_probabilities(tree, logits, n_rows)[0]
     path, weight = np.empty((tree.n_nodes, n_rows)), np.empty((tree.n_leaves, n_rows))
     kernels.leaf_prior(gate, tree.parent, tree.leaves, path, weight)
-    return BlockMixture(weight, _evaluate(model, eta, block))
+    return BlockMixture(weight, _evaluate(model, params, eta, block))
 
 
 def mixture_without_noise(model: Model, params: Parameters, block: Block) -> BlockMixture:
@@ -320,12 +318,21 @@ def mixture_without_noise(model: Model, params: Parameters, block: Block) -> Blo
     place = np.cumsum(is_kept) - 1
     families = tuple(
         family._replace(group=family.group._replace(leaves=place[family.group.leaves]))
-        for family in _evaluate(model, eta, block)
+        for family in _evaluate(model, params, eta, block)
         if not family.family.is_noise
     )
     return BlockMixture(weight, families)
 
 
-def _evaluate(model: Model, eta: list[Array], block: Block) -> tuple[FamilyBlock, ...]:
+def _evaluate(
+    model: Model, params: Parameters, eta: list[Array], block: Block
+) -> tuple[FamilyBlock, ...]:
     families = zip(model.groups, group_heads(model, eta), strict=True)
-    return tuple(FamilyBlock(group, heads, block.known.trials) for group, heads in families)
+    found = [FamilyBlock(group, heads, block.known.trials) for group, heads in families]
+    for other, own in zip(model.others, params.others, strict=True):
+        if not other.is_gate:
+            leaf = np.array([model.tree.leaf_position(int(other.nodes[0]))])
+            family, heads = other.density_at(own, model.view(other, block))
+            group = ExpertGroup(family, leaf, ())
+            found.append(FamilyBlock(group, heads, block.known.trials))
+    return tuple(found)

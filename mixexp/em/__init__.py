@@ -9,6 +9,7 @@ from mixexp.em._multistart import compete, search
 from mixexp.em._newton import is_small
 from mixexp.em._objective import Evaluation, Problem, rows_per_weight
 from mixexp.em._proximal import smooth_gradient
+from mixexp.em._regrow import unchanged_and_even, without_leaves
 from mixexp.em._relabel import canonical_order, reorder
 from mixexp.em._respawn import respawn_experts, restrict_parameters, surviving_leaves
 from mixexp.em._results import EMResult, Optimum, Options, Restart, Search
@@ -46,4 +47,6 @@ __all__ = [
     "smooth_labels",
     "split_experts",
     "surviving_leaves",
+    "unchanged_and_even",
+    "without_leaves",
 ]

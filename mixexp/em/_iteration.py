@@ -23,6 +23,11 @@ from mixexp.model import Parameters, l1_violation, map_parameters
 
 Item = TypeVar("Item")
 
+# Where M-steps may lower the objective: it stands still after so many moves within the tolerance,
+# and nothing more is hoped for after so many iterations below the best.
+_STILL = 2
+_PATIENCE = 8
+
 # Sums of n log densities are good to some 1e-13 of their magnitude.
 _ROUNDING = 1e-13
 # (halvings, bound?) of successive proposals after one that lowered the objective. Newton's
@@ -83,7 +88,8 @@ class Run:
         self._watch = watch
         self._tol = options.tol
         # What shortens the way is made for the likelihood, and for linear predictors.
-        is_plain = problem.is_classification or not problem.model.is_linear
+        model = problem.model
+        is_plain = problem.is_classification or not model.is_linear or bool(model.held)
         acceleration = "none" if is_plain else options.acceleration
         use_newton = acceleration == "newton" or (acceleration == "auto" and is_small(problem))
         use_anderson = acceleration == "anderson" or (acceleration == "auto" and not use_newton)
@@ -95,7 +101,8 @@ class Run:
         self._is_deficient = False
         self._reason = ""
         self.history = [float(standing.batch.objective[standing.row])]
-        self.standing = standing
+        self.standing = self._best = standing
+        self._objective = self.history[0]
 
     @property
     def n_iter(self) -> int:
@@ -103,7 +110,8 @@ class Run:
 
     @property
     def objective(self) -> float:
-        return self.history[-1]
+        """Of the best iterate, which is the present one where no step falls."""
+        return self._objective
 
     @property
     def is_over(self) -> bool:
@@ -112,14 +120,17 @@ class Run:
 
     @property
     def least_objective(self) -> float:
-        """What the next iteration has to reach: as much as now, but for rounding."""
-        if np.isneginf(self.objective):
+        """What the next iteration has to reach: as much as now, but for rounding.
+
+        Nothing where M-steps may lower the objective: the best iterate is kept.
+        """
+        if np.isneginf(self.objective) or not self._problem.model.is_monotone:
             return -np.inf
         return self.objective - rounding_noise(self._problem, self.objective)
 
     def outcome(self, reason: str) -> EMResult:
         """Return where it stands; the reason is used if it has none of its own."""
-        model, current = self._problem.model, self.standing.alone()
+        model, current = self._problem.model, self._best.alone()
         return EMResult(
             current,
             list(self.history),
@@ -133,7 +144,7 @@ class Run:
     @property
     def is_spurious(self) -> bool:
         """Whether an expert only passes through a few rows, as yet."""
-        current = self.standing.alone()
+        current = self._best.alone()
         return is_spurious(self._problem.model, current.params, self._n_rows_of_nodes(current))
 
     def _n_rows_of_nodes(self, current: Evaluation) -> np.ndarray:
@@ -143,6 +154,8 @@ class Run:
         """Go on from new parameters."""
         self.standing = standing
         self.history.append(float(standing.batch.objective[standing.row]))
+        if self._problem.model.is_monotone or self.history[-1] > self._objective:
+            self._best, self._objective = standing, self.history[-1]
         if self._watch is not None and self._watch(self):
             self.end(ASKED_TO_STOP, is_converged=False)
 
@@ -190,6 +203,8 @@ class Run:
             Whether the step left some coefficients undetermined.
         """
         self._is_deficient = is_deficient
+        if not self._problem.model.is_monotone:
+            return self._note_uncertain_step()
         remaining, allowed = remaining_gain(self.history), self._allowed_gain()
         if remaining > allowed or slope_gain > max(allowed, self._noise_of_gain()):
             return True
@@ -206,6 +221,27 @@ class Run:
             return True
         gradient = self.standing.batch.gradient[self.standing.row]
         return l1_violation(model, gradient) <= _LARGEST_VIOLATION
+
+    def _note_uncertain_step(self) -> bool:
+        """Note a step that may fall, and tell whether it is to be taken.
+
+        It has converged once the objective stands still, or has not been as high for a while.
+        """
+        recent = np.array(self.history[-1 - _STILL :])
+        is_still = (
+            len(recent) > _STILL
+            and bool(np.isfinite(recent).all())
+            and bool(np.ptp(recent) <= self._allowed_gain())
+        )
+        n_since = len(self.history) - 1 - int(np.argmax(self.history))
+        if not is_still and n_since < _PATIENCE:
+            return True
+        names = " and ".join(self._problem.model.falling_names)
+        what = "EM stood still" if is_still else f"EM rose no more for {n_since} iterations"
+        kept = f"; the best of {len(self.history)} iterates is kept" if n_since else ""
+        reason = f"{what}{kept} (the M-step of {names} may lower the objective: no Newton finish)"
+        self.end(reason, is_converged=bool(np.isfinite(self.objective)))
+        return False
 
     def extrapolate(self, point: np.ndarray, step: np.ndarray) -> np.ndarray | None:
         """Return where to go instead of EM's step, or None if that is to be taken."""

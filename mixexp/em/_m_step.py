@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mixexp.contrast import contrast
+from mixexp.em._held import keep_held
 from mixexp.em._linear_systems import (
     Solutions,
     solve_semidefinite_each,
@@ -77,7 +78,8 @@ def em_step(problem: Problem, current: Evaluation, n_halvings: int, use_bound: b
         deficient = deficient | is_deficient
     parts = zip(model.others, current.params.others, current.stats.others, strict=True)
     others = tuple(other.m_step(own, sums) for other, own, sums in parts)
-    return Step(Parameters(tuple(gates), tuple(experts), others), deficient)
+    proposed = Parameters(tuple(gates), tuple(experts), others)
+    return Step(keep_held(model, current.params, proposed), deficient)
 
 
 def _is_large_node(model: Model, slot: int) -> bool:

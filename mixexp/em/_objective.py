@@ -158,7 +158,8 @@ class Problem:
         Hard labels need priors: without, one expert takes all rows.
         """
         penalty = self.model.penalty.weakened()
-        if penalty == self.model.penalty or self.is_classification:
+        is_costly = not self.model.is_monotone  # other people's learners, fitted at every step
+        if penalty == self.model.penalty or self.is_classification or is_costly:
             return self
         return replace(self, model=replace(self.model, penalty=penalty))
 

@@ -44,7 +44,7 @@ class EMResult(NamedTuple):
     evaluation : Evaluation
         Of the present parameters, without a leading axis.
     history : list of float
-        Penalised log-likelihood, the start first; never falls.
+        Penalised log-likelihood, the start first; never falls where the model is monotone.
     is_converged : bool
         Whether a criterion was met.
     reason : str
@@ -71,7 +71,7 @@ class EMResult(NamedTuple):
 
     @property
     def objective(self) -> float:
-        return self.history[-1]
+        return float(self.evaluation.objective)
 
 
 class Restart(NamedTuple):

@@ -7,6 +7,7 @@ drawn as two rows of weight one would be, and sorted or periodic data are met ev
 """
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -89,9 +90,15 @@ def _join(blocks: list[Block]) -> Block:
             for parts in zip(*(block.targets for block in blocks), strict=True)
         ),
         tuple(bases),
+        None if blocks[0].y is None else np.concatenate([np.asarray(b.y) for b in blocks]),
         window=None if blocks[0].window is None else _join([b.window for b in blocks if b.window]),
         outside=tuple(_join(list(same)) for same in zip(*(b.outside for b in blocks), strict=True)),
+        read_raw=None if blocks[0].read_raw is None else partial(_read_all, blocks),
     )
+
+
+def _read_all(blocks: list[Block]) -> np.ndarray:
+    return np.concatenate([block.read_raw() for block in blocks if block.read_raw is not None])
 
 
 def _take_features(problem: Problem, taken: list[np.ndarray], parts: list[Block]) -> list[Design]:

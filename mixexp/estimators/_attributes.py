@@ -14,9 +14,25 @@ _LARGEST_LOG = float(np.log(np.finfo(float).max))
 
 
 def set_fitted_attributes(
-    estimator: Any, found: Search, model: Model, scaling: Scaling, columns: Columns
+    estimator: Any,
+    found: Search,
+    model: Model,
+    scaling: Scaling,
+    columns: Columns,
+    *,
+    is_sorted: bool = True,
 ) -> np.ndarray:
     """Set the learned state and attributes of an estimator from its search.
+
+    Parameters
+    ----------
+    estimator : estimator
+    found : Search
+    model : Model
+    scaling : Scaling
+    columns : Columns
+    is_sorted : bool, default=True
+        Whether experts are put into their canonical order, or stay where they are.
 
     Returns
     -------
@@ -24,7 +40,9 @@ def set_fitted_attributes(
         The canonical order that its nodes have been put into.
     """
     best = found.best
-    order = canonical_order(model, best.evaluation.params)
+    order = np.arange(model.tree.n_nodes)
+    if is_sorted:
+        order = canonical_order(model, best.evaluation.params)
     model = model.of_intervals(False)
     state = FittedModel(model, reorder(model, best.evaluation.params, order), scaling)
     slots = state.raw_slots()
@@ -33,8 +51,8 @@ def set_fitted_attributes(
     estimator.experts_ = _families(state)
     estimator.limits_ = _limits(state)
     estimator.submodel_params_ = {
-        f"{'gate' if other.is_gate else 'expert'} {_place_of(model, other)}": own.item()
-        for other, own in zip(model.others, state.params.others, strict=True)
+        f"{'gate' if other.is_gate else 'expert'} {_place_of(model, other)}": own
+        for other, own in zip(model.others, state.raw_others(), strict=True)
     }
     estimator.n_parameters_ = count_nonzero(model, model.flatten(state.params))
     gate = _over_gate_features(state, slots, columns)
@@ -51,6 +69,8 @@ def set_fitted_attributes(
     estimator.shape_ = _shapes(state, slots)
     estimator.log_likelihood_ = float(best.evaluation.stats.log_likelihood)
     estimator.penalized_log_likelihood_ = best.objective
+    if any(other.submodel.is_joint and model.is_root_gate(other) for other in model.others):
+        estimator.joint_log_likelihood_ = _joint_log_likelihood(state, best)
     estimator.history_ = np.array(best.history)
     estimator.n_iter_ = best.n_iter
     estimator.converged_ = best.is_converged
@@ -60,6 +80,19 @@ def set_fitted_attributes(
     estimator.degenerate_ = _degenerate(model, best, order)
     estimator.expert_features_, estimator.gate_features_ = columns.expert, columns.gate
     return order
+
+
+def _joint_log_likelihood(state: FittedModel, best: EMResult) -> float:
+    """Return the log-likelihood of y and of the features that the gate at the root sees.
+
+    In their own units; features that do not vary have no density.
+    """
+    model, stats = state.model, best.evaluation.stats
+    root = next(other for other in model.others if model.is_root_gate(other))
+    at = model.designs[root.design][1:] - 1
+    log_scale = np.log(state.scaling.scale[at][~state.scaling.is_constant[at]]).sum()
+    total = float(stats.node_mass[0])
+    return float(stats.log_likelihood + stats.objective_offset - total * log_scale)
 
 
 def _degenerate(model: Model, best: EMResult, order: np.ndarray) -> np.ndarray:

@@ -16,6 +16,7 @@ from mixexp.estimators._docs import method_docs
 from mixexp.estimators._features import check_features
 from mixexp.estimators._files import Portable
 from mixexp.estimators._fitting import FittedByEM
+from mixexp.estimators._growing import Growing
 from mixexp.estimators._inference import Inferential
 from mixexp.estimators._intervals import EXACT, Interval, with_intervals
 from mixexp.estimators._naming import NamedExperts
@@ -68,6 +69,7 @@ class MixtureOfExperts(
     Portable,
     Deployable,
     Tidy,
+    Growing,
     SummaryHTML,
     BaseEstimator,
 ):

@@ -22,6 +22,7 @@ from mixexp.estimators._groups import (
     log_dispersion,
     pooled_unit,
 )
+from mixexp.estimators._submodels import as_expert
 from mixexp.experts import FAMILIES, Expert
 from mixexp.gates import SoftmaxGates
 from mixexp.model import (
@@ -91,15 +92,20 @@ def _check_alike(families: Sequence[Expert]) -> None:
 
 def _resolve_family(entry: Any, targets: Sequence[str]) -> Expert:
     family = FAMILIES[entry]() if isinstance(entry, str) and entry in FAMILIES else entry
+    family = as_expert(family)
     is_expert = hasattr(family, "log_kernel") or isinstance(family, Submodel)
     if not is_expert or family.target not in targets:
         allowed = sorted(name for name, known in FAMILIES.items() if known.target in targets)
         raise ValueError(
             f"The 'expert' parameter must be one of {allowed}, an expert object of such a "
-            f"family, or a list of these. Got {shown(entry)} instead."
+            f"family, {_estimators_for(targets)}, or a list of these. Got {shown(entry)} instead."
         )
     family.check_options()
     return family
+
+
+def _estimators_for(targets: Sequence[str]) -> str:
+    return "a regressor" if "regression" in targets else "a classifier"
 
 
 def check_per_row_use(families: Sequence[Expert], given: Mapping[str, Any]) -> None:
@@ -112,6 +118,13 @@ def check_per_row_use(families: Sequence[Expert], given: Mapping[str, Any]) -> N
     """
     exposure, offset, trials = map(given.get, ("exposure", "offset", "trials"))
     for family in families:
+        if isinstance(family, Submodel) and not family.uses_offset:
+            for name in ("offset", "exposure"):
+                if given.get(name) is not None:
+                    raise ValueError(
+                        f"{name} is for experts with a linear predictor that is fitted, which "
+                        f"{family.title} has not; leave it out, or make it a feature."
+                    )
         n_locations = sum(head.kind == "location" for head in family.heads)
         if exposure is not None and n_locations and getattr(family, "link", None) != "log":
             raise ValueError(

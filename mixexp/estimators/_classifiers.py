@@ -20,6 +20,7 @@ from mixexp.estimators._validation import (
     check_weights,
 )
 from mixexp.experts import FAMILIES
+from mixexp.submodel import Submodel
 from mixexp.text import shown
 from mixexp.tree import GatingTree
 
@@ -30,6 +31,8 @@ def _expert_for_classes(entry: Any, n_classes: int) -> Any:
         entry = "logistic" if n_classes == 2 else "multinomial"
     if isinstance(entry, str) and entry in FAMILIES:
         entry = FAMILIES[entry]()
+    if isinstance(entry, Submodel):
+        return entry
     if getattr(entry, "target", None) == "binary" and n_classes > 2:
         raise ValueError(
             f"The 'expert' parameter is {shown(entry.name)}, which is for two classes, but y has "
@@ -182,7 +185,8 @@ class MoEClassifier(_Classifier):
     expert : str, Expert, or list of these, default="auto"
         Family of the experts; a list gives one per expert, from left to right. By name,
         <FAMILIES>;
-        or an object of `mixexp.experts`, which has options, or a `Submodel`. "logistic" is for
+        or an object of `mixexp.experts`, which has options, an estimator of scikit-learn's, or a
+        `Submodel`. "logistic" is for
         two classes, "ordinal" for classes in an order: y is then a pandas ordered Categorical, a
         polars Enum, or numbers. "auto" is "logistic" or "multinomial", by the number of classes.
     <PARAMETERS>
@@ -261,7 +265,8 @@ class HMEClassifier(_Classifier):
     expert : str, Expert, or list of these, default="auto"
         Family of the experts; a list gives one per expert, from left to right. By name,
         <FAMILIES>;
-        or an object of `mixexp.experts`, which has options, or a `Submodel`. "logistic" is for
+        or an object of `mixexp.experts`, which has options, an estimator of scikit-learn's, or a
+        `Submodel`. "logistic" is for
         two classes, "ordinal" for classes in an order: y is then a pandas ordered Categorical, a
         polars Enum, or numbers. "auto" is "logistic" or "multinomial", by the number of classes.
     <PARAMETERS>

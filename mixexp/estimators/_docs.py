@@ -10,10 +10,12 @@ from mixexp.experts import FAMILIES
 Class = TypeVar("Class", bound=type)
 Method = TypeVar("Method", bound=Callable[..., Any])
 
-_PARAMETERS = """gate : {"softmax", "constant"} or nested list of these, default="softmax"
-        How rows are handed to experts: by a multinomial logit of the gate's features, or in
-        proportions that are the same everywhere (a mixture of regressions). A list gives every
-        gate of a tree its own: that of the gate, then one entry for each gate right below it,
+_PARAMETERS = """gate : str, classifier, Submodel or nested list of these, default="softmax"
+        How rows are handed to experts. "softmax": by a multinomial logit of the gate's features;
+        "constant": in proportions that are the same everywhere (a mixture of regressions);
+        "quadratic": a softmax in squares and products too; "gaussian": by where rows lie, see
+        `mixexp.gates.Gaussian`; a classifier of scikit-learn's is refitted by EM. A list gives
+        every gate of a tree its own: that of the gate, then one entry for each gate right below it,
         again a list or one value for all from there down. ``["softmax", "constant"]`` for the tree
         ``[[1, 1], 1]``.
     expert_features : list of str or int, default=None
@@ -94,7 +96,8 @@ _ATTRIBUTES = """gate_coef_ : ndarray of shape (n_nodes - 1, n_gate_features)
         What was maximised: ``log_likelihood_`` plus the penalty, see Notes and, for another
         objective, ``EM(variant="cem")``.
     history_ : ndarray of shape (1 + iterations,)
-        Penalised log-likelihood at the start and after every iteration; never falls.
+        Penalised log-likelihood at the start and after every iteration; never falls, but where
+        an estimator of someone else's is an expert or a gate: the best iterate is then kept.
     n_iter_ : int
         Iterations of the winning start.
     converged_ : bool

@@ -44,6 +44,8 @@ def check_features(estimator: Any, X: Any, *, reset: bool, needs_features: bool 
     -------
     ndarray of shape (n, p), ColumnRows or SparseRows
     """
+    fitted = None if reset else getattr(estimator, "fitted_model_", None)
+    may_miss = frozenset() if fitted is None else fitted.model.gap_columns
     if sparse.issparse(X):
         return _check_sparse(estimator, X, reset, needs_features)
     if is_frame(X):
@@ -54,7 +56,7 @@ def check_features(estimator: Any, X: Any, *, reset: bool, needs_features: bool 
         columns = [_read_column(column, name) for name, column in _columns_of(X)]
         if columns and len(X):
             validate_data(estimator, X, reset=reset, skip_check_array=True)
-            _refuse_nonfinite(columns, X.columns)
+            _refuse_nonfinite(columns, X.columns, may_miss)
             return ColumnRows(columns)
         X = np.empty((len(X), len(columns)))
     array = as_array(X, "X")
@@ -77,7 +79,7 @@ def check_features(estimator: Any, X: Any, *, reset: bool, needs_features: bool 
         ensure_all_finite=False,
         ensure_min_features=least,
     )
-    _refuse_nonfinite_rows(checked, getattr(estimator, "feature_names_in_", None))
+    _refuse_nonfinite_rows(checked, getattr(estimator, "feature_names_in_", None), may_miss)
     return checked
 
 
@@ -136,21 +138,24 @@ def _read_column(column: Any, name: Any) -> np.ndarray:
     return array if array.dtype.kind in "biuf" else array.astype(np.float64)
 
 
-def _refuse_nonfinite(columns: list[np.ndarray], names: Any) -> None:
-    """Refuse NaN and infinity in the columns of a frame, by name."""
-    for name, column in zip(names, columns, strict=True):
-        is_bad = ~np.isfinite(column)
+def _refuse_nonfinite(columns: list[np.ndarray], names: Any, may_miss: frozenset[int]) -> None:
+    """Refuse NaN and infinity in the columns of a frame, by name; NaN where it may be missing."""
+    for number, (name, column) in enumerate(zip(names, columns, strict=True)):
+        is_bad = np.isinf(column) if number in may_miss else ~np.isfinite(column)
         if is_bad.any():
             rows = np.flatnonzero(is_bad)
             raise ValueError(not_finite(column[rows[0]], shown(name), rows, len(column)))
 
 
-def _refuse_nonfinite_rows(X: np.ndarray, names: Any) -> None:
-    """Refuse NaN and infinity in an array, by column; no more than a block is made of it."""
+def _refuse_nonfinite_rows(X: np.ndarray, names: Any, may_miss: frozenset[int]) -> None:
+    """Refuse NaN and infinity in an array, by column; no more than a block is made of it.
+
+    But for NaN in columns that may be missing.
+    """
     if all(np.isfinite(X[rows]).all() for rows in cut_rows(len(X))):
         return
     for j in range(X.shape[1]):
-        is_bad = ~np.isfinite(X[:, j])
+        is_bad = np.isinf(X[:, j]) if j in may_miss else ~np.isfinite(X[:, j])
         if is_bad.any():
             name = f"{j}" if names is None else f"{j}, {shown(str(names[j]))}"
             rows = np.flatnonzero(is_bad)

@@ -44,6 +44,7 @@ from mixexp.estimators._plausibility import find_implausible
 from mixexp.estimators._progress import CallbackSupportMixin, FitTask, make_monitor, with_callbacks
 from mixexp.estimators._row_arguments import Given, read_rows, row_arguments, rows_in_order
 from mixexp.estimators._solver import EM, check_solver
+from mixexp.estimators._submodels import bind_submodels
 from mixexp.estimators._tables import feature_labels
 from mixexp.estimators._validation import (
     LARGEST_SHIFT,
@@ -255,6 +256,7 @@ class FittedByEM(CallbackSupportMixin):
         check_support(families, target, per_row, chosen)
         columns, node_gates = self._select_columns(tree)
         self._check_groups(X, per_row, chosen, columns_seen(tree, node_gates), given)
+        families, node_gates = bind_submodels(self, families, node_gates, tree, columns.expert)
         check_submodels(
             self._penalty(), self._solver, [*families, *(gate.submodel for gate in node_gates)]
         )

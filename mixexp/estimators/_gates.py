@@ -9,6 +9,7 @@ from mixexp.arguments import is_listed, is_word
 from mixexp.estimators._features import select_columns
 from mixexp.gates import GATES
 from mixexp.submodel import Submodel
+from mixexp.submodels import EstimatorGate, is_estimator
 from mixexp.text import shown
 from mixexp.tree import GatingTree
 
@@ -41,7 +42,7 @@ def select_gates(
 
     Parameters
     ----------
-    gate : str, Submodel, or nested list of these
+    gate : str, Submodel, classifier, or nested list of these
     gate_features : None, list of str or int, or nested list of these
         One value for all gates, or one for each in the shape of the tree: see `spread_over_gates`.
     tree : GatingTree
@@ -62,13 +63,7 @@ def select_gates(
         If a value is not one of those allowed, or the nested list has another shape than the tree.
     """
     kinds = spread_over_gates(gate, "gate", tree, lambda spec: isinstance(spec, list))
-    for kind in kinds:
-        if not is_word(kind, GATES) and not isinstance(kind, Submodel):
-            allowed = ", ".join(map(repr, GATES))
-            raise ValueError(
-                f"The 'gate' parameter must be one of {allowed}, a Submodel, or a nested list of "
-                f"these in the shape of the tree. Got {shown(kind)} instead."
-            )
+    kinds = [_as_gate(kind) for kind in kinds]
     chosen = [
         select_columns(features, "gate_features", names, p)
         for features in spread_over_gates(gate_features, "gate_features", tree, _lists_selections)
@@ -85,6 +80,23 @@ def columns_seen(tree: GatingTree, gates: Sequence[NodeGate]) -> list[int]:
     return sorted(
         {column for n_children, gate in pairs if n_children > 1 for column in gate.columns}
     )
+
+
+def _as_gate(kind: Any) -> Any:
+    """Return the name of a softmax gate, or a submodel, from what a user asks for."""
+    if is_word(kind, GATES):
+        make = GATES[kind]
+        return kind if make is None else make()
+    if is_estimator(kind) and not isinstance(kind, Submodel):
+        kind = EstimatorGate(kind)
+        kind.check_options()
+    if not isinstance(kind, Submodel):
+        allowed = ", ".join(map(repr, GATES))
+        raise ValueError(
+            f"The 'gate' parameter must be one of {allowed}, a Submodel, a classifier, or a nested "
+            f"list of these in the shape of the tree. Got {shown(kind)} instead."
+        )
+    return kind
 
 
 def _node_gate(kind: Any, columns: list[int]) -> NodeGate:

@@ -67,7 +67,7 @@ def _params_of_estimator(init: Any, model: Model, scaling: Scaling) -> Parameter
             f"this one tree {model.tree.to_nested()} and {model.slot_shapes}."
         )
     found = FittedModel.from_raw_slots(model, scaling, state.raw_slots())
-    return found.params._replace(others=state.params.others)
+    return found.params._replace(others=state.others_for(scaling))
 
 
 def _layout(model: Model) -> tuple[Any, ...]:

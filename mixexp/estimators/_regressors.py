@@ -162,7 +162,8 @@ class MoERegressor(_Regressor):
     expert : str, Expert, or list of these, default="gaussian"
         Family of the experts; a list gives one per expert, from left to right. By name,
         <FAMILIES>;
-        or an object of `mixexp.experts`, which has options, or a `Submodel`. Which for which y:
+        or an object of `mixexp.experts`, which has options, an estimator of scikit-learn's, or a
+        `Submodel`. Which for which y:
         docs/user_guide/choose_expert.md.
     <PARAMETERS>
 
@@ -246,7 +247,8 @@ class HMERegressor(_Regressor):
     expert : str, Expert, or list of these, default="gaussian"
         Family of the experts; a list gives one per expert, from left to right. By name,
         <FAMILIES>;
-        or an object of `mixexp.experts`, which has options, or a `Submodel`. Which for which y:
+        or an object of `mixexp.experts`, which has options, an estimator of scikit-learn's, or a
+        `Submodel`. Which for which y:
         docs/user_guide/choose_expert.md.
     <PARAMETERS>
 

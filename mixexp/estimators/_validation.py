@@ -123,7 +123,7 @@ def check_submodels(penalty: Penalty, solver: Any, parts: Sequence[Any]) -> None
     ValueError
         Naming the parameter and the submodel.
     """
-    own = [type(part).__name__ for part in parts if isinstance(part, Submodel)]
+    own = [part.title for part in parts if isinstance(part, Submodel)]
     _check_l1(penalty, parts)
     balance = penalty.balance
     for name, value, allowed in (

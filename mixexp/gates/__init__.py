@@ -1,5 +1,19 @@
 """Gates: what hands rows down the tree."""
 
-from mixexp.gates.softmax import GATES, SoftmaxGates, node_information
+from mixexp.gates.softmax import SOFTMAX_GATES, SoftmaxGates, node_information
+from mixexp.submodels import EstimatorGate as Estimator
+from mixexp.submodels import GaussianGate as Gaussian
+from mixexp.submodels import QuadraticGate as Quadratic
 
-__all__ = ["GATES", "SoftmaxGates", "node_information"]
+#: Gates by name; None where they are softmax gates.
+GATES = {**dict.fromkeys(SOFTMAX_GATES), "gaussian": Gaussian, "quadratic": Quadratic}
+
+__all__ = [
+    "GATES",
+    "SOFTMAX_GATES",
+    "Estimator",
+    "Gaussian",
+    "Quadratic",
+    "SoftmaxGates",
+    "node_information",
+]

@@ -14,8 +14,8 @@ import numpy as np
 from mixexp.contrast import contrast
 from mixexp.tree import GatingTree, as_slice
 
-#: Names of gates; a constant one is a softmax of nothing but the intercept.
-GATES = ("softmax", "constant")
+#: Names of softmax gates; a constant one is a softmax of nothing but the intercept.
+SOFTMAX_GATES = ("softmax", "constant")
 
 
 @dataclass(frozen=True, eq=False)

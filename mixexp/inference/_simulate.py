@@ -3,7 +3,15 @@
 import numpy as np
 
 from mixexp.data import Block
-from mixexp.model import Model, Parameters, group_heads, linear_predictors, predict_block
+from mixexp.model import (
+    Model,
+    Parameters,
+    PlacedSubmodel,
+    group_heads,
+    linear_predictors,
+    predict_block,
+)
+from mixexp.submodel import SubmodelRows
 
 
 def draw_target(
@@ -42,4 +50,20 @@ def draw_target(
         for row, leaf in enumerate(group.leaves):
             is_own = chosen == leaf
             drawn[is_own] = group.shift + group.scale * every[row, is_own]
+    for other, own in zip(model.others, params.others, strict=True):
+        if not other.is_gate:
+            is_own = chosen == model.tree.leaf_position(int(other.nodes[0]))
+            drawn[is_own] = _draw_own(other, own, model.view(other, block), rng)[is_own]
     return drawn
+
+
+def _draw_own(
+    other: PlacedSubmodel, params: np.ndarray, rows: SubmodelRows, rng: np.random.Generator
+) -> np.ndarray:
+    """Draw y of one's own expert: by its probabilities of classes, or by its distribution."""
+    n_rows = len(rows.X)
+    if other.submodel.n_classes:
+        reached = np.cumsum(other.mean(params, rows), axis=0)[:-1]
+        return (rng.random(n_rows) > reached).sum(axis=0).astype(float)
+    family, heads = other.density_at(params, rows)
+    return family.sample_rows(heads, rng, n_rows)[0]

@@ -100,7 +100,10 @@ def gate_logits(
         out[gates.edges] = own
     for other, own in zip(model.others, params.others, strict=True):
         if other.is_gate:
-            out[other.edges] = other.log_terms(own, model.view(other, block))
+            terms = other.log_terms(own, model.view(other, block))
+            if other.submodel.is_joint and not model.is_root_gate(other):
+                terms = terms - np.logaddexp.reduce(terms, axis=0)
+            out[other.edges] = terms
     return out
 
 
@@ -166,7 +169,7 @@ def log_evidence(model: Model, logits: np.ndarray, block: Block) -> np.ndarray |
                 total = log_sum @ block.gate_weight
             elif np.abs(log_sum).max(initial=0.0) > _LARGEST_EXCESS:
                 raise ValueError(
-                    f"{type(other.submodel).__name__}.log_terms must be log probabilities of the "
+                    f"{other.submodel.title}.log_terms must be log probabilities of the "
                     "children, which add up to one, but at the root of a tree."
                 )
     return total

@@ -5,7 +5,7 @@ Estimators hold one and hand rows to it; selection, inference and displays read 
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -27,6 +27,7 @@ from mixexp.model._e_step import (
     posterior_of_block,
 )
 from mixexp.model._model import Model
+from mixexp.model._others import object_array
 from mixexp.model._parameters import Parameters
 from mixexp.model._prediction import (
     Prediction,
@@ -167,8 +168,8 @@ class FittedModel(NamedTuple):
 
         def apply(at: int) -> Result:
             known = per_row.take(partition[at])
-            features = self.scaling.standardize_rows(X[partition[at]])
-            return function(Rows(features, known))
+            raw = X[partition[at]]
+            return function(Rows(self.scaling.standardize_rows(raw), known, raw))
 
         return map_blocks(apply, range(len(partition)), n_threads)
 
@@ -186,6 +187,28 @@ class FittedModel(NamedTuple):
             raw = self.scaling.unstandardize(coef, model.designs[group.designs[h]])
             out.append(group.to_raw(h, raw))
         return out
+
+    def raw_others(self) -> list[Any]:
+        """Return the parameters of one's own submodels for raw features."""
+        shift, factor = -self.scaling.center / self.scaling.scale, 1.0 / self.scaling.scale
+        return self._rescale_others(shift, factor)
+
+    def others_for(self, scaling: Scaling) -> tuple[np.ndarray, ...]:
+        """Return the parameters of one's own submodels for another scaling of the features."""
+        shift = (scaling.center - self.scaling.center) / self.scaling.scale
+        found = self._rescale_others(shift, scaling.scale / self.scaling.scale)
+        return tuple(object_array([own], ()) for own in found)
+
+    def _rescale_others(self, shift: np.ndarray, factor: np.ndarray) -> list[Any]:
+        found = []
+        for other, own in zip(self.model.others, self.params.others, strict=True):
+            at = self.model.designs[other.design][1:] - 1
+            is_given = other.submodel.sees_raw
+            params = own.item()
+            found.append(
+                params if is_given else other.submodel.rescaled(params, shift[at], factor[at])
+            )
+        return found
 
     @classmethod
     def from_raw_slots(

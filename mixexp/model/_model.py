@@ -17,7 +17,7 @@ from mixexp.contrast import contrast
 from mixexp.data import Block, Design, sees_all
 from mixexp.gates import SoftmaxGates
 from mixexp.model._group import ExpertGroup
-from mixexp.model._others import PlacedSubmodel
+from mixexp.model._others import PlacedSubmodel, WithOthers
 from mixexp.model._parameters import Parameters, flatten_slots
 from mixexp.model._strengths import (
     GATE_NARROWS,
@@ -34,7 +34,7 @@ from mixexp.tree import GatingTree, as_slice
 
 
 @dataclass(frozen=True, eq=False)
-class Model:
+class Model(WithOthers):
     """Tree, expert groups, designs and penalties.
 
     Parameters
@@ -47,6 +47,8 @@ class Model:
         Those that see the same features in one group.
     others : tuple of PlacedSubmodel, optional
         Gates and experts of one's own, at all other nodes.
+    held : frozenset of int
+        Nodes whose gate or expert EM leaves as it is.
     penalty : Penalty
     ties : EqualityConstraints, optional
         Slopes that are shared or known; None if there are none.
@@ -63,25 +65,11 @@ class Model:
     constant_columns: tuple[int, ...] = ()
     others: tuple[PlacedSubmodel, ...] = ()
     has_known_leaves: bool = False
+    held: frozenset[int] = frozenset()
 
     def __getstate__(self) -> dict[str, object]:
         # Without what is cached: formats that hold no code have no keys but text.
         return {field.name: getattr(self, field.name) for field in fields(self)}
-
-    @property
-    def is_linear(self) -> bool:
-        """Whether all parts have linear predictors, so that Newton's method applies."""
-        return not self.others
-
-    @property
-    def has_softmax_gates(self) -> bool:
-        """Whether all gates are."""
-        return not any(other.is_gate for other in self.others)
-
-    @property
-    def other_names(self) -> list[str]:
-        """Names of the classes of one's own submodels."""
-        return sorted({type(other.submodel).__name__ for other in self.others})
 
     def of_intervals(self, are_there: bool = True) -> "Model":
         """Return the model of y that may be known to lie in an interval only, or of exact y."""
@@ -90,7 +78,10 @@ class Model:
 
     def view(self, other: PlacedSubmodel, block: Block) -> SubmodelRows:
         """Return the rows of a block as a submodel of one's own sees them."""
-        X = self.design(block, other.design).to_array()[1:].T
+        if other.submodel.sees_raw and block.read_raw is not None:
+            X = block.read_raw()[:, self.designs[other.design][1:] - 1]
+        else:
+            X = self.design(block, other.design).to_array()[1:].T
         return SubmodelRows(X, block.y, block.known.offset, block.known.trials)
 
     @cached_property

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from mixexp.submodel import Submodel, SubmodelRows
+from mixexp.tree import GatingTree
 
 
 def object_array(items: Iterable[Any], shape: tuple[int, ...]) -> np.ndarray:
@@ -79,23 +80,45 @@ class PlacedSubmodel:
         return self._checked(terms, "log_terms", params.shape, len(rows.X))
 
     def mean(self, params: np.ndarray, rows: SubmodelRows) -> np.ndarray:
-        """Return an expert's mean of several starts, shape (1, ..., rows)."""
+        """Return an expert's mean of several starts, (1, ..., rows) or (n_classes, ..., rows)."""
         means = self._by_start(lambda own: self.submodel.mean(own, rows), params)
-        return self._checked(means, "mean", params.shape, len(rows.X))
+        n_classes = self.submodel.n_classes
+        return self._checked(means, "mean", params.shape, len(rows.X), n_classes or 1)
+
+    def density_at(
+        self, params: np.ndarray, rows: SubmodelRows
+    ) -> tuple[Any, tuple[np.ndarray, ...]]:
+        """Return an expert's family and heads, of one set of parameters.
+
+        Raises
+        ------
+        ValueError
+            If the submodel defines none.
+        """
+        if type(self.submodel).density_at is Submodel.density_at:
+            raise ValueError(
+                f"{self.submodel.title} has a log density and a mean, but no distribution function."
+            )
+        return self.submodel.density_at(params.item(), rows)
 
     def _by_start(self, function: Callable[[Any], Any], params: np.ndarray) -> list[np.ndarray]:
         return [np.atleast_2d(np.asarray(function(own), dtype=np.float64)) for own in params.flat]
 
     def _checked(
-        self, values: list[np.ndarray], method: str, lead: tuple[int, ...], n_rows: int
+        self,
+        values: list[np.ndarray],
+        method: str,
+        lead: tuple[int, ...],
+        n_rows: int,
+        n_each: int | None = None,
     ) -> np.ndarray:
-        wanted = (len(self.nodes), n_rows)
+        wanted = (n_each or len(self.nodes), n_rows)
         for found in values:
             if found.shape != wanted or np.isnan(found).any():
                 what = f"shape {found.shape}" if found.shape != wanted else "NaN"
-                name = type(self.submodel).__name__
                 raise ValueError(
-                    f"{name}.{method} must return numbers of shape {wanted}; found {what}."
+                    f"{self.submodel.title}.{method} must return numbers of shape {wanted}; found "
+                    f"{what}."
                 )
         return np.stack(values, axis=1).reshape(wanted[0], *lead, n_rows)
 
@@ -130,3 +153,77 @@ class PlacedSubmodel:
         """Return the priors of several starts, shape (...)."""
         values = [float(self.submodel.log_prior(own)) for own in params.flat]
         return np.array(values).reshape(params.shape)
+
+
+class WithOthers:
+    """What the submodels of one's own in a model mean for the whole."""
+
+    tree: GatingTree
+    designs: tuple[np.ndarray, ...]
+    others: tuple[PlacedSubmodel, ...]
+    held: frozenset[int]
+
+    @property
+    def slot_designs(self) -> tuple[int, ...]:
+        """Design of every slot."""
+        raise NotImplementedError
+
+    @property
+    def is_linear(self) -> bool:
+        """Whether all parts have linear predictors, so that Newton's method applies."""
+        return not self.others
+
+    @property
+    def has_softmax_gates(self) -> bool:
+        """Whether all gates are."""
+        return not any(other.is_gate for other in self.others)
+
+    @property
+    def is_monotone(self) -> bool:
+        """Whether no EM step lowers the objective."""
+        return not self.falling_names
+
+    @property
+    def falling_names(self) -> list[str]:
+        """Names of one's own submodels whose M-step may lower the objective."""
+        moving = [other for other in self.others if not self.holds(other)]
+        return sorted({own.submodel.title for own in moving if not self._is_monotone(own)})
+
+    def _is_monotone(self, other: PlacedSubmodel) -> bool:
+        # Below the root a gate's terms are made conditional, which its M-step does not maximise.
+        is_joint_below = other.submodel.is_joint and not self.is_root_gate(other)
+        return other.submodel.is_monotone and not is_joint_below
+
+    def holds(self, other: PlacedSubmodel) -> bool:
+        """Whether EM leaves a submodel as it is."""
+        first = int(other.nodes[0])
+        return (int(self.tree.parent[first]) if other.is_gate else first) in self.held
+
+    def is_root_gate(self, other: PlacedSubmodel) -> bool:
+        """Whether a submodel is the gate at the root."""
+        return other.is_gate and bool(self.tree.parent[other.nodes[0]] == 0)
+
+    @property
+    def other_names(self) -> list[str]:
+        """Names of one's own submodels."""
+        return sorted({other.submodel.title for other in self.others})
+
+    @property
+    def class_shape(self) -> tuple[int, ...]:
+        """Axis of classes of what one's own experts predict, () if y is a number."""
+        counts = {o.submodel.n_classes for o in self.others if not o.is_gate} - {0}
+        return tuple(counts)
+
+    @cached_property
+    def gap_columns(self) -> frozenset[int]:
+        """Columns of X, from 0, that may be missing where rows are predicted.
+
+        Those that none but such gates look at as can do without.
+        """
+        able: set[int] = set()
+        rest = set(self.slot_designs)
+        for other in self.others:
+            (able if other.submodel.accepts_missing else rest).add(other.design)
+        seen = {int(column) for design in able for column in self.designs[design][1:]}
+        needed = {int(column) for design in rest for column in self.designs[design][1:]}
+        return frozenset(column - 1 for column in seen - needed)

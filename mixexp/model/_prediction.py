@@ -132,14 +132,14 @@ def _leaf_means(model: Model, params: Parameters, block: Block) -> np.ndarray:
     ]
     if len(means) == 1 and model.is_linear:
         return means[0]
-    shape = means[0].shape[1:] if means else (block.features.shape[1],)
+    shape = means[0].shape[1:] if means else (*model.class_shape, block.features.shape[1])
     out = np.empty((model.tree.n_leaves, *shape))
     for rows, values in zip(model.group_rows, means, strict=True):
         out[rows] = values
     for other, own in zip(model.others, params.others, strict=True):
         if not other.is_gate:
             leaf = model.tree.leaf_position(int(other.nodes[0]))
-            out[leaf] = other.mean(own, model.view(other, block))[0]
+            out[leaf] = other.mean(own, model.view(other, block)).reshape(shape)
     return out
 
 

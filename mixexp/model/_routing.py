@@ -7,7 +7,7 @@ stand in rows here, and nothing depends on which other rows there are.
 """
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -33,10 +33,18 @@ class Rows(NamedTuple):
     features : ndarray of shape (rows, 1 + p)
         Intercept first.
     known : RowArguments
+    raw : ndarray of shape (rows, p) or None
+        Features as they were given.
     """
 
     features: np.ndarray
     known: RowArguments
+    raw: Any = None
+
+    def take(self, rows: np.ndarray | slice) -> "Rows":
+        """Return some of the rows."""
+        raw = None if self.raw is None else self.raw[rows]
+        return Rows(self.features[rows], self.known.take(rows), raw)
 
 
 class Route(NamedTuple):
@@ -97,7 +105,8 @@ def _greedy_by_all_gates(model: Model, params: Parameters, rows: Rows) -> np.nda
 
 
 def _as_block(rows: Rows) -> Block:
-    return Block(DenseDesign(np.ascontiguousarray(rows.features.T)), rows.known)
+    block, raw = Block(DenseDesign(np.ascontiguousarray(rows.features.T)), rows.known), rows.raw
+    return block if raw is None else block._replace(read_raw=lambda: raw)
 
 
 def top_route(model: Model, params: Parameters, rows: Rows, k: int) -> Route:
@@ -109,7 +118,7 @@ def top_route(model: Model, params: Parameters, rows: Rows, k: int) -> Route:
     leaf, share, dropped = _search(model, params, rows, k, n_inner // _SEARCH_COST)
     is_lost = leaf[:, 0] < 0
     if is_lost.any():
-        lost = Rows(rows.features[is_lost], rows.known.take(is_lost))
+        lost = rows.take(is_lost)
         leaf[is_lost], share[is_lost], dropped[is_lost] = _select(model, params, lost, k)
     return _weigh(leaf, share, dropped)
 
@@ -138,9 +147,7 @@ def _select(
     """Return the same as `_search`, by way of all gates."""
     parts = []
     for piece in cut_rows(len(rows.features), piece_rows(model)):
-        features = DenseDesign(np.ascontiguousarray(rows.features[piece].T))
-        block = Block(features, rows.known.take(piece))
-        _, prior = block_priors(model, params, block)
+        _, prior = block_priors(model, params, _as_block(rows.take(piece)))
         found = _empty_route(prior.shape[1], k)
         kernels.select_top(np.ascontiguousarray(prior.T), *found)
         parts.append(found)
@@ -182,6 +189,7 @@ def _expert_means(model: Model, params: Parameters, rows: Rows, leaf: np.ndarray
         (pairs, _group_means(model, params, rows, g, pairs // leaf.shape[1], expert))
         for g, pairs, expert in _pairs_by_group(model, leaf)
     ]
+    by_group += _other_means(model, params, rows, leaf)
     if len(by_group) == 1:
         mean = by_group[0][1]
     else:
@@ -191,10 +199,26 @@ def _expert_means(model: Model, params: Parameters, rows: Rows, leaf: np.ndarray
     return mean.reshape(*mean.shape[:-1], *leaf.shape)
 
 
+def _other_means(
+    model: Model, params: Parameters, rows: Rows, leaf: np.ndarray
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return pairs of row and leaf whose expert is one's own, and what it predicts."""
+    chosen, found = leaf.ravel(), []
+    for other, own in zip(model.others, params.others, strict=True):
+        if other.is_gate:
+            continue
+        pairs = np.flatnonzero(chosen == model.tree.leaf_position(int(other.nodes[0])))
+        if len(pairs):
+            block = _as_block(rows.take(pairs // leaf.shape[1]))
+            mean = other.mean(own, model.view(other, block))
+            found.append((pairs, mean if other.submodel.n_classes else mean[0]))
+    return found
+
+
 def _pairs_by_group(model: Model, leaf: np.ndarray) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
     """Yield, per group of experts, its pairs of row and leaf and their places in the group."""
     place = np.empty(model.tree.n_leaves, dtype=np.int64)
-    group_of = np.empty(model.tree.n_leaves, dtype=np.int64)
+    group_of = np.full(model.tree.n_leaves, -1, dtype=np.int64)
     for g, group in enumerate(model.groups):
         place[group.leaves], group_of[group.leaves] = np.arange(len(group.leaves)), g
     chosen = leaf.ravel()
