@@ -222,6 +222,8 @@ def as_frame(data: Any) -> Any:
     ------
     TypeError
         If they are no frame.
+    FormulaError
+        If they are a dict of columns whose lengths differ.
     """
     import pandas as pd
 
@@ -230,7 +232,10 @@ def as_frame(data: Any) -> Any:
     if hasattr(data, "get_columns") and hasattr(data, "columns"):  # polars
         return pd.DataFrame({column.name: _as_series(column) for column in data.get_columns()})
     if isinstance(data, dict):
-        return pd.DataFrame(data)
+        try:
+            return pd.DataFrame(data)
+        except ValueError as error:
+            raise FormulaError(f"data must be columns of one length: {_told(error)}") from error
     raise TypeError(
         "data must be a frame of pandas or polars, or a dict of columns. Got "
         f"{shown(data)} instead."
