@@ -14,6 +14,8 @@ from mixexp.text import shown
 
 # What the formula says.
 _SAID = ("expert_features", "gate_features", "dispersion_features")
+# Of the estimator, what would change or copy it without its formula.
+_NOT_ITS = ("fit", "get_params", "set_params")
 # A prediction without these is another one.
 _NEEDED = ("offset", "exposure", "trials")
 
@@ -108,7 +110,7 @@ class FormulaModel:
     # As the estimator.
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("_") or name in ("estimator_", "fit"):
+        if name.startswith("_") or name in ("estimator_", *_NOT_ITS):
             raise AttributeError(f"FormulaModel has no attribute {name!r}.")
         value = getattr(self.estimator_, name)
         if not isroutine(value):
@@ -116,7 +118,7 @@ class FormulaModel:
         return partial(_run, self, value)
 
     def __dir__(self) -> list[str]:
-        return sorted({*super().__dir__(), *dir(self.estimator_)} - {"fit"})
+        return sorted({*super().__dir__(), *dir(self.estimator_)} - set(_NOT_ITS))
 
     def __getstate__(self) -> dict[str, Any]:
         return dict(vars(self))
@@ -188,6 +190,7 @@ def from_formula(formula: str, data: Any, estimator: Any, **row_arguments: Any) 
     Parameters
     ----------
     formula : str
+        Its terms are evaluated as Python: take no formula from a stranger.
     data : DataFrame of shape (n, n_columns)
         Of pandas or polars, or a dict of columns.
     estimator : MoERegressor, MoEClassifier, HMERegressor or HMEClassifier
