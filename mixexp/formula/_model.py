@@ -150,9 +150,9 @@ def _from_frame(
 ) -> dict[str, Any]:
     """Return the keywords of a call, with what was not given made from the frame."""
     out = dict(options)
-    if any(each.kind is Parameter.VAR_KEYWORD for each in parameters.values()):
-        # What goes on to `inference`.
-        parameters = {**signature(model.estimator_.inference).parameters, **parameters}
+    taken = set(parameters)
+    if _takes_any(parameters):  # and hands them on, mostly to `inference`
+        taken |= {*signature(model.estimator_.inference).parameters, *_NEEDED}
     by_position = list(parameters)[1 : 1 + len(rest)]
     if "y" in parameters and "y" not in by_position and "y" not in out:
         is_required = parameters["y"].default is Parameter.empty
@@ -160,7 +160,7 @@ def _from_frame(
         if is_required or parameters["X"].default is not Parameter.empty:
             out["y"] = target_of(model.formula, data)
     for name, value in model._row_arguments.items():
-        if name not in parameters or name in out or name in by_position:
+        if name not in taken or name in out or name in by_position:
             continue
         if isinstance(value, str):
             out[name] = evaluate(value, data, name)
@@ -170,6 +170,11 @@ def _from_frame(
                 f"these rows, {name}=..., or name a column in from_formula."
             )
     return out
+
+
+def _takes_any(parameters: Any) -> bool:
+    """Return whether a signature has keywords that it does not name."""
+    return any(each.kind is Parameter.VAR_KEYWORD for each in parameters.values())
 
 
 def target_of(formula: str, data: Any) -> Any:
@@ -259,9 +264,10 @@ def _check_estimator(estimator: Any, row_arguments: dict[str, Any]) -> None:
             f"The estimator says {said[0]!r} by itself, which is the formula's to say: experts | "
             "gates | dispersions."
         )
-    known = [name for name in signature(estimator.fit).parameters if name not in ("X", "y")]
+    parameters = signature(estimator.fit).parameters
+    known = [name for name in parameters if name not in ("X", "y")]
     unknown = [name for name in row_arguments if name not in known]
-    if unknown:
+    if unknown and not _takes_any(parameters):
         raise TypeError(
             f"fit of {type(estimator).__name__} has no argument {shown(unknown[0])}; it takes "
             f"{known}."
