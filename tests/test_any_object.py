@@ -1,9 +1,11 @@
 """Whatever is handed in for whatever argument, the call works or refuses it by name."""
 
 import inspect
+import pickle
 import warnings
 
 import numpy as np
+import pandas as pd
 import polars as pl
 import pytest
 from hostile import columns, faults_of, frames, scalars
@@ -17,6 +19,8 @@ from mixexp import (
     MoERegressor,
     datasets,
     export_text,
+    from_formula,
+    from_json,
     metrics,
     select_n_experts,
 )
@@ -213,6 +217,54 @@ def test_bootstrap(argument, fitted):
 
     names = (argument, "resamples")  # a draw of two clusters may be one twice
     assert_no_fault(call, vectors() if argument == "cluster" else scalars(), names)
+
+
+EXPORTS = {
+    "rename_experts": {"names": {0: "one"}},
+    "to_sql": {
+        "table": "data",
+        "keep": ["id"],
+        "feature_names": ["a", "b"],
+        **dict.fromkeys(("offset", "exposure", "trials")),
+    },
+    "to_onnx": {"path": None, "quantiles": [0.5], "offset": False, "trials": False},
+    "to_json": {"path": None},
+    "coef_table": {"format": "latex"},
+    "tidy": {"conf_level": 0.9},
+}
+
+
+@pytest.mark.parametrize(
+    ("method", "argument"), [(m, a) for m, known in EXPORTS.items() for a in known]
+)
+def test_exports(method, argument, fitted, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # names of files are among the objects
+    model = pickle.loads(pickle.dumps(fitted["regressor"]))
+    rows = {"X": X, "y": Y} if method == "tidy" else {}
+    names = (argument, "expert", "level") if method in ("rename_experts", "tidy") else argument
+
+    def call(value):
+        getattr(model, method)(**{**EXPORTS[method], **rows, argument: value})
+
+    assert_no_fault(call, {**scalars(), "text": "a", "key": {0: 1}, "many": ["a", 1]}, names)
+
+
+@pytest.mark.parametrize("argument", ["formula", "data", "estimator", "offset"])
+def test_formulas(argument):
+    data = pd.DataFrame(X, columns=["a", "b"]).assign(y=Y)
+    usual = {"formula": "y ~ a | b", "data": data, "estimator": MoERegressor(1)}
+
+    def call(value):
+        from_formula(**{**usual, argument: value})
+
+    objects = vectors() if argument == "offset" else scalars()
+    assert_no_fault(call, {**objects, "text": "a", "none": {}}, (argument, "formula", "column"))
+
+
+def test_files():
+    # Names of files that there are not raise what `open` raises.
+    objects = {k: v for k, v in scalars().items() if not isinstance(v, str) or not v}
+    assert_no_fault(from_json, objects, "path")
 
 
 INFERENCE = {

@@ -183,6 +183,7 @@ def test_other_left_sides_and_parts():
         ("y ~ (x1", "is not one"),
         ("y ~ x1 + nope", "Term 'nope' cannot .* `nope` is not present .* Columns are .'x1'"),
         ("y ~ x1 | bs(nope, df=4)", "Term 'bs.nope, df=4.' cannot .*'nope' is not"),
+        ("y ~ x1 + f(1 +", "is not one"),
         ("y ~ foo(x1)", "Term 'foo.x1.' cannot be made of the data: NameError: name 'foo'"),
         ("y ~ 0 + x1", "experts leaves out the intercept"),
         ("y ~ x1 | age - 1", "gates leaves out the intercept"),
@@ -216,6 +217,15 @@ def test_data_are_refused_with_term_and_column(model):
         model.score(DATA.drop(columns="y"))
     with pytest.raises(ValueError, match=r"infinity in column 'log\(w\)'"):
         from_formula("y ~ log(w)", DATA.assign(w=0.0), MoERegressor(1))
+
+
+def test_a_call_that_is_refused_changes_nothing(model):
+    expected = model.predict(DATA)
+    with pytest.raises(FormulaError, match="x1"):
+        model.predict(DATA.assign(x1="a"))
+    with pytest.raises(FormulaError, match=r"Column 'region' .*: \[1\]; known are \['north'"):
+        model.predict(DATA.assign(region=1))
+    np.testing.assert_array_equal(model.predict(DATA), expected)
 
 
 def test_other_arguments_are_refused_by_name(monkeypatch):

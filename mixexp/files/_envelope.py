@@ -62,6 +62,24 @@ def unseal(text: str) -> dict[str, Any]:
     return dict(envelope["model"])
 
 
+def as_path(path: Any) -> Path:
+    """Return the place of a file.
+
+    Raises
+    ------
+    TypeError
+        If it is neither text nor a path.
+    ValueError
+        If it is empty, or no name that a file can have.
+    """
+    if not isinstance(path, str | os.PathLike):
+        raise TypeError(f"path must be text or a path. Got {shown(path)} instead.")
+    text = os.fspath(path)
+    if not isinstance(text, str) or not text or "\0" in text:
+        raise ValueError(f"path must be the name of a file. Got {shown(path)} instead.")
+    return Path(text)
+
+
 def read_text(path: Any) -> str:
     """Return the text of a file.
 
@@ -71,14 +89,14 @@ def read_text(path: Any) -> str:
         If its bytes are no text.
     """
     try:
-        return Path(path).read_text(encoding="utf-8")
+        return as_path(path).read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
-        raise ModelFileError(f"The file {os.fspath(path)!r} holds no JSON: {error}.") from error
+        raise ModelFileError(f"The file {shown(path)} holds no JSON: {error}.") from error
 
 
 def write_whole(path: Any, content: bytes) -> None:
     """Write a file at once: whoever reads it finds the old one or the new one, whole."""
-    target = Path(path).resolve()
+    target = as_path(path).resolve()
     unfinished = target.with_name(f".{target.name}.{os.getpid()}")
     try:
         unfinished.write_bytes(content)

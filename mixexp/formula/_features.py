@@ -2,6 +2,7 @@
 
 import re
 import warnings
+from copy import deepcopy
 from typing import Any, Self
 
 import numpy as np
@@ -87,7 +88,8 @@ class FormulaFeatures(TransformerMixin, BaseEstimator):
         data = as_frame(X)
         found: dict[str, np.ndarray] = {}
         for spec in self.specs_:
-            matrix = _matrix(spec, data)
+            # A copy, for formulaic notes in it what it finds, were it of another kind than in fit.
+            matrix = _matrix(deepcopy(spec), data)
             for name in matrix.columns:
                 if name in self.feature_names_:
                     found.setdefault(name, np.asarray(matrix[name], dtype=np.float64))
@@ -114,7 +116,7 @@ def _parts_of(formula: str) -> list[Any]:
     formulaic = import_formulaic()
     try:
         right = formulaic.Formula(f"1 ~ {formula}").rhs
-    except formulaic.errors.FormulaicError as error:
+    except (formulaic.errors.FormulaicError, SyntaxError) as error:
         raise FormulaError(f"The formula {shown(formula)} is not one: {_told(error)}") from error
     parts = list(right) if isinstance(right, tuple) else [right]
     if len(parts) > len(_PARTS):
@@ -148,7 +150,7 @@ def _matrix(formula: Any, data: Any) -> Any:
             return formula.get_model_matrix(data, context={}, na_action="ignore", output="pandas")
     except formulaic.errors.DataMismatchWarning as error:
         raise FormulaError(_unseen(formula, data) or _told(error)) from error
-    except formulaic.errors.FormulaicError as error:
+    except (formulaic.errors.FormulaicError, SyntaxError) as error:
         raise FormulaError(f"{_told(error)} Columns are {_listed(data)}.") from error
 
 
@@ -222,6 +224,8 @@ def as_frame(data: Any) -> Any:
     ------
     TypeError
         If they are no frame.
+    FormulaError
+        If they are a dict of columns whose lengths differ.
     """
     import pandas as pd
 
@@ -230,7 +234,10 @@ def as_frame(data: Any) -> Any:
     if hasattr(data, "get_columns") and hasattr(data, "columns"):  # polars
         return pd.DataFrame({column.name: _as_series(column) for column in data.get_columns()})
     if isinstance(data, dict):
-        return pd.DataFrame(data)
+        try:
+            return pd.DataFrame(data)
+        except ValueError as error:
+            raise FormulaError(f"data must be columns of one length: {_told(error)}") from error
     raise TypeError(
         "data must be a frame of pandas or polars, or a dict of columns. Got "
         f"{shown(data)} instead."

@@ -14,6 +14,8 @@ from mixexp.text import shown
 
 # What the formula says.
 _SAID = ("expert_features", "gate_features", "dispersion_features")
+# Of the estimator, what would change or copy it without its formula.
+_NOT_ITS = ("fit", "get_params", "set_params")
 # A prediction without these is another one.
 _NEEDED = ("offset", "exposure", "trials")
 
@@ -108,7 +110,7 @@ class FormulaModel:
     # As the estimator.
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("_") or name in ("estimator_", "fit"):
+        if name.startswith("_") or name in ("estimator_", *_NOT_ITS):
             raise AttributeError(f"FormulaModel has no attribute {name!r}.")
         value = getattr(self.estimator_, name)
         if not isroutine(value):
@@ -116,7 +118,7 @@ class FormulaModel:
         return partial(_run, self, value)
 
     def __dir__(self) -> list[str]:
-        return sorted({*super().__dir__(), *dir(self.estimator_)} - {"fit"})
+        return sorted({*super().__dir__(), *dir(self.estimator_)} - set(_NOT_ITS))
 
     def __getstate__(self) -> dict[str, Any]:
         return dict(vars(self))
@@ -148,9 +150,9 @@ def _from_frame(
 ) -> dict[str, Any]:
     """Return the keywords of a call, with what was not given made from the frame."""
     out = dict(options)
-    if any(each.kind is Parameter.VAR_KEYWORD for each in parameters.values()):
-        # What goes on to `inference`.
-        parameters = {**signature(model.estimator_.inference).parameters, **parameters}
+    taken = set(parameters)
+    if _takes_any(parameters):  # and hands them on, mostly to `inference`
+        taken |= {*signature(model.estimator_.inference).parameters, *_NEEDED}
     by_position = list(parameters)[1 : 1 + len(rest)]
     if "y" in parameters and "y" not in by_position and "y" not in out:
         is_required = parameters["y"].default is Parameter.empty
@@ -158,7 +160,7 @@ def _from_frame(
         if is_required or parameters["X"].default is not Parameter.empty:
             out["y"] = target_of(model.formula, data)
     for name, value in model._row_arguments.items():
-        if name not in parameters or name in out or name in by_position:
+        if name not in taken or name in out or name in by_position:
             continue
         if isinstance(value, str):
             out[name] = evaluate(value, data, name)
@@ -168,6 +170,11 @@ def _from_frame(
                 f"these rows, {name}=..., or name a column in from_formula."
             )
     return out
+
+
+def _takes_any(parameters: Any) -> bool:
+    """Return whether a signature has keywords that it does not name."""
+    return any(each.kind is Parameter.VAR_KEYWORD for each in parameters.values())
 
 
 def target_of(formula: str, data: Any) -> Any:
@@ -188,6 +195,7 @@ def from_formula(formula: str, data: Any, estimator: Any, **row_arguments: Any) 
     Parameters
     ----------
     formula : str
+        Its terms are evaluated as Python: take no formula from a stranger.
     data : DataFrame of shape (n, n_columns)
         Of pandas or polars, or a dict of columns.
     estimator : MoERegressor, MoEClassifier, HMERegressor or HMEClassifier
@@ -256,9 +264,10 @@ def _check_estimator(estimator: Any, row_arguments: dict[str, Any]) -> None:
             f"The estimator says {said[0]!r} by itself, which is the formula's to say: experts | "
             "gates | dispersions."
         )
-    known = [name for name in signature(estimator.fit).parameters if name not in ("X", "y")]
+    parameters = signature(estimator.fit).parameters
+    known = [name for name in parameters if name not in ("X", "y")]
     unknown = [name for name in row_arguments if name not in known]
-    if unknown:
+    if unknown and not _takes_any(parameters):
         raise TypeError(
             f"fit of {type(estimator).__name__} has no argument {shown(unknown[0])}; it takes "
             f"{known}."
