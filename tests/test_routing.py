@@ -18,6 +18,7 @@ from sklearn.preprocessing import StandardScaler
 from test_memory import LAYOUTS, peak_bytes
 
 from mixexp import EM, HMEClassifier, HMERegressor, MoERegressor
+from mixexp.data import RowArguments
 from mixexp.experts import Binomial, Gaussian, PointMass, Poisson
 from mixexp.model import _prediction, _routing
 
@@ -230,7 +231,8 @@ def test_search_of_a_deep_tree_is_exact(deep, monkeypatch):
 def test_rows_that_a_search_gives_up_keep_their_bits(deep):
     model, X = deep
     budget = len(model.tree_.inner_nodes) // _routing._SEARCH_COST
-    rows = _routing.Rows(model.fitted_model_.scaling.standardize_rows(X))
+    known = RowArguments(np.ones(len(X)))
+    rows = _routing.Rows(model.fitted_model_.scaling.standardize_rows(X), known)
     leaf, _, _ = _routing._search(
         model.fitted_model_.model, model.fitted_model_.params, rows, 1, budget
     )

@@ -36,6 +36,11 @@ class RowArguments(NamedTuple):
     evidence : ndarray of shape (n_leaves, n) or None
         Added to the log densities: -inf for experts that a row is known not to belong to, or what
         other rows of its group say.
+    ends : ndarray of shape (2, n) or None
+        Ends of the interval that y is known to lie in, equal where it is known exactly; None if
+        it is in all rows.
+    window : ndarray of shape (2, n) or None
+        y is seen only because it lies above the first and not above the second.
     """
 
     weight: np.ndarray
@@ -43,6 +48,8 @@ class RowArguments(NamedTuple):
     trials: np.ndarray | None = None
     groups: np.ndarray | None = None
     evidence: np.ndarray | None = None
+    ends: np.ndarray | None = None
+    window: np.ndarray | None = None
 
     def take(self, rows: np.ndarray | slice) -> "RowArguments":
         """Return the same for some of the rows."""
@@ -74,6 +81,11 @@ class Block(NamedTuple):
         is outside of the support.
     y : ndarray of shape (rows,) or None
         Target in its own unit; None where it is unknown.
+    window : Block or None
+        The rows, without features, as such of which no more is known than that y is in the window
+        that it had to be in to be seen.
+    outside : tuple of Block
+        The same of what lies below and above the window.
     """
 
     features: np.ndarray
@@ -81,6 +93,8 @@ class Block(NamedTuple):
     targets: tuple[np.ndarray, ...] = ()
     bases: tuple[np.ndarray | float, ...] = ()
     y: np.ndarray | None = None
+    window: "Block | None" = None
+    outside: tuple["Block", ...] = ()
 
     @property
     def weight(self) -> np.ndarray:
@@ -111,11 +125,16 @@ class Block(NamedTuple):
 
     def alone(self, weight: np.ndarray) -> "Block":
         """Return the same rows with other weights, for a single expert: no classes are known."""
-        return self._replace(known=self.known._replace(weight=weight, groups=None, evidence=None))
+        known = self.known._replace(weight=weight, groups=None, evidence=None, window=None)
+        return self._replace(known=known, window=None, outside=())
 
     def reweighted(self, weight: np.ndarray) -> "Block":
         """Return the same rows with other weights."""
-        return self._replace(known=self.known._replace(weight=weight))
+        return self._replace(
+            known=self.known._replace(weight=weight),
+            window=None if self.window is None else self.window.reweighted(weight),
+            outside=tuple(part.reweighted(weight) for part in self.outside),
+        )
 
     def take(self, rows: np.ndarray | slice) -> "Block":
         """Return some of the rows."""
@@ -125,6 +144,8 @@ class Block(NamedTuple):
             tuple(np.ascontiguousarray(target[..., rows]) for target in self.targets),
             tuple(np.asarray(base)[rows] if np.ndim(base) else base for base in self.bases),
             None if self.y is None else self.y[rows],
+            None if self.window is None else self.window.take(rows),
+            tuple(part.take(rows) for part in self.outside),
         )
 
     def pieces(self, size: int | None) -> Iterator[slice]:

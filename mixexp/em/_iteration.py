@@ -328,7 +328,10 @@ def _move_if_higher(
 def _take_shorter_step(problem: Problem, run: Run) -> None:
     """Shorten a step that overshot until the objective does not fall."""
     current = run.standing.batch.take([run.standing.row])
-    for proposal in _SHORTER_PROPOSALS:
+    # Draws that were not seen are in no bound.
+    bound_holds = problem.blocks.bare[0].window is None
+    for n_halvings, use_bound in _SHORTER_PROPOSALS:
+        proposal = n_halvings, use_bound and bound_holds
         step = em_step(problem, current, *proposal)
         candidate = problem.evaluate(step.params)
         if candidate.objective[0] >= run.least_objective:

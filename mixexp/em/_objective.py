@@ -24,6 +24,8 @@ from mixexp.model import (
     map_statistics,
     observed_statistics,
     penalty_terms,
+    truncated_statistics,
+    window_block,
 )
 
 # Responsibilities in a block, nodes times rows, from which on two threads are faster than one:
@@ -132,7 +134,9 @@ class Problem:
             block = self.blocks[at]
             transform_resp = self._transform_resp(partition[at], resp, block)
             weight = self._pseudo_weight(block)
-            return em_statistics(self.model, params, block, transform_resp, weight)
+            found = em_statistics(self.model, params, block, transform_resp, weight)
+            unseen = truncated_statistics(self.model, params, block) if resp is None else None
+            return found if unseen is None else add_statistics([found, unseen])
 
         parts = map_blocks(pass_over, range(len(self.blocks)), self._n_useful_threads)
         stats = reduce(lambda total, part: add_statistics([total, part]), parts)
@@ -182,7 +186,12 @@ class Problem:
             pseudo_weight = self._pseudo_weight(block)
             if self.blocks.has_groups:
                 return [group_information(self.model, params, block, pseudo_weight)]
-            return observed_statistics(self.model, params, block, pseudo_weight)
+            found = observed_statistics(self.model, params, block, pseudo_weight)
+            window = window_block(block)
+            if window is None:
+                return found
+            seen_for = observed_statistics(self.model, params, window)
+            return list(map(np.subtract, found, seen_for))
 
         parts = map_blocks(observe, self.blocks, self._n_useful_threads)
         total = reduce(lambda total, part: list(map(np.add, total, part)), parts)

@@ -89,6 +89,8 @@ def _join(blocks: list[Block]) -> Block:
             for parts in zip(*(block.targets for block in blocks), strict=True)
         ),
         tuple(bases),
+        window=None if blocks[0].window is None else _join([b.window for b in blocks if b.window]),
+        outside=tuple(_join(list(same)) for same in zip(*(b.outside for b in blocks), strict=True)),
     )
 
 

@@ -25,6 +25,7 @@ def set_fitted_attributes(
     """
     best = found.best
     order = canonical_order(model, best.evaluation.params)
+    model = model.of_intervals(False)
     state = FittedModel(model, reorder(model, best.evaluation.params, order), scaling)
     slots = state.raw_slots()
     estimator.fitted_model_ = state

@@ -14,7 +14,9 @@ from mixexp.estimators._criteria import CriteriaMixin
 from mixexp.estimators._docs import method_docs
 from mixexp.estimators._features import check_features
 from mixexp.estimators._fitting import FittedByEM
+from mixexp.estimators._gates import columns_of_gates
 from mixexp.estimators._inference import Inferential
+from mixexp.estimators._intervals import EXACT, Interval, with_intervals
 from mixexp.estimators._panels import history_evidence, read_labels
 from mixexp.estimators._routing import RoutedPrediction
 from mixexp.estimators._row_arguments import (
@@ -32,6 +34,7 @@ from mixexp.estimators._row_arguments import (
 from mixexp.estimators._tables import SummaryHTML
 from mixexp.estimators._validation import check_same_length
 from mixexp.model import (
+    FittedModel,
     Posterior,
     Prediction,
 )
@@ -77,23 +80,41 @@ class MixtureOfExperts(
         """Return posteriors with their blocks, and the order of the rows if they are in another."""
         check_is_fitted(self)
         X = check_features(self, X, reset=False)
-        target = self._encode_target(self._check_target(y))
-        check_same_length(len(X), target)
-        per_row, order = self._read_with_y(X, given, np.ones(len(X)))
+        target, interval = self._read_target(X, y, given)
+        per_row, order = self._read_with_y(X, given, np.ones(len(X)), interval)
         if order is not None:
             target = target[order]
-        return self.fitted_model_.posteriors(X, target, per_row, order), order
+        return self._fitted_to(per_row).posteriors(X, target, per_row, order), order
+
+    def _read_target(self, X: Any, y: Any, given: Mapping[str, Any]) -> tuple[np.ndarray, Interval]:
+        """Return y as the numbers that experts see, and the ends of intervals if it is in such."""
+        y, interval = self._read_interval(y, given)
+        target = self._encode_target(self._check_target(y))
+        check_same_length(len(X), target)
+        return target, interval
+
+    def _fitted_to(self, known: RowArguments) -> FittedModel:
+        """Return the fitted model of y as it is known."""
+        fitted: FittedModel = self.fitted_model_
+        if known.ends is None and known.window is None:
+            return fitted
+        with_intervals(self.experts_)
+        return fitted._replace(model=fitted.model.of_intervals())
 
     def _read_with_y(
-        self, X: Any, given: Mapping[str, Any], weight: np.ndarray
+        self,
+        X: Any,
+        given: Mapping[str, Any],
+        weight: np.ndarray,
+        interval: Interval = EXACT,
     ) -> tuple[RowArguments, np.ndarray | None]:
         """Return what is known of rows whose y is given, and their order if it is another."""
-        per_row = read_rows(given, weight, self.tree_.n_leaves)
+        per_row = read_rows(given, weight, self.tree_.n_leaves, interval=interval)
         check_per_row_use(self.experts_, given)
         order = rows_in_order(per_row)
         if order is not None:
             per_row = per_row.take(order)
-        self._check_groups(X, per_row, order, self.fitted_model_.model.gate_columns, given)
+        self._check_groups(X, per_row, order, columns_of_gates(self.fitted_model_.model), given)
         return per_row, order
 
     def _read_weights(self, sample_weight: Any, n: int, given: Mapping[str, Any]) -> np.ndarray:
@@ -113,13 +134,13 @@ class MixtureOfExperts(
     def _evidence_of_history(self, history: Any, groups: Any, n: int) -> np.ndarray:
         X, y, past_groups, rest = read_history(history)
         X = check_features(self, X, reset=False)
-        target = self._encode_target(self._check_target(y))
-        check_same_length(len(X), target)
+        target, interval = self._read_target(X, y, rest)
         past = read_labels(past_groups, "the groups of history", len(X))
         check_per_row_use(self.experts_, rest)
-        per_row = read_rows({**rest, "groups": past}, np.ones(len(X)), self.tree_.n_leaves)
+        known = {**rest, "groups": past}
+        per_row = read_rows(known, np.ones(len(X)), self.tree_.n_leaves, interval=interval)
         per_row = per_row._replace(groups=None)  # their order is the user's
-        by_row = self.fitted_model_.leaf_log_densities(X, target, per_row)
+        by_row = self._fitted_to(per_row).leaf_log_densities(X, target, per_row)
         return history_evidence(read_labels(groups, "groups", n), past, by_row)
 
     @row_arguments

@@ -150,9 +150,10 @@ def check_support(
         return  # its support is not known
     is_outside = np.ones(len(y), dtype=bool)
     for found in fix_families(families, y, per_row):
-        is_outside_own = found.group().find_impossible(y, per_row.trials)
+        is_outside_own = found.group().find_impossible(y, per_row.trials, per_row.ends)
         if not found.family.heads:  # nothing is fitted: a density that is zero now remains so
-            is_outside_own |= np.isneginf(found.family.log_kernel(y, ())[0])
+            seen = found.group().target(y, per_row.trials, per_row.ends)
+            is_outside_own |= np.isneginf(found.family.log_kernel(seen, ())[0])
         is_outside &= is_outside_own
     if is_outside.any():
         at = int(np.argmax(is_outside))

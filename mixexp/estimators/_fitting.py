@@ -38,6 +38,7 @@ from mixexp.estimators._docs import method_docs
 from mixexp.estimators._features import check_features, select_columns
 from mixexp.estimators._gates import NodeGate, columns_seen, needs_features, of_origin, select_gates
 from mixexp.estimators._initial_guess import given_start
+from mixexp.estimators._intervals import Interval, read_interval, with_intervals
 from mixexp.estimators._panels import check_gate_features
 from mixexp.estimators._plausibility import find_implausible
 from mixexp.estimators._progress import CallbackSupportMixin, FitTask, make_monitor, with_callbacks
@@ -229,9 +230,11 @@ class FittedByEM(CallbackSupportMixin):
             raise ValueError(
                 f"{type(self).__name__} requires y to be passed, but the target y is None."
             )
-        given_y, y = y, self._check_target(y)
+        given_y, (y, interval) = y, self._read_interval(y, given)
+        y = self._check_target(y)
         check_same_length(len(X), y)
-        per_row = read_rows(given, self._row_weights(sample_weight, len(X)), tree.n_leaves)
+        weight = self._row_weights(sample_weight, len(X))
+        per_row = read_rows(given, weight, tree.n_leaves, interval=interval)
         _check_enough_rows(int(np.count_nonzero(per_row.weight)), len(X), tree.n_leaves)
         chosen = rows_in_order(per_row)
         if chosen is not None:
@@ -243,6 +246,8 @@ class FittedByEM(CallbackSupportMixin):
             check_size(per_row.offset, "offset", most, "it leaves no digit of y to be explained")
         families = resolve_families(self._expert_spec(), tree.n_leaves, self._targets)
         check_per_row_use(families, given)
+        if not interval.is_exact:
+            families = with_intervals(families)
         check_support(families, target, per_row, chosen)
         columns, node_gates = self._select_columns(tree)
         self._check_groups(X, per_row, chosen, columns_seen(tree, node_gates), given)
@@ -300,6 +305,10 @@ class FittedByEM(CallbackSupportMixin):
         """Return how many rows each counts for: sampling weights have mean one."""
         weight = check_weights(sample_weight, n)
         return mean_one(weight) if self.weight_type == "sampling" else weight
+
+    def _read_interval(self, y: Any, given: Mapping[str, Any]) -> tuple[Any, Interval]:
+        """Return y, and the ends of the intervals that it is known to lie in, if it is."""
+        return read_interval(y, given, "regression" in self._targets)
 
     def _check_groups(
         self,

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mixexp.data import RowArguments, weighted_scaling
-from mixexp.experts import Expert
+from mixexp.experts import Expert, IntervalExpert
 from mixexp.model import ExpertGroup, has_mass
 from mixexp.submodel import Submodel
 
@@ -121,7 +121,7 @@ def lay_out_group(
         If no y is in the support.
     """
     group = found.group(designs)
-    is_own = ~group.find_impossible(y, per_row.trials)
+    is_own = ~group.find_impossible(y, per_row.trials, per_row.ends)
     if not is_own.any():
         raise ValueError(
             f"No row of y is {group.family.support}, which the {group.family.name} expert needs; "
@@ -131,13 +131,15 @@ def lay_out_group(
     if group.is_location_scale:
         target = weighted_scaling(own[:, None], weight)
         shift, scale = float(target.center[0]), float(target.scale[0])
+        zero = np.zeros(3 if isinstance(group.family, IntervalExpert) else ())
         if target.is_constant[0]:
             scale = _CONSTANT_SCALE * (abs(shift) or 1.0)
-        return group._replace(shift=shift, scale=scale, placeholder_y=np.zeros(()))
+        return group._replace(shift=shift, scale=scale, placeholder_y=zero)
     if any(unit != (0.0, 0.0, False) for unit in group.units):
         group = group._replace(scale=_mean_size(own, weight))
     trials = None if per_row.trials is None else per_row.trials[is_own][:1]
-    return group._replace(placeholder_y=group.target(own[:1], trials)[..., 0])
+    ends = None if per_row.ends is None else per_row.ends[:, is_own][:, :1]
+    return group._replace(placeholder_y=group.target(own[:1], trials, ends)[..., 0])
 
 
 def _mean_size(y: np.ndarray, weight: np.ndarray) -> float:

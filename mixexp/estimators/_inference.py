@@ -14,6 +14,7 @@ from mixexp.em import Problem
 from mixexp.estimators._build import check_support
 from mixexp.estimators._docs import method_docs
 from mixexp.estimators._features import check_features
+from mixexp.estimators._intervals import EXACT, Interval, with_intervals
 from mixexp.estimators._panels import check_clusters_hold_groups
 from mixexp.estimators._row_arguments import NOTHING, Given, row_arguments
 from mixexp.estimators._tables import (
@@ -23,7 +24,7 @@ from mixexp.estimators._tables import (
     problem_header,
     summarize_fit,
 )
-from mixexp.estimators._validation import check_same_length, number_clusters
+from mixexp.estimators._validation import number_clusters
 from mixexp.estimators._weights import doubt_counts
 from mixexp.exceptions import ConvergenceWarning, InferenceWarning
 from mixexp.inference import (
@@ -60,8 +61,18 @@ class Inferential:
     def _row_weights(self, sample_weight: Any, n: int) -> np.ndarray:
         raise NotImplementedError
 
+    def _read_target(self, X: Any, y: Any, given: Mapping[str, Any]) -> tuple[np.ndarray, Interval]:
+        raise NotImplementedError
+
+    def _fitted_to(self, known: RowArguments) -> FittedModel:
+        raise NotImplementedError
+
     def _read_with_y(
-        self, X: Any, given: Mapping[str, Any], weight: np.ndarray
+        self,
+        X: Any,
+        given: Mapping[str, Any],
+        weight: np.ndarray,
+        interval: Interval = EXACT,
     ) -> tuple[RowArguments, np.ndarray | None]:
         raise NotImplementedError
 
@@ -190,16 +201,16 @@ class Inferential:
     ) -> tuple[Problem, np.ndarray | None]:
         """Return the fitted model on rows as `fit` would see them, and which rows those are."""
         X = check_features(self, X, reset=False)
-        target = self._encode_target(self._check_target(y))
-        check_same_length(len(X), target)
+        target, interval = self._read_target(X, y, given)
         weight = self._row_weights(sample_weight, len(X))
-        per_row, chosen = self._read_with_y(X, given, weight)
+        per_row, chosen = self._read_with_y(X, given, weight, interval)
         if chosen is not None:
             target = target[chosen]
-        check_support(self.experts_, target, per_row, chosen)
-        known = self.fitted_model_.read_known_rows(X, target, per_row, chosen).keep_small()
-        n_threads = effective_n_jobs(self.n_jobs)
-        return Problem(self.fitted_model_.model, known, n_threads), chosen
+        families = self.experts_ if interval.is_exact else with_intervals(self.experts_)
+        check_support(families, target, per_row, chosen)
+        fitted = self._fitted_to(per_row)
+        known = fitted.read_known_rows(X, target, per_row, chosen).keep_small()
+        return Problem(fitted.model, known, effective_n_jobs(self.n_jobs)), chosen
 
     def _read_rows(self, X: Any, given: Mapping[str, Any] = NOTHING) -> RowBlocks:
         """Return blocks of rows whose y is not known."""

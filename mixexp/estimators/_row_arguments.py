@@ -13,6 +13,7 @@ from typing import Any, TypedDict, TypeVar, get_args
 import numpy as np
 
 from mixexp.data import RowArguments
+from mixexp.estimators._intervals import EXACT, Interval
 from mixexp.estimators._panels import known_leaves, number_groups
 from mixexp.estimators._validation import (
     LARGEST_TARGET,
@@ -61,6 +62,10 @@ class Given(GivenOfX, total=False):
 
     groups: Any
     known_expert: Any
+    censoring: Any
+    y_upper: Any
+    y_resolution: Any
+    truncation: Any
 
 
 #: No row argument at all.
@@ -84,6 +89,18 @@ _DOCS = {
             Number of the expert that a row is known to belong to, -1 where it is not known; or
             a boolean matrix of the experts that it may belong to. In `fit` it says which expert
             has which number.""",
+    "censoring": """array-like of shape (n,), default=None
+            0 where y is exact, 1 where it is a lower bound (right-censored: y is known to be
+            larger), -1 where it is an upper bound (left-censored). Predictions are of y itself.""",
+    "y_upper": """array-like of shape (n,), default=None
+            y is known to lie in [y, y_upper]: equal where it is exact, inf where y is a lower
+            bound; y may be -inf where ``y_upper`` is the only bound.""",
+    "y_resolution": """float or array-like of shape (n,), default=None
+            Step that exact y are rounded to, 0 where they are not: y is known to that only.""",
+    "truncation": """float, or array-like of shape (n,) or (n, 2), default=None
+            y is seen only because it is above this, or above the first and not above the second:
+            a deductible, a late entry, a least size. Gates and experts are those of the population
+            that rows are drawn from, and so are predictions.""",
     "history": """tuple of (X, y, groups), default=None
             Rows whose y is known, of the groups whose rows are predicted: these are weighted by
             what their group's y say, those of other groups by the gate. A fourth entry may be a
@@ -143,7 +160,11 @@ def refuse_unknown(given: Mapping[str, Any], declared: type | None = None) -> No
 
 
 def read_rows(
-    given: Mapping[str, Any], weight: np.ndarray, n_leaves: int, evidence: np.ndarray | None = None
+    given: Mapping[str, Any],
+    weight: np.ndarray,
+    n_leaves: int,
+    evidence: np.ndarray | None = None,
+    interval: Interval = EXACT,
 ) -> RowArguments:
     """Return what is known of each row, exposure as part of the offset.
 
@@ -155,6 +176,8 @@ def read_rows(
     n_leaves : int
     evidence : ndarray of shape (n_leaves, n), optional
         What other rows say of these.
+    interval : Interval
+        What y are known to lie in.
 
     Raises
     ------
@@ -174,7 +197,12 @@ def read_rows(
     groups = None if get("groups") is None else number_groups(get("groups"), weight)
     if get("known_expert") is not None:
         evidence = known_leaves(get("known_expert"), n, n_leaves, groups)
-    return RowArguments(weight, total, counts, groups, evidence)
+    if groups is not None and interval.window is not None:
+        raise ValueError(
+            "truncation and groups do not go together: whether a group is seen depends on all of "
+            "its rows. Leave one of them out."
+        )
+    return RowArguments(weight, total, counts, groups, evidence, *interval)
 
 
 def rows_in_order(known: RowArguments) -> np.ndarray | None:

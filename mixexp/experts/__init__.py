@@ -2,6 +2,7 @@
 
 from mixexp.experts._base import Derivatives, Expert, Head, Registry
 from mixexp.experts._glm import GLM, DispersionModel
+from mixexp.experts._interval import IntervalExpert
 from mixexp.experts._numerical import NumericalExpert, check_derivatives
 from mixexp.experts._quantile import least_integer, middle_of
 from mixexp.experts._units import Unit
@@ -56,6 +57,7 @@ __all__ = [
     "Gamma",
     "Gaussian",
     "Head",
+    "IntervalExpert",
     "InverseGaussian",
     "Laplace",
     "Logistic",

@@ -19,7 +19,7 @@ from sklearn.base import BaseEstimator
 from mixexp.arguments import is_in_range, is_whole, is_word
 from mixexp.experts._docs import contract_docs
 from mixexp.experts._quantile import invert_cdf, least_integer
-from mixexp.experts._tail import integrate_survival
+from mixexp.experts._tail import integrate_survival, log_tail
 from mixexp.experts._units import Unit, units_of
 from mixexp.text import shown
 
@@ -281,6 +281,14 @@ class Expert(BaseEstimator):
         The default, one less the cdf, has none beyond 1e-16.
         """
         return 1.0 - self.cdf(y, heads)
+
+    def log_cdf(self, y: np.ndarray, heads: Heads) -> np.ndarray:
+        """Return the log of `cdf`; the default continues it below the smallest number."""
+        return log_tail(self, self.cdf(y, heads), y, heads, -1.0)
+
+    def log_survival(self, y: np.ndarray, heads: Heads) -> np.ndarray:
+        """Return the log of `survival`; the default continues it below the smallest number."""
+        return log_tail(self, self.survival(y, heads), y, heads, 1.0)
 
     @property
     def atoms(self) -> tuple[float, ...]:

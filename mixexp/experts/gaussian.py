@@ -8,7 +8,7 @@ import math
 from typing import ClassVar
 
 import numpy as np
-from scipy.special import ndtr, ndtri
+from scipy.special import log_ndtr, ndtr, ndtri
 
 from mixexp.experts._base import Curvature, Derivatives, Heads
 from mixexp.experts._fused import square_terms
@@ -142,6 +142,12 @@ class Gaussian(DispersionModel):
 
     def survival(self, y: np.ndarray, heads: Heads) -> np.ndarray:
         return ndtr(-self._standardize(y, heads))
+
+    def log_cdf(self, y: np.ndarray, heads: Heads) -> np.ndarray:
+        return log_ndtr(self._standardize(y, heads))
+
+    def log_survival(self, y: np.ndarray, heads: Heads) -> np.ndarray:
+        return log_ndtr(-self._standardize(y, heads))
 
     def expected_excess(self, y: np.ndarray, heads: Heads) -> np.ndarray:
         scale = safe_exp(0.5 * heads[1])

@@ -13,6 +13,7 @@ from mixexp.experts._units import Unit
 from mixexp.experts._weighted import log_or_zero, weighted_median
 from mixexp.links import capped_exp, extended_exp, safe_exp
 
+_LOG_2 = math.log(2.0)
 _ROUNDING = 1e-4
 # Beyond, a residual in scales might overflow, or one over the scale have to be cut.
 _LARGEST_DISTANCE = 1e200
@@ -134,6 +135,14 @@ class Laplace(Expert):
         t, _ = self._standardize(y, heads)
         tail = 0.5 * np.exp(-np.abs(t))
         return np.where(t < 0.0, 1.0 - tail, tail)
+
+    def log_cdf(self, y: np.ndarray, heads: Heads) -> np.ndarray:
+        t, _ = self._standardize(y, heads)
+        return np.where(t < 0.0, -np.abs(t) - _LOG_2, np.log1p(-0.5 * np.exp(-np.abs(t))))
+
+    def log_survival(self, y: np.ndarray, heads: Heads) -> np.ndarray:
+        t, _ = self._standardize(y, heads)
+        return np.where(t < 0.0, np.log1p(-0.5 * np.exp(-np.abs(t))), -np.abs(t) - _LOG_2)
 
     def expected_excess(self, y: np.ndarray, heads: Heads) -> np.ndarray:
         t, rate = self._standardize(y, heads)

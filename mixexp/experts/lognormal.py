@@ -72,6 +72,14 @@ class Lognormal(Gaussian):
         log_y = np.log(np.maximum(y, 1e-300))
         return np.where(y <= 0.0, 1.0, super().survival(log_y, heads))
 
+    def log_cdf(self, y: np.ndarray, heads: Heads) -> np.ndarray:
+        log_y = np.log(np.maximum(y, 1e-300))
+        return np.where(y <= 0.0, -np.inf, super().log_cdf(log_y, heads))
+
+    def log_survival(self, y: np.ndarray, heads: Heads) -> np.ndarray:
+        log_y = np.log(np.maximum(y, 1e-300))
+        return np.where(y <= 0.0, 0.0, super().log_survival(log_y, heads))
+
     def expected_excess(self, y: np.ndarray, heads: Heads) -> np.ndarray:
         scale = safe_exp(0.5 * heads[1])
         z = (np.log(np.maximum(y, 1e-300)) - heads[0]) / scale

@@ -107,6 +107,17 @@ class Weibull(Expert):
         z = self._standardize(np.maximum(y, 1e-300), heads)
         return np.where(y <= 0.0, 1.0, np.exp(-safe_exp(z)))
 
+    def log_cdf(self, y: np.ndarray, heads: Heads) -> np.ndarray:
+        z = self._standardize(np.maximum(y, 1e-300), heads)
+        hazard = extended_exp(z)
+        with np.errstate(divide="ignore"):
+            inside = np.where(z < -30.0, z, np.log(-np.expm1(-hazard)))
+        return np.where(y <= 0.0, -np.inf, inside)
+
+    def log_survival(self, y: np.ndarray, heads: Heads) -> np.ndarray:
+        z = self._standardize(np.maximum(y, 1e-300), heads)
+        return np.where(y <= 0.0, 0.0, -extended_exp(z))
+
     def expected_excess(self, y: np.ndarray, heads: Heads) -> np.ndarray:
         reach = safe_exp(self._standardize(np.maximum(y, 1e-300), heads))
         mean = self.mean(heads)

@@ -194,8 +194,8 @@ def score_block(found: Posterior, block: Block, tree: GatingTree) -> Scored:
     Parameters
     ----------
     found : Posterior
-        Of the block.
     block : Block
+        Whose posterior it is.
     tree : GatingTree
 
     Returns

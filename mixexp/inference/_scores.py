@@ -12,7 +12,7 @@ from scipy import sparse
 
 from mixexp.data import Block, map_blocks
 from mixexp.em import Problem
-from mixexp.model import Model, Parameters, complete_scores
+from mixexp.model import Model, Parameters, complete_scores, window_block
 
 # Complete-data scores that are formed at a time, heads times leaves times rows: 8 MB.
 _MOST_SCORES = 1 << 20
@@ -37,7 +37,9 @@ def row_scores(model: Model, params: Parameters, block: Block) -> np.ndarray:
     """
     found, scores, _ = complete_scores(model, params, block)
     resp = found.node_resp[model.tree.leaves]
-    return spread_over_features(model, block, np.einsum("hkr,kr->hr", scores, resp))
+    out = spread_over_features(model, block, np.einsum("hkr,kr->hr", scores, resp))
+    window = window_block(block)
+    return out if window is None else out - row_scores(model, params, window)
 
 
 def spread_over_features(model: Model, block: Block, by_head: np.ndarray) -> np.ndarray:

@@ -52,6 +52,7 @@ from mixexp.model._statistics import (
 )
 from mixexp.model._strengths import FEW_SLOPES, Penalty
 from mixexp.model._ties import EqualityConstraints
+from mixexp.model._truncation import truncated_statistics, window_block
 
 __all__ = [
     "FEW_SLOPES",
@@ -98,5 +99,7 @@ __all__ = [
     "predict_block",
     "routed_mean",
     "top_route",
+    "truncated_statistics",
     "unstack_parameters",
+    "window_block",
 ]

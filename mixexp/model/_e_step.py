@@ -254,7 +254,12 @@ def posterior_of_block(
     eta = linear_predictors(model, params, block, product)
     logits = gate_logits(model, params, eta, block)
     log_density = leaf_log_density(model, params, eta, block)
-    return allocate(model.tree, logits, log_density, block.group_starts)
+    found = allocate(model.tree, logits, log_density, block.group_starts)
+    if block.window is None:
+        return found
+    window = block.window._replace(features=block.features)
+    inside = posterior_of_block(model, params, window, product).log_density
+    return found._replace(log_density=found.log_density - inside)
 
 
 def wide(array: np.ndarray) -> np.ndarray:

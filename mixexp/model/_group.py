@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mixexp.experts import Expert, Unit
+from mixexp.experts import Expert, IntervalExpert, Unit
 
 
 class ExpertGroup(NamedTuple):
@@ -44,6 +44,20 @@ class ExpertGroup(NamedTuple):
     center: tuple[np.ndarray, ...] = ()
     units: tuple[Unit, ...] = ()
     rivals: tuple[Expert, ...] = ()
+
+    def with_intervals(self) -> "ExpertGroup":
+        """Return the same experts of y that may be known to lie in an interval only."""
+        placeholder = self.placeholder_y
+        if placeholder is not None:
+            placeholder = np.stack([placeholder] * 3)
+        return self._replace(family=IntervalExpert(self.family), placeholder_y=placeholder)
+
+    def without_intervals(self) -> "ExpertGroup":
+        """Return the same experts of exact y: undo `with_intervals`."""
+        if not isinstance(self.family, IntervalExpert):
+            return self
+        placeholder = None if self.placeholder_y is None else self.placeholder_y[0]
+        return self._replace(family=self.family.base, placeholder_y=placeholder)
 
     def is_location(self, h: int) -> bool:
         """Whether a head is a location, which offsets are added to."""
@@ -101,12 +115,21 @@ class ExpertGroup(NamedTuple):
             mean += self.shift
         return mean * trials if self.family.uses_trials and trials is not None else mean
 
-    def target(self, y: np.ndarray, trials: np.ndarray | None) -> np.ndarray:
-        """Return y as the family sees it, shape (rows,), or (2, rows) with its trials."""
-        return trial_pairs(self.family, (y - self.shift) / self.scale, trials)
+    def target(
+        self, y: np.ndarray, trials: np.ndarray | None, ends: np.ndarray | None = None
+    ) -> np.ndarray:
+        """Return y as the family sees it, shape (rows,), or (2, rows) with its trials.
+
+        Or (3, rows) with the ends of its interval, for an `IntervalExpert`.
+        """
+        seen = (y - self.shift) / self.scale
+        if isinstance(self.family, IntervalExpert):
+            between = np.stack([y, y]) if ends is None else ends
+            return self.family.seen(seen, (between - self.shift) / self.scale)
+        return trial_pairs(self.family, seen, trials)
 
     def safe_target(
-        self, y: np.ndarray, trials: np.ndarray | None
+        self, y: np.ndarray, trials: np.ndarray | None, ends: np.ndarray | None = None
     ) -> tuple[np.ndarray, np.ndarray | float]:
         """Return y as the family sees it, and the part of the log density that is y's alone.
 
@@ -114,28 +137,33 @@ class ExpertGroup(NamedTuple):
         the latter is -inf, and y is replaced by the stand-in, so that no derivative is infinite
         where the responsibility is zero.
         """
-        seen = self.target(y, trials)
-        is_outside = self.find_impossible(y, trials)
+        seen = self.target(y, trials, ends)
+        is_outside = self.find_impossible(y, trials, ends)
         if is_outside.any() and self.placeholder_y is not None:
             seen[..., is_outside] = self.placeholder_y[..., None]
         base = self.family.log_base(seen)
         if self.scale != 1.0:
             # A probability has no unit.
-            has_mass = self.family.has_mass(seen) if self.family.atoms else False
+            may_have = self.family.atoms or isinstance(self.family, IntervalExpert)
+            has_mass = self.family.has_mass(seen) if may_have else False
             base = base - np.where(has_mass, 0.0, np.log(self.scale))
         return seen, np.where(is_outside, -np.inf, base) if is_outside.any() else base
 
-    def find_impossible(self, y: np.ndarray, trials: np.ndarray | None) -> np.ndarray:
+    def find_impossible(
+        self, y: np.ndarray, trials: np.ndarray | None, ends: np.ndarray | None = None
+    ) -> np.ndarray:
         """Return the y that no expert of the family can explain, as a boolean array.
 
         Densities are with respect to length, plus a count of the values that have a probability
         under some expert of the model: those are of no length, so that a density, however high,
         gives them nothing.
         """
-        seen = self.target(y, trials)
+        seen = self.target(y, trials, ends)
         is_impossible = self.family.find_unsupported(seen)
         if self.rivals:
             is_taken = has_mass(self.rivals, y, trials) & ~self.family.has_mass(seen)
+            if ends is not None:
+                is_taken &= ends[0] == ends[1]
             is_impossible = is_impossible | is_taken
         return is_impossible
 

@@ -8,7 +8,7 @@ that see the same features, then one head of all experts of one family each. The
 the slots one after another, each in C order.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -79,12 +79,28 @@ class Model:
         """Names of the classes of one's own submodels."""
         return sorted({type(other.submodel).__name__ for other in self.others})
 
+    def of_intervals(self, are_there: bool = True) -> "Model":
+        """Return the model of y that may be known to lie in an interval only, or of exact y."""
+        change = ExpertGroup.with_intervals if are_there else ExpertGroup.without_intervals
+        return replace(self, groups=tuple(change(group) for group in self.groups))
+
     def with_target(self, block: Block, y: np.ndarray) -> Block:
         """Return the block with y as each family sees it."""
-        seen = [group.safe_target(y, block.known.trials) for group in self.groups]
-        return block._replace(
+        seen = [group.safe_target(y, block.known.trials, block.known.ends) for group in self.groups]
+        out = block._replace(
             targets=tuple(target for target, _ in seen), bases=tuple(base for _, base in seen), y=y
         )
+        if block.known.window is None:
+            return out
+        lower, upper = block.known.window
+        plain = block._replace(window=None, outside=())
+        below, above = np.full_like(lower, -np.inf), np.full_like(upper, np.inf)
+        parts = [
+            self.with_target(plain._replace(known=block.known._replace(ends=ends, window=None)), y)
+            for ends in map(np.stack, ([lower, upper], [below, lower], [upper, above]))
+        ]
+        has_upper = bool(np.isfinite(upper).any())
+        return out._replace(window=parts[0], outside=tuple(parts[1 : 2 + has_upper]))
 
     def view(self, other: PlacedSubmodel, block: Block) -> SubmodelRows:
         """Return the rows of a block as a submodel of one's own sees them."""
@@ -423,14 +439,6 @@ class Model:
         if len(columns) == len(block.features):
             return block.features
         return block.features[columns]
-
-    @property
-    def gate_columns(self) -> list[int]:
-        """Columns of X that some gate looks at; a gate of one child has nothing to decide."""
-        seen = [other.design for other in self.others if other.is_gate and len(other.nodes) > 1]
-        n_children = self.tree.n_children
-        seen += [gates.design for gates in self.gates if n_children[gates.nodes].max() > 1]
-        return sorted({int(column) - 1 for at in seen for column in self.designs[at][1:]})
 
     def sees_intercept_only(self, design: int) -> bool:
         """Whether a design holds nothing but the intercept, so that heads are constant."""
