@@ -340,13 +340,13 @@ def test_weights_are_scaled_as_if_there_were_as_many_groups(rng):
 
 
 def test_a_group_may_be_larger_than_a_block(rng):
-    size = [1, 4095, 4097, 9000, 3]
-    groups = np.repeat(np.arange(5), size)
+    size = [4095, 40, 4097, 9000, *[20] * 20, 1]
+    groups = np.repeat(np.arange(25), size)
     label = groups % 2
     X = rng.standard_normal((len(groups), 1))
     y = np.where(label, 2.0, -2.0) * (1.0 + X[:, 0]) + rng.standard_normal(len(groups))
     order = rng.permutation(len(groups))
-    model = MoERegressor(2, gate="constant", random_state=0, n_init=1, **UNPENALIZED)
+    model = MoERegressor(2, gate="constant", random_state=0, n_init=4, **UNPENALIZED)
     model.set_params(tol=1e-13).fit(X[order], y[order], groups=groups[order])
     design = np.column_stack([np.ones(len(y)), X])
     for own, intercept, slope in zip(
