@@ -253,16 +253,13 @@ def test_gradient_and_information_of_a_tree_match_differences(family, rng):
     assert problem.blocks.has_groups
 
     def of_rows(at):
+        """Return the objective without the penalty, and its gradient."""
         found = problem.evaluate(unflatten(at))
-        return found.objective - found.penalty.value
+        return np.r_[found.objective - found.penalty.value, found.gradient - found.penalty.gradient]
 
-    def gradient_of_rows(at):
-        found = problem.evaluate(unflatten(at))
-        return found.gradient - found.penalty.gradient
-
-    assert_close_to_1e6(gradient_of_rows(flat), central_difference(of_rows, flat))
-    expected = -central_difference(gradient_of_rows, flat)
-    assert_close_to_1e6(problem.information(unflatten(flat)), expected)
+    differences = central_difference(of_rows, flat)
+    assert_close_to_1e6(of_rows(flat)[1:], differences[:, 0])
+    assert_close_to_1e6(problem.information(unflatten(flat)), -differences[:, 1:])
 
 
 @pytest.mark.parametrize("family", ALL_FAMILIES, ids=repr)
@@ -343,13 +340,13 @@ def test_weights_are_scaled_as_if_there_were_as_many_groups(rng):
 
 
 def test_a_group_may_be_larger_than_a_block(rng):
-    size = [1, 4095, 4097, 9000, 3]
-    groups = np.repeat(np.arange(5), size)
+    size = [4095, 40, 4097, 9000, *[20] * 20, 1]
+    groups = np.repeat(np.arange(25), size)
     label = groups % 2
     X = rng.standard_normal((len(groups), 1))
     y = np.where(label, 2.0, -2.0) * (1.0 + X[:, 0]) + rng.standard_normal(len(groups))
     order = rng.permutation(len(groups))
-    model = MoERegressor(2, gate="constant", random_state=0, n_init=1, **UNPENALIZED)
+    model = MoERegressor(2, gate="constant", random_state=0, n_init=4, **UNPENALIZED)
     model.set_params(tol=1e-13).fit(X[order], y[order], groups=groups[order])
     design = np.column_stack([np.ones(len(y)), X])
     for own, intercept, slope in zip(
@@ -425,9 +422,9 @@ def test_bootstrap_draws_groups_or_their_y(rng):
     model = model_of().fit(X, y, groups=groups)
     by_theory = model.inference(X, y, groups=groups, kind="robust")
     for kind in ("nonparametric", "parametric"):
-        found = model.bootstrap(X, y, groups=groups, n_resamples=25, random_state=0, kind=kind)
+        found = model.bootstrap(X, y, groups=groups, n_resamples=15, random_state=0, kind=kind)
         assert found.n_failed == 0
-        # 25 draws know a standard error to 14 %: within a factor of two is five times that.
+        # 15 draws know a standard error to 18 %, their median over 14 better than that.
         ratio = found.std_errors / by_theory.std_errors
         ratio = ratio[np.isfinite(ratio)]
         assert 0.5 < np.median(ratio) < 2.0

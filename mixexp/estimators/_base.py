@@ -16,6 +16,7 @@ from mixexp.estimators._docs import method_docs
 from mixexp.estimators._features import check_features
 from mixexp.estimators._files import Portable
 from mixexp.estimators._fitting import FittedByEM
+from mixexp.estimators._gates import columns_of_gates
 from mixexp.estimators._growing import Growing
 from mixexp.estimators._inference import Inferential
 from mixexp.estimators._intervals import EXACT, Interval, with_intervals
@@ -128,7 +129,7 @@ class MixtureOfExperts(
         order = rows_in_order(per_row)
         if order is not None:
             per_row = per_row.take(order)
-        self._check_groups(X, per_row, order, self.fitted_model_.model.gate_columns, given)
+        self._check_groups(X, per_row, order, columns_of_gates(self.fitted_model_.model), given)
         return per_row, order
 
     def _read_weights(self, sample_weight: Any, n: int, given: Mapping[str, Any]) -> np.ndarray:

@@ -8,6 +8,7 @@ import numpy as np
 from mixexp.arguments import is_listed, is_word
 from mixexp.estimators._features import select_columns
 from mixexp.gates import GATES
+from mixexp.model import Model
 from mixexp.submodel import Submodel
 from mixexp.submodels import EstimatorGate, is_estimator
 from mixexp.text import shown
@@ -97,6 +98,14 @@ def _as_gate(kind: Any) -> Any:
             f"list of these in the shape of the tree. Got {shown(kind)} instead."
         )
     return kind
+
+
+def columns_of_gates(model: Model) -> list[int]:
+    """Return the same of a model that is fitted."""
+    seen = [other.design for other in model.others if other.is_gate and len(other.nodes) > 1]
+    n_children = model.tree.n_children
+    seen += [gates.design for gates in model.gates if n_children[gates.nodes].max() > 1]
+    return sorted({int(column) - 1 for at in seen for column in model.designs[at][1:]})
 
 
 def _node_gate(kind: Any, columns: list[int]) -> NodeGate:

@@ -423,14 +423,6 @@ class Model(WithOthers):
         """Whether a design is all columns of the features, intercept included, in their order."""
         return sees_all(self.designs[design], n_columns)
 
-    @property
-    def gate_columns(self) -> list[int]:
-        """Columns of X that some gate looks at; a gate of one child has nothing to decide."""
-        seen = [other.design for other in self.others if other.is_gate and len(other.nodes) > 1]
-        n_children = self.tree.n_children
-        seen += [gates.design for gates in self.gates if n_children[gates.nodes].max() > 1]
-        return sorted({int(column) - 1 for at in seen for column in self.designs[at][1:]})
-
     def sees_intercept_only(self, design: int) -> bool:
         """Whether a design holds nothing but the intercept, so that heads are constant."""
         return len(self.designs[design]) == 1
