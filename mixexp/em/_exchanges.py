@@ -26,6 +26,9 @@ _MOST_VALUES = 3
 # Exchanges of a round, at most.
 _N_EXCHANGES = 16
 
+# Numbers of features that are looked through for levels.
+_MOST_FEATURES = 1 << 22
+
 
 class Exchange(NamedTuple):
     """Two leaves, and the rows that they swap.
@@ -68,7 +71,9 @@ def draw_exchanges(
         Chooses exchanges where there are many.
     """
     model = problem.model
-    features = np.concatenate([block.features for block in problem.blocks], axis=1)
+    if problem.n_rows * problem.blocks[0].features.shape[0] > _MOST_FEATURES:
+        return []
+    features = np.concatenate([block.features.to_array() for block in problem.blocks], axis=1)
     levels = _rows_of_levels(features)
     if not levels:
         return []
