@@ -66,7 +66,7 @@ def fitted(request):
 
 def with_restored(model, X, y):
     """Return the problem of a fit, and the evaluation of its coefficients."""
-    problem, _ = model._restore_problem(X, y, None, None, None, None)
+    problem, _ = model._restore_problem(X, y, None, {})
     return problem, problem.evaluate(model.fitted_model_.params)
 
 

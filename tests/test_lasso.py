@@ -123,7 +123,7 @@ def with_noise(X, rng):
 
 def violation(model, X, y):
     """Return by how much the conditions of an optimum are missed, in shares of strengths."""
-    problem, _ = model._restore_problem(X, y, None, None, None, None)
+    problem, _ = model._restore_problem(X, y, None, {})
     params = model.fitted_model_.params
     return l1_violation(problem.model, problem.evaluate(params).gradient)
 

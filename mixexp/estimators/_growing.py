@@ -127,7 +127,7 @@ class Growing:
             start = _with_own(problem, start)
             even = even._replace(others=start.others)
             free = {node} | ({at} if refit == "new" else set(model.tree.inner_nodes.tolist()))
-            held = frozenset(range(model.tree.n_nodes)) - free
+            held = tuple(sorted(set(range(model.tree.n_nodes)) - free))
             partly = replace(problem, model=replace(model, held=held))
             starts = [("unchanged", start), *_starts_of_new(partly, start, even, node)]
             found = compete(partly, starts, self._options(), Monitor())
@@ -181,7 +181,7 @@ class Growing:
         with single_threaded_blas():
             model, start = without_leaves(self.fitted_model_, [int(k)])
             problem = known.problem(model, effective_n_jobs(self.n_jobs))
-            held = frozenset(model.tree.leaves.tolist())
+            held = tuple(model.tree.leaves.tolist())
             partly = replace(problem, model=replace(model, held=held))
             found = compete(partly, [("survivors", start)], self._options(), Monitor())
             spec: Any = self.expert

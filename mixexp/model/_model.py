@@ -47,7 +47,7 @@ class Model(WithOthers):
         Those that see the same features in one group.
     others : tuple of PlacedSubmodel, optional
         Gates and experts of one's own, at all other nodes.
-    held : frozenset of int
+    held : tuple of int
         Nodes whose gate or expert EM leaves as it is.
     penalty : Penalty
     ties : EqualityConstraints, optional
@@ -65,7 +65,7 @@ class Model(WithOthers):
     constant_columns: tuple[int, ...] = ()
     others: tuple[PlacedSubmodel, ...] = ()
     has_known_leaves: bool = False
-    held: frozenset[int] = frozenset()
+    held: tuple[int, ...] = ()
 
     def __getstate__(self) -> dict[str, object]:
         # Without what is cached: formats that hold no code have no keys but text.

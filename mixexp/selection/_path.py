@@ -7,7 +7,7 @@ have the estimator's own starts too. The highest objective is kept.
 
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Unpack
 
 import numpy as np
 from joblib import Parallel, delayed
@@ -16,6 +16,7 @@ from sklearn.base import clone
 from mixexp.arguments import is_in_range, is_listed, is_real
 from mixexp.data import single_threaded_blas
 from mixexp.em import smooth_gradient
+from mixexp.estimators._row_arguments import Given, refuse_unknown, row_arguments
 from mixexp.estimators._solver import EM
 from mixexp.estimators._validation import N_JOBS, check_argument, whole
 from mixexp.model import l1_strengths
@@ -49,6 +50,7 @@ class _Strength(NamedTuple):
     gate_l1: float
 
 
+@row_arguments
 def regularization_path(
     estimator: Any,
     X: Any,
@@ -62,9 +64,7 @@ def regularization_path(
     criterion: str | Callable[..., float] = "bic",
     cv: Any = None,
     n_jobs: int | None = None,
-    offset: Any = None,
-    exposure: Any = None,
-    trials: Any = None,
+    **given: Unpack[Given],
 ) -> RegularizationPath:
     """Fit a path of L1 penalties, from slopes of zero on, and choose a strength.
 
@@ -94,8 +94,7 @@ def regularization_path(
         Folds for a scorer, 5 by default.
     n_jobs : int, default=None
         Folds that are fitted at once.
-    offset, exposure, trials : array-like of shape (n,), default=None
-        As in ``fit``.
+    <PER_ROW>
 
     Returns
     -------
@@ -127,8 +126,8 @@ def regularization_path(
     if not is_real(gate_ratio) or not 0.0 <= float(gate_ratio) < np.inf:
         raise ValueError(f"gate_ratio must be a finite number >= 0. Got {shown(gate_ratio)}.")
     check_criterion(criterion, cv)
-    given = {"sample_weight": sample_weight, "offset": offset, "exposure": exposure}
-    rows = Rows(X, y, {**given, "trials": trials})
+    refuse_unknown(given)
+    rows = Rows(X, y, {"sample_weight": sample_weight, **given})
     ratio = float(gate_ratio)
     if strengths is None:
         top = _largest_strength(estimator, rows, ratio)
@@ -194,7 +193,9 @@ def _strength_of_null_fit(estimator: Any, rows: Rows, ratio: float) -> float:
     null = _with_strength(estimator, _Strength(beyond, beyond))
     fitted = fit_once(null, rows).estimator
     with single_threaded_blas():
-        problem, _ = fitted._restore_problem(rows.X, rows.y, **rows.per_row)
+        problem, _ = fitted._restore_problem(
+            rows.X, rows.y, rows.per_row["sample_weight"], rows.offsets
+        )
         current = problem.evaluate(fitted.fitted_model_.params)
     model = problem.model
     slope = np.where(l1_strengths(model) > 0.0, np.abs(smooth_gradient(model, current)), 0.0)
