@@ -161,7 +161,7 @@ class WithOthers:
     tree: GatingTree
     designs: tuple[np.ndarray, ...]
     others: tuple[PlacedSubmodel, ...]
-    held: frozenset[int]
+    held: tuple[int, ...]
 
     @property
     def slot_designs(self) -> tuple[int, ...]:

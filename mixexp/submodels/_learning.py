@@ -1,5 +1,6 @@
 """Other people's estimators: how one is told weights, fitted, and asked for predictions."""
 
+from collections.abc import Callable
 from importlib.util import find_spec
 from inspect import Parameter, signature
 from typing import Any
@@ -16,6 +17,8 @@ from mixexp.text import shown
 LEAST_SHARE = 1e-9
 # Where an estimator leaves its seed open it is this one, lest EM meet another fit every time.
 _SEED = 0
+# Blocks of rows whose predictions are kept: those of a million rows.
+_MOST_BLOCKS = 64
 # Names under which estimators that wrap another keep it.
 _INNER = ("estimator", "regressor", "base_estimator")
 
@@ -171,6 +174,30 @@ class Told:
     def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> None:
         if error is not None:
             error.add_note(self._what)
+
+
+class Memory:
+    """What an estimator that does not change has predicted, block by block.
+
+    EM asks for the same rows at every pass, and of every start. It is not pickled.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[tuple[int, ...], int], np.ndarray] = {}
+
+    def __reduce__(self) -> Any:
+        return Memory, ()
+
+    def recall(self, X: np.ndarray, predict: Callable[[], np.ndarray]) -> np.ndarray:
+        """Return what is predicted for some rows, by asking for it if they are new."""
+        key = X.shape, hash(X.tobytes())
+        found = self._known.get(key)
+        if found is None:
+            found = predict()
+            if len(self._known) >= _MOST_BLOCKS:
+                self._known.clear()
+            self._known[key] = found
+        return found
 
 
 def check_predicted(values: Any, shape: tuple[int, ...], title: str, where: str) -> np.ndarray:

@@ -11,7 +11,7 @@ from mixexp.arguments import as_finite, is_real
 from mixexp.experts import FAMILIES, Expert
 from mixexp.submodel import Setting, SubmodelRows
 from mixexp.submodels._around import Around, AroundExpert, location_of_mean, resolve_family
-from mixexp.submodels._learning import as_table, check_predicted, is_estimator, title_of
+from mixexp.submodels._learning import Memory, as_table, check_predicted, is_estimator, title_of
 from mixexp.text import shown
 
 
@@ -56,6 +56,8 @@ class Frozen(AroundExpert):
     >>> model.predict([[-0.5], [0.5]]).round(1)
     array([0.5, 0.5])
     """
+
+    _memory = Memory()  # of one that is not bound, and so never asked
 
     def __init__(
         self,
@@ -173,7 +175,7 @@ class Frozen(AroundExpert):
 
     def bind(self, setting: Setting) -> "Frozen":
         bound = Frozen(**self.get_params(deep=False))
-        bound._setting = setting
+        bound._setting, bound._memory = setting, Memory()
         classes = [] if setting.classes is None else setting.classes.tolist()
         if self.target != "regression":
             bound.n_classes = len(classes)
@@ -243,11 +245,14 @@ class Frozen(AroundExpert):
             for slope, column in zip(np.asarray(self.coef, dtype=float), rows.X.T, strict=True):
                 total = total + slope * column
             return total
+        return location_of_mean(self._family, self._memory.recall(rows.X, lambda: self._ask(rows)))
+
+    def _ask(self, rows: SubmodelRows) -> np.ndarray:
+        """Return what the estimator predicts."""
         table = as_table(rows.X, self._setting.feature_names)
-        found = check_predicted(
-            self.model.predict(table), (len(rows.X),), self.title, self._setting.where
-        )
-        return location_of_mean(self._family, found)
+        found = self.model.predict_proba(table) if self._has_classes else self.model.predict(table)
+        n_known = (len(self.model.classes_),) if self._has_classes else ()
+        return check_predicted(found, (len(rows.X), *n_known), self.title, self._setting.where)
 
     def log_terms(self, params: Around, rows: SubmodelRows) -> np.ndarray:
         if not self._has_classes:
@@ -263,12 +268,7 @@ class Frozen(AroundExpert):
         """Return probabilities of all classes, shape (rows, n_classes)."""
         classes, known = self._setting.classes, list(self.model.classes_)
         assert classes is not None
-        found = check_predicted(
-            self.model.predict_proba(as_table(rows.X, self._setting.feature_names)),
-            (len(rows.X), len(known)),
-            self.title,
-            self._setting.where,
-        )
+        found = self._memory.recall(rows.X, lambda: self._ask(rows))
         out = np.zeros((len(rows.X), len(classes)))
         out[:, [list(classes).index(own) for own in known]] = found
         return (1.0 - self.smoothing) * out + self.smoothing / len(classes)
