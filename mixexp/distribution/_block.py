@@ -328,4 +328,6 @@ def mixture_without_noise(model: Model, params: Parameters, block: Block) -> Blo
 
 def _evaluate(model: Model, eta: list[Array], block: Block) -> tuple[FamilyBlock, ...]:
     families = zip(model.groups, group_heads(model, eta), strict=True)
-    return tuple(FamilyBlock(group, heads, block.known.trials) for group, heads in families)
+    return tuple(
+        FamilyBlock(group.uncensored(), heads, block.known.trials) for group, heads in families
+    )
