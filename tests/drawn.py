@@ -15,6 +15,7 @@ from mixexp.displays import (
     ResidualDisplay,
     ResponsibilityMapDisplay,
     RootogramDisplay,
+    SurvivalDisplay,
     TreeDisplay,
 )
 from mixexp.exceptions import ConvergenceWarning, DegenerateExpertWarning
@@ -73,6 +74,7 @@ DISPLAYS = {
     "predictive": Drawn(PredictiveDisplay, features="feature"),
     "residual": Drawn(ResidualDisplay, n_panels=2),
     "rootogram": Drawn(RootogramDisplay, n_panels=4),
+    "survival": Drawn(SurvivalDisplay),
     "tree": Drawn(TreeDisplay),
 }
 

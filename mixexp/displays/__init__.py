@@ -12,6 +12,7 @@ from mixexp.displays._residual import ResidualDisplay
 from mixexp.displays._responsibility_map import ResponsibilityMapDisplay
 from mixexp.displays._rootogram import RootogramDisplay
 from mixexp.displays._selection import SelectionDisplay
+from mixexp.displays._survival import SurvivalDisplay
 from mixexp.displays._tree import TreeDisplay
 
 __all__ = [
@@ -24,5 +25,6 @@ __all__ = [
     "ResponsibilityMapDisplay",
     "RootogramDisplay",
     "SelectionDisplay",
+    "SurvivalDisplay",
     "TreeDisplay",
 ]
