@@ -15,6 +15,7 @@ from mixexp.displays import (
     ResidualDisplay,
     ResponsibilityMapDisplay,
     RootogramDisplay,
+    SurvivalDisplay,
     TrajectoryDisplay,
     TreeDisplay,
 )
@@ -75,6 +76,7 @@ DISPLAYS = {
     "residual": Drawn(ResidualDisplay, n_panels=2),
     "rootogram": Drawn(RootogramDisplay, n_panels=4),
     "trajectory": Drawn(TrajectoryDisplay, features="feature"),
+    "survival": Drawn(SurvivalDisplay),
     "tree": Drawn(TreeDisplay),
 }
 

@@ -13,6 +13,7 @@ from mixexp.displays._residual import ResidualDisplay
 from mixexp.displays._responsibility_map import ResponsibilityMapDisplay
 from mixexp.displays._rootogram import RootogramDisplay
 from mixexp.displays._selection import SelectionDisplay
+from mixexp.displays._survival import SurvivalDisplay
 from mixexp.displays._trajectory import TrajectoryDisplay
 from mixexp.displays._tree import TreeDisplay
 
@@ -27,6 +28,7 @@ __all__ = [
     "ResponsibilityMapDisplay",
     "RootogramDisplay",
     "SelectionDisplay",
+    "SurvivalDisplay",
     "TrajectoryDisplay",
     "TreeDisplay",
 ]

@@ -7,11 +7,13 @@ from mixexp.distribution._arguments import check_coverage
 from mixexp.distribution._average import average_mixtures
 from mixexp.distribution._block import BlockMixture, mixture_of_block, mixture_without_noise
 from mixexp.distribution._classes import ClassDistribution
+from mixexp.distribution._conditional import ConditionalDistribution
 from mixexp.distribution._mixture import MixtureDistribution, Variance
 
 __all__ = [
     "BlockMixture",
     "ClassDistribution",
+    "ConditionalDistribution",
     "MixtureDistribution",
     "Variance",
     "average_mixtures",

@@ -328,7 +328,9 @@ def _evaluate(
     model: Model, params: Parameters, eta: list[Array], block: Block
 ) -> tuple[FamilyBlock, ...]:
     families = zip(model.groups, group_heads(model, eta), strict=True)
-    found = [FamilyBlock(group, heads, block.known.trials) for group, heads in families]
+    found = [
+        FamilyBlock(group.uncensored(), heads, block.known.trials) for group, heads in families
+    ]
     for other, own in zip(model.others, params.others, strict=True):
         if not other.is_gate:
             leaf = np.array([model.tree.leaf_position(int(other.nodes[0]))])

@@ -20,6 +20,7 @@ mixture_docs = fill_sections(
     {
         "": _FOUND,
         "frozen": "MixtureDistribution",
+        "given_above": "ConditionalDistribution",
         "experts": "list of MixtureDistribution\nOne per expert.",
         "mean": f"{_PER_ROW}\nIn the unit of y.",
         "var": f"{_PER_ROW}\nIn squared units of y.",

@@ -17,6 +17,7 @@ from mixexp.distribution._arguments import (
     seed_sequence,
 )
 from mixexp.distribution._block import BlockMixture, over_columns
+from mixexp.distribution._conditional import ConditionalDistribution
 from mixexp.distribution._conformal import (
     central_region,
     central_score,
@@ -309,6 +310,16 @@ class MixtureDistribution:
     def limited_expected_value(self, limit: Any) -> Array:
         """Return the mean of ``min(y, limit)``."""
         return self._of_values(_limited_expected_value, limit, "limit")
+
+    def given_above(self, threshold: Any) -> ConditionalDistribution:
+        """Return the distribution of y given that it is above a threshold: survival so far.
+
+        Raises
+        ------
+        ValueError
+            If the threshold is not one per row, or nothing is above it.
+        """
+        return ConditionalDistribution(self, threshold)
 
     # Conformal prediction.
 

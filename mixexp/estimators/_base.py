@@ -113,7 +113,7 @@ class MixtureOfExperts(
         fitted: FittedModel = self.fitted_model_
         if known.ends is None and known.window is None:
             return fitted
-        with_intervals(self.experts_)
+        with_intervals(self.experts_, Interval(known.ends, known.window))
         return fitted._replace(model=fitted.model.of_intervals())
 
     def _read_with_y(

@@ -23,7 +23,7 @@ from mixexp.estimators._groups import (
     pooled_unit,
 )
 from mixexp.estimators._submodels import as_expert
-from mixexp.experts import FAMILIES, Expert
+from mixexp.experts import FAMILIES, Censored, Expert
 from mixexp.gates import SoftmaxGates
 from mixexp.model import (
     FEW_SLOPES,
@@ -91,6 +91,8 @@ def _check_alike(families: Sequence[Expert]) -> None:
 
 
 def _resolve_family(entry: Any, targets: Sequence[str]) -> Expert:
+    if isinstance(entry, Censored):
+        entry = entry.of(_resolve_family(entry.expert, targets))
     family = FAMILIES[entry]() if isinstance(entry, str) and entry in FAMILIES else entry
     family = as_expert(family)
     is_expert = hasattr(family, "log_kernel") or isinstance(family, Submodel)

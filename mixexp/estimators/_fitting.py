@@ -38,7 +38,7 @@ from mixexp.estimators._docs import method_docs
 from mixexp.estimators._features import check_features, select_columns
 from mixexp.estimators._gates import NodeGate, columns_seen, needs_features, of_origin, select_gates
 from mixexp.estimators._initial_guess import given_start
-from mixexp.estimators._intervals import Interval, read_interval, with_intervals
+from mixexp.estimators._intervals import Interval, has_limits, read_interval, with_intervals
 from mixexp.estimators._panels import check_gate_features
 from mixexp.estimators._plausibility import find_implausible
 from mixexp.estimators._progress import CallbackSupportMixin, FitTask, make_monitor, with_callbacks
@@ -251,8 +251,8 @@ class FittedByEM(CallbackSupportMixin):
             check_size(per_row.offset, "offset", most, "it leaves no digit of y to be explained")
         families = resolve_families(self._expert_spec(), tree.n_leaves, self._targets)
         check_per_row_use(families, given)
-        if not interval.is_exact:
-            families = with_intervals(families)
+        if not interval.is_exact or has_limits(families):
+            families = with_intervals(families, interval)
         check_support(families, target, per_row, chosen)
         columns, node_gates = self._select_columns(tree)
         self._check_groups(X, per_row, chosen, columns_seen(tree, node_gates), given)

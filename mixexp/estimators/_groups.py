@@ -57,14 +57,18 @@ def fix_families(
         If a family has a density, and all y have a probability under others.
     """
     distinct = _distinct_families(families)
-    with_mass = [family for family, _ in distinct if family.is_discrete or family.atoms]
+    with_mass = [
+        family
+        for family, _ in distinct
+        if family.is_discrete or family.atoms or _has_limits(family)
+    ]
     out = []
     for family, leaves in distinct:
         rivals = [other for other in with_mass if other is not family and not family.is_discrete]
         found = FixedFamily(family, leaves, tuple(rivals))
         weight = per_row.weight
         if rivals:
-            is_taken = _is_taken(found, y, per_row.trials)
+            is_taken = _is_taken(found, y, per_row)
             if is_taken.all():
                 raise ValueError(_no_row_left(found))
             weight = np.where(is_taken, 0.0, weight)
@@ -88,9 +92,15 @@ def _distinct_families(families: Sequence[Expert]) -> list[tuple[Expert, np.ndar
     ]
 
 
-def _is_taken(found: FixedFamily, y: np.ndarray, trials: np.ndarray | None) -> np.ndarray:
+def _has_limits(family: Expert) -> bool:
+    return isinstance(family, IntervalExpert) and family.has_limits
+
+
+def _is_taken(found: FixedFamily, y: np.ndarray, per_row: RowArguments) -> np.ndarray:
     """Return where y has a probability under rivals and none under the family."""
-    return has_mass(found.rivals, y, trials) & ~found.family.has_mass(y)
+    seen = found.group().target(y, per_row.trials, per_row.ends)
+    is_taken = has_mass(found.rivals, y, per_row.trials) & ~found.family.has_mass(seen)
+    return is_taken if per_row.ends is None else is_taken & (per_row.ends[0] == per_row.ends[1])
 
 
 def _no_row_left(found: FixedFamily) -> str:

@@ -71,7 +71,9 @@ def _params_of_estimator(init: Any, model: Model, scaling: Scaling) -> Parameter
 
 
 def _layout(model: Model) -> tuple[Any, ...]:
-    families = [(type(g.family).__name__, tuple(g.leaves), g.designs) for g in model.groups]
+    families = [
+        (type(g.uncensored().family).__name__, tuple(g.leaves), g.designs) for g in model.groups
+    ]
     designs = [tuple(columns) for columns in model.designs]
     gates = [(own.nodes.tolist(), own.design) for own in model.gates]
     others = [(type(o.submodel), o.nodes.tolist(), o.design) for o in model.others]

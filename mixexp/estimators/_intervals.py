@@ -191,7 +191,12 @@ def _read_resolution(resolution: Any, n: int) -> np.ndarray:
     return found
 
 
-def with_intervals(families: Sequence[Any]) -> list[Any]:
+def has_limits(families: Sequence[Any]) -> bool:
+    """Tell whether some families censor y by its value."""
+    return any(isinstance(family, IntervalExpert) and family.has_limits for family in families)
+
+
+def with_intervals(families: Sequence[Any], interval: Interval = EXACT) -> list[Any]:
     """Return the families of y that may be known to lie in an interval only.
 
     Raises
@@ -199,13 +204,22 @@ def with_intervals(families: Sequence[Any]) -> list[Any]:
     ValueError
         Naming the family that gives intervals no probability.
     """
-    for family in families:
+    if interval.window is not None and has_limits(families):
+        raise ValueError(
+            "truncation and Censored experts do not go together; use the plain family, and say by "
+            "censoring which rows are at a limit."
+        )
+    plain = [family.base if isinstance(family, IntervalExpert) else family for family in families]
+    for family in plain:
         has_cdf = not isinstance(family, Submodel) and type(family).cdf is not Expert.cdf
         if not has_cdf or family.uses_trials:
             raise ValueError(
-                "censoring, y_upper, y_resolution and truncation are for experts with a "
+                "censoring, y_upper, y_resolution, truncation and Censored are for experts with a "
                 f"distribution function of y alone, which the {family.name} expert has not; use "
                 "another family, "
                 "or write its method 'cdf'."
             )
-    return [IntervalExpert(family) for family in families]
+    return [
+        family if isinstance(family, IntervalExpert) else IntervalExpert(family)
+        for family in families
+    ]

@@ -1,6 +1,7 @@
 """Expert families: what an expert says about y, one file each."""
 
 from mixexp.experts._base import Derivatives, Expert, Head, Registry
+from mixexp.experts._censored import Censored
 from mixexp.experts._glm import GLM, DispersionModel
 from mixexp.experts._interval import IntervalExpert
 from mixexp.experts._numerical import NumericalExpert, check_derivatives
@@ -51,6 +52,7 @@ __all__ = [
     "GLM",
     "Beta",
     "Binomial",
+    "Censored",
     "Derivatives",
     "DispersionModel",
     "Expert",

@@ -119,8 +119,22 @@ class IntervalExpert(Expert):
     def check_options(self) -> None:
         self.base.check_options()
 
+    @property
+    def limits(self) -> tuple[float, float]:
+        """Limits, in the unit of y, that y is seen up to; infinite where there are none."""
+        return -np.inf, np.inf
+
+    @property
+    def has_limits(self) -> bool:
+        """Whether y is censored by its value, whatever is said of its row."""
+        return bool(np.isfinite(self.limits).any())
+
+    def of(self, base: Expert) -> "IntervalExpert":
+        """Return the same of another family."""
+        return IntervalExpert(base)
+
     def fixed_to(self, y: np.ndarray, weight: np.ndarray) -> "IntervalExpert":
-        return IntervalExpert(self.base.fixed_to(y, weight))
+        return self.of(self.base.fixed_to(y, weight))
 
     def location_coef(self, coefs: Any) -> np.ndarray:
         return self.base.location_coef(coefs)
@@ -138,6 +152,27 @@ class IntervalExpert(Expert):
         return self.base.start(y[0], weight)
 
     # Rows.
+
+    def limited(self, ends: np.ndarray) -> np.ndarray:
+        """Return the ends of intervals, (2, rows), of y that is seen up to the limits.
+
+        Parameters
+        ----------
+        ends : ndarray of shape (2, rows)
+            In the unit of y.
+
+        Returns
+        -------
+        ndarray of shape (2, rows)
+        """
+        lower, upper = ends
+        least, greatest = self.limits
+        is_low, is_high = upper <= least, lower >= greatest
+        lower, upper = (
+            np.where(is_low, -np.inf, np.where(is_high, greatest, lower)),
+            np.where(is_low, least, np.where(is_high, np.inf, upper)),
+        )
+        return np.stack([lower, upper])
 
     def seen(self, y: np.ndarray, ends: np.ndarray) -> np.ndarray:
         """Return y and the ends of its intervals as one array.

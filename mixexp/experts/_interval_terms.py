@@ -107,13 +107,18 @@ def at_end(
     heads : Heads
     """
     is_outside = family.find_unsupported(end)
-    inside = end[~is_outside]
-    at = np.where(is_outside, inside[0] if len(inside) else 1.0, end)
-    log_ratio = family.log_density(at, heads) - value
+    if is_outside.all() or not slopes.factors:
+        nothing = np.zeros(value.shape)
+        moved = {h: nothing for h, factor in enumerate(slopes.factors) if factor is not None}
+        return _End(moved, (nothing,) * len(heads))
+    at = np.where(is_outside, end[~is_outside][0], end)
+    # An interval that has no probability at all has no slope either.
+    has_some = np.isfinite(value)
+    log_ratio = family.log_density(at, heads) - np.where(has_some, value, 0.0)
     place = np.log(at) if slopes.is_log else at
     log_ratio = log_ratio + place if slopes.is_log else log_ratio
     ratio = sign * np.exp(np.minimum(log_ratio, _LARGEST_LOG_RATIO))
-    ratio = np.where(is_outside, 0.0, ratio)
+    ratio = np.where(is_outside | ~has_some, 0.0, ratio)
     slope = {
         h: ratio if factor == 0.0 else factor * (place - heads[0]) * ratio
         for h, factor in enumerate(slopes.factors)
@@ -136,12 +141,12 @@ def log_probability_and_kind(
     low, high = family.support_limits
     has_lower, has_upper = lower > -np.inf, upper < np.inf
     shape = np.broadcast_shapes(lower.shape, *(head.shape for head in heads))
-    if not has_upper.any():
-        return np.broadcast_to(family.log_survival(lower, heads), shape).copy(), np.zeros(
-            shape, bool
+    if not (has_upper.any() and has_lower.any()):
+        one_tail = (
+            family.log_cdf(upper, heads) if has_upper.any() else family.log_survival(lower, heads)
         )
-    if not has_lower.any():
-        return np.broadcast_to(family.log_cdf(upper, heads), shape).copy(), np.zeros(shape, bool)
+        shape = np.broadcast_shapes(shape, one_tail.shape)
+        return np.broadcast_to(one_tail, shape).copy(), np.zeros(shape, bool)
     some_lower = np.where(has_lower, lower, low if np.isfinite(low) else upper)
     some_upper = np.where(has_upper, upper, high if np.isfinite(high) else lower)
     above = np.where(has_lower, family.log_survival(some_lower, heads), 0.0)

@@ -22,16 +22,26 @@ from mixexp.metrics._scores import (
     pinball_loss,
     pit_values,
 )
+from mixexp.metrics._survival import (
+    KaplanMeier,
+    brier_score_censored,
+    concordance_index_censored,
+    kaplan_meier,
+)
 
 __all__ = [
     "CRPSScorer",
+    "KaplanMeier",
     "LogDensityScorer",
     "NegativeBICScorer",
     "NegativeCriterionScorer",
     "PinballScorer",
+    "brier_score_censored",
+    "concordance_index_censored",
     "crps_score",
     "interval_coverage",
     "interval_width",
+    "kaplan_meier",
     "log_density_scorer",
     "log_score",
     "negative_bic_scorer",

@@ -26,6 +26,10 @@ _scorer_docs = fill_sections(
         "exposure": f"{_PER_ROW}\nAs for the estimator's `predict`.",
         "trials": f"{_PER_ROW}\nAs for the estimator's `predict`.",
         "groups": f"{_PER_ROW}\nGroups of rows that share an expert, as for `fit`.",
+        "censoring": f"{_PER_ROW}\nOf y, as for `fit`.",
+        "y_upper": f"{_PER_ROW}\nUpper ends of what y is known to lie in, as for `fit`.",
+        "y_resolution": "float or array-like of shape (n,), default=None\nAs for `fit`.",
+        "truncation": "float, or array-like of shape (n,) or (n, 2), default=None\nAs for `fit`.",
     },
     {},
 )
@@ -64,6 +68,10 @@ class LogDensityScorer(BaseEstimator):
         exposure: Any = None,
         trials: Any = None,
         groups: Any = None,
+        censoring: Any = None,
+        y_upper: Any = None,
+        y_resolution: Any = None,
+        truncation: Any = None,
     ) -> float:
         """Return the weighted mean of ``estimator.log_density(X, y)``.
 
@@ -82,7 +90,16 @@ class LogDensityScorer(BaseEstimator):
             If an argument is not as described; the message names it.
         """
         steps, model = _split_pipeline(estimator, "log_density")
-        known = {"offset": offset, "exposure": exposure, "trials": trials, "groups": groups}
+        known = {
+            "offset": offset,
+            "exposure": exposure,
+            "trials": trials,
+            "groups": groups,
+            "censoring": censoring,
+            "y_upper": y_upper,
+            "y_resolution": y_resolution,
+            "truncation": truncation,
+        }
         density = model.log_density(_transform(steps, X), y, **known)
         return float(np.average(density, weights=check_row_weights(sample_weight, len(density))))
 
@@ -114,6 +131,10 @@ class NegativeCriterionScorer(BaseEstimator):
         exposure: Any = None,
         trials: Any = None,
         groups: Any = None,
+        censoring: Any = None,
+        y_upper: Any = None,
+        y_resolution: Any = None,
+        truncation: Any = None,
     ) -> float:
         """Return minus the criterion, so that greater is better.
 
@@ -137,7 +158,16 @@ class NegativeCriterionScorer(BaseEstimator):
                 f"{shown(self.criterion)}."
             )
         steps, model = _split_pipeline(estimator, "criteria")
-        known = {"offset": offset, "exposure": exposure, "trials": trials, "groups": groups}
+        known = {
+            "offset": offset,
+            "exposure": exposure,
+            "trials": trials,
+            "groups": groups,
+            "censoring": censoring,
+            "y_upper": y_upper,
+            "y_resolution": y_resolution,
+            "truncation": truncation,
+        }
         found = model.criteria(_transform(steps, X), y, sample_weight, **known)
         return -float(getattr(found, self.criterion))
 

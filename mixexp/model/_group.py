@@ -47,6 +47,8 @@ class ExpertGroup(NamedTuple):
 
     def with_intervals(self) -> "ExpertGroup":
         """Return the same experts of y that may be known to lie in an interval only."""
+        if isinstance(self.family, IntervalExpert):
+            return self
         placeholder = self.placeholder_y
         if placeholder is not None:
             placeholder = np.stack([placeholder] * 3)
@@ -54,10 +56,21 @@ class ExpertGroup(NamedTuple):
 
     def without_intervals(self) -> "ExpertGroup":
         """Return the same experts of exact y: undo `with_intervals`."""
-        if not isinstance(self.family, IntervalExpert):
+        if not isinstance(self.family, IntervalExpert) or self.family.has_limits:
             return self
+        return self.uncensored()._replace(rivals=self.rivals)
+
+    def uncensored(self) -> "ExpertGroup":
+        """Return the experts of y itself, which is known exactly and has no limits."""
+        rivals = tuple(
+            other.base if isinstance(other, IntervalExpert) else other
+            for other in self.rivals
+            if other.is_discrete or other.atoms
+        )
+        if not isinstance(self.family, IntervalExpert):
+            return self._replace(rivals=rivals)
         placeholder = None if self.placeholder_y is None else self.placeholder_y[0]
-        return self._replace(family=self.family.base, placeholder_y=placeholder)
+        return self._replace(family=self.family.base, placeholder_y=placeholder, rivals=rivals)
 
     def is_location(self, h: int) -> bool:
         """Whether a head is a location, which offsets are added to."""
@@ -124,7 +137,7 @@ class ExpertGroup(NamedTuple):
         """
         seen = (y - self.shift) / self.scale
         if isinstance(self.family, IntervalExpert):
-            between = np.stack([y, y]) if ends is None else ends
+            between = self.family.limited(np.stack([y, y]) if ends is None else ends)
             return self.family.seen(seen, (between - self.shift) / self.scale)
         return trial_pairs(self.family, seen, trials)
 
@@ -177,7 +190,12 @@ def has_mass(families: Sequence[Expert], y: np.ndarray, trials: np.ndarray | Non
 
 
 def trial_pairs(family: Expert, y: np.ndarray, trials: np.ndarray | None) -> np.ndarray:
-    """Return y, beside its trials, shape (2, rows), for a family that has a use for them."""
+    """Return y, beside its trials, shape (2, rows), for a family that has a use for them.
+
+    Exact y for one that sees intervals, shape (3, rows).
+    """
+    if isinstance(family, IntervalExpert):
+        return family.seen(y, family.limited(np.stack([y, y])))
     if not family.uses_trials:
         return y
     return np.stack([y, np.ones_like(y) if trials is None else trials])

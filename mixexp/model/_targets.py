@@ -39,10 +39,26 @@ def _with_windows(groups: Sequence[ExpertGroup], block: Block) -> Block:
     lower, upper = block.known.window
     below, above = np.full_like(lower, -np.inf), np.full_like(upper, np.inf)
     window, *outside = (
-        _with_target(
-            groups, block._replace(known=block.known._replace(ends=ends, window=None)), block.y
-        )
-        for ends in map(np.stack, ([lower, upper], [below, lower], [upper, above]))
+        _between(groups, block, block.y, *ends)
+        for ends in ((lower, upper), (below, lower), (upper, above))
     )
     has_upper = bool(np.isfinite(upper).any())
     return block._replace(window=window, outside=tuple(outside[: 1 + has_upper]))
+
+
+def _between(
+    groups: Sequence[ExpertGroup],
+    block: Block,
+    y: np.ndarray,
+    lower: np.ndarray,
+    upper: np.ndarray,
+) -> Block:
+    """Return the block with y in an interval; where it is empty nothing has a probability."""
+    is_empty = lower == upper
+    ends = np.stack([np.where(is_empty, -np.inf, lower), np.where(is_empty, y, upper)])
+    known = block.known._replace(ends=ends, window=None)
+    found = _with_target(groups, block._replace(known=known), y)
+    if not is_empty.any():
+        return found
+    bases = tuple(np.where(is_empty, -np.inf, base) for base in found.bases)
+    return found._replace(bases=bases)
