@@ -207,7 +207,7 @@ class SurvivalDisplay(Display):
                 zorder=3,
             )
             self.experts_.append(line)
-            entries.append((line, f"expert {k}"))
+            entries.append((line, style.name))
         ax.set_ylim(0.0, 1.03)
         ax.set_xlim(self.grid[0], self.grid[-1])
         name_axes(ax, xlabel or drawn(self.label), ylabel or f"P({drawn(self.label)} > value)")

@@ -105,9 +105,7 @@ class MixtureDistribution:
 
     def frozen(self) -> "MixtureDistribution":
         """Return the same with all blocks evaluated and kept."""
-        return MixtureDistribution(
-            self._map(lambda at: self._blocks[at]), len(self), self._n_threads
-        )
+        return MixtureDistribution(self.blocks(), len(self), self._n_threads)
 
     def blocks(self) -> list[BlockMixture]:
         """Return the mixtures of all blocks of rows."""

@@ -130,7 +130,16 @@ class IntervalExpert(Expert):
         return bool(np.isfinite(self.limits).any())
 
     def of(self, base: Expert) -> "IntervalExpert":
-        """Return the same of another family."""
+        """Return the same of another family.
+
+        Parameters
+        ----------
+        base : Expert
+
+        Returns
+        -------
+        IntervalExpert
+        """
         return IntervalExpert(base)
 
     def fixed_to(self, y: np.ndarray, weight: np.ndarray) -> "IntervalExpert":
