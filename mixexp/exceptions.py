@@ -9,6 +9,7 @@ __all__ = [
     "ImplausibleFitWarning",
     "InferenceWarning",
     "RankDeficientWarning",
+    "RoundedTargetWarning",
     "SeparationWarning",
 ]
 
@@ -29,6 +30,13 @@ class ImplausibleFitWarning(ConvergenceWarning):
     """Means on the rows of the fit are far beyond y, or one expert alone fits them far better.
 
     Such a fit is not ``converged_``, whatever stopped it.
+    """
+
+
+class RoundedTargetWarning(UserWarning):
+    """An expert has shrunk onto single values of y that repeat: its density there means nothing.
+
+    Say what y is rounded to, by ``y_resolution``.
     """
 
 

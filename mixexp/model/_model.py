@@ -94,12 +94,9 @@ class Model:
             return out
         lower, upper = block.known.window
         below, above = np.full_like(lower, -np.inf), np.full_like(upper, np.inf)
-        parts = [
-            self._between(block, y, *ends)
-            for ends in ((lower, upper), (below, lower), (upper, above))
-        ]
-        has_upper = bool(np.isfinite(upper).any())
-        return out._replace(window=parts[0], outside=tuple(parts[1 : 2 + has_upper]))
+        outside = [(below, lower), (upper, above)][: 1 + int(np.isfinite(upper).any())]
+        parts = [self._between(block, y, *ends) for ends in ((lower, upper), *outside)]
+        return out._replace(window=parts[0], outside=tuple(parts[1:]))
 
     def _between(self, block: Block, y: np.ndarray, lower: np.ndarray, upper: np.ndarray) -> Block:
         """Return the block with y in an interval; where it is empty nothing has a probability."""
@@ -107,10 +104,8 @@ class Model:
         ends = np.stack([np.where(is_empty, -np.inf, lower), np.where(is_empty, y, upper)])
         known = block.known._replace(ends=ends, window=None)
         found = self.with_target(block._replace(known=known, window=None, outside=()), y)
-        if not is_empty.any():
-            return found
         bases = tuple(np.where(is_empty, -np.inf, base) for base in found.bases)
-        return found._replace(bases=bases)
+        return found._replace(bases=bases) if is_empty.any() else found
 
     def view(self, other: PlacedSubmodel, block: Block) -> SubmodelRows:
         """Return the rows of a block as a submodel of one's own sees them."""
