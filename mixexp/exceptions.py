@@ -12,6 +12,7 @@ __all__ = [
     "InferenceWarning",
     "ModelFileError",
     "RankDeficientWarning",
+    "RoundedTargetWarning",
     "SeparationWarning",
 ]
 
@@ -45,6 +46,13 @@ class ImplausibleFitWarning(ConvergenceWarning):
 
 class ModelFileError(ValueError):
     """A file that holds no model which this version can read; nothing was made of it."""
+
+
+class RoundedTargetWarning(UserWarning):
+    """An expert has shrunk onto single values of y that repeat: its density there means nothing.
+
+    Say what y is rounded to, by ``y_resolution``.
+    """
 
 
 class SeparationWarning(UserWarning):

@@ -205,6 +205,8 @@ class FittedByEM(CallbackSupportMixin):
         DegenerateExpertWarning
             If an expert's dispersion is at its floor, or next to no rows are left to it, or it
             was dropped because of that.
+        RoundedTargetWarning
+            If an expert has shrunk onto values of y that repeat.
         SeparationWarning
             If, without a ridge, a gate or a logistic expert separates its rows.
         """

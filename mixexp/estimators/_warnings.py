@@ -17,6 +17,7 @@ from mixexp.exceptions import (
     DegenerateExpertError,
     DegenerateExpertWarning,
     RankDeficientWarning,
+    RoundedTargetWarning,
     SeparationWarning,
 )
 from mixexp.experts import Expert
@@ -25,6 +26,12 @@ from mixexp.model import Parameters, group_heads, linear_predictors, posterior_o
 # Where nearly every row is given to one child with more than this certainty, the gate separates.
 _CERTAIN = 1.0 - 1e-6
 _NEARLY_ALL = 0.99
+# A value of y repeats from so many rows on, if there are so many rows per distinct value. An expert
+# whose deviation is less than this share of the gap to the next value has shrunk onto it: that of
+# rounding itself is 0.29.
+_LEAST_REPEATS = 5
+_ROWS_PER_VALUE = 5
+_SPIKE = 0.05
 
 
 class FitWarning(NamedTuple):
@@ -51,6 +58,7 @@ def collect_warnings(
         *_deficiency(name, problem, best),
         *_degenerate_experts(name, problem, best, order),
         *_separation(name, problem, best.evaluation.params),
+        *_spikes(name, problem, best.evaluation.params, order),
     ]
 
 
@@ -151,6 +159,60 @@ def _separation(name: str, problem: Problem, params: Parameters) -> list[FitWarn
         )
         found.append(FitWarning(message, SeparationWarning))
     return found
+
+
+def _spikes(name: str, problem: Problem, params: Parameters, order: np.ndarray) -> list[FitWarning]:
+    """Return what is to be said of experts that have shrunk onto values of y that repeat."""
+    gaps = _gaps_between_values(problem)
+    if gaps is None:
+        return []
+    tree, place = problem.model.tree, np.argsort(order)
+    on_value, total = np.zeros(tree.n_leaves), np.zeros(tree.n_leaves)
+    start = 0
+    for block in problem.blocks:
+        gap = gaps[start : start + len(block.weight)]
+        start += len(block.weight)
+        resp = posterior_of_block(problem.model, params, block).node_resp[tree.leaves]
+        heads = group_heads(problem.model, linear_predictors(problem.model, params, block))
+        for group, own in zip(problem.model.groups, heads, strict=True):
+            weight = resp[group.leaves] * block.weight
+            total[group.leaves] += weight.sum(axis=1)
+            if not group.family.is_discrete and group.family.has_dispersion:
+                deviation = group.scale * np.sqrt(group.family.variance(own))
+                on_value[group.leaves] += (weight * (deviation < _SPIKE * gap)).sum(axis=1)
+    numbers = sorted(
+        tree.leaf_position(int(place[tree.leaves[leaf]]))
+        for leaf in np.flatnonzero((on_value > 0.5 * total) & (total > 0.0))
+    )
+    if not numbers:
+        return []
+    message = (
+        f"{name}: experts {numbers} have shrunk onto single values of y, of which many rows share "
+        "each, so that the log density is as high as one likes and says nothing. If y is rounded, "
+        "give y_resolution=, the step that it is rounded to; if a value stands for itself, such as "
+        "zero, a 'point_mass' expert."
+    )
+    return [FitWarning(message, RoundedTargetWarning)]
+
+
+def _gaps_between_values(problem: Problem) -> np.ndarray | None:
+    """Return the distance of each y to the nearest other value, 0 where it does not repeat.
+
+    None if y has no more rows than usual per value, or is not known exactly, or is no number.
+    """
+    families = [group.family for group in problem.model.groups]
+    if not any(family.has_dispersion and not family.is_discrete for family in families):
+        return None
+    blocks = list(problem.blocks.bare)
+    if any(block.y is None or block.known.ends is not None for block in blocks):
+        return None
+    y = np.concatenate([np.asarray(block.y) for block in blocks])
+    values, number, counts = np.unique(y, return_inverse=True, return_counts=True)
+    if len(values) < 2 or len(y) < _ROWS_PER_VALUE * len(values):
+        return None
+    gap = np.diff(values)
+    nearest = np.minimum(np.append(gap, np.inf), np.append(np.inf, gap))
+    return np.where(counts >= _LEAST_REPEATS, nearest, 0.0)[number]
 
 
 def _gates_separate(problem: Problem, params: Parameters) -> bool:

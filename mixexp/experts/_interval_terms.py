@@ -7,8 +7,9 @@ import numpy as np
 from mixexp.experts._base import Expert, Heads
 
 # Probabilities of intervals that are a smaller share of the tail they are cut from than this are
-# density times width, which is then the better of the two.
-_NARROW = 1e-5
+# density times width, good to the square of the share over 24: the better of the two, also for
+# second differences.
+_NARROW = 1e-4
 # Five-point differences: step**4 is lost to curvature and eps / step to rounding.
 _STEP = 1e-3
 _SECOND_STEP = 2e-3
