@@ -2,8 +2,8 @@
 What did the losses cost that were never claimed?
 =================================================
 
-Claims are seen above a deductible only, and paid up to a limit. Two kinds of losses, simulated so that
-the truth is known: what a mixture says of all losses if it is told so, and if it is not.
+Claims are seen above a deductible only, and paid up to a limit. Two kinds of losses, simulated
+so that the truth is known: what a mixture says of all losses if it is told so, and if it is not.
 """
 
 # %%
