@@ -12,6 +12,7 @@ from mixexp.exceptions import (
     ConvergenceWarning,
     DegenerateExpertWarning,
     RankDeficientWarning,
+    RoundedTargetWarning,
     SeparationWarning,
 )
 
@@ -122,7 +123,7 @@ HARD_DATA = [
     (constant_in_one_region, {DegenerateExpertWarning, SeparationWarning}),
     (identical_rows, {DegenerateExpertWarning, RankDeficientWarning}),
     (identical_features, {RankDeficientWarning}),
-    (few_distinct_rows, {DegenerateExpertWarning, SeparationWarning}),
+    (few_distinct_rows, {DegenerateExpertWarning, SeparationWarning, RoundedTargetWarning}),
     (gross_outlier, set()),
     (gross_outlier_in_features, set()),
     (exact_lines, {DegenerateExpertWarning, SeparationWarning}),
@@ -136,6 +137,7 @@ OURS = (
     ConvergenceWarning,
     DegenerateExpertWarning,
     RankDeficientWarning,
+    RoundedTargetWarning,
     SeparationWarning,
 )
 

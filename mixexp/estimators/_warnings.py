@@ -178,7 +178,9 @@ def _spikes(name: str, problem: Problem, params: Parameters, order: np.ndarray) 
             weight = resp[group.leaves] * block.weight
             total[group.leaves] += weight.sum(axis=1)
             if not group.family.is_discrete and group.family.has_dispersion:
-                deviation = group.scale * np.sqrt(group.family.variance(own))
+                # One beyond all numbers is no spike.
+                with np.errstate(over="ignore", invalid="ignore"):
+                    deviation = group.scale * np.sqrt(group.family.variance(own))
                 on_value[group.leaves] += (weight * (deviation < _SPIKE * gap)).sum(axis=1)
     numbers = sorted(
         tree.leaf_position(int(place[tree.leaves[leaf]]))
