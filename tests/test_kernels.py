@@ -14,6 +14,7 @@ import numba
 import numpy as np
 import pytest
 from problems import TREES
+from scipy import sparse
 from scipy.special import logsumexp
 
 import mixexp
@@ -305,8 +306,8 @@ def test_head_sums_are_sums_over_rows(spec, rows, n_starts, rng):
     n_rows = tree.n_nodes, tree.n_edges, n_grams, n_sums, p, n_products
     pieces = [np.ones((m, size)) for m in n_rows]
     kernels.head_sums(
-        features, gate, node_resp, values, curvature, weight, tree.parent, first, second,
-        two, two, *pieces, grams.copy(), sums.copy(), grams, sums,
+        features, gate, node_resp, values, curvature, weight, np.empty(0), tree.parent, first,
+        second, two, two, *pieces, grams.copy(), sums.copy(), grams, sums,
     )  # fmt: skip
     node_weight = node_resp * weight
     above = node_weight[tree.parent[1:]]
@@ -603,6 +604,68 @@ def test_row_predictors_have_the_bits_of_linear_predictors(rows, rng):
     out = np.empty(2 * rows)
     kernels.row_predictors(features, coef, row, head, out)
     np.testing.assert_array_equal(out, every[head, row])
+
+
+# Sparse rows.
+
+
+@pytest.fixture
+def stored(rng):
+    """Return sparse rows (n, p) with what kernels see of them, and dense columns among the p."""
+    X = sparse.random_array((40, 7), density=0.3, format="csr", rng=rng)
+    X = sparse.csr_array(X * np.isin(np.arange(7), [1, 3, 4, 6]))  # 0, 2 and 5 are dense
+    X.eliminate_zeros()
+    parts = X.indptr.astype(np.int64), X.indices.astype(np.int32), X.data
+    dense = np.concatenate([np.ones((1, 40)), rng.standard_normal((2, 40))])
+    return X, parts, dense, np.array([0, 2, 5])
+
+
+def test_sparse_products_are_those_of_arrays(stored, rng):
+    X, parts, _, _ = stored
+    slope, residual = rng.standard_normal((7, 2)), rng.standard_normal((40, 2))
+    predicted, sums, squares = np.zeros((40, 2)), np.zeros((7, 2)), np.zeros(7)
+    weight = rng.random(40)
+    kernels.sparse_predictor(*parts, slope, predicted)
+    kernels.sparse_adjoint(*parts, residual, sums)
+    kernels.sparse_squares(*parts, weight, squares)
+    array = X.toarray()
+    np.testing.assert_allclose(predicted, array @ slope, atol=1e-13)
+    np.testing.assert_allclose(sums, array.T @ residual, atol=1e-13)
+    np.testing.assert_allclose(squares, weight @ array**2, atol=1e-13)
+
+
+def test_grams_of_sparse_rows_are_those_of_standardised_arrays(stored, rng):
+    X, parts, dense, dense_at = stored
+    weights, out = rng.random((3, 40)), np.zeros((3, 7, 7))
+    out[np.ix_(range(3), dense_at, dense_at)] = np.einsum("kr,ar,br->kab", weights, dense, dense)
+    kernels.sparse_grams(*parts, dense, dense_at, weights, out)
+    center, inverse_scale = rng.standard_normal(7), 0.5 + rng.random(7)
+    center[dense_at], inverse_scale[dense_at] = 0.0, 1.0
+    is_stored = np.ones(7, dtype=np.int64)
+    is_stored[dense_at] = 0
+    kernels.standardize_grams(center, inverse_scale, is_stored, out)
+    features = X.toarray().T
+    features[dense_at] = dense
+    features = (features - center[:, None]) * inverse_scale[:, None]
+    expected = np.einsum("kr,ar,br->kab", weights, features, features)
+    np.testing.assert_allclose(out, expected, atol=1e-12)
+
+
+def test_lasso_meets_its_conditions(rng):
+    root = rng.standard_normal((4, 9, 6))
+    matrices, slopes = root.swapaxes(1, 2) @ root, 4.0 * rng.standard_normal((4, 6))
+    l1 = np.full((4, 6), 3.0)
+    l1[:, 0] = 0.0
+    wide = np.full((4, 6), np.inf)
+    coef = np.zeros((4, 6))
+    kernels.lasso_each(matrices, slopes.copy(), l1, -wide, wide, coef)
+    left = slopes - np.einsum("sij,sj->si", matrices, coef)
+    is_zero = coef == 0.0
+    assert is_zero.any()
+    assert not is_zero[:, 0].any()
+    assert (np.abs(left[is_zero]) <= l1[is_zero] + 1e-8).all()
+    expected = l1 * np.sign(coef)
+    np.testing.assert_allclose(left[~is_zero], expected[~is_zero], atol=1e-7)
 
 
 def test_every_kernel_has_its_test():

@@ -44,6 +44,7 @@ def test_second_fit_compiles_nothing_new():
     code = """
 import numpy as np
 import warnings
+from scipy import sparse
 from mixexp import MoERegressor, HMERegressor, MoEClassifier, kernels
 warnings.simplefilter("ignore")
 x = np.linspace(-1.0, 1.0, 300)[:, None]
@@ -63,6 +64,10 @@ use(HMERegressor((2,) * 8, init=np.arange(300) % 256, max_iter=1), np.abs(x[:, 0
 use(MoERegressor(2, expert="poisson", n_init=2, random_state=0), np.arange(300) % 3)
 use(MoEClassifier(2, n_init=2, random_state=0), np.arange(300) % 2)
 use(MoERegressor(2, n_init=2, random_state=0, balance=1.0), np.abs(x[:, 0]))
+# Sparse rows, and slopes of zero.
+codes = sparse.csr_array(np.eye(5)[np.arange(300) % 5])
+MoERegressor(3, n_init=2, random_state=0, l1=1.0, gate_l1=1.0).fit(codes, np.abs(x[:, 0]))
+MoERegressor(3, n_init=2, random_state=0).fit(codes, np.abs(x[:, 0]))
 print(count())
 use(HMERegressor([[1, 1], 1], n_init=2, random_state=0, gate="constant"), np.abs(x[:, 0]))
 use(MoEClassifier(2, n_init=2, random_state=0), np.arange(300) % 3)

@@ -243,7 +243,7 @@ def test_blocks_are_a_sequence():
     assert all(block.features.values.flags.c_contiguous for block in blocks)
     with pytest.raises(IndexError):
         blocks[3]
-    halved = blocks.refine(lambda block, part: block._replace(weight=part), [0.0, 1.0, 2.0])
+    halved = blocks.refine(lambda block, part: block.reweighted(part), [0.0, 1.0, 2.0])
     assert [block.weight for block in halved] == [0.0, 1.0, 2.0]
 
 

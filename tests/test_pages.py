@@ -22,6 +22,7 @@ MODULES = [
     "mixexp.datasets",
     "mixexp.displays",
     "mixexp.distribution",
+    "mixexp.ensemble",
     "mixexp.exceptions",
     "mixexp.experts",
     "mixexp.gates",

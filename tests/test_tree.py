@@ -22,9 +22,9 @@ from mixexp.data import DenseDesign
 from mixexp.experts import Gaussian
 from mixexp.gates import SoftmaxGates
 from mixexp.model import em_statistics, flat_gradient, posterior_of_block, predict_block
-from mixexp.model._e_step import evaluate_experts, gate_logits, linear_predictors, posterior
+from mixexp.model._e_step import allocate, evaluate_experts, gate_logits, linear_predictors
 from mixexp.model._grams import weighted_grams
-from mixexp.model._statistics import _sum_by_head
+from mixexp.model._statistics import sum_by_head
 from mixexp.model._sums import sum_heads
 from mixexp.tree import GatingTree
 
@@ -453,10 +453,10 @@ def test_sums_piece_by_piece_are_those_of_all_rows(family, spec, gate, n_starts,
         params = model.unflatten(np.stack(flat))
     eta = linear_predictors(model, params, block)
     log_density, derivatives = evaluate_experts(model, params, eta, block)
-    found = posterior(model.tree, gate_logits(model, params, eta, block), log_density)
+    found = allocate(model.tree, gate_logits(model, params, eta, block), log_density)
     resp, mass = found.node_resp, found.node_resp @ block.weight
     sums = sum_heads(model, block, found.gate, resp, derivatives, mass)
-    expected = _sum_by_head(model, block, found.gate, resp.copy(), derivatives, None)
+    expected = sum_by_head(model, block, found.gate, resp.copy(), derivatives, None)
     assert sums is not None
     tolerance = 1e-12 * len(block.weight)
     np.testing.assert_allclose(sums.gate_gradient, expected.gate_gradient, 1e-10, tolerance)

@@ -22,7 +22,7 @@ from mixexp.data._design import (
 from mixexp.data._executor import map_blocks, single_threaded_blas
 from mixexp.data._rows import ColumnRows, RowSource, cut_rows
 from mixexp.data._scaling import Scaling, weighted_scaling
-from mixexp.data._sparse import SparseRows, rows_to_expand
+from mixexp.data._sparse import SparseRows, as_array, rows_to_expand
 
 __all__ = [
     "PRODUCT_ROWS",
@@ -36,6 +36,7 @@ __all__ = [
     "RowSource",
     "Scaling",
     "SparseRows",
+    "as_array",
     "as_kernel_array",
     "cross_grams",
     "cut_features",

@@ -57,6 +57,11 @@ class SparseRows:
         return row, self.matrix.indices, self.matrix.data.astype(np.float64, copy=False)
 
 
+def as_array(rows: RowSource) -> np.ndarray:
+    """Return rows of features as an array, sparse ones too: a block of them."""
+    return rows.matrix.toarray() if isinstance(rows, SparseRows) else np.asarray(rows)
+
+
 def rows_to_expand(X: RowSource) -> int | None:
     """Return how many rows of X are made an array at once, None for those of a block."""
     return max(1, _EXPANDED_VALUES // max(X.shape[1], 1)) if isinstance(X, SparseRows) else None

@@ -6,6 +6,7 @@ import numpy as np
 
 from mixexp.arguments import check_count, is_whole
 from mixexp.displays._base import Display
+from mixexp.displays._columns import read_columns
 from mixexp.displays._layout import Entry, name_axes
 from mixexp.displays._source import given, open_source
 from mixexp.displays._style import expert_styles
@@ -125,6 +126,7 @@ class SurvivalDisplay(Display):
                 f"SurvivalDisplay is for regressors; got {type(source.model).__name__}."
             )
         known = given(offset=offset, exposure=exposure, trials=trials)
+        read_columns(X, estimator)  # refuses what is none
         seen = source.transform(X)
         target = source.check_target(y)
         n = len(seen)

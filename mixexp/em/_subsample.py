@@ -11,7 +11,7 @@ from functools import partial
 
 import numpy as np
 
-from mixexp.data import Block, Design, RowArguments, RowBlocks, sums_of_groups
+from mixexp.data import Block, Design, RowArguments, RowBlocks, as_array, sums_of_groups
 from mixexp.em._objective import Problem
 
 # Rows of a sample, at least, and rows per parameter.
@@ -98,7 +98,7 @@ def _join(blocks: list[Block]) -> Block:
 
 
 def _read_all(blocks: list[Block]) -> np.ndarray:
-    return np.concatenate([block.read_raw() for block in blocks if block.read_raw is not None])
+    return np.concatenate([as_array(b.read_raw()) for b in blocks if b.read_raw is not None])
 
 
 def _take_features(problem: Problem, taken: list[np.ndarray], parts: list[Block]) -> list[Design]:

@@ -50,7 +50,7 @@ def export_text(
     >>> y = np.abs(np.abs(x[:, 0]) - 0.5) + 0.02 * np.sin(50.0 * x[:, 0])
     >>> model = HMERegressor(tree=[[1, 1], 1], random_state=0).fit(x, y)
     >>> print(export_text(model).replace("\N{MINUS SIGN}", "-").splitlines()[1])
-    |-- node 0: high x0
+    |-- node 0: low x0
     """
     model = estimator.steps[-1][1] if hasattr(estimator, "steps") else estimator
     if isinstance(model, type) or not hasattr(model, "gate_proba"):

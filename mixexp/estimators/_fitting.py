@@ -237,12 +237,12 @@ class FittedByEM(CallbackSupportMixin):
             raise ValueError(
                 f"{type(self).__name__} requires y to be passed, but the target y is None."
             )
-        given_y, (y, interval) = y, self._read_interval(y, given)
-        y = self._check_target(y)
+        given_y, (known_y, interval) = y, self._read_interval(y, given)
+        y = self._check_target(known_y)
         check_same_length(len(X), y)
         weight = self._row_weights(sample_weight, len(X))
+        _check_enough_rows(int(np.count_nonzero(weight)), len(X), tree.n_leaves)
         per_row = read_rows(given, weight, tree.n_leaves, interval=interval)
-        _check_enough_rows(int(np.count_nonzero(per_row.weight)), len(X), tree.n_leaves)
         chosen = rows_in_order(per_row)
         if chosen is not None:
             y, per_row = y[chosen], per_row.take(chosen)
@@ -371,8 +371,7 @@ class FittedByEM(CallbackSupportMixin):
             refuse_collapsed(troubles)
         self.diagnostics_ = diagnose(layout.problem, found.best, self.fitted_model_.params)
         task.end()
-        dropped = dropped_experts(name, tree.n_leaves, self.tree_.n_leaves)
-        return [*dropped, *troubles]
+        return [*dropped_experts(name, tree.n_leaves, self.tree_.n_leaves), *troubles]
 
     def _find(
         self,

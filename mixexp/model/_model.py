@@ -14,7 +14,7 @@ from functools import cached_property
 import numpy as np
 
 from mixexp.contrast import contrast
-from mixexp.data import Block, Design, sees_all
+from mixexp.data import Block, Design, as_array, sees_all
 from mixexp.gates import SoftmaxGates
 from mixexp.model._group import ExpertGroup
 from mixexp.model._others import PlacedSubmodel, WithOthers
@@ -79,7 +79,7 @@ class Model(WithOthers):
     def view(self, other: PlacedSubmodel, block: Block) -> SubmodelRows:
         """Return the rows of a block as a submodel of one's own sees them."""
         if other.submodel.sees_raw and block.read_raw is not None:
-            X = block.read_raw()[:, self.designs[other.design][1:] - 1]
+            X = as_array(block.read_raw())[:, self.designs[other.design][1:] - 1]
         else:
             X = self.design(block, other.design).to_array()[1:].T
         return SubmodelRows(X, block.y, block.known.offset, block.known.trials)
