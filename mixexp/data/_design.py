@@ -149,6 +149,8 @@ class DenseDesign:
         if p == 1:
             return (weights @ (self.values * self.values).T)[:, :, None]
         m, n_products, size = len(weights), p * (p + 1) // 2, min(rows, PRODUCT_ROWS)
+        if m == 0:
+            return np.zeros((0, p, p))
         if not use_packed_products(p, m):
             return np.stack([self._symmetric_gram(weight) for weight in weights])
         packed, part = np.zeros((m, n_products)), np.empty((m, n_products))

@@ -7,6 +7,9 @@ together, (p, heads) and (rows, heads), for each stored value meets those of all
 
 from mixexp.kernels._jit import kernel
 
+# Rows of a matrix that are mirrored at once: their cache lines are written as wholes.
+TILE = 16
+
 
 @kernel
 def sparse_predictor(begin, feature, value, slope, out):  # type: ignore[no-untyped-def]
@@ -103,17 +106,24 @@ def standardize_grams(center, inverse_scale, is_stored, out):  # type: ignore[no
     p = center.shape[0]
     for k in range(out.shape[0]):
         gram = out[k]
+        for d in range(p):
+            if is_stored[d] == 0:
+                for i in range(d):
+                    if is_stored[i] == 1:
+                        gram[i, d] = gram[d, i]
         first = gram[0].copy()
         for i in range(p):
-            for j in range(i, p):
-                if is_stored[i] == is_stored[j] or is_stored[j] == 1:
-                    raw = gram[i, j]
-                else:
-                    raw = gram[j, i]
-                moved = raw - center[i] * first[j] - center[j] * first[i]
-                moved += center[i] * center[j] * first[0]
-                gram[i, j] = moved * inverse_scale[i] * inverse_scale[j]
-                gram[j, i] = gram[i, j]
+            row, middle, factor = gram[i], center[i], inverse_scale[i]
+            moved = middle * first[0] - first[i]
+            for j in range(i, p):  # contiguous: vectorises
+                row[j] = (
+                    (row[j] - middle * first[j] + moved * center[j]) * factor * inverse_scale[j]
+                )
+        for start in range(0, p, TILE):
+            stop = min(start + TILE, p)
+            for i in range(p):
+                for j in range(max(start, i + 1), stop):
+                    gram[j, i] = gram[i, j]
 
 
 @kernel
