@@ -233,3 +233,13 @@ def test_contrasts_of_classes_are_refused(rng):
     X, y = rng.standard_normal((90, 2)), np.repeat([0, 1, 2], 30)
     with pytest.raises(ValueError, match="'l1' parameter must be 0 for 'multinomial'"):
         MoEClassifier(2, l1=1.0).fit(X, y)
+
+
+@few_rows_may_be_warned_of
+def test_unit_of_wide_data_is_the_deviation_of_y(rng):
+    X = rng.standard_normal((40, 60))
+    y = 2.0 * X[:, 1] + 0.3 * rng.standard_normal(40)
+    fitted = MoERegressor(1, l1=20.0, alpha=0.0).fit(X, y)
+    np.testing.assert_allclose(fitted.fitted_model_.model.groups[0].scale, y.std(), rtol=1e-9)
+    assert fitted.coef_[0, 1] != 0.0
+    assert np.count_nonzero(fitted.coef_) < 30

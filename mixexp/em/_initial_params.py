@@ -1,6 +1,7 @@
 """Starts: the pooled fit that they depart from, and coefficients for given responsibilities."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial, reduce
 
 import numpy as np
@@ -17,6 +18,8 @@ from mixexp.tree import GatingTree
 # A partition is softened, for a hard one is separated perfectly by the first gate.
 OWN_SHARE = 0.9
 _N_STEPS = 3
+# Slopes of a pooled fit beside an L1 penalty, as a share of the rows.
+_MOST_POOLED_SLOPES = 0.5
 _POOLED_ITERATIONS = 50
 _POOLED_TOL = 1e-10
 _MIXED_ITERATIONS = 500
@@ -59,6 +62,8 @@ def _pooled_others(problem: Problem) -> tuple[np.ndarray, ...]:
 def _pooled_alone(problem: Problem, g: int) -> tuple[np.ndarray, ...]:
     """Return the heads of one expert of a family, fitted to the rows in its support."""
     model, group = problem.model, problem.model.groups[g]
+    if model.penalty.l1 > 0.0 and model.n_slopes(g) > _MOST_POOLED_SLOPES * problem.n_rows:
+        return _pooled_intercepts(problem, g)
     tree = GatingTree.flat(1)
     single = Model(
         tree,
@@ -74,6 +79,23 @@ def _pooled_alone(problem: Problem, g: int) -> tuple[np.ndarray, ...]:
     is_newton = group.family.has_mean_deviance_dispersion or group.family.has_observed_curvature
     options = Options(_POOLED_ITERATIONS, _POOLED_TOL, "none" if is_newton else "auto")
     return run_em(pooled, start, options).evaluation.params.experts[0]
+
+
+def _pooled_intercepts(problem: Problem, g: int) -> tuple[np.ndarray, ...]:
+    """Return the heads of one expert of a family that sees no features, with slopes of zero.
+
+    Where there are nearly as many slopes as rows, and an L1 penalty to choose among them, residuals
+    of a fit with all of them say nothing, and such a fit is dear.
+    """
+    model, group = problem.model, problem.model.groups[g]
+    bare = group._replace(designs=(len(model.designs),) * len(group.designs))
+    groups = (*model.groups[:g], bare, *model.groups[g + 1 :])
+    designs = (*model.designs, np.zeros(1, dtype=np.int64))
+    found = _pooled_alone(replace(problem, model=replace(model, groups=groups, designs=designs)), g)
+    widths = [len(model.designs[design]) for design in group.designs]
+    return tuple(
+        np.pad(coef, ((0, 0), (0, width - 1))) for coef, width in zip(found, widths, strict=True)
+    )
 
 
 def _pooled_beside(
