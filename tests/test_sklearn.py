@@ -7,12 +7,22 @@ from sklearn.tree import DecisionTreeClassifier
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from mixexp import ConformalRegressor, HMEClassifier, HMERegressor, MoEClassifier, MoERegressor
-from mixexp.exceptions import ConvergenceWarning, DegenerateExpertWarning, RankDeficientWarning
+from mixexp.exceptions import (
+    ConvergenceWarning,
+    DegenerateExpertWarning,
+    RankDeficientWarning,
+    RoundedTargetWarning,
+)
 
 # The checks fit noise, constant columns and a dozen rows: these warnings are then due.
 pytestmark = [
     pytest.mark.filterwarnings(f"ignore::{category.__module__}.{category.__name__}")
-    for category in (ConvergenceWarning, DegenerateExpertWarning, RankDeficientWarning)
+    for category in (
+        ConvergenceWarning,
+        DegenerateExpertWarning,
+        RankDeficientWarning,
+        RoundedTargetWarning,
+    )
 ]
 
 
