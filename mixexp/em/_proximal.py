@@ -46,7 +46,8 @@ def maximize_each(
     p = coef.shape[-1]
     out = np.array(coef).reshape(-1, p)
     wide = [
-        np.array(np.broadcast_to(part, coef.shape)).reshape(-1, p) for part in (slopes, l1, *bounds)
+        np.array(np.broadcast_to(part, coef.shape), order="C").reshape(-1, p)
+        for part in (slopes, l1, *bounds)
     ]
     kernels.lasso_each(np.ascontiguousarray(matrices).reshape(-1, p, p), *wide, out)
     return out.reshape(coef.shape)
