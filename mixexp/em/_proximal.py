@@ -44,7 +44,7 @@ def maximize_each(
     bounds : tuple of ndarray of shape (..., p)
     """
     p = coef.shape[-1]
-    out = np.array(coef).reshape(-1, p)
+    out = np.array(coef, order="C").reshape(-1, p)
     wide = [
         np.array(np.broadcast_to(part, coef.shape), order="C").reshape(-1, p)
         for part in (slopes, l1, *bounds)
