@@ -44,8 +44,8 @@ templates_path = ["_templates"]
 exclude_patterns = ["_build", "sg_execution_times.rst", "auto_examples/*.py.md5"]
 source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
 nitpicky = True
-# Docstrings inherited from scikit-learn point into its manual, which only a network could tell.
-# The gates of `mixexp.gates` are aliases, which name where their classes are from.
+# Docstrings inherited from scikit-learn point into its manual, which only a network could tell;
+# the gates of `mixexp.gates` are aliases, which name where their classes are from.
 nitpick_ignore_regex = [(r"py:.*", r"sklearn\..*"), (r"py:class", r"mixexp\.submodels\..*")]
 
 # Docstrings mark names of parameters, methods and foreign classes alike by single backticks.
