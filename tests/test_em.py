@@ -486,7 +486,7 @@ def test_starts_come_to_the_same_together_as_alone(family, rng, monkeypatch):
     model = hierarchical(
         family, tree=[[1, 1], 1], n_init=4, max_iter=25, solver=EM(acceleration="none")
     )
-    # Under weak priors logistic experts separate rows, and a start that is cut short there depends on
+    # Under weak priors logistic experts separate rows, and a start that is cut short there goes by
     # the last digits: X times 1 + 1e-15 moves one by 1.0, together as alone.
     monkeypatch.setattr(Problem, "with_weak_priors", lambda problem: problem)
     together = clone(model).fit(data.X, data.y)
