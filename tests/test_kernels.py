@@ -19,7 +19,9 @@ from scipy.special import logsumexp
 
 import mixexp
 from mixexp import kernels
+from mixexp.em._linear_systems import solve_semidefinite
 from mixexp.kernels import _jit
+from mixexp.symmetric import eigh
 from mixexp.tree import GatingTree
 
 # The last takes more than one chunk.
@@ -814,3 +816,35 @@ def test_second_process_compiles_nothing(package, filled_cache):
     assert answer == expected
     assert "RuntimeWarning" not in categories
     assert before == {path: path.stat().st_mtime_ns for path in folder.rglob("*.nb?")}
+
+
+def test_processes_that_compile_at_once_do_not_share_a_file(tmp_path, monkeypatch):
+    place, name, stamp = str(tmp_path), "loop", (1.0, 100)
+    first, second, later = (_jit.SafeCacheFile(place, name, stamp) for _ in range(3))
+    # Both have read an index without entries before either has written one.
+    monkeypatch.setattr(first, "_load_index", dict)
+    monkeypatch.setattr(second, "_load_index", dict)
+    first.save(("float64", "C"), "code for C")
+    second.save(("float64", "A"), "code for A")
+    assert later.load(("float64", "A")) == "code for A"
+    assert later.load(("float64", "C")) in {None, "code for C"}
+    first.save(("float64", "C"), "code for C")
+    assert later.load(("float64", "C")) == "code for C"
+    assert later.load(("float64", "A")) in {None, "code for A"}
+
+
+def test_kernels_are_cached_by_content():
+    assert isinstance(_jit.kernel(double)._cache._cache_file, _jit.SafeCacheFile)
+
+
+def test_eigenvalues_are_found_where_divide_and_conquer_gives_up(monkeypatch):
+    def give_up(_):
+        raise np.linalg.LinAlgError("Eigenvalues did not converge")
+
+    matrix = np.array([[2.0, 1.0, 0.0], [1.0, 2.0, 0.0], [0.0, 0.0, 0.0]])
+    monkeypatch.setattr(np.linalg, "eigh", give_up)
+    solution = solve_semidefinite(matrix, np.array([3.0, 3.0, 0.0]))
+    np.testing.assert_allclose(solution.x, [1.0, 1.0, 0.0], atol=1e-14)
+    assert solution.is_deficient
+    with pytest.raises(np.linalg.LinAlgError, match="did not converge"):
+        eigh(np.full((2, 2), np.nan))

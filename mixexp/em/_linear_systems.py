@@ -6,6 +6,7 @@ import numpy as np
 from scipy.linalg import lapack
 
 from mixexp import kernels
+from mixexp.symmetric import eigh
 
 # Scaled to a unit diagonal. Below this reciprocal condition a Cholesky solve has fewer than
 # two digits, too few for refinement by increments; eigenvalues then decide what is determined.
@@ -65,7 +66,7 @@ def solve_semidefinite(matrix: np.ndarray, right: np.ndarray) -> Solution:
 
 
 def _solve_by_eigenvalues(scaled: np.ndarray, right: np.ndarray, scale: np.ndarray) -> Solution:
-    values, vectors = np.linalg.eigh(scaled)
+    values, vectors = eigh(scaled)
     is_kept = values > _SMALLEST_EIGENVALUE * max(values[-1], 0.0)
     kept = vectors[:, is_kept]
     x = kept @ ((kept.T @ right).T / values[is_kept]).T

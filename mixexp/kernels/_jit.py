@@ -2,16 +2,20 @@
 
 Plain ``njit(cache=True)`` raises at import where neither the package nor the home
 directory is writable, and lets a full disk or a truncated cache file surface in the
-middle of a user's ``fit``. Here each of these costs a compilation and nothing else.
+middle of a user's ``fit``. Processes that compile a kernel for different arguments at once
+may each be told to use the same file, and later ones run one's code on the other's arguments.
+Here each of these costs a compilation and nothing else.
 """
 
 import contextlib
+import hashlib
 import pickle
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import numba
+from numba.core.caching import IndexDataCacheFile
 
 # What a truncated, garbled or foreign cache file, or a full disk, has been seen to raise.
 _CACHE_FAULTS = (
@@ -67,7 +71,24 @@ def _compile(function: Callable[..., Any], fastmath: set[str]) -> Callable[..., 
     cache: Any = getattr(dispatcher, "_cache", None)
     if hasattr(cache, "_guard_against_spurious_io_errors"):
         cache._guard_against_spurious_io_errors = lambda: _tolerate_faults(cache)
+    if hasattr(cache, "_cache_file"):
+        cache._cache_file.__class__ = SafeCacheFile
     return dispatcher
+
+
+class SafeCacheFile(IndexDataCacheFile):  # type: ignore[misc]
+    """A cache whose files are named after what is in them.
+
+    numba numbers them by an index that another process may be about to replace. Two processes
+    could so write different code to one file; here the worst is an entry that is lost.
+    """
+
+    def save(self, key: Any, data: Any) -> None:
+        """Store compiled code, before the index says that it is there."""
+        digest = hashlib.sha256(repr((self._source_stamp, key)).encode()).hexdigest()
+        name = self._data_name(int(digest[:12], 16))
+        self._save_data(name, data)
+        self._save_index({**self._load_index(), key: name})
 
 
 # Where a cache has failed: every kernel meets the same fault, and one warning tells it.

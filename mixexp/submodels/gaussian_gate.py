@@ -13,6 +13,7 @@ from sklearn.base import BaseEstimator
 
 from mixexp.arguments import is_real, is_word
 from mixexp.submodel import Setting, Submodel, SubmodelRows
+from mixexp.symmetric import eigh
 from mixexp.text import shown
 
 COVARIANCES = ("full", "diagonal", "shared")
@@ -192,7 +193,7 @@ def _pooled(
     if covariance == "diagonal":
         values, vectors = variance, np.eye(len(mean))
     else:
-        values, vectors = np.linalg.eigh(pooled)
+        values, vectors = eigh(pooled)
     is_kept = values > _NEGLIGIBLE * max(float(values.max(initial=0.0)), np.finfo(float).tiny)
     basis = vectors[:, is_kept] / np.sqrt(values[is_kept])
     factors = np.tile(np.eye(basis.shape[1]), (m, 1, 1))
@@ -209,7 +210,7 @@ def _with_covariances(params: GaussianGateParams) -> GaussianGateParams:
 
 def _inverse_factor(covariance: np.ndarray) -> np.ndarray:
     """Return L with ``L' L`` the inverse of a covariance, whose eigenvalues have a floor."""
-    values, vectors = np.linalg.eigh(covariance)
+    values, vectors = eigh(covariance)
     if values[0] < _FLOOR:
         covariance = (vectors * np.maximum(values, _FLOOR)) @ vectors.T
     return np.linalg.inv(np.linalg.cholesky(covariance))
@@ -226,7 +227,7 @@ def _log_terms_of_known(
         for child, (mean, covariance) in enumerate(
             zip(params.means, params.covariances, strict=True)
         ):
-            values, vectors = np.linalg.eigh(covariance[np.ix_(known, known)])
+            values, vectors = eigh(covariance[np.ix_(known, known)])
             is_kept = values > _NEGLIGIBLE * float(values.max(initial=0.0))
             half = vectors[:, is_kept] / np.sqrt(values[is_kept])
             away = _product(X[np.ix_(rows, known)] - mean[known], half)
