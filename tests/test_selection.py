@@ -387,3 +387,20 @@ def test_the_display_refuses_what_it_cannot_draw(selection):
         SelectionDisplay.from_selection(selection.table)
     with pytest.raises(ValueError, match="criteria must be a list of some of"):
         SelectionDisplay.from_selection(selection, criteria=["gini"])
+
+
+@pytest.mark.filterwarnings("ignore::mixexp.exceptions.RoundedTargetWarning")
+@ignore_troubles
+@pytest.mark.parametrize("criterion", ["bic", log_density_scorer])
+def test_spikes_on_rounded_values_are_not_chosen(criterion):
+    rng = np.random.default_rng(0)
+    X = rng.uniform(-1.0, 1.0, (300, 2))
+    y = np.clip(np.round(5.6 + 0.8 * X[:, 0] + 0.7 * rng.standard_normal(300)), 3.0, 8.0)
+    model = MoERegressor(**QUICK)
+    found = select_n_experts(model, X, y, [1, 4], criterion=criterion, cv=None)
+    assert found.table["has_spike"].tolist() == [False, True]
+    assert found.best_candidate_ == 1
+    sign = 1.0 if found.greater_is_better else -1.0
+    assert sign * found.values[1] > sign * found.values[0]  # the spike would have won
+    alone = select_n_experts(model, X, y, [4], criterion=criterion)
+    assert alone.best_candidate_ == 4

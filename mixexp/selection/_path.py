@@ -136,20 +136,20 @@ def regularization_path(
         values = _check_strengths(strengths)
     steps = [_Strength(float(value), ratio * float(value)) for value in values]
     fits = _fit_path(estimator, steps, rows)
-    columns = tabulate(fits, rows)
+    scores, paths = {}, []
     if callable(criterion):
         splits = make_folds(cv, rows, estimator)
         run = Parallel(n_jobs=n_jobs)
         paths = run(
             delayed(_fit_path)(estimator, steps, take_rows(rows, train)) for train, _ in splits
         )
-        columns = {**score_folds(criterion, paths, rows, splits), **columns}
+        scores = score_folds(criterion, paths, rows, splits)
     path = RegularizationPath(
         values,
         ratio,
         "score" if callable(criterion) else criterion,
         callable(criterion),
-        columns,
+        {**scores, **tabulate(fits, paths, rows)},
         [fit.estimator for fit in fits],
     )
     for caught in fits[path.best_index_].warned:

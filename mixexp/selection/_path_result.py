@@ -7,6 +7,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from mixexp.inference import Table
+from mixexp.selection._result import best_sound
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,9 +46,8 @@ class RegularizationPath:
 
     @property
     def best_index_(self) -> int:
-        """Place of the best strength; of equals the strongest."""
-        loss = -self.values if self.greater_is_better else self.values
-        return int(np.nanargmin(loss))
+        """Place of the best strength; of equals the strongest. See `Selection` on spikes."""
+        return best_sound(self.values, self.greater_is_better, self.columns["has_spike"])
 
     @property
     def one_se_index_(self) -> int:

@@ -8,6 +8,20 @@ import numpy as np
 from mixexp.inference import Table
 
 
+def best_sound(values: np.ndarray, greater_is_better: bool, has_spike: list[bool]) -> int:
+    """Return the place of the best value, of those without spikes if there are any.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n_candidates,)
+    greater_is_better : bool
+    has_spike : list of bool, n_candidates
+    """
+    loss = -values if greater_is_better else values
+    is_sound = np.isfinite(loss) & ~np.array(has_spike, dtype=bool)
+    return int(np.nanargmin(np.where(is_sound, loss, np.nan) if is_sound.any() else loss))
+
+
 @dataclass(frozen=True, eq=False)
 class Selection:
     """Fits with different numbers of experts, or different trees, and the one that is chosen.
@@ -44,9 +58,12 @@ class Selection:
 
     @property
     def best_index_(self) -> int:
-        """Place of the best candidate; of equals the first."""
-        loss = -self.values if self.greater_is_better else self.values
-        return int(np.nanargmin(loss))
+        """Place of the best candidate; of equals the first.
+
+        Fits with an expert on a single value of y, whose density is as high as one likes, are
+        passed over unless there are no others.
+        """
+        return best_sound(self.values, self.greater_is_better, self.columns["has_spike"])
 
     @property
     def best_candidate_(self) -> Any:
@@ -70,8 +87,9 @@ class Selection:
         Columns: "n_experts" or "tree"; "log_likelihood", "n_parameters"; the criteria "aic",
         "aicc", "bic", "sabic", "caic", "icl" and "icl_bic"; with a scorer "score", its mean
         over the folds, and "score_se", its standard error; "converged"; "n_degenerate",
-        experts at their floor or without rows; "n_found" of "n_starts" came to the optimum
-        that was kept; "warnings", the names of those that the fit gave.
+        experts at their floor or without rows; "has_spike", whether this fit or that of a fold
+        has an expert that has shrunk onto a single value of y; "n_found" of "n_starts" came to
+        the optimum that was kept; "warnings", the names of those that the fit gave.
         """
         return self._table().to_frame()
 

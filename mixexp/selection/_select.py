@@ -21,6 +21,7 @@ from mixexp.em import experts_at_floor, experts_without_rows, rows_per_weight
 from mixexp.estimators._base import MixtureOfExperts
 from mixexp.estimators._row_arguments import Given, refuse_unknown, row_arguments
 from mixexp.estimators._validation import N_JOBS, VERBOSE, check_argument
+from mixexp.exceptions import RoundedTargetWarning
 from mixexp.inference import CRITERIA
 from mixexp.selection._families import extend_families
 from mixexp.selection._growth import Rows, duplicate_expert, find_growths, split_starts
@@ -143,19 +144,19 @@ def select_n_experts(
     seed = int(check_random_state(estimator.random_state).randint(np.iinfo(np.int32).max))
     report = partial(_print_fit, parameter) if verbose else _say_nothing
     fits = _climb(own[0], rows, seed, report)
-    columns = tabulate(fits, rows)
+    scores, paths = {}, []
     if callable(criterion):
         paths = run(
             delayed(_climb)(starts, sample, seed, _say_nothing)
             for starts, sample in zip(own[1:], samples[1:], strict=True)
         )
-        columns = {**score_folds(criterion, paths, rows, splits), **columns}
+        scores = score_folds(criterion, paths, rows, splits)
     selection = Selection(
         parameter,
         listed,
         "score" if callable(criterion) else criterion,
         callable(criterion),
-        columns,
+        {**scores, **tabulate(fits, paths, rows)},
         [fit.estimator for fit in fits],
     )
     _check_values(selection)
@@ -322,10 +323,14 @@ def _n_found(fit: _Fit) -> int:
     return sum(end >= fit.objective - slack for end in fit.objectives)
 
 
-def tabulate(fits: Sequence[_Fit], rows: Rows) -> dict[str, list[Any]]:
-    """Return the columns of the table, from all rows."""
+def tabulate(
+    fits: Sequence[_Fit], paths: Sequence[Sequence[_Fit]], rows: Rows
+) -> dict[str, list[Any]]:
+    """Return the columns of the table, from the fits to all rows and those to every fold."""
     described = [_describe(fit, rows) for fit in fits]
-    return {name: [row[name] for row in described] for name in described[0]}
+    columns = {name: [row[name] for row in described] for name in described[0]}
+    columns["has_spike"] = [any(map(_has_spike, same)) for same in zip(fits, *paths, strict=True)]
+    return columns
 
 
 def _describe(fit: _Fit, rows: Rows) -> dict[str, Any]:
@@ -343,6 +348,10 @@ def _describe(fit: _Fit, rows: Rows) -> dict[str, Any]:
         "n_starts": len(fit.objectives),
         "warnings": ", ".join(sorted({caught.category.__name__ for caught in fit.warned})),
     }
+
+
+def _has_spike(fit: _Fit) -> bool:
+    return any(issubclass(caught.category, RoundedTargetWarning) for caught in fit.warned)
 
 
 def _n_degenerate(model: Any, leaf_mass: np.ndarray) -> int:
