@@ -253,6 +253,42 @@ def _moved(model: Model, current: Evaluation, step: np.ndarray) -> np.ndarray:
     return moved
 
 
+def cautious_newton_move(
+    problem: Problem, current: Evaluation, information: np.ndarray, longest: float
+) -> tuple[np.ndarray, float] | None:
+    """Return where a Newton step with sums of other passes leads, unmeasured.
+
+    Newton's step along the eigenvectors of the observed information in EM's metric where that
+    bends by at least a fiftieth as much as EM takes it to; EM's step along the others, where the
+    sums do not tell an optimum from a ridge. With its squared length in that metric. None where
+    the metric is singular.
+
+    Parameters
+    ----------
+    problem : Problem
+    current : Evaluation
+        Of one start, without a leading axis.
+    information : ndarray of shape (n_flat, n_flat)
+        Of the log-likelihood, without the penalty.
+    longest : float
+        Squared length that the step is cut to.
+    """
+    model = problem.model
+    metric = complete_information(model, current.stats.head_sums)
+    metric[np.diag_indices(model.n_flat)] += current.penalty.majorizer
+    basis = _identified_basis(problem, current, metric)
+    observed = basis.T @ (information + current.penalty.information()) @ basis
+    try:
+        rates, vectors = eigh(observed, basis.T @ metric @ basis)
+    except LinAlgError:
+        return None
+    along = vectors.T @ (basis.T @ current.gradient)
+    along /= np.where(rates < _SMALLEST_RATE, 1.0, rates)
+    length = float(along @ along)  # vectors are orthonormal in the metric
+    share = min(1.0, (longest / length) ** 0.5) if length > 0.0 else 1.0
+    return _moved(model, current, basis @ (vectors @ (share * along))), share**2 * length
+
+
 def _saddle_free_direction(
     metric: np.ndarray, information: np.ndarray, gradient: np.ndarray
 ) -> np.ndarray | None:

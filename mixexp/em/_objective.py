@@ -75,6 +75,19 @@ def map_evaluations(function: Callable[..., np.ndarray], *parts: Evaluation) -> 
     )
 
 
+def evaluation_of(model: Model, params: Parameters, stats: Statistics) -> Evaluation:
+    """Return sums of rows beside the priors of some parameters, and the gradient of both."""
+    penalty = penalty_terms(model, params)
+    own_priors = (
+        other.log_prior(own) for other, own in zip(model.others, params.others, strict=True)
+    )
+    gradient = flat_gradient(model, stats) + penalty.gradient
+    if model.penalty.has_l1:
+        gradient = steepest_gradient(model, model.flatten(params), gradient)
+    objective = stats.log_likelihood + stats.objective_offset + sum(own_priors, penalty.value)
+    return Evaluation(params, stats, penalty, objective, gradient)
+
+
 def rows_per_weight(weight: np.ndarray) -> float:
     """Return the rows that a unit of weight counts for: one, or more where weights are small.
 
@@ -141,16 +154,7 @@ class Problem:
 
         parts = map_blocks(pass_over, range(len(self.blocks)), self._n_useful_threads)
         stats = reduce(lambda total, part: add_statistics([total, part]), parts)
-        penalty = penalty_terms(self.model, params)
-        own_priors = (
-            other.log_prior(own)
-            for other, own in zip(self.model.others, params.others, strict=True)
-        )
-        gradient = flat_gradient(self.model, stats) + penalty.gradient
-        if self.model.penalty.has_l1:
-            gradient = steepest_gradient(self.model, self.model.flatten(params), gradient)
-        objective = stats.log_likelihood + stats.objective_offset + sum(own_priors, penalty.value)
-        return Evaluation(params, stats, penalty, objective, gradient)
+        return evaluation_of(self.model, params, stats)
 
     def with_weak_priors(self) -> "Problem":
         """Return the problem with priors that hardly hold experts together, or itself.

@@ -53,6 +53,7 @@ from mixexp.estimators._validation import (
     RANDOM_STATE,
     VERBOSE,
     Rule,
+    check_enough_rows,
     check_parameters,
     check_same_length,
     check_size,
@@ -212,6 +213,7 @@ class FittedByEM(CallbackSupportMixin):
         """
         before, is_complete = dict(vars(self)), False
         try:
+            self.__dict__.pop("_online", None)  # rows of `partial_fit` are no part of this fit
             troubles = self._fit(X, y, sample_weight, given)
             is_complete = True
         finally:
@@ -241,7 +243,7 @@ class FittedByEM(CallbackSupportMixin):
         y = self._check_target(known_y)
         check_same_length(len(X), y)
         weight = self._row_weights(sample_weight, len(X))
-        _check_enough_rows(int(np.count_nonzero(weight)), len(X), tree.n_leaves)
+        check_enough_rows(int(np.count_nonzero(weight)), len(X), tree.n_leaves)
         per_row = read_rows(given, weight, tree.n_leaves, interval=interval)
         chosen = rows_in_order(per_row)
         if chosen is not None:
@@ -369,6 +371,7 @@ class FittedByEM(CallbackSupportMixin):
         troubles = [*implausible, *collect_warnings(self, layout.problem, found.best, order)]
         if self._solver.on_collapse == "error":
             refuse_collapsed(troubles)
+        self.n_samples_seen_ = layout.problem.total_weight
         self.diagnostics_ = diagnose(layout.problem, found.best, self.fitted_model_.params)
         task.end()
         return [*dropped_experts(name, tree.n_leaves, self.tree_.n_leaves), *troubles]
@@ -440,11 +443,3 @@ class FittedByEM(CallbackSupportMixin):
 
         rng = np.random.default_rng(seed)
         return search(layout.problem, draw, rng, options, monitor, int(self._solver.n_moves))
-
-
-def _check_enough_rows(n_weighted: int, n: int, n_experts: int) -> None:
-    if n_weighted < n_experts:
-        raise ValueError(
-            f"Found n_samples={n} ({n_weighted} with positive weight), fewer than the "
-            f"n_experts={n_experts} experts; give more rows or ask for fewer experts."
-        )
