@@ -4,6 +4,7 @@ from mixexp.em._degeneracy import collapsed_experts, experts_at_floor, experts_w
 from mixexp.em._initial_params import params_from_responsibilities, pooled_params, smooth_labels
 from mixexp.em._initial_partitions import STARTS, draw_starts
 from mixexp.em._iteration import run_em
+from mixexp.em._journal import Journal
 from mixexp.em._monitor import ASKED_TO_STOP, Monitor
 from mixexp.em._multistart import compete, search
 from mixexp.em._newton import is_small
@@ -17,6 +18,7 @@ from mixexp.em._online import (
     resume_sums,
 )
 from mixexp.em._proximal import smooth_gradient
+from mixexp.em._recording import Progress, Recording
 from mixexp.em._regrow import unchanged_and_even, without_leaves
 from mixexp.em._relabel import canonical_order, reorder
 from mixexp.em._respawn import respawn_experts, restrict_parameters, surviving_leaves
@@ -29,10 +31,13 @@ __all__ = [
     "STARTS",
     "EMResult",
     "Evaluation",
+    "Journal",
     "Monitor",
     "Optimum",
     "Options",
     "Problem",
+    "Progress",
+    "Recording",
     "Restart",
     "RunningSums",
     "Search",

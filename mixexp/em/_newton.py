@@ -5,7 +5,7 @@ experts overlap; Newton's method doubles the digits. It is trusted only where th
 information is positive definite, and only as far as the objective rises.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.linalg import LinAlgError, eigh, lapack
@@ -104,6 +104,34 @@ class NewtonFinish:
         self._patience = _FIRST_ITERATION
         self._chord: _Chord | None = None
         self._zeros = np.zeros(0, dtype=bool)
+
+    def state(self) -> dict[str, Any]:
+        """Return all that it knows, as plain values and arrays; layouts of arrays count."""
+        chord = None
+        if self._chord is not None:
+            basis, information, *rest = self._chord
+            chord = [basis.ravel(order="K"), basis.shape, basis.flags.c_contiguous]
+            chord += [information.ravel(order="K"), information.flags.c_contiguous, *rest]
+        return {
+            "next_try": self._next_try,
+            "patience": self._patience,
+            "zeros": self._zeros,
+            "chord": chord,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Undo `state`."""
+        self._next_try, self._patience = state["next_try"], state["patience"]
+        self._zeros, self._chord = state["zeros"], None
+        if state["chord"] is not None:
+            basis, shape, is_c, information, is_c_too, gain, is_polished = state["chord"]
+            n = shape[1]
+            self._chord = _Chord(
+                basis.reshape(shape, order="C" if is_c else "F"),
+                information.reshape((n, n), order="C" if is_c_too else "F"),
+                gain,
+                is_polished,
+            )
 
     def is_due(self, history: list[float], allowed_gain: float) -> bool:
         """Whether EM's gains say that the basin is reached, or at once that it is at the bottom.

@@ -1,13 +1,14 @@
 """The function that is maximised: penalised log-likelihood of a model on blocks of rows."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property, reduce
 from typing import NamedTuple
 
 import numpy as np
 
 from mixexp.data import Block, RowBlocks, map_blocks, mean_of_groups
+from mixexp.em._journal import Journal
 from mixexp.model import (
     Model,
     Parameters,
@@ -124,12 +125,15 @@ class Problem:
     is_classification : bool
         Whether rows belong to one expert each, see `classify`, and the objective is the
         classification log-likelihood.
+    journal : Journal
+        Follows all iterations on it.
     """
 
     model: Model
     blocks: RowBlocks
     n_threads: int = 1
     is_classification: bool = False
+    journal: Journal = field(default_factory=Journal)
 
     def evaluate(self, params: Parameters, resp: Responsibilities | None = None) -> Evaluation:
         """Pass once over the data, with responsibilities given or from the parameters.

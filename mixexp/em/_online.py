@@ -21,7 +21,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mixexp.em._m_step import em_step
-from mixexp.em._newton import is_small, cautious_newton_move
+from mixexp.em._newton import cautious_newton_move, is_small
 from mixexp.em._objective import Evaluation, Problem, evaluation_of
 from mixexp.model import (
     GroupStatistics,
@@ -196,7 +196,7 @@ def learn_batch(problem: Problem, known: RunningSums, forget: float | None) -> R
         problem.blocks,
         problem.n_threads,
         problem.is_classification,
-        share,
+        share=share,
     )
     kept, taken = (1.0 - rate) * weight / known.weight, rate / share
     moved = _step(model, balanced, known, kept, taken)
