@@ -10,7 +10,23 @@ from typing import Any
 
 
 class Journal:
-    """Follows a search; this one remembers nothing."""
+    """Follows a search; this one remembers nothing, and only counts.
+
+    Attributes
+    ----------
+    n_passes : int
+        Over all blocks of a problem.
+    n_rows : float
+        Of all passes, each start's for itself.
+    """
+
+    def __init__(self) -> None:
+        self.n_passes, self.n_rows = 0, 0.0
+
+    def count(self, n_rows: int, n_starts: int) -> None:
+        """Hear of a pass over rows for some starts at once."""
+        self.n_passes += 1
+        self.n_rows += n_rows * n_starts
 
     def enter(self, runs: Sequence[Any]) -> None:
         """Hear of the runs that are to be carried on, and put them where they stood, if known."""

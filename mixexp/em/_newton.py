@@ -299,7 +299,7 @@ def cautious_newton_move(
     information : ndarray of shape (n_flat, n_flat)
         Of the log-likelihood, without the penalty.
     longest : float
-        Squared length that the step is cut to.
+        Squared length that the step is cut to, unless EM's is longer.
     """
     model = problem.model
     metric = complete_information(model, current.stats.head_sums)
@@ -310,9 +310,10 @@ def cautious_newton_move(
         rates, vectors = eigh(observed, basis.T @ metric @ basis)
     except LinAlgError:
         return None
-    along = vectors.T @ (basis.T @ current.gradient)
+    along = vectors.T @ (basis.T @ current.gradient)  # EM's step; the metric's norm is plain here
+    longest = max(longest, float(along @ along))
     along /= np.where(rates < _SMALLEST_RATE, 1.0, rates)
-    length = float(along @ along)  # vectors are orthonormal in the metric
+    length = float(along @ along)
     share = min(1.0, (longest / length) ** 0.5) if length > 0.0 else 1.0
     return _moved(model, current, basis @ (vectors @ (share * along))), share**2 * length
 

@@ -158,6 +158,7 @@ class Problem:
 
         parts = map_blocks(pass_over, range(len(self.blocks)), self._n_useful_threads)
         stats = reduce(lambda total, part: add_statistics([total, part]), parts)
+        self.journal.count(self.n_rows, stats.log_likelihood.size)
         return evaluation_of(self.model, params, stats)
 
     def with_weak_priors(self) -> "Problem":
@@ -203,6 +204,7 @@ class Problem:
 
         parts = map_blocks(observe, self.blocks, self._n_useful_threads)
         total = reduce(lambda total, part: list(map(np.add, total, part)), parts)
+        self.journal.count(self.n_rows, 1)
         return total[0] if self.blocks.has_groups else assemble_information(self.model, total)
 
     @cached_property

@@ -54,6 +54,7 @@ class Recording(Journal):
         known: Progress | None,
         write: Callable[[Callable[[], Progress]], None],
     ) -> None:
+        super().__init__()
         self._calls = [] if known is None else list(known.calls)
         self._present = None if known is None else known.present
         self._seeds = [] if known is None else list(known.seeds)

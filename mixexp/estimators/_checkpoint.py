@@ -75,16 +75,45 @@ class Checkpoint:
     # Hooks of scikit-learn's callbacks: the fit itself writes, between iterations.
 
     def setup(self, estimator: Any, context: Any) -> None:
-        """Hear that a fit begins."""
+        """Hear that a fit begins.
+
+        Parameters
+        ----------
+        estimator : estimator
+        context : sklearn.callback.CallbackContext
+        """
 
     def teardown(self, estimator: Any, context: Any) -> None:
-        """Hear that a fit is over."""
+        """Hear that a fit is over.
+
+        Parameters
+        ----------
+        estimator : estimator
+        context : sklearn.callback.CallbackContext
+        """
 
     def on_fit_task_begin(self, estimator: Any, context: Any) -> None:
-        """Hear that a task of a fit begins."""
+        """Hear that a task of a fit begins.
+
+        Parameters
+        ----------
+        estimator : estimator
+        context : sklearn.callback.CallbackContext
+        """
 
     def on_fit_task_end(self, estimator: Any, context: Any) -> bool:
-        """Hear that a task of a fit is over; never ask to stop."""
+        """Hear that a task of a fit is over; never ask to stop.
+
+        Parameters
+        ----------
+        estimator : estimator
+        context : sklearn.callback.CallbackContext
+
+        Returns
+        -------
+        bool
+            False.
+        """
         return False
 
 
@@ -120,11 +149,8 @@ class FitRecord:
         self._n_iter = self._last_iter
         is_idle = not self._outputs and resume is None
         self._recording = None if is_idle else Recording(progress, self._note)
-
-    @property
-    def journal(self) -> Journal:
-        """Follows the search."""
-        return Journal() if self._recording is None else self._recording
+        #: Follows the search.
+        self.journal: Journal = Journal() if self._recording is None else self._recording
 
     def check_data(self, problem: Problem, scaling: Scaling) -> None:
         """Check that a fit goes on with the rows that it began with.

@@ -344,7 +344,11 @@ class FittedByEM(CallbackSupportMixin):
             is_hard = self._solver.variant == "cem"
             problem = replace(problem, is_classification=is_hard, journal=record.journal)
             learn = partial(
-                set_fitted_attributes, model=problem.model, scaling=scaling, columns=columns
+                set_fitted_attributes,
+                model=problem.model,
+                scaling=scaling,
+                columns=columns,
+                n_samples=problem.total_weight,
             )
             return Layout(problem, pooled, scaling, families, node_gates, learn)
 
@@ -352,7 +356,7 @@ class FittedByEM(CallbackSupportMixin):
         record.check_data(layout.problem, layout.scaling)
         given = given_start(self.init, layout.problem, layout.pooled, layout.scaling, *rows)
         task = begin_task(self._n_starts(layout.problem) if given is None else 1)
-        monitor = make_monitor(task, layout.learn)
+        monitor = make_monitor(task, layout.learn, record.journal)
         is_given = given is not None
         found = self._find(layout, [] if given is None else [given], is_given, monitor)
         if self._solver.on_collapse == "drop":
@@ -365,7 +369,6 @@ class FittedByEM(CallbackSupportMixin):
         troubles = [*implausible, *collect_warnings(self, layout.problem, found.best, order)]
         if self._solver.on_collapse == "error":
             refuse_collapsed(troubles)
-        self.n_samples_seen_ = layout.problem.total_weight
         self.diagnostics_ = diagnose(layout.problem, found.best, self.fitted_model_.params)
         record.end()
         task.end()

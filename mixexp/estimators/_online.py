@@ -370,8 +370,16 @@ def _set_learned(estimator: Any, sums: RunningSums, total: float) -> None:
         getattr(estimator, "dispersion_features_", ()),
     )
     search = Search([outcome], [0], estimator.restarts_)
-    set_fitted_attributes(estimator, search, state.model, state.scaling, columns, is_sorted=False)
-    estimator.tree_, estimator.n_samples_seen_ = tree, total
+    set_fitted_attributes(
+        estimator,
+        search,
+        state.model,
+        state.scaling,
+        columns,
+        n_samples=total,
+        is_sorted=False,
+    )
+    estimator.tree_ = tree
     estimator.__dict__.pop("diagnostics_", None)  # of rows that are gone
 
 
