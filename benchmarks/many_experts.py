@@ -1,14 +1,14 @@
 """What many experts cost: processor time of fits against experts, flat and in binary trees.
 
-Data are simulated in the shapes that many experts are fitted to: 506 rows of housing prices by 13 features,
-8 192 positions of a robot arm by 8 joints, 6 400 prices of stones by 23 columns, of which 17 are
-dummies and 4 collinear sizes. Printed are the processor time of a fit (least of several, one thread, warm) and the
-penalised log-likelihood that it reaches.
+Data are simulated in the shapes that many experts are fitted to: 506 rows of housing prices by 13
+features, 8 192 positions of a robot arm by 8 joints, 6 400 prices of stones by 23 columns, of
+which 17 are dummies and 4 collinear sizes. Printed are the processor time of a fit (least of
+several, one thread, warm from the second on) and the penalised log-likelihood that it reaches.
 
-    python benchmarks/many_experts.py [--curves] [--grid] [--repeats 3] [--json FILE]
+    python benchmarks/many_experts.py [--curves] [--grid] [--repeats 3] [--only TEXT] [--json FILE]
 
---curves prints time against 2 to 64 experts for 500 and 10 000 rows, --grid what a search comes to over
-families, trees and seeds (to be compared before and after a change, with --json).
+--curves prints time against 2 to 64 experts for 500 and 10 000 rows, --grid what a search comes to
+over families, trees and seeds (to be compared before and after a change, with --json).
 """
 
 import argparse
@@ -48,7 +48,9 @@ def draw_housing(n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     X[:, 3] = X[:, 3] > 1.5
     rooms, poor = X[:, 5], X[:, 12]
     y = 22.0 + 4.0 * np.maximum(rooms, 0.5) - 3.0 * np.tanh(poor) - 0.2 * np.minimum(X[:, 0], 20.0)
-    y += 2.0 * X[:, 3] + (rooms > 1.0) * (poor < 0.0) * X[:, 7] + X[:, [2, 9, 10]] @ [0.3, -0.6, 0.5]
+    y += (
+        2.0 * X[:, 3] + (rooms > 1.0) * (poor < 0.0) * X[:, 7] + X[:, [2, 9, 10]] @ [0.3, -0.6, 0.5]
+    )
     return X, y + (1.0 + 0.5 * np.abs(rooms)) * rng.standard_normal(n)
 
 
@@ -130,7 +132,6 @@ def measure(case: Case, n_repeats: int) -> dict[str, float]:
         "seconds": min(seconds),
         "objective": float(case.model.penalized_log_likelihood_),
         "iterations": float(case.model.n_iter_),
-        "runs": float(len(case.model.restarts_)) if hasattr(case.model, "restarts_") else np.nan,
     }
 
 
