@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.linalg import LinAlgError, eigh, lapack
+from scipy.sparse import csr_array
 
 from mixexp.em._linear_systems import solve_definite
 from mixexp.em._objective import Evaluation, Problem
@@ -38,6 +39,8 @@ _MOST_HEADS = 64
 _SMALLEST_RATE = 0.02
 # A step along a ridge is doubled at most so many times.
 _MOST_DOUBLINGS = 12
+# A basis with fewer than this share of its numbers is multiplied without its zeros.
+_DENSE = 0.1
 # Curvature, and gain, per unit of weight that counts as none.
 _FLAT = 1e-9
 # Squared pivots, in these units, that tell without eigenvalues that no direction is flat.
@@ -218,7 +221,7 @@ class NewtonFinish:
         metric[np.diag_indices(model.n_flat)] += current.penalty.majorizer
         basis = _identified_basis(problem, current, metric)
         observed = problem.information(current.params) + current.penalty.information()
-        gradient, information = basis.T @ current.gradient, basis.T @ observed @ basis
+        gradient, information = basis.T @ current.gradient, _congruence(basis, observed)
         direction = solve_definite(information, gradient)
         if direction is not None:
             step = self._climb(current, basis @ direction, noise)
@@ -227,7 +230,7 @@ class NewtonFinish:
                 return NewtonStep(*step, is_definite=True)
         # Indefinite, or so nearly singular that Newton's step leads far beyond where the
         # quadratic model holds.
-        direction = _saddle_free_direction(basis.T @ metric @ basis, information, gradient)
+        direction = _saddle_free_direction(_congruence(basis, metric), information, gradient)
         step = None if direction is None else self._climb(current, basis @ direction, noise)
         if step is None:
             return None
@@ -335,6 +338,14 @@ def _saddle_free_direction(
     return vectors @ ((vectors.T @ gradient) / np.maximum(np.abs(rates), _SMALLEST_RATE))
 
 
+def _congruence(basis: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """Return ``basis' matrix basis``; of a basis of contrasts most is zero."""
+    if np.count_nonzero(basis) > _DENSE * basis.size:
+        return basis.T @ matrix @ basis
+    few = csr_array(basis.T)
+    return few @ (few @ matrix).T
+
+
 def _identified_basis(problem: Problem, current: Evaluation, metric: np.ndarray) -> np.ndarray:
     """Return a basis of the directions along which there is an optimum to be found.
 
@@ -351,7 +362,7 @@ def _identified_basis(problem: Problem, current: Evaluation, metric: np.ndarray)
     if model.penalty.has_l1:
         is_held |= held_at_zero(model, flat, current.gradient)
     basis = movable_basis(model, is_held)
-    metric = basis.T @ metric @ basis
+    metric = _congruence(basis, metric)
     nothing = _FLAT * problem.total_weight
     factor, info = lapack.dpotrf(metric, lower=1)
     if info == 0 and np.diagonal(factor).min(initial=np.inf) ** 2 > _SAFELY_BENT * nothing:
