@@ -13,6 +13,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from mixexp.contrast import null_directions
 from mixexp.model._model import Model
 from mixexp.model._parameters import flatten_slots
 
@@ -88,6 +89,8 @@ def movable_basis(model: Model, is_held: np.ndarray) -> np.ndarray:
     contrasts: the shift is told by the one that is held.
     """
     basis, single = model.free_basis, []
+    if model.ties is not None and model.ties.n_restrictions:
+        return basis @ null_directions(basis[is_held])  # columns that restrictions have mixed
     is_lost = np.zeros(basis.shape[1], dtype=bool)
     for slot, gates in enumerate(model.gates if model.penalty.gate_l1 > 0.0 else ()):
         q, start = model.slot_shapes[slot][1], model.slot_slices[slot].start
@@ -167,8 +170,14 @@ def _best_shift(slopes: np.ndarray, l1: float, ridge: float) -> np.ndarray:
 
 
 def count_nonzero(model: Model, flat: np.ndarray) -> int:
-    """Return the free parameters that are not held at zero: the degrees of freedom of a lasso."""
-    zero = (flat == 0.0) & (l1_strengths(model) > 0.0) & (model.flat_idle == 0.0)
+    """Return the free parameters that are not held at zero: the degrees of freedom of a lasso.
+
+    Nor those at a bound that a constraint gave.
+    """
+    zero = (flat == 0.0) & (l1_strengths(model) > 0.0)
+    if model.ties is not None:
+        zero |= model.ties.at_bound(flat)
+    zero &= model.flat_idle == 0.0
     n_zero = 0
     for slot, gates in enumerate(model.gates):
         at, shape = model.slot_slices[slot], model.slot_shapes[slot]
