@@ -16,6 +16,7 @@ import numpy as np
 from mixexp.contrast import null_directions
 from mixexp.model._model import Model
 from mixexp.model._parameters import flatten_slots
+from mixexp.model._ties import EqualityConstraints
 
 
 @lru_cache(maxsize=8)
@@ -50,7 +51,16 @@ def steepest_gradient(model: Model, flat: np.ndarray, smooth: np.ndarray) -> np.
     """
     if model.ties is None:
         return _least(flat, smooth, l1_strengths(model))
-    owner, n_sharing = model.ties.owner, model.ties.n_sharing
+    found = _steepest_tied(model, model.ties, flat, smooth)
+    lower, upper = model.ties.bounds()
+    is_kept = ((flat <= lower) & (found < 0.0)) | ((flat >= upper) & (found > 0.0))
+    return np.where(is_kept, 0.0, found)
+
+
+def _steepest_tied(
+    model: Model, ties: EqualityConstraints, flat: np.ndarray, smooth: np.ndarray
+) -> np.ndarray:
+    owner, n_sharing = ties.owner, ties.n_sharing
     total = np.zeros_like(smooth)
     np.add.at(total.T, owner, smooth.T)
     strength = l1_strengths(model) * n_sharing

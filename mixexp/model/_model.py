@@ -382,9 +382,8 @@ class Model(WithOthers):
         if self.ties is not None:
             is_known = ~np.isnan(self.ties.known)
             lower[is_known] = upper[is_known] = self.ties.known[is_known]
-            if self.ties.lower is not None and self.ties.upper is not None:
-                lower = np.maximum(lower, self.ties.lower)
-                upper = np.minimum(upper, self.ties.upper)
+            least, most = self.ties.bounds()
+            lower, upper = np.maximum(lower, least), np.minimum(upper, most)
         return lower, upper
 
     @cached_property

@@ -71,9 +71,14 @@ class EqualityConstraints(NamedTuple):
 
     def at_bound(self, flat: np.ndarray) -> np.ndarray:
         """Return which coefficients lie at a bound of their own, shape (n_flat,), bool."""
+        lower, upper = self.bounds()
+        return (flat <= lower) | (flat >= upper)
+
+    def bounds(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return least and largest values, infinite where there is no bound."""
         if self.lower is None or self.upper is None:
-            return np.zeros(len(flat), dtype=bool)
-        return (flat <= self.lower) | (flat >= self.upper)
+            return np.full(len(self.owner), -np.inf), np.full(len(self.owner), np.inf)
+        return self.lower, self.upper
 
     def project_flat(self, flat: np.ndarray) -> np.ndarray:
         """Return coefficients that meet the constraints: means of those that are one, values given.
@@ -88,8 +93,7 @@ class EqualityConstraints(NamedTuple):
         mean = sums[self.owner] / self.n_sharing
         settled = np.where(self.n_sharing > 1, mean, flat)
         settled = np.where(np.isnan(self.known), settled, self.known)
-        if self.lower is not None:
-            settled = np.clip(settled, self.lower, self.upper)
+        settled = np.clip(settled, *self.bounds())
         if self.rows is not None and self.repair is not None:
             settled = settled + self.repair @ (self.values - self.rows @ settled)
         return settled
