@@ -20,14 +20,14 @@ X, Y = _rows()
 
 
 def test_columns_that_matter_are_always_in():
-    model = MoERegressor(2, l1=20.0, gate_l1=8.0, **QUICK)
+    model = MoERegressor(2, l1=40.0, gate_l1=8.0, **QUICK)
     table = stability_selection(model, X, Y, n_resamples=12, random_state=0)
     assert list(table.columns) == ["part", "unit", "term", "estimate", "share", "sign"]
     assert len(table) == 2 * 4 + 2 * 4
     experts = table[table["part"] == "expert"].pivot(index="unit", columns="term", values="share")
     strongest = np.sort(experts[["x1", "x2"]].max(axis=1))
     np.testing.assert_array_equal(strongest, [1.0, 1.0])
-    assert experts["x3"].mean() < 0.6
+    assert experts[["x0", "x3"]].to_numpy().mean() < 0.6
     gates = table[table["part"] == "gate"].set_index("term")
     assert np.all(gates.loc["x0", "share"] == 1.0)
     np.testing.assert_array_equal(np.abs(gates.loc["x0", "sign"]), 1.0)

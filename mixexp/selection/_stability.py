@@ -78,7 +78,7 @@ def stability_selection(
     >>> rng = np.random.default_rng(0)
     >>> X = rng.standard_normal((200, 3))
     >>> y = 2.0 * X[:, 1] + 0.5 * rng.standard_normal(200)
-    >>> model = MoERegressor(1, l1=20.0, alpha=0.0, random_state=0)
+    >>> model = MoERegressor(1, l1=40.0, alpha=0.0, random_state=0)
     >>> table = stability_selection(model, X, y, n_resamples=10, random_state=0)
     >>> [float(share) for share in table["share"]]
     [0.0, 1.0, 0.0]
