@@ -105,17 +105,17 @@ class Linear:
     equation : str
         Sums of multiples of coefficients on both sides of ``=``, such as
         ``"b[0:dose] - 2 * b[1:dose] = 0.5"``. ``b[k:name]`` is the coefficient of a column, or
-        the ``intercept``, of expert k, counted from 0, left to right. ``gate[k:name]`` is that of the
-        gate's logit of row k of ``gate_coef_`` or ``gate_intercept_``; those of one gate sum to
-        zero, so that ``gate[0:intercept] - gate[1:intercept]`` are log odds. Columns of an X without names are ``x0``, ``x1``, ... A
-        column that is called "intercept" cannot be named.
+        the ``intercept``, of expert k, counted from 0, left to right. ``gate[k:name]`` is that of
+        the logit of row k of ``gate_coef_`` or ``gate_intercept_``; those of one gate sum to zero,
+        so that ``gate[0:intercept] - gate[1:intercept]`` are log odds. Columns of an X without
+        names are ``x0``, ``x1``, ... A column that is called "intercept" cannot be named.
 
     Notes
     -----
     One equation is about the gate of one node, or about experts of one family with one linear
     predictor. Each takes one degree of freedom. Mixing weights that are known are equations of
-    a gate: ``gate_features=[]`` and ``Linear("gate[0:intercept] - gate[1:intercept] = 0.405")`` for
-    0.6 and 0.4. Not beside an L1 penalty on the same coefficients, nor beside bounds on them.
+    a gate: ``gate_features=[]`` and
+    ``Linear("gate[0:intercept] - gate[1:intercept] = 0.405")`` for 0.6 and 0.4. Not beside an L1 penalty on the same coefficients, nor beside bounds on them.
 
     Examples
     --------

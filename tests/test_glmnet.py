@@ -10,9 +10,11 @@ import pytest
 
 from mixexp import MoERegressor
 
-I = np.arange(120)
-X = np.column_stack([np.sin(1.3 * I * (j + 1) + j) + 0.3 * np.cos(0.37 * I) for j in range(6)])
-Y = np.floor(np.exp(0.6 + 0.8 * X[:, 0] - 0.5 * X[:, 2]) + I % 3)
+ROWS = np.arange(120)
+X = np.column_stack(
+    [np.sin(1.3 * ROWS * (j + 1) + j) + 0.3 * np.cos(0.37 * ROWS) for j in range(6)]
+)
+Y = np.floor(np.exp(0.6 + 0.8 * X[:, 0] - 0.5 * X[:, 2]) + ROWS % 3)
 # (ratio, lambda): intercept and slopes.
 THEIRS = {
     (1.0, 0.5): [0.98607835370157593, 0.34267371224498971, 0, -0.15277779175687209, 0, 0, 0],

@@ -1,4 +1,4 @@
-"""Bounds and linear restrictions, in the user's units: fits, degrees of freedom, standard errors."""
+"""Bounds and linear restrictions, in the user's units: fits, parameters, standard errors."""
 
 import numpy as np
 import pytest
@@ -63,7 +63,7 @@ def fitted():
 
     def fit(name):
         if name not in fits:
-            y = Y if name != "logistic" else Y > np.median(Y)
+            y = Y if name != "logistic" else np.median(Y) < Y
             fits[name] = MODELS[name].fit(X, y)
         return fits[name]
 

@@ -107,9 +107,7 @@ def _gate_step(
         if free is not None and use_bound:
             blocks = _bound_of_pairs(problem.gate_gram(gates.design), m, len(gate))
             step, is_deficient = _newton_step(blocks, gradient[:, edges], prior[:, edges], free)
-        elif free is None and (
-            use_bound or (m - 1) * gate.shape[-1] > _MOST_NODE_PARAMETERS
-        ):
+        elif free is None and (use_bound or (m - 1) * gate.shape[-1] > _MOST_NODE_PARAMETERS):
             gram = problem.gate_gram(gates.design)
             step, is_deficient = _bound_step(gram, gradient[:, edges], ridge)
         else:

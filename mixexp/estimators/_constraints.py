@@ -17,7 +17,6 @@ from mixexp.estimators._validation import LARGEST_SHIFT
 from mixexp.model import EqualityConstraints, Model
 from mixexp.text import shown
 
-
 _KINDS = (Shared, Fixed, Bounded, Linear)
 _Slopes = Shared | Fixed | Bounded
 
@@ -127,8 +126,8 @@ def _list_constraints(constraints: Any) -> list[Any]:
         isinstance(entry, _KINDS) for entry in listed
     ):
         raise ValueError(
-            "The 'constraints' parameter must be None or a list of Shared, Fixed, Bounded and Linear "
-            f"of mixexp.constraints. Got {shown(constraints)} instead."
+            "The 'constraints' parameter must be None or a list of Shared, Fixed, Bounded and "
+            f"Linear of mixexp.constraints. Got {shown(constraints)} instead."
         )
     return list(listed)
 

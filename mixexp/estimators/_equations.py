@@ -71,7 +71,7 @@ def with_equations(
     if len(sizes) < len(rows) or sizes[-1] < _REDUNDANT:
         raise ValueError(
             "The equations in 'constraints' repeat or contradict each other, or what else is given "
-            f"of the same coefficients: {shown(list(equations))}. Leave out those that others imply."
+            f"of the same coefficients: {shown(list(equations))}. Leave out what others imply."
         )
     repair = free @ (right.T / sizes) @ left.T
     return ties._replace(rows=stacked, values=np.array(values), repair=repair, named=tuple(named))
@@ -151,8 +151,8 @@ def _expert_place(equation: Linear, term: _Term, model: Model) -> tuple[int, int
             row = int(np.flatnonzero(group.leaves == term.row)[0])
             return (model.slot_of[g, heads[0]], row, *group.change(heads[0]))
     raise _refusal(
-        equation, f"there is no expert {term.row} with one linear predictor among the "
-        f"{model.tree.n_leaves}"
+        equation,
+        f"there is no expert {term.row} with one linear predictor among the {model.tree.n_leaves}",
     )
 
 
@@ -163,7 +163,9 @@ def _leaves_of(model: Model, term: _Term) -> frozenset[int]:
     return frozenset(np.flatnonzero(model.tree.covers[term.row + 1]).tolist())
 
 
-def _check_scope(equation: Linear, row: np.ndarray, ties: EqualityConstraints, model: Model) -> None:
+def _check_scope(
+    equation: Linear, row: np.ndarray, ties: EqualityConstraints, model: Model
+) -> None:
     """Check that one step of an M-step can meet an equation."""
     used = np.flatnonzero(row)
     scopes = set()

@@ -5,6 +5,7 @@ highest, and neighbours j and k on this upper envelope cross at ``x = -(a_j - a_
 Standard errors are by the delta method, for bootstrap refits the same pairs of children cross anew.
 """
 
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -97,7 +98,7 @@ def find_break_points(model: Model, params: Parameters, scaling: Scaling) -> lis
         where = [model.edge_index(edge) for edge in range(edges.start, edges.stop)]
         lines = np.array([to_raw @ flat[at] for at in where])
         seen = upper_envelope(lines[:, 0], lines[:, 1])
-        for j, k in zip(seen, seen[1:], strict=False):
+        for j, k in pairwise(seen):
             rise = lines[k] - lines[j]
             value = -float(rise[0] / rise[1])
             gradient = np.zeros(model.n_flat)

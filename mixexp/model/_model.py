@@ -397,7 +397,8 @@ class Model(WithOthers):
 
         Orthonormal contrasts at every gate, copies of shared dispersions and slopes, nothing for
         what is known, the directions that restrictions leave, identity elsewhere, slopes of
-        constant columns included. Dense: asked for only where a full information matrix is affordable.
+        constant columns included. Dense: asked for only where a full information matrix is
+        affordable.
         """
         basis = np.zeros((self.n_flat, self._count(())))
         at = 0
