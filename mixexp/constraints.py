@@ -115,7 +115,8 @@ class Linear:
     One equation is about the gate of one node, or about experts of one family with one linear
     predictor. Each takes one degree of freedom. Mixing weights that are known are equations of
     a gate: ``gate_features=[]`` and
-    ``Linear("gate[0:intercept] - gate[1:intercept] = 0.405")`` for 0.6 and 0.4. Not beside an L1 penalty on the same coefficients, nor beside bounds on them.
+    ``Linear("gate[0:intercept] - gate[1:intercept] = 0.405")`` for 0.6 and 0.4. Not
+    beside an L1 penalty on the same coefficients, nor beside bounds on them.
 
     Examples
     --------

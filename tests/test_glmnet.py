@@ -11,9 +11,8 @@ import pytest
 from mixexp import MoERegressor
 
 ROWS = np.arange(120)
-X = np.column_stack(
-    [np.sin(1.3 * ROWS * (j + 1) + j) + 0.3 * np.cos(0.37 * ROWS) for j in range(6)]
-)
+WAVES = [np.sin(1.3 * ROWS * (j + 1) + j) + 0.3 * np.cos(0.37 * ROWS) for j in range(6)]
+X = np.column_stack(WAVES)
 Y = np.floor(np.exp(0.6 + 0.8 * X[:, 0] - 0.5 * X[:, 2]) + ROWS % 3)
 # (ratio, lambda): intercept and slopes.
 THEIRS = {

@@ -97,8 +97,8 @@ def _read(equation: Linear) -> tuple[list[_Term], float]:
             found = _TERM.match(side, at)
             if found is None or (at > 0 and not found["sign"]):
                 raise ValueError(
-                    f"{shown(equation)} in 'constraints' cannot be read from {shown(side[at:])} on; "
-                    "write sums of multiples such as '2 * b[0:dose]' or 'gate[1:intercept]'."
+                    f"{shown(equation)} in 'constraints' cannot be read from {shown(side[at:])} "
+                    "on; write sums of multiples such as '2 * b[0:dose]' or 'gate[1:intercept]'."
                 )
             times = direction * (-1.0 if found["sign"] == "-" else 1.0)
             times *= float(found["times"] or 1.0)

@@ -101,8 +101,8 @@ def _deficiency(estimator: Any, problem: Problem, best: EMResult) -> list[FitWar
     named = f" {shown(listed)}" if listed else ""
     message = (
         f"{type(estimator).__name__}: the data do not determine all coefficients (collinear "
-        f"columns{named}, or fewer rows than columns); those of least norm are given. A positive alpha and gate_alpha "
-        "determine them."
+        f"columns{named}, or fewer rows than columns); those of least norm are given. A positive "
+        "alpha and gate_alpha determine them."
     )
     return [FitWarning(message, RankDeficientWarning)]
 
