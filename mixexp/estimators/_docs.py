@@ -23,9 +23,10 @@ _PARAMETERS = """gate : str, classifier, Submodel or nested list of these, defau
     gate_features : list of str or int, default=None
         The same for the gates. An empty list makes the gate constant. A list of such
         selections, as for ``gate``, gives every gate its own: ``[["age"], ["dose"]]``.
-    <DISPERSION_FEATURES>constraints : list of Shared and Fixed, default=None
-        Slopes that experts share, and slopes that are known; see `mixexp.constraints`. Shared
-        ones have the ridge once. Experts that a constraint names keep their places.
+    <DISPERSION_FEATURES>constraints : list of Shared, Fixed, Bounded and Linear, default=None
+        Slopes that experts share, slopes that are known or bounded, and linear equations between
+        coefficients, intercepts and gates included; see `mixexp.constraints`. Shared slopes have
+        the ridge once. Experts that a constraint names keep their places.
     alpha : float, default=<ALPHA>
         Shrinkage of the experts' slopes to those of a pooled model (partial pooling): a ridge of
         this strength while experts are alike, which fades as the data draw them apart. Large
