@@ -6,6 +6,7 @@ import numpy as np
 from sklearn.base import ClassifierMixin, clone
 from sklearn.metrics import accuracy_score
 
+from mixexp.estimators._auto import or_automatic
 from mixexp.estimators._base import MixtureOfExperts, store_parameters
 from mixexp.estimators._class_order import sort_classes
 from mixexp.estimators._docs import method_docs, routing_docs, shared_docs
@@ -56,6 +57,7 @@ class _Classifier(ClassifierMixin, MixtureOfExperts, ClassPredictive):
     """What the two classifiers share."""
 
     _targets = ("binary", "classes")
+    _choosable = ("n_experts", "tree", "alpha")
 
     def _check_target(self, y: Any) -> np.ndarray:
         labels = check_labels(y)
@@ -221,14 +223,14 @@ class MoEClassifier(_Classifier):
 
     def __init__(
         self,
-        n_experts: int = 3,
+        n_experts: Any = 3,
         *,
         expert: Any = "auto",
         gate: Any = "softmax",
         expert_features: Any = None,
         gate_features: Any = None,
         constraints: Any = None,
-        alpha: float = 30.0,
+        alpha: Any = 30.0,
         gate_alpha: float = 3.0,
         l1: float = 0.0,
         gate_l1: float = 0.0,
@@ -246,8 +248,8 @@ class MoEClassifier(_Classifier):
         store_parameters(self, locals())
 
     def _make_tree(self) -> GatingTree:
-        check_parameters(self, {"n_experts": N_EXPERTS})
-        return GatingTree.flat(int(self.n_experts))
+        check_parameters(self, {"n_experts": or_automatic(N_EXPERTS)})
+        return GatingTree.flat(int(self._setting("n_experts")))
 
 
 @shared_docs
@@ -308,7 +310,7 @@ class HMEClassifier(_Classifier):
         expert_features: Any = None,
         gate_features: Any = None,
         constraints: Any = None,
-        alpha: float = 30.0,
+        alpha: Any = 30.0,
         gate_alpha: float = 3.0,
         l1: float = 0.0,
         gate_l1: float = 0.0,
@@ -326,4 +328,4 @@ class HMEClassifier(_Classifier):
         store_parameters(self, locals())
 
     def _make_tree(self) -> GatingTree:
-        return GatingTree.from_spec(self.tree)
+        return GatingTree.from_spec(self._setting("tree"))

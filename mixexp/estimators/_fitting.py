@@ -25,6 +25,7 @@ from mixexp.em import (
     surviving_leaves,
 )
 from mixexp.estimators._attributes import set_fitted_attributes
+from mixexp.estimators._auto import or_automatic
 from mixexp.estimators._build import (
     Columns,
     build_problem,
@@ -32,12 +33,13 @@ from mixexp.estimators._build import (
     check_support,
     resolve_families,
 )
+from mixexp.estimators._choosing import Automatic
 from mixexp.estimators._constraints import make_ties
 from mixexp.estimators._diagnostics import diagnose
 from mixexp.estimators._docs import method_docs
 from mixexp.estimators._features import check_features, select_columns
 from mixexp.estimators._gates import NodeGate, columns_seen, needs_features, of_origin, select_gates
-from mixexp.estimators._initial_guess import given_start
+from mixexp.estimators._initial_guess import given_starts
 from mixexp.estimators._intervals import Interval, has_limits, read_interval, with_intervals
 from mixexp.estimators._panels import check_gate_features
 from mixexp.estimators._plausibility import find_implausible
@@ -53,6 +55,7 @@ from mixexp.estimators._validation import (
     RANDOM_STATE,
     VERBOSE,
     Rule,
+    check_enough_rows,
     check_parameters,
     check_same_length,
     check_size,
@@ -73,7 +76,7 @@ from mixexp.model import EqualityConstraints, Model, Parameters, Penalty
 from mixexp.tree import GatingTree
 
 _RULES: dict[str, Rule] = {
-    "alpha": real(0.0),
+    "alpha": or_automatic(real(0.0)),
     "gate_alpha": real(0.0),
     "l1": real(0.0),
     "gate_l1": real(0.0),
@@ -113,7 +116,7 @@ class _Layout(NamedTuple):
 
 
 @method_docs
-class FittedByEM(CallbackSupportMixin):
+class FittedByEM(CallbackSupportMixin, Automatic):
     """What is fitted by EM, and how."""
 
     #: Targets that experts may be for.
@@ -124,7 +127,7 @@ class FittedByEM(CallbackSupportMixin):
     expert_features: Any
     gate_features: Any
     constraints: Any
-    alpha: float
+    alpha: Any
     gate_alpha: float
     l1: float
     gate_l1: float
@@ -162,7 +165,7 @@ class FittedByEM(CallbackSupportMixin):
 
     def _expert_spec(self) -> Any:
         """Return the ``expert`` parameter with defaults that depend on y filled in."""
-        return self.expert
+        return self._setting("expert")
 
     # Fitting.
 
@@ -228,6 +231,7 @@ class FittedByEM(CallbackSupportMixin):
     ) -> list[FitWarning]:
         """Check everything, fit, and return what the user should be warned of."""
         self._check_parameters()
+        init, found_out = self._settle(X, y, sample_weight, given)
         tree = self._make_tree()
         begin_task = partial(FitTask.begin, self, X, y, {"sample_weight": sample_weight, **given})
         X = check_features(
@@ -241,7 +245,7 @@ class FittedByEM(CallbackSupportMixin):
         y = self._check_target(known_y)
         check_same_length(len(X), y)
         weight = self._row_weights(sample_weight, len(X))
-        _check_enough_rows(int(np.count_nonzero(weight)), len(X), tree.n_leaves)
+        check_enough_rows(int(np.count_nonzero(weight)), len(X), tree.n_leaves)
         per_row = read_rows(given, weight, tree.n_leaves, interval=interval)
         chosen = rows_in_order(per_row)
         if chosen is not None:
@@ -274,8 +278,9 @@ class FittedByEM(CallbackSupportMixin):
             tie=self._tie,
         )
         with single_threaded_blas():
-            rows = chosen, len(X)
-            return self._fit_rows(build, tree, families, columns, node_gates, rows, begin_task)
+            rows = init, chosen, len(X)
+            troubles = self._fit_rows(build, tree, families, columns, node_gates, rows, begin_task)
+        return [*found_out, *troubles]
 
     def _check_parameters(self) -> None:
         """Check what is known of the hyper-parameters without the data."""
@@ -298,7 +303,7 @@ class FittedByEM(CallbackSupportMixin):
         return check_solver(self.solver, self.constraints)
 
     def _penalty(self) -> Penalty:
-        strengths = map(float, (self.alpha, self.gate_alpha, 0.0, self.balance))
+        strengths = map(float, (self._setting("alpha"), self.gate_alpha, 0.0, self.balance))
         return Penalty(*strengths)._replace(l1=float(self.l1), gate_l1=float(self.gate_l1))
 
     def _tie(self, model: Model, scaling: Scaling) -> EqualityConstraints | None:
@@ -338,7 +343,7 @@ class FittedByEM(CallbackSupportMixin):
         families: Sequence[Any],
         columns: Columns,
         node_gates: list[NodeGate],
-        rows: tuple[np.ndarray | None, int],
+        rows: tuple[Any, np.ndarray | None, int],
         begin_task: Callable[[int], FitTask],
     ) -> list[FitWarning]:
         """Fit, and return what the user should be warned of."""
@@ -354,11 +359,12 @@ class FittedByEM(CallbackSupportMixin):
             return _Layout(problem, pooled, scaling, families, node_gates, learn)
 
         layout = lay_out(tree, families, node_gates)
-        given = given_start(self.init, layout.problem, layout.pooled, layout.scaling, *rows)
-        task = begin_task(self._n_starts(layout.problem) if given is None else 1)
+        init, chosen, n = rows
+        given = given_starts(init, layout.problem, layout.pooled, layout.scaling, chosen, n)
+        task = begin_task(len(given) or self._n_starts(layout.problem))
         monitor = make_monitor(task, layout.learn)
-        is_given = given is not None
-        found = self._find(layout, [] if given is None else [given], is_given, monitor)
+        is_given = bool(given)
+        found = self._find(layout, given, is_given, monitor)
         if self._solver.on_collapse == "drop":
             layout, found = self._drop_collapsed(layout, found, is_given, lay_out)
         order = layout.learn(self, found)
@@ -440,11 +446,3 @@ class FittedByEM(CallbackSupportMixin):
 
         rng = np.random.default_rng(seed)
         return search(layout.problem, draw, rng, options, monitor, int(self._solver.n_moves))
-
-
-def _check_enough_rows(n_weighted: int, n: int, n_experts: int) -> None:
-    if n_weighted < n_experts:
-        raise ValueError(
-            f"Found n_samples={n} ({n_weighted} with positive weight), fewer than the "
-            f"n_experts={n_experts} experts; give more rows or ask for fewer experts."
-        )

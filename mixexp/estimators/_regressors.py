@@ -9,6 +9,7 @@ from sklearn.metrics import r2_score
 from sklearn.utils.validation import check_is_fitted
 
 from mixexp.distribution import mixture_without_noise
+from mixexp.estimators._auto import or_automatic
 from mixexp.estimators._base import MixtureOfExperts, store_parameters
 from mixexp.estimators._docs import method_docs, routing_docs, shared_docs
 from mixexp.estimators._predictive import Predictive
@@ -34,6 +35,7 @@ class _Regressor(RegressorMixin, MixtureOfExperts, Predictive):
     """What the two regressors share."""
 
     _targets = ("regression",)
+    _choosable = ("n_experts", "tree", "alpha", "expert")
 
     def _check_target(self, y: Any) -> np.ndarray:
         return check_real_target(y)
@@ -201,7 +203,7 @@ class MoERegressor(_Regressor):
 
     def __init__(
         self,
-        n_experts: int = 3,
+        n_experts: Any = 3,
         *,
         expert: Any = "gaussian",
         gate: Any = "softmax",
@@ -209,7 +211,7 @@ class MoERegressor(_Regressor):
         gate_features: Any = None,
         dispersion_features: Any = None,
         constraints: Any = None,
-        alpha: float = 100.0,
+        alpha: Any = 100.0,
         gate_alpha: float = 3.0,
         l1: float = 0.0,
         gate_l1: float = 0.0,
@@ -228,8 +230,8 @@ class MoERegressor(_Regressor):
         store_parameters(self, locals())
 
     def _make_tree(self) -> GatingTree:
-        check_parameters(self, {"n_experts": N_EXPERTS})
-        return GatingTree.flat(int(self.n_experts))
+        check_parameters(self, {"n_experts": or_automatic(N_EXPERTS)})
+        return GatingTree.flat(int(self._setting("n_experts")))
 
 
 @shared_docs
@@ -294,7 +296,7 @@ class HMERegressor(_Regressor):
         gate_features: Any = None,
         dispersion_features: Any = None,
         constraints: Any = None,
-        alpha: float = 100.0,
+        alpha: Any = 100.0,
         gate_alpha: float = 3.0,
         l1: float = 0.0,
         gate_l1: float = 0.0,
@@ -313,4 +315,4 @@ class HMERegressor(_Regressor):
         store_parameters(self, locals())
 
     def _make_tree(self) -> GatingTree:
-        return GatingTree.from_spec(self.tree)
+        return GatingTree.from_spec(self._setting("tree"))
