@@ -17,11 +17,13 @@ WORD = "auto"
 class Auto(BaseEstimator):
     """A parameter that is chosen in `fit`, by held-out log density.
 
-    Given to an estimator as ``n_experts``, ``tree``, ``alpha`` or, for regressors, ``expert``, one or
-    several of them; ``"auto"`` is short for ``Auto()``. Every fold grows its own model, from one
-    expert on, on its own rows, each size from the one before, and says how dense the rows are that it
-    has not seen. Of the candidates within one standard error of the best the one of fewest
-    experts is taken, and fitted to all rows.
+    Given to an estimator as ``n_experts``, ``tree``, ``alpha`` or, for regressors, ``expert``, one
+    or several of them; ``"auto"`` is short for ``Auto()``. Every fold grows its own model, from one
+    expert on, on its own rows, each size from the one before, and says how dense the rows are that
+    it has not seen. Of the candidates that the best is not worth having over, the one of fewest
+    experts is taken, of these that of fewest parameters, and fitted to all rows. Worth it is a gain
+    beyond one standard error, and beyond one unit of log density per parameter (at most 0.01 per
+    row). One expert is among them: the linear model.
 
     Parameters
     ----------
@@ -35,8 +37,8 @@ class Auto(BaseEstimator):
     patience : int, default=2
         Sizes that are tried beyond the best one so far.
     n_standard_errors : float, default=1.0
-        How far behind the best a smaller model may be, in standard errors of the difference on the
-        same rows; 0 takes the best.
+        How far behind the best a smaller model may be, in standard errors of the difference on
+        the same rows.
     alphas : list of float, default=(10.0, 30.0, 100.0, 300.0)
         Candidates for ``alpha="auto"``.
     families : list of str or Expert, default=None
@@ -44,11 +46,20 @@ class Auto(BaseEstimator):
 
     Notes
     -----
-    A size costs, per fold, a fit from two starts of its own (flat models) and up to three that
-    split one expert of the size before, each from one start; in trees the latter alone. There are
-    never more than ``max_experts`` sizes, times the number of ``alphas`` and ``families``: of these
-    all are tried with up to three experts, and those go on that are within two standard errors of the
-    best.
+    A size costs, per fold, up to three starts that split an expert of the size before, and up to
+    three experts two starts of a flat model's own; none has split-and-merge moves. A tree is also
+    grown on all rows. There are never more than ``max_experts`` sizes, times the number of
+    ``alphas`` and ``families``: all of these are tried with up to three experts, and those go on
+    that are within two standard errors of the best. A line ends ``patience`` sizes after the last
+    that was worth it. Ctrl-C ends the search: the best so far is fitted, with a warning.
+
+    A row of weight w stays in one fold, so that weights are repeated rows for all but the
+    folds; a row of weight zero is as if absent. A class of one row is in every fit and never held
+    out. Groups stay whole. Standard errors of differences allow for folds that share rows.
+
+    References
+    ----------
+    Nadeau & Bengio (2003), Inference for the generalization error, Machine Learning 52.
 
     Examples
     --------
@@ -137,8 +148,8 @@ def read_options(automatic: Mapping[str, Any]) -> Auto:
     for name, other in given.items():
         if repr(other) != repr(options):
             raise ValueError(
-                f"The {name!r} parameter is {shown(other)}, but another is {shown(options)}; all are "
-                "chosen at once. Give the options to one of them, and 'auto' to the others."
+                f"The {name!r} parameter is {shown(other)}, but another is {shown(options)}; all "
+                "are chosen at once. Give the options to one of them, and 'auto' to the others."
             )
     check_parameters(options, _RULES)
     return options
@@ -174,8 +185,8 @@ def refuse_what_has_numbers(
     for constraint in settings["constraints"] or ():
         if getattr(constraint, "experts", None) is not None:
             raise ValueError(
-                f"{prefix} 'constraints' names experts: {shown(constraint)}. Leave 'experts' out, so "
-                f"that it is for all, or {advice[0].lower()}{advice[1:]}"
+                f"{prefix} 'constraints' names experts: {shown(constraint)}. Leave 'experts' out, "
+                f"so that it is for all, or {advice[0].lower()}{advice[1:]}"
             )
     if given.get("known_expert") is not None:
         raise ValueError(f"{prefix} known_expert names experts. {advice}")

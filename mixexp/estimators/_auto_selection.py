@@ -40,10 +40,9 @@ class AutoSelection:
 
         Columns: "n_experts"; "tree", "expert" and "alpha" where they were chosen; "score", mean log
         density of the held-out rows, and "score_se", its standard error; "behind", how much less
-        that is than the highest one, and "behind_se", the standard error of this difference on
-        the same rows; "n_parameters"; "has_spike", whether an expert has shrunk onto a single value
-        of y in a fold; "has_unused", whether in most folds an expert is at its floor or without rows;
-        "chosen".
+        that is than the best one, and "behind_se", the standard error of this difference on the
+        same rows, wider because folds share rows to fit to; "n_parameters"; "has_spike", whether an
+        expert has shrunk onto a single value of y in a fold; "chosen".
         """
         return self._table().to_frame()
 

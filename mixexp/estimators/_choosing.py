@@ -19,7 +19,7 @@ from sklearn.utils.validation import _num_samples
 from mixexp.estimators._auto import Auto, is_automatic, read_options, refuse_what_has_numbers
 from mixexp.estimators._auto_selection import AutoSelection
 from mixexp.estimators._families_of_y import families_for, is_whole_target
-from mixexp.estimators._folds import Fold, HeldOut, make_folds, number_units
+from mixexp.estimators._folds import Fold, HeldOut, make_folds
 from mixexp.estimators._growing_sizes import FlatSizes, OneSize, Sizes, TreeSizes
 from mixexp.estimators._splitting import split_rows
 from mixexp.estimators._warnings import FitWarning
@@ -29,9 +29,10 @@ from mixexp.exceptions import ConvergenceWarning, DegenerateExpertError, Rounded
 # standard errors behind the best one.
 _TRIED_ON_ALL = 3
 _FAR_BEHIND = 2.0
-# A difference in log density per row that is not worth an expert, however sure it is: priors that
-# hold superfluous experts together make differences of 1e-4 that are the same in all rows.
-_NOTHING = 0.005
+# A gain in log density per row that is not worth an expert, however sure it is: one unit of log
+# density per parameter over all rows, but no more than this. Priors that hold superfluous experts
+# together make small differences that are the same in all rows.
+_NOTHING = 0.01
 # Held-out rows do not see the last digits of a fit.
 _TOL, _MOST_ITERATIONS = 1e-6, 200
 _SIZES = ("n_experts", "tree")
@@ -40,7 +41,6 @@ _SIZES = ("n_experts", "tree")
 class _Fit(NamedTuple):
     estimator: Any
     has_spike: bool
-    has_unused: bool
 
     @property
     def objective(self) -> float:
@@ -57,8 +57,6 @@ class _Candidate(NamedTuple):
     n_experts, n_parameters : int
     has_spike : bool
         Whether an expert has shrunk onto one value of y, in any fold.
-    has_unused : bool
-        Whether an expert is at its floor or without rows, in most folds.
     grown : estimator or None
         The fit to all rows, where the shape of a model is found on them.
     """
@@ -68,7 +66,6 @@ class _Candidate(NamedTuple):
     n_experts: int
     n_parameters: int
     has_spike: bool
-    has_unused: bool
     grown: Any
 
     @property
@@ -103,8 +100,9 @@ class Automatic:
     def _setting(self, name: str) -> Any:
         """Return a parameter, the value that was chosen for it if it is "auto"."""
         value, found = getattr(self, name), getattr(self, "selection_", None)
-        is_chosen = found is not None and name in found.chosen and is_automatic(value)
-        return found.chosen[name] if is_chosen else value
+        if found is None or name not in found.chosen or not is_automatic(value):
+            return value
+        return found.chosen[name]
 
     def _settle(
         self, X: Any, y: Any, sample_weight: Any, given: Mapping[str, Any]
@@ -130,6 +128,17 @@ class Automatic:
         reason = self.selection_.reason
         troubles = [FitWarning(reason, ConvergenceWarning)] if search.is_interrupted else []
         return self.init if grown is None else grown, troubles
+
+    def _settled(
+        self, X: Any, y: Any, sample_weight: Any, given: Mapping[str, Any]
+    ) -> tuple[Any, AutoSelection | None]:
+        """Return an estimator with what was chosen in the place of "auto", and the choice."""
+        model = clone(self)
+        _, troubles = model._settle(X, y, sample_weight, given)
+        for message, category in troubles:
+            warnings.warn(message, category, stacklevel=3)
+        found = model.selection_
+        return (self, None) if found is None else (clone(self).set_params(**found.chosen), found)
 
 
 class _Search:
@@ -159,12 +168,10 @@ class _Search:
         if self._sizes.is_found_on_rows:
             samples.append(Fold(weight, np.zeros(0, dtype=np.int64)))
         self._samples = samples
-        units = number_units(given.get("groups"), len(weight))
-        tested = np.concatenate(self._tests)
         is_sampled = estimator.weight_type == "sampling"
-        self._held = HeldOut(weight[tested], units[tested], is_sampled)
-        n_fitted = min(np.count_nonzero(fold.weight) for fold in folds)
-        self._most = min(int(options.max_experts), n_fitted)
+        self._held = HeldOut.of_folds(folds, weight, given.get("groups"), is_sampled)
+        n_fitted = min(int(np.count_nonzero(fold.weight)) for fold in folds)
+        self._most = min(int(options.max_experts), int(n_fitted))
 
     def choose(self) -> tuple[AutoSelection, Any]:
         """Return what was chosen, and the fit to all rows that a tree was found by."""
@@ -245,7 +252,6 @@ class _Search:
             int(last.tree_.n_leaves),
             int(last.n_parameters_),
             any(fit.has_spike for fit in fits),
-            sum(fit.has_unused for fit in fits) > 0.5 * len(fits),
             last if self._sizes.is_found_on_rows else None,
         )
         line.candidates.append(candidate)
@@ -262,8 +268,7 @@ class _Search:
         """Return whether the last sizes were no better than one before them."""
         reached = 0
         for place, candidate in enumerate(line.candidates):
-            gain, error = self._behind(candidate.held_out, line.candidates[reached].held_out)
-            if gain > max(_NOTHING, float(self._options.n_standard_errors) * error):
+            if self._is_worth(candidate, line.candidates[reached]):
                 reached = place
         return len(line.candidates) - 1 - reached >= int(self._options.patience)
 
@@ -273,7 +278,7 @@ class _Search:
         leader = max(tops, key=self._mean)
         for line, top in zip(lines, tops, strict=True):
             if len(line.candidates) >= _TRIED_ON_ALL:
-                behind, error = self._behind(leader, top)
+                behind, error = self._held.difference(leader, top)
                 line.is_open &= not behind > _FAR_BEHIND * error
 
     # Fits.
@@ -293,7 +298,7 @@ class _Search:
             warnings.simplefilter("always")
             model.fit(self._X, self._y, sample_weight=weight, **self._given)
         has_spike = any(issubclass(trouble.category, RoundedTargetWarning) for trouble in caught)
-        return _Fit(model, has_spike, bool(model.degenerate_.any()))
+        return _Fit(model, has_spike)
 
     def _score(self, fits: list[_Fit]) -> np.ndarray:
         scores = []
@@ -333,24 +338,24 @@ class _Search:
     def _mean(self, held_out: np.ndarray) -> float:
         return self._held.mean(held_out)[0]
 
-    def _behind(self, best: np.ndarray, other: np.ndarray) -> tuple[float, float]:
-        """Return mean and standard error of the difference of log densities."""
-        with np.errstate(invalid="ignore"):
-            gap = np.where(best == other, 0.0, best - other)
-        return self._held.mean(gap)
+    def _is_worth(self, larger: _Candidate, smaller: _Candidate) -> bool:
+        """Return whether a model is better by more than chance, and than nothing."""
+        gain, error = self._held.difference(larger.held_out, smaller.held_out)
+        n_more = max(0, larger.n_parameters - smaller.n_parameters)
+        least = min(_NOTHING, n_more / float(self._held.weight.sum()))
+        return gain > max(least, float(self._options.n_standard_errors) * error)
 
     def _select(self, candidates: list[_Candidate], reason: str) -> tuple[AutoSelection, Any]:
         scores = [self._held.mean(candidate.held_out) for candidate in candidates]
         means = np.array([mean for mean, _ in scores])
-        is_sound = np.isfinite(means) & [not (c.has_spike or c.has_unused) for c in candidates]
+        is_sound = np.isfinite(means) & [not candidate.has_spike for candidate in candidates]
         ranked = np.where(is_sound if is_sound.any() else np.isfinite(means), means, -np.inf)
         best = int(np.argmax(ranked))
-        gaps = [self._behind(candidates[best].held_out, c.held_out) for c in candidates]
-        allowed = float(self._options.n_standard_errors)
+        gaps = [self._held.difference(candidates[best].held_out, c.held_out) for c in candidates]
         near = [
             place
-            for place, (behind, error) in enumerate(gaps)
-            if ranked[place] > -np.inf and behind <= max(_NOTHING, allowed * error)
+            for place, candidate in enumerate(candidates)
+            if ranked[place] > -np.inf and not self._is_worth(candidates[best], candidate)
         ]
         taken = min(near or [best], key=lambda at: (*candidates[at].size, -ranked[at]))
         columns = self._columns(candidates)
@@ -361,7 +366,6 @@ class _Search:
             "behind_se": [error for _, error in gaps],
             "n_parameters": [candidate.n_parameters for candidate in candidates],
             "has_spike": [candidate.has_spike for candidate in candidates],
-            "has_unused": [candidate.has_unused for candidate in candidates],
         }
         chosen = {name: candidates[taken].settings[name] for name in self._names}
         counted = "rows" if self._given.get("groups") is None else "groups"

@@ -45,7 +45,7 @@ def families_for(y: np.ndarray, given: Mapping[str, Any], wanted: Any) -> list[A
         found += _POSITIVE
     if lowest >= 0.0 and _is_whole(known):
         found += _COUNTS
-    if 0.0 < lowest and highest < 1.0:
+    if lowest > 0.0 and highest < 1.0:
         found += _SHARES
     if given.get("exposure") is not None:
         found = [name for name in found if getattr(FAMILIES[name](), "link", None) == "log"]

@@ -159,14 +159,16 @@ class MoERegressor(_Regressor):
 
     Parameters
     ----------
-    n_experts : int, default=3
-        Number of experts.
+    n_experts : int, "auto" or Auto, default=3
+        Number of experts. "auto" chooses it by held-out log density, from one expert on; see
+        `mixexp.selection.Auto`, which has options.
     expert : str, Expert, or list of these, default="gaussian"
         Family of the experts; a list gives one per expert, from left to right. By name,
         <FAMILIES>;
         or an object of `mixexp.experts`, which has options, an estimator of scikit-learn's, or a
         `Submodel`. Which for which y:
-        docs/user_guide/choose_expert.md.
+        docs/user_guide/choose_expert.md. "auto" or an `Auto` chooses, by held-out log density, one
+        family for all experts of those whose support holds y.
     <PARAMETERS>
 
     Attributes
@@ -243,15 +245,18 @@ class HMERegressor(_Regressor):
 
     Parameters
     ----------
-    tree : tuple of int or nested list, default=(2, 2)
+    tree : tuple of int, nested list, "auto" or Auto, default=(2, 2)
         Branching factors from the root down, or a nested list in which 1 stands for an
-        expert: ``[[1, 1], 1]`` is a gate over two experts beside a third expert.
+        expert: ``[[1, 1], 1]`` is a gate over two experts beside a third expert. "auto" grows
+        a tree of gates over two and chooses its size by held-out log density; see
+        `mixexp.selection.Auto`, which has options.
     expert : str, Expert, or list of these, default="gaussian"
         Family of the experts; a list gives one per expert, from left to right. By name,
         <FAMILIES>;
         or an object of `mixexp.experts`, which has options, an estimator of scikit-learn's, or a
         `Submodel`. Which for which y:
-        docs/user_guide/choose_expert.md.
+        docs/user_guide/choose_expert.md. "auto" or an `Auto` chooses, by held-out log density, one
+        family for all experts of those whose support holds y.
     <PARAMETERS>
 
     Attributes
