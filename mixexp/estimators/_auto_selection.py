@@ -61,11 +61,14 @@ class AutoSelection:
         ]
 
     def in_words(self) -> str:
-        """Return the choice in one sentence."""
+        """Return the choice in one sentence.
+
+        Returns
+        -------
+        str
+        """
         columns, best = self.columns, self.best_index_
-        values = ", ".join(
-            f"{name}={_name_of(value)}" for name, value in self.chosen.items() if name != "start"
-        )
+        values = ", ".join(f"{name}={_name_of(value)}" for name, value in self.chosen.items())
         score = f"{columns['score'][best]:.4g} +- {columns['score_se'][best]:.2g}"
         return (
             f"{values}: held-out log density {score} per row in {self.n_folds} folds of "
