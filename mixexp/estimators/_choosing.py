@@ -100,8 +100,13 @@ class Automatic:
     def _setting(self, name: str) -> Any:
         """Return a parameter, the value that was chosen for it if it is "auto"."""
         value, found = getattr(self, name), getattr(self, "selection_", None)
-        if found is None or name not in found.chosen or not is_automatic(value):
+        if not is_automatic(value):
             return value
+        if found is None or name not in found.chosen:
+            raise ValueError(
+                f"The {name!r} parameter of {type(self).__name__} is 'auto', which `fit` alone "
+                "chooses; give it a value."
+            )
         return found.chosen[name]
 
     def _settle(

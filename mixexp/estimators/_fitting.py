@@ -4,7 +4,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any, ClassVar, NamedTuple, Unpack
+from typing import Any, ClassVar, Unpack
 
 import numpy as np
 from joblib import effective_n_jobs
@@ -28,11 +28,13 @@ from mixexp.estimators._attributes import set_fitted_attributes
 from mixexp.estimators._auto import or_automatic
 from mixexp.estimators._build import (
     Columns,
+    Layout,
     build_problem,
     check_per_row_use,
     check_support,
     resolve_families,
 )
+from mixexp.estimators._checkpoint import FitRecord
 from mixexp.estimators._choosing import Automatic
 from mixexp.estimators._constraints import make_ties
 from mixexp.estimators._diagnostics import diagnose
@@ -91,30 +93,6 @@ _RULES: dict[str, Rule] = {
 }
 
 
-class _Layout(NamedTuple):
-    """A model, what it is fitted to, and how its coefficients are told.
-
-    Parameters
-    ----------
-    problem : Problem
-    pooled : Parameters
-    scaling : Scaling
-    families : sequence of Expert
-        One per leaf, left to right.
-    node_gates : list of NodeGate
-        Per inner node.
-    learn : callable
-        Sets the fitted attributes of an estimator from a search.
-    """
-
-    problem: Problem
-    pooled: Parameters
-    scaling: Scaling
-    families: Sequence[Any]
-    node_gates: list[NodeGate]
-    learn: Callable[[Any, Search], np.ndarray]
-
-
 @method_docs
 class FittedByEM(CallbackSupportMixin, Automatic):
     """What is fitted by EM, and how."""
@@ -171,7 +149,13 @@ class FittedByEM(CallbackSupportMixin, Automatic):
 
     @row_arguments
     def fit(
-        self, X: Any, y: Any, sample_weight: Any = None, **given: Unpack[Given]
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        resume: Any = None,
+        **given: Unpack[Given],
     ) -> "FittedByEM":
         """Fit gates and experts by EM.
 
@@ -184,6 +168,8 @@ class FittedByEM(CallbackSupportMixin, Automatic):
         sample_weight : array-like of shape (n,), default=None
             Real-valued: weight 2 is the row twice, weight 0 the row absent; for other weights
             see ``weight_type``.
+        resume : str or path-like, default=None
+            File of a `Checkpoint` to go on from, with the same rows and parameters.
         <PER_ROW>
 
         Returns
@@ -196,6 +182,8 @@ class FittedByEM(CallbackSupportMixin, Automatic):
             If a hyper-parameter or an argument is not as described; the message names it.
         DegenerateExpertError
             If an expert has collapsed and the solver's ``on_collapse`` is "error".
+        CheckpointError, ModelFileError
+            If ``resume`` is of other rows or parameters, or no checkpoint that can be read.
 
         Warns
         -----
@@ -215,7 +203,8 @@ class FittedByEM(CallbackSupportMixin, Automatic):
         """
         before, is_complete = dict(vars(self)), False
         try:
-            troubles = self._fit(X, y, sample_weight, given)
+            self.__dict__.pop("_online", None)  # rows of `partial_fit` are no part of this fit
+            troubles = self._fit(X, y, sample_weight, given, resume)
             is_complete = True
         finally:
             if not is_complete:  # refused or interrupted: as it was, never half fitted
@@ -227,11 +216,12 @@ class FittedByEM(CallbackSupportMixin, Automatic):
 
     @with_callbacks  # inside the restoring of `fit`, for its cleaning up needs what it set
     def _fit(
-        self, X: Any, y: Any, sample_weight: Any, given: Mapping[str, Any]
+        self, X: Any, y: Any, sample_weight: Any, given: Mapping[str, Any], resume: Any = None
     ) -> list[FitWarning]:
         """Check everything, fit, and return what the user should be warned of."""
         self._check_parameters()
         init, found_out = self._settle(X, y, sample_weight, given)
+        record = FitRecord(self, resume)
         tree = self._make_tree()
         begin_task = partial(FitTask.begin, self, X, y, {"sample_weight": sample_weight, **given})
         X = check_features(
@@ -279,7 +269,9 @@ class FittedByEM(CallbackSupportMixin, Automatic):
         )
         with single_threaded_blas():
             rows = init, chosen, len(X)
-            troubles = self._fit_rows(build, tree, families, columns, node_gates, rows, begin_task)
+            troubles = self._fit_rows(
+                build, tree, families, columns, node_gates, rows, begin_task, record
+            )
         return [*found_out, *troubles]
 
     def _check_parameters(self) -> None:
@@ -345,24 +337,31 @@ class FittedByEM(CallbackSupportMixin, Automatic):
         node_gates: list[NodeGate],
         rows: tuple[Any, np.ndarray | None, int],
         begin_task: Callable[[int], FitTask],
+        record: FitRecord,
     ) -> list[FitWarning]:
         """Fit, and return what the user should be warned of."""
 
         def lay_out(
             tree: GatingTree, families: Sequence[Any], node_gates: list[NodeGate]
-        ) -> _Layout:
+        ) -> Layout:
             problem, pooled, scaling = build(tree=tree, families=families, node_gates=node_gates)
-            problem = replace(problem, is_classification=self._solver.variant == "cem")
+            is_hard = self._solver.variant == "cem"
+            problem = replace(problem, is_classification=is_hard, journal=record.journal)
             learn = partial(
-                set_fitted_attributes, model=problem.model, scaling=scaling, columns=columns
+                set_fitted_attributes,
+                model=problem.model,
+                scaling=scaling,
+                columns=columns,
+                n_samples=problem.total_weight,
             )
-            return _Layout(problem, pooled, scaling, families, node_gates, learn)
+            return Layout(problem, pooled, scaling, families, node_gates, learn)
 
         layout = lay_out(tree, families, node_gates)
+        record.check_data(layout.problem, layout.scaling)
         init, chosen, n = rows
         given = given_starts(init, layout.problem, layout.pooled, layout.scaling, chosen, n)
         task = begin_task(len(given) or self._n_starts(layout.problem))
-        monitor = make_monitor(task, layout.learn)
+        monitor = make_monitor(task, layout.learn, record.journal)
         is_given = bool(given)
         found = self._find(layout, given, is_given, monitor)
         if self._solver.on_collapse == "drop":
@@ -376,12 +375,13 @@ class FittedByEM(CallbackSupportMixin, Automatic):
         if self._solver.on_collapse == "error":
             refuse_collapsed(troubles)
         self.diagnostics_ = diagnose(layout.problem, found.best, self.fitted_model_.params)
+        record.end()
         task.end()
         return [*dropped_experts(name, tree.n_leaves, self.tree_.n_leaves), *troubles]
 
     def _find(
         self,
-        layout: _Layout,
+        layout: Layout,
         first: Sequence[tuple[str, Parameters]],
         is_given: bool,
         monitor: Monitor,
@@ -394,17 +394,18 @@ class FittedByEM(CallbackSupportMixin, Automatic):
         else:
             found = self._search(layout, first, options, monitor)
         if self._solver.on_collapse == "respawn":
-            seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
-            found = respawn_experts(problem, found, int(seed), options)
+            random = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
+            (seed,) = problem.journal.remember([int(random)])
+            found = respawn_experts(problem, found, seed, options)
         return found
 
     def _drop_collapsed(
         self,
-        layout: _Layout,
+        layout: Layout,
         found: Search,
         is_given: bool,
-        lay_out: Callable[..., _Layout],
-    ) -> tuple[_Layout, Search]:
+        lay_out: Callable[..., Layout],
+    ) -> tuple[Layout, Search]:
         """Search again without the experts that collapsed, until none has or one is left.
 
         Survivors' coefficients are the first start.
@@ -428,7 +429,7 @@ class FittedByEM(CallbackSupportMixin, Automatic):
 
     def _search(
         self,
-        layout: _Layout,
+        layout: Layout,
         first: Sequence[tuple[str, Parameters]],
         options: Options,
         monitor: Monitor,
@@ -437,7 +438,8 @@ class FittedByEM(CallbackSupportMixin, Automatic):
         n_starts = self._n_starts(layout.problem)
         # Drawn all at once, so that the first m of more starts are those of m starts.
         random = check_random_state(self.random_state)
-        seed, *seeds = random.randint(np.iinfo(np.int32).max, size=1 + n_starts)
+        drawn = random.randint(np.iinfo(np.int32).max, size=1 + n_starts).tolist()
+        seed, *seeds = layout.problem.journal.remember(drawn)
 
         def draw(problem: Problem) -> list[tuple[str, Parameters]]:
             starts = enumerate(draw_starts(problem, layout.pooled, self.init, seeds))

@@ -357,7 +357,13 @@ def check_same_length(n: int, y: np.ndarray) -> None:
 
 
 def check_enough_rows(n_weighted: int, n: int, n_experts: int) -> None:
-    """Raise ValueError if fewer rows have positive weight than there are experts."""
+    """Refuse fewer rows of positive weight than there are experts.
+
+    Raises
+    ------
+    ValueError
+        Telling how many there are.
+    """
     if n_weighted < n_experts:
         raise ValueError(
             f"Found n_samples={n} ({n_weighted} with positive weight), fewer than the "
