@@ -9,7 +9,7 @@ from mixexp.displays._base import Display
 from mixexp.displays._layout import name_axes
 from mixexp.displays._style import expert_styles
 from mixexp.inference import CRITERIA
-from mixexp.selection import Selection
+from mixexp.selection import AutoSelection, Selection
 from mixexp.text import shown
 from mixexp.tree import GatingTree
 
@@ -71,17 +71,18 @@ class SelectionDisplay(Display):
     @classmethod
     def from_selection(
         cls,
-        selection: Selection,
+        selection: Selection | AutoSelection,
         *,
         criteria: Sequence[str] | None = None,
         ax: Any = None,
         **plot_kwargs: Any,
     ) -> Self:
-        """Draw what `mixexp.select_n_experts` found.
+        """Draw what `mixexp.select_n_experts` found, or a fit with parameters of "auto".
 
         Parameters
         ----------
-        selection : Selection
+        selection : Selection or AutoSelection
+            The latter is the ``selection_`` of such a fit.
         criteria : sequence of str, default=None
             Criteria to draw beside the one that was chosen by; None for AIC, BIC and ICL, and
             for none beside a score, which has another scale.
@@ -99,10 +100,12 @@ class SelectionDisplay(Display):
             If a criterion is unknown, or given beside a score.
         """
         cls._check_plot_kwargs(plot_kwargs, "from_selection")
+        if isinstance(selection, AutoSelection):
+            return cls._of_auto(selection, criteria).plot(ax=ax, **plot_kwargs)
         if not isinstance(selection, Selection):
             raise TypeError(
-                "selection must be what mixexp.select_n_experts returns. Got "
-                f"{type(selection).__name__} instead."
+                "selection must be what mixexp.select_n_experts returns, or the selection_ of a "
+                f"fit with parameters of 'auto'. Got {type(selection).__name__} instead."
             )
         chosen_by, is_score = selection.criterion, selection.greater_is_better
         beside = _check_criteria(criteria, is_score)
@@ -120,6 +123,20 @@ class SelectionDisplay(Display):
             ylabel="score, higher is better" if is_score else "criterion, lower is better",
         )
         return display.plot(ax=ax, **plot_kwargs)
+
+    @classmethod
+    def _of_auto(cls, selection: AutoSelection, criteria: Sequence[str] | None) -> Self:
+        _check_criteria(criteria, True)
+        columns = selection.columns
+        is_tree = "tree" in columns
+        return cls(
+            labels=selection.candidates,
+            values={"score": np.array(columns["score"], dtype=float)},
+            best={"score": selection.best_index_},
+            errors=np.array(columns["score_se"]),
+            xlabel="tree" if is_tree else "number of experts",
+            ylabel="held-out log density per row",
+        )
 
     def plot(
         self,

@@ -63,6 +63,9 @@ class BaggedMixture(MetaEstimatorMixin, BaseEstimator):
         there is none.
     oob_score_ : float
         Its weighted mean over the rows that have one.
+    selection_ : AutoSelection or None
+        What parameters of "auto" of the estimator were chosen among, once, on all rows; members are
+        fitted with the values chosen.
     classes_ : ndarray of shape (n_classes,)
         For classifiers.
     n_features_in_ : int
@@ -152,8 +155,9 @@ class BaggedMixture(MetaEstimatorMixin, BaseEstimator):
             np.iinfo(np.int32).max, size=(n_members, 2)
         )
         drawn = [_draw(codes, seed) for seed, _ in seeds]
+        prototype, self.selection_ = self._settle_once(X, y, sample_weight, given)
         fits = (
-            delayed(_fit_member)(self._prototype(), X, y, weight * counts, dict(given), int(seed))
+            delayed(_fit_member)(prototype, X, y, weight * counts, dict(given), int(seed))
             for counts, (_, seed) in zip(drawn, seeds, strict=True)
         )
         self.estimators_ = list(Parallel(n_jobs=self.n_jobs)(fits))
@@ -163,6 +167,18 @@ class BaggedMixture(MetaEstimatorMixin, BaseEstimator):
                 setattr(self, name, getattr(self.estimators_[0], name))
         self._score_out_of_bag(X, y, weight, drawn, dict(given))
         return self
+
+    def _settle_once(
+        self, X: Any, y: Any, sample_weight: Any, given: Mapping[str, Any]
+    ) -> tuple[Any, Any]:
+        """Return what members are fitted as, its parameters of "auto" chosen on all rows.
+
+        The choice has the ensemble's seed unless the estimator has its own.
+        """
+        prototype = self._prototype()
+        if prototype.random_state is None:
+            prototype = clone(prototype).set_params(random_state=self.random_state)
+        return prototype._settled(X, y, sample_weight, given)
 
     def _score_out_of_bag(
         self, X: Any, y: Any, weight: np.ndarray, drawn: list[np.ndarray], given: dict[str, Any]

@@ -6,6 +6,7 @@ import numpy as np
 from sklearn.base import ClassifierMixin, clone
 from sklearn.metrics import accuracy_score
 
+from mixexp.estimators._auto import or_automatic
 from mixexp.estimators._base import MixtureOfExperts, store_parameters
 from mixexp.estimators._class_order import sort_classes
 from mixexp.estimators._docs import method_docs, routing_docs, shared_docs
@@ -56,6 +57,7 @@ class _Classifier(ClassifierMixin, MixtureOfExperts, ClassPredictive):
     """What the two classifiers share."""
 
     _targets = ("binary", "classes")
+    _choosable = ("n_experts", "tree", "alpha")
 
     def _check_target(self, y: Any) -> np.ndarray:
         labels = check_labels(y)
@@ -248,8 +250,9 @@ class MoEClassifier(_Classifier):
 
     Parameters
     ----------
-    n_experts : int, default=3
-        Number of experts.
+    n_experts : int, "auto" or Auto, default=3
+        Number of experts. "auto" chooses it by held-out log density, from one expert on; see
+        `mixexp.selection.Auto`, which has options.
     expert : str, Expert, or list of these, default="auto"
         Family of the experts; a list gives one per expert, from left to right. By name,
         <FAMILIES>;
@@ -289,14 +292,14 @@ class MoEClassifier(_Classifier):
 
     def __init__(
         self,
-        n_experts: int = 3,
+        n_experts: Any = 3,
         *,
         expert: Any = "auto",
         gate: Any = "softmax",
         expert_features: Any = None,
         gate_features: Any = None,
         constraints: Any = None,
-        alpha: float = 30.0,
+        alpha: Any = 30.0,
         gate_alpha: float = 3.0,
         l1: float = 0.0,
         gate_l1: float = 0.0,
@@ -314,8 +317,8 @@ class MoEClassifier(_Classifier):
         store_parameters(self, locals())
 
     def _make_tree(self) -> GatingTree:
-        check_parameters(self, {"n_experts": N_EXPERTS})
-        return GatingTree.flat(int(self.n_experts))
+        check_parameters(self, {"n_experts": or_automatic(N_EXPERTS)})
+        return GatingTree.flat(int(self._setting("n_experts")))
 
 
 @shared_docs
@@ -327,9 +330,11 @@ class HMEClassifier(_Classifier):
 
     Parameters
     ----------
-    tree : tuple of int or nested list, default=(2, 2)
+    tree : tuple of int, nested list, "auto" or Auto, default=(2, 2)
         Branching factors from the root down, or a nested list in which 1 stands for an
-        expert: ``[[1, 1], 1]`` is a gate over two experts beside a third expert.
+        expert: ``[[1, 1], 1]`` is a gate over two experts beside a third expert. "auto" grows
+        a tree of gates over two and chooses its size by held-out log density; see
+        `mixexp.selection.Auto`, which has options.
     expert : str, Expert, or list of these, default="auto"
         Family of the experts; a list gives one per expert, from left to right. By name,
         <FAMILIES>;
@@ -376,7 +381,7 @@ class HMEClassifier(_Classifier):
         expert_features: Any = None,
         gate_features: Any = None,
         constraints: Any = None,
-        alpha: float = 30.0,
+        alpha: Any = 30.0,
         gate_alpha: float = 3.0,
         l1: float = 0.0,
         gate_l1: float = 0.0,
@@ -394,4 +399,4 @@ class HMEClassifier(_Classifier):
         store_parameters(self, locals())
 
     def _make_tree(self) -> GatingTree:
-        return GatingTree.from_spec(self.tree)
+        return GatingTree.from_spec(self._setting("tree"))

@@ -27,10 +27,11 @@ _PARAMETERS = """gate : str, classifier, Submodel or nested list of these, defau
         Slopes that experts share, slopes that are known or bounded, and linear equations between
         coefficients, intercepts and gates included; see `mixexp.constraints`. Shared slopes have
         the ridge once. Experts that a constraint names keep their places.
-    alpha : float, default=<ALPHA>
+    alpha : float, "auto" or Auto, default=<ALPHA>
         Shrinkage of the experts' slopes to those of a pooled model (partial pooling): a ridge of
         this strength while experts are alike, which fades as the data draw them apart. Large
-        values make all experts alike.
+        values make all experts alike. "auto" chooses by held-out log density; see
+        `mixexp.selection.Auto`.
     gate_alpha : float, default=3.0
         Ridge on the gates' slopes; keeps a gate finite that separates its rows perfectly.
     l1, gate_l1 : float, default=0.0
@@ -120,6 +121,8 @@ _ATTRIBUTES = """gate_coef_ : ndarray of shape (n_nodes - 1, n_gate_features)
         explains, and how good the optimum is (gradient_norm, smallest_eigenvalue of the
         penalised observed information, None where that matrix is dear or there is none,
         monotonicity_margin). In the order of the experts.
+    selection_ : AutoSelection or None
+        What parameters of "auto" were chosen among, and the choice; None without such parameters.
     fitted_model_ : FittedModel
         Gates and experts with their parameters for standardised features, for those who build on
         the library.

@@ -10,6 +10,8 @@ from mixexp._version import __version__
 from mixexp.constraints import Bounded, Fixed, Linear, Shared
 from mixexp.data import Scaling
 from mixexp.em import Optimum, Restart
+from mixexp.estimators._auto import Auto
+from mixexp.estimators._auto_selection import AutoSelection
 from mixexp.estimators._diagnostics import Diagnostics
 from mixexp.estimators._solver import EM
 from mixexp.exceptions import ModelFileError
@@ -40,6 +42,7 @@ from mixexp.text import shown
 _FIELDS = (
     *(FittedModel, Model, ExpertGroup, SoftmaxGates, Parameters, Penalty, EqualityConstraints),
     *(Scaling, Unit, Restart, Optimum, Diagnostics, Shared, Fixed, Bounded, Linear),
+    AutoSelection,
 )
 # Told by the model, and so not written.
 _DERIVED = ("tree_", "experts_")
@@ -57,7 +60,7 @@ _ESTIMATORS: dict[str, Any] = {}
 def _codec() -> Codec:
     """Return what writes and reads fitted estimators and all that they are made of."""
     records = {cls.__name__: by_fields(cls) for cls in _FIELDS}
-    records["EM"] = by_options(EM)
+    records |= {"EM": by_options(EM), "Auto": by_options(Auto)}
     records |= {cls.__name__: by_options(cls, "check_options") for cls in FAMILIES.values()}
     records |= random_generators()
     for name, cls in _ESTIMATORS.items():

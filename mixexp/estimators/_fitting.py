@@ -25,6 +25,7 @@ from mixexp.em import (
     surviving_leaves,
 )
 from mixexp.estimators._attributes import set_fitted_attributes
+from mixexp.estimators._auto import or_automatic
 from mixexp.estimators._build import (
     Columns,
     Layout,
@@ -34,12 +35,13 @@ from mixexp.estimators._build import (
     resolve_families,
 )
 from mixexp.estimators._checkpoint import FitRecord
+from mixexp.estimators._choosing import Automatic
 from mixexp.estimators._constraints import make_ties
 from mixexp.estimators._diagnostics import diagnose
 from mixexp.estimators._docs import method_docs
 from mixexp.estimators._features import check_features, select_columns
 from mixexp.estimators._gates import NodeGate, columns_seen, needs_features, of_origin, select_gates
-from mixexp.estimators._initial_guess import given_start
+from mixexp.estimators._initial_guess import given_starts
 from mixexp.estimators._intervals import Interval, has_limits, read_interval, with_intervals
 from mixexp.estimators._panels import check_gate_features
 from mixexp.estimators._plausibility import find_implausible
@@ -76,7 +78,7 @@ from mixexp.model import EqualityConstraints, Model, Parameters, Penalty
 from mixexp.tree import GatingTree
 
 _RULES: dict[str, Rule] = {
-    "alpha": real(0.0),
+    "alpha": or_automatic(real(0.0)),
     "gate_alpha": real(0.0),
     "l1": real(0.0),
     "gate_l1": real(0.0),
@@ -92,7 +94,7 @@ _RULES: dict[str, Rule] = {
 
 
 @method_docs
-class FittedByEM(CallbackSupportMixin):
+class FittedByEM(CallbackSupportMixin, Automatic):
     """What is fitted by EM, and how."""
 
     #: Targets that experts may be for.
@@ -103,7 +105,7 @@ class FittedByEM(CallbackSupportMixin):
     expert_features: Any
     gate_features: Any
     constraints: Any
-    alpha: float
+    alpha: Any
     gate_alpha: float
     l1: float
     gate_l1: float
@@ -141,7 +143,7 @@ class FittedByEM(CallbackSupportMixin):
 
     def _expert_spec(self) -> Any:
         """Return the ``expert`` parameter with defaults that depend on y filled in."""
-        return self.expert
+        return self._setting("expert")
 
     # Fitting.
 
@@ -218,6 +220,7 @@ class FittedByEM(CallbackSupportMixin):
     ) -> list[FitWarning]:
         """Check everything, fit, and return what the user should be warned of."""
         self._check_parameters()
+        init, found_out = self._settle(X, y, sample_weight, given)
         record = FitRecord(self, resume)
         tree = self._make_tree()
         begin_task = partial(FitTask.begin, self, X, y, {"sample_weight": sample_weight, **given})
@@ -265,10 +268,11 @@ class FittedByEM(CallbackSupportMixin):
             tie=self._tie,
         )
         with single_threaded_blas():
-            rows = chosen, len(X)
-            return self._fit_rows(
+            rows = init, chosen, len(X)
+            troubles = self._fit_rows(
                 build, tree, families, columns, node_gates, rows, begin_task, record
             )
+        return [*found_out, *troubles]
 
     def _check_parameters(self) -> None:
         """Check what is known of the hyper-parameters without the data."""
@@ -291,7 +295,7 @@ class FittedByEM(CallbackSupportMixin):
         return check_solver(self.solver, self.constraints)
 
     def _penalty(self) -> Penalty:
-        strengths = map(float, (self.alpha, self.gate_alpha, 0.0, self.balance))
+        strengths = map(float, (self._setting("alpha"), self.gate_alpha, 0.0, self.balance))
         return Penalty(*strengths)._replace(l1=float(self.l1), gate_l1=float(self.gate_l1))
 
     def _tie(self, model: Model, scaling: Scaling) -> EqualityConstraints | None:
@@ -331,7 +335,7 @@ class FittedByEM(CallbackSupportMixin):
         families: Sequence[Any],
         columns: Columns,
         node_gates: list[NodeGate],
-        rows: tuple[np.ndarray | None, int],
+        rows: tuple[Any, np.ndarray | None, int],
         begin_task: Callable[[int], FitTask],
         record: FitRecord,
     ) -> list[FitWarning]:
@@ -354,11 +358,12 @@ class FittedByEM(CallbackSupportMixin):
 
         layout = lay_out(tree, families, node_gates)
         record.check_data(layout.problem, layout.scaling)
-        given = given_start(self.init, layout.problem, layout.pooled, layout.scaling, *rows)
-        task = begin_task(self._n_starts(layout.problem) if given is None else 1)
+        init, chosen, n = rows
+        given = given_starts(init, layout.problem, layout.pooled, layout.scaling, chosen, n)
+        task = begin_task(len(given) or self._n_starts(layout.problem))
         monitor = make_monitor(task, layout.learn, record.journal)
-        is_given = given is not None
-        found = self._find(layout, [] if given is None else [given], is_given, monitor)
+        is_given = bool(given)
+        found = self._find(layout, given, is_given, monitor)
         if self._solver.on_collapse == "drop":
             layout, found = self._drop_collapsed(layout, found, is_given, lay_out)
         order = layout.learn(self, found)

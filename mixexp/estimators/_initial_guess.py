@@ -1,7 +1,7 @@
 """Starts that a user hands in: labels, responsibilities or a fitted estimator."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -11,6 +11,31 @@ from mixexp.em import STARTS, Problem, params_from_responsibilities, smooth_labe
 from mixexp.estimators._plausibility import bring_near
 from mixexp.model import FittedModel, Model, Parameters, unstack_parameters
 from mixexp.text import shown
+
+
+class SeveralStarts(NamedTuple):
+    """Starts that run together, for fits that the library asks for.
+
+    Parameters
+    ----------
+    inits : list
+        What a user may hand in as ``init``.
+    """
+
+    inits: list[Any]
+
+
+def given_starts(init: Any, *known: Any) -> list[tuple[str, Parameters]]:
+    """Return the starts that are handed in, none if ``init`` names a strategy.
+
+    Parameters
+    ----------
+    init : SeveralStarts, or as for `given_start`
+    *known : object
+        The other arguments of `given_start`.
+    """
+    inits = init.inits if isinstance(init, SeveralStarts) else [init]
+    return [start for own in inits if (start := given_start(own, *known)) is not None]
 
 
 def given_start(

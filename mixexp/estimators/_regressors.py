@@ -9,6 +9,7 @@ from sklearn.metrics import r2_score
 from sklearn.utils.validation import check_is_fitted
 
 from mixexp.distribution import mixture_without_noise
+from mixexp.estimators._auto import or_automatic
 from mixexp.estimators._base import MixtureOfExperts, store_parameters
 from mixexp.estimators._docs import method_docs, routing_docs, shared_docs
 from mixexp.estimators._predictive import Predictive
@@ -34,6 +35,7 @@ class _Regressor(RegressorMixin, MixtureOfExperts, Predictive):
     """What the two regressors share."""
 
     _targets = ("regression",)
+    _choosable = ("n_experts", "tree", "alpha", "expert")
 
     def _check_target(self, y: Any) -> np.ndarray:
         return check_real_target(y)
@@ -157,14 +159,16 @@ class MoERegressor(_Regressor):
 
     Parameters
     ----------
-    n_experts : int, default=3
-        Number of experts.
+    n_experts : int, "auto" or Auto, default=3
+        Number of experts. "auto" chooses it by held-out log density, from one expert on; see
+        `mixexp.selection.Auto`, which has options.
     expert : str, Expert, or list of these, default="gaussian"
         Family of the experts; a list gives one per expert, from left to right. By name,
         <FAMILIES>;
         or an object of `mixexp.experts`, which has options, an estimator of scikit-learn's, or a
         `Submodel`. Which for which y:
-        docs/user_guide/choose_expert.md.
+        docs/user_guide/choose_expert.md. "auto" or an `Auto` chooses, by held-out log density, one
+        family for all experts of those whose support holds y.
     <PARAMETERS>
 
     Attributes
@@ -201,7 +205,7 @@ class MoERegressor(_Regressor):
 
     def __init__(
         self,
-        n_experts: int = 3,
+        n_experts: Any = 3,
         *,
         expert: Any = "gaussian",
         gate: Any = "softmax",
@@ -209,7 +213,7 @@ class MoERegressor(_Regressor):
         gate_features: Any = None,
         dispersion_features: Any = None,
         constraints: Any = None,
-        alpha: float = 100.0,
+        alpha: Any = 100.0,
         gate_alpha: float = 3.0,
         l1: float = 0.0,
         gate_l1: float = 0.0,
@@ -228,8 +232,8 @@ class MoERegressor(_Regressor):
         store_parameters(self, locals())
 
     def _make_tree(self) -> GatingTree:
-        check_parameters(self, {"n_experts": N_EXPERTS})
-        return GatingTree.flat(int(self.n_experts))
+        check_parameters(self, {"n_experts": or_automatic(N_EXPERTS)})
+        return GatingTree.flat(int(self._setting("n_experts")))
 
 
 @shared_docs
@@ -241,15 +245,18 @@ class HMERegressor(_Regressor):
 
     Parameters
     ----------
-    tree : tuple of int or nested list, default=(2, 2)
+    tree : tuple of int, nested list, "auto" or Auto, default=(2, 2)
         Branching factors from the root down, or a nested list in which 1 stands for an
-        expert: ``[[1, 1], 1]`` is a gate over two experts beside a third expert.
+        expert: ``[[1, 1], 1]`` is a gate over two experts beside a third expert. "auto" grows
+        a tree of gates over two and chooses its size by held-out log density; see
+        `mixexp.selection.Auto`, which has options.
     expert : str, Expert, or list of these, default="gaussian"
         Family of the experts; a list gives one per expert, from left to right. By name,
         <FAMILIES>;
         or an object of `mixexp.experts`, which has options, an estimator of scikit-learn's, or a
         `Submodel`. Which for which y:
-        docs/user_guide/choose_expert.md.
+        docs/user_guide/choose_expert.md. "auto" or an `Auto` chooses, by held-out log density, one
+        family for all experts of those whose support holds y.
     <PARAMETERS>
 
     Attributes
@@ -294,7 +301,7 @@ class HMERegressor(_Regressor):
         gate_features: Any = None,
         dispersion_features: Any = None,
         constraints: Any = None,
-        alpha: float = 100.0,
+        alpha: Any = 100.0,
         gate_alpha: float = 3.0,
         l1: float = 0.0,
         gate_l1: float = 0.0,
@@ -313,4 +320,4 @@ class HMERegressor(_Regressor):
         store_parameters(self, locals())
 
     def _make_tree(self) -> GatingTree:
-        return GatingTree.from_spec(self.tree)
+        return GatingTree.from_spec(self._setting("tree"))

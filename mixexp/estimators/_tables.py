@@ -153,6 +153,7 @@ def fit_header(
         ("", type(estimator).__name__),
         *([(counted, _rows_in_words(criteria))] if criteria else []),
         ("Experts", f"{estimator.tree_.n_leaves} ({families})"),
+        *_choice_in_words(estimator),
         ("Tree", f"{estimator.tree_.to_nested()}"),
         ("Converged", f"{'yes' if estimator.converged_ else 'NO'}, {estimator.n_iter_} iterations"),
         ("Ended", estimator.convergence_reason_),
@@ -163,6 +164,11 @@ def fit_header(
         *([("  with penalty", f"{penalized:.4f}")] if is_penalized else []),
         *(_criteria_in_words(criteria) if criteria else []),
     ]
+
+
+def _choice_in_words(estimator: Any) -> list[tuple[str, str]]:
+    selection = getattr(estimator, "selection_", None)
+    return [] if selection is None else [("Chosen", selection.in_words())]
 
 
 def _rows_in_words(criteria: Criteria) -> str:

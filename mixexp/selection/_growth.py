@@ -6,8 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from sklearn.base import clone
 
-from mixexp.data import single_threaded_blas
-from mixexp.em import split_experts
+from mixexp.estimators._splitting import split_rows
 from mixexp.gates import SoftmaxGates
 from mixexp.model import FittedModel, Model, Parameters
 from mixexp.selection._families import share_families
@@ -91,23 +90,9 @@ def split_starts(
     -----
     One pass over the data, and n times (p + 3 n_leaves) numbers of memory.
     """
-    with single_threaded_blas():  # for the same bits whatever runs beside it
-        problem, chosen = fitted._restore_problem(
-            rows.X, rows.y, rows.per_row["sample_weight"], rows.offsets
-        )
-        splits = split_experts(problem, fitted.fitted_model_.params, rng)
-    ranked = sorted(growths, key=lambda leaf: -splits[leaf].instability)[:_N_SPLITS]
-    resp = fitted.responsibilities(rows.X, rows.y, **rows.offsets)
-    at = np.arange(len(resp)) if chosen is None else chosen
-    starts = []
-    for leaf in ranked:
-        from_leaf = _leaf_origins(fitted.tree_, tree, growths[leaf])
-        start = resp[:, from_leaf]
-        halves = np.flatnonzero(from_leaf == leaf)
-        start[:, halves] *= 0.5  # of rows without weight, for which there is no split
-        start[np.ix_(at, halves)] = splits[leaf].resp.T
-        starts.append(start / start.sum(axis=1, keepdims=True))
-    return starts
+    split = split_rows(fitted, rows.X, rows.y, rows.per_row["sample_weight"], rows.offsets, rng)
+    ranked = sorted(growths, key=lambda leaf: -split.instability[leaf])[:_N_SPLITS]
+    return [split.start(leaf, _leaf_origins(fitted.tree_, tree, growths[leaf])) for leaf in ranked]
 
 
 def duplicate_expert(fitted: Any, tree: GatingTree, origin: np.ndarray) -> Any:

@@ -1,0 +1,323 @@
+"""Parameters of "auto": what they come to, what is told of the choice, and what is refused."""
+
+import re
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.model_selection import GroupKFold, KFold
+
+from mixexp import EM, HMEClassifier, HMERegressor, MoEClassifier, MoERegressor, from_json
+from mixexp.constraints import Shared
+from mixexp.displays import SelectionDisplay
+from mixexp.ensemble import BaggedMixture
+from mixexp.estimators import _choosing
+from mixexp.exceptions import ConvergenceWarning
+from mixexp.selection import Auto
+
+QUICK = {"n_init": 2, "solver": EM(n_moves=0), "random_state": 0}
+FEW = Auto(max_experts=3, cv=3)
+KINDS = {
+    "regressor": (MoERegressor, "n_experts"),
+    "regressor, tree": (HMERegressor, "tree"),
+    "classifier": (MoEClassifier, "n_experts"),
+    "classifier, tree": (HMEClassifier, "tree"),
+}
+every_kind = pytest.mark.parametrize(("kind", "parameter"), KINDS.values(), ids=KINDS)
+
+
+def kinked(n=120, seed=0):
+    rng = np.random.default_rng(seed)
+    X = rng.uniform(-1.0, 1.0, size=(n, 1))
+    return X, np.abs(X[:, 0]) + 0.05 * rng.standard_normal(n)
+
+
+def data_for(kind):
+    X, y = kinked(200)
+    if issubclass(kind, MoERegressor | HMERegressor):
+        return X, y
+    return X, np.where(y + np.random.default_rng(1).normal(scale=0.1, size=len(y)) > 0.5, "a", "b")
+
+
+@pytest.fixture(scope="module")
+def fits():
+    """Return a fit of every kind, made when it is asked for."""
+    made = {}
+
+    def fit(kind, parameter):
+        if kind not in made:
+            made[kind] = kind(**{parameter: FEW}, **QUICK).fit(*data_for(kind))
+        return made[kind]
+
+    return fit
+
+
+# The choice.
+
+
+@every_kind
+def test_a_kink_takes_two_experts(fits, kind, parameter):
+    model = fits(kind, parameter)
+    assert model.tree_.n_leaves == 2
+    assert getattr(model, parameter) == FEW or isinstance(getattr(model, parameter), Auto)
+    table = model.selection_._table().columns
+    assert table["n_experts"][:2] == [1, 2]
+    assert sum(table["chosen"]) == 1
+    assert table["chosen"][1]
+
+
+def test_the_fit_is_that_of_the_number_that_was_chosen(fits):
+    model = fits(*KINDS["regressor"])
+    same = clone(model).set_params(n_experts=2).fit(*data_for(MoERegressor))
+    np.testing.assert_array_equal(model.coef_, same.coef_)
+    assert same.selection_ is None
+
+
+def test_a_line_takes_one_expert():
+    rng = np.random.default_rng(5)
+    X = rng.standard_normal((100, 2))
+    y = X @ [1.0, -1.0] + rng.standard_normal(100)
+    model = MoERegressor(FEW, **QUICK).fit(X, y)
+    assert model.tree_.n_leaves == 1
+    assert HMERegressor(FEW, **QUICK).fit(X, y).tree_.n_leaves == 1
+
+
+@every_kind
+def test_summaries_say_what_was_chosen(fits, kind, parameter):
+    model = fits(kind, parameter)
+    assert "Chosen" in model.summary()
+    assert f"{parameter}=" in str(model.selection_)
+    assert "held-out log density" in repr(model.selection_)
+
+
+@every_kind
+def test_displays_draw_what_was_tried(fits, kind, parameter):
+    selection = fits(kind, parameter).selection_
+    display = SelectionDisplay.from_selection(selection)
+    np.testing.assert_array_equal(display.values["score"], selection.columns["score"])
+    assert display.best["score"] == selection.best_index_
+    matplotlib.pyplot.close("all")
+
+
+@every_kind
+def test_files_keep_the_choice(fits, kind, parameter, tmp_path):
+    model = fits(kind, parameter)
+    path = tmp_path / "auto.json"
+    model.to_json(path)
+    read = from_json(path)
+    assert str(read.selection_) == str(model.selection_)
+    assert read.get_params()[f"{parameter}__max_experts"] == 3
+
+
+def test_the_score_is_that_of_folds_that_never_saw_their_rows(fits):
+    X, y = data_for(MoERegressor)
+    folds = list(KFold(3, shuffle=True, random_state=1).split(X))
+    model = MoERegressor(Auto(max_experts=1, cv=folds), **QUICK).fit(X, y)
+    held = np.empty(len(y))
+    for train, test in folds:
+        held[test] = MoERegressor(1, **QUICK).fit(X[train], y[train]).log_density(X[test], y[test])
+    (score,), (error,) = (model.selection_.columns[name] for name in ("score", "score_se"))
+    assert score == pytest.approx(held.mean(), abs=1e-9)
+    assert error == pytest.approx(held.std() / np.sqrt(len(y)), rel=1e-9)
+
+
+# Several parameters, other families.
+
+
+def test_families_are_those_that_hold_y():
+    rng = np.random.default_rng(0)
+    x = rng.uniform(-1.0, 1.0, size=(150, 1))
+    counts = rng.poisson(np.exp(1.0 + x[:, 0]))
+    model = MoERegressor(1, expert=Auto(cv=3), **QUICK).fit(x, counts)
+    assert model.experts_[0].name == "poisson"
+    assert {"gaussian", "negative_binomial"} < set(model.selection_.columns["expert"])
+    skewed = np.exp(1.0 + x[:, 0] + 0.8 * rng.standard_normal(150))
+    model = MoERegressor(1, expert="auto", **QUICK).fit(x, skewed)
+    assert model.experts_[0].name == "lognormal"
+    rates = rng.poisson(3.0 * np.exp(x[:, 0]))
+    model = MoERegressor(1, expert="auto", **QUICK).fit(x, rates, exposure=np.full(150, 3.0))
+    assert set(model.selection_.columns["expert"]) == {"poisson", "negative_binomial"}
+
+
+def test_strengths_are_chosen_too():
+    X, y = kinked()
+    options = Auto(max_experts=2, cv=3, alphas=[10.0, 1e6], families=["gaussian"])
+    model = MoERegressor("auto", alpha=options, expert="auto", **QUICK).fit(X, y)
+    assert model.selection_.chosen == {"n_experts": 2, "alpha": 10.0, "expert": "gaussian"}
+    assert model.fitted_model_.model.penalty.alpha == pytest.approx(
+        MoERegressor(2, alpha=10.0, **QUICK).fit(X, y).fitted_model_.model.penalty.alpha
+    )
+
+
+def test_depth_is_limited():
+    X, y = kinked()
+    model = HMERegressor(Auto(max_depth=1, cv=2), **QUICK).fit(X, y)
+    assert max(model.selection_.columns["n_experts"]) == 2
+
+
+# Row arguments.
+
+
+def test_rows_of_weight_zero_are_absent():
+    X, y = kinked()
+    weight = np.ones(150)
+    weight[120:] = 0.0
+    padded = np.vstack([X, X[:30]]), np.append(y, 50.0 + y[:30])
+    model = MoERegressor(FEW, **QUICK).fit(*padded, sample_weight=weight)
+    alone = MoERegressor(FEW, **QUICK).fit(X, y)
+    np.testing.assert_allclose(
+        model.selection_.columns["score"], alone.selection_.columns["score"], rtol=1e-6
+    )
+    assert model.tree_.n_leaves == alone.tree_.n_leaves
+
+
+def test_weights_are_repeated_rows_where_folds_are_the_same():
+    X, y = kinked(60)
+    weight = np.random.default_rng(0).integers(1, 4, size=60)
+    rows = np.repeat(np.arange(60), weight)
+    # Folds by row of the short table: a repeated row is then never on both sides.
+    labels = np.arange(60) % 3
+    short = [(np.flatnonzero(labels != k), np.flatnonzero(labels == k)) for k in range(3)]
+    long = [
+        (np.flatnonzero(labels[rows] != k), np.flatnonzero(labels[rows] == k)) for k in range(3)
+    ]
+    one = MoERegressor(Auto(max_experts=2, cv=short), **QUICK).fit(X, y, sample_weight=weight)
+    two = MoERegressor(Auto(max_experts=2, cv=long), **QUICK).fit(X[rows], y[rows])
+    for name in ("score", "score_se"):
+        one_way, other = one.selection_.columns[name][0], two.selection_.columns[name][0]
+        assert one_way == pytest.approx(other, rel=1e-7)
+
+
+def test_groups_stay_whole():
+    rng = np.random.default_rng(0)
+    group = np.repeat(np.arange(30), 4)
+    X = rng.uniform(-1.0, 1.0, size=(120, 1))
+    y = np.where(group % 2, 2.0, -2.0) * X[:, 0] + 0.3 * rng.standard_normal(120)
+    model = MoERegressor(Auto(max_experts=2, cv=3), gate="constant", **QUICK)
+    model.fit(X, y, groups=group)
+    assert model.selection_.counted == "groups"
+    assert model.tree_.n_leaves == 2
+    model.set_params(n_experts=Auto(max_experts=1, cv=GroupKFold(3))).fit(X, y, groups=group)
+    assert model.selection_.n_folds == 3
+
+
+def test_offsets_reach_the_folds():
+    X, y = kinked()
+    offset = np.linspace(0.0, 100.0, len(y))
+    moved = MoERegressor(FEW, **QUICK).fit(X, y + offset, offset=offset)
+    score = moved.selection_.columns["score"]
+    plain = MoERegressor(FEW, **QUICK).fit(X, y).selection_.columns["score"]
+    # The ridge of a single expert, next to nothing, is in units of y as given, offset included.
+    np.testing.assert_allclose(score[:2], plain[:2], rtol=1e-3)
+
+
+def test_a_class_of_one_row_is_never_held_out():
+    X, y = data_for(MoEClassifier)
+    y = y.astype("<U4")
+    y[7] = "rare"
+    model = MoEClassifier(Auto(max_experts=1, cv=3), **QUICK).fit(X, y)
+    assert np.isfinite(model.selection_.columns["score"]).all()
+
+
+# Ensembles.
+
+
+def test_members_of_an_ensemble_share_the_choice():
+    X, y = kinked()
+    model = BaggedMixture(MoERegressor(FEW, **QUICK), n_estimators=2, random_state=0).fit(X, y)
+    assert {member.n_experts for member in model.estimators_} == {2}
+    assert model.selection_.chosen == {"n_experts": 2}
+    assert BaggedMixture(MoERegressor(1), n_estimators=1).fit(X, y).selection_ is None
+
+
+# Progress and interruption.
+
+
+def test_every_candidate_has_a_line(capsys):
+    MoERegressor(Auto(max_experts=2, cv=2), verbose=1, **QUICK).fit(*kinked())
+    printed = capsys.readouterr().out
+    assert len(re.findall(r"n_experts=\d: held-out log density", printed)) == 2
+
+
+def test_an_interrupted_choice_fits_the_best_so_far(monkeypatch):
+    grow = _choosing._Search._grow
+
+    def interrupt(self, line):
+        if len(line.candidates) == 2:
+            raise KeyboardInterrupt
+        grow(self, line)
+
+    monkeypatch.setattr(_choosing._Search, "_grow", interrupt)
+    model = MoERegressor("auto", **QUICK)
+    with pytest.warns(ConvergenceWarning, match="interrupted"):
+        model.fit(*kinked())
+    assert model.tree_.n_leaves == 2
+
+
+def test_an_interrupt_before_anything_is_known_leaves_the_estimator_as_it_was(monkeypatch):
+    def interrupt(self, line):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(_choosing._Search, "_begin", interrupt)
+    model = MoERegressor("auto", **QUICK)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(*kinked())
+    assert not hasattr(model, "selection_")
+
+
+# Bad input.
+
+LABELS = np.zeros(120, dtype=int)
+REFUSED = {
+    "labels": ({"init": LABELS}, {}, "'init' is of type ndarray"),
+    "list of experts": ({"expert": ["gaussian"]}, {}, "'expert' is a list"),
+    "list of gates": ({"gate": ["softmax"]}, {}, "'gate' is a list"),
+    "constraint": ({"constraints": [Shared(0, [0, 1])]}, {}, "'constraints' names experts"),
+    "known experts": ({}, {"known_expert": LABELS}, "known_expert names experts"),
+    "drop": ({"solver": EM(on_collapse="drop")}, {}, "'on_collapse' of the solver is 'drop'"),
+    "folds": ({"n_experts": Auto(cv=121)}, {}, "fewer than the 121 folds"),
+    "groups": ({}, {"groups": LABELS}, "1 groups, fewer than the 5 folds"),
+    "two choices": ({"alpha": Auto(cv=3), "n_experts": Auto(cv=4)}, {}, "all are chosen at once"),
+    "options": ({"n_experts": Auto(max_experts=0)}, {}, "'max_experts' parameter of Auto must be"),
+    "strengths": ({"alpha": Auto(alphas=[-1.0])}, {}, "'alphas' parameter of Auto must be"),
+    "word": ({"n_experts": "many"}, {}, "'n_experts' parameter of MoERegressor must be"),
+}
+
+
+@pytest.mark.parametrize(("options", "given", "message"), REFUSED.values(), ids=REFUSED)
+def test_what_has_numbers_is_refused(options, given, message):
+    model = MoERegressor(**{"n_experts": "auto", **QUICK, **options})
+    with pytest.raises(ValueError, match=message):
+        model.fit(*kinked(), **given)
+
+
+def test_what_a_fit_refuses_is_refused_as_ever():
+    X, y = kinked()
+    with pytest.raises(ValueError, match="NaN"):
+        MoERegressor("auto").fit(X, np.where(y > 0.9, np.nan, y))
+    with pytest.raises(ValueError, match="requires y"):
+        MoERegressor("auto").fit(X, None)
+    with pytest.raises(ValueError, match="only one class"):
+        MoEClassifier("auto").fit(X, np.ones(len(y)))
+
+
+def test_classes_in_groups_of_one_fold_are_refused():
+    X, y = data_for(MoEClassifier)
+    order = np.argsort(y, kind="stable")
+    groups = np.arange(200) // 40
+    with pytest.raises(ValueError, match="too rare for a parameter of 'auto'"):
+        MoEClassifier(Auto(cv=2), **QUICK).fit(
+            X, np.where(groups == 0, "c", y[order]), groups=groups
+        )
+
+
+def test_constraints_on_all_experts_hold():
+    X, y = kinked()
+    X = np.column_stack([X, np.random.default_rng(3).standard_normal(len(y))])
+    model = MoERegressor(FEW, constraints=[Shared(1)], **QUICK).fit(X, y)
+    assert model.tree_.n_leaves == 2
+    assert model.coef_[0, 1] == model.coef_[1, 1]
