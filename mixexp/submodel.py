@@ -75,6 +75,7 @@ class Submodel:
     heads: ClassVar[tuple[Any, ...]] = ()
     support: ClassVar[str] = "anything"
     uses_trials: ClassVar[bool] = False
+    has_outputs: ClassVar[bool] = False
     is_noise: ClassVar[bool] = False
     is_discrete: ClassVar[bool] = False
     atoms: ClassVar[tuple[float, ...]] = ()

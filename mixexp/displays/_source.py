@@ -20,6 +20,7 @@ from mixexp.displays._columns import (
     typical_values,
 )
 from mixexp.estimators._intervals import Interval
+from mixexp.estimators._outputs import refuse_several
 from mixexp.estimators._row_arguments import NOTHING, GivenOfX
 from mixexp.estimators._tables import feature_labels
 from mixexp.estimators._validation import check_same_length
@@ -108,6 +109,7 @@ def open_source(estimator: Any) -> Source:
             "estimator inside it."
         )
     check_is_fitted(model)
+    refuse_several(model, "A display", "Draw predict_dist(X).marginal(output) yourself.")
     return Source(transform, model)
 
 

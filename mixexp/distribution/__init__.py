@@ -8,12 +8,15 @@ from mixexp.distribution._average import average_mixtures
 from mixexp.distribution._block import BlockMixture, mixture_of_block, mixture_without_noise
 from mixexp.distribution._classes import ClassDistribution
 from mixexp.distribution._conditional import ConditionalDistribution
+from mixexp.distribution._joint import Ellipsoids, JointDistribution
 from mixexp.distribution._mixture import MixtureDistribution, Variance
 
 __all__ = [
     "BlockMixture",
     "ClassDistribution",
     "ConditionalDistribution",
+    "Ellipsoids",
+    "JointDistribution",
     "MixtureDistribution",
     "Variance",
     "average_mixtures",

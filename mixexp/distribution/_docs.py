@@ -48,6 +48,29 @@ class_docs = fill_sections(
     },
 )
 
+joint_docs = fill_sections(
+    {
+        **_DRAWS,
+        "y": "array-like of shape (n, d)\nOne column per target.",
+        "q": "float or array-like of shape (m,)",
+        "coverage": "float, default=0.9",
+        "kind": "str",
+    },
+    {
+        "": _PER_ROW,
+        "blocks": "list of BlockMixture",
+        "frozen": "JointDistribution",
+        "mean": "ndarray of shape (n, d)\nIn the units of y.",
+        "var": "ndarray of shape (n, d)\nIn squared units of y.",
+        "std": "ndarray of shape (n, d)\nIn the units of y.",
+        "cov": "ndarray of shape (n, d, d)",
+        "corr": "ndarray of shape (n, d, d)",
+        "variance": "Variance\nFields ``total``, ``within`` and ``between``, each of shape (n, d).",
+        "rvs": "ndarray of shape (n, n_samples, d)",
+        **dict.fromkeys(("cdf", "sf", "ppf", "interval", "crps", "pit"), ""),
+    },
+)
+
 block_docs = fill_sections(
     {
         "y": "ndarray of shape (rows,)\nOne value per row.",

@@ -72,7 +72,7 @@ def is_spurious(model: Model, params: Parameters, node_mass: np.ndarray) -> bool
             for coef, head in zip(params.experts[g], group.family.heads, strict=True)
             if head.kind == "location"
         )
-        is_small = params.experts[g][h][:, 0] < group.prior_log_dispersion + _LOG_SMALL
+        is_small = params.experts[g][h][:, 0] < group.anchor_of(h) + _LOG_SMALL
         is_few = node_mass[model.tree.leaves[group.leaves]] <= n_coefs + 1.0
         if np.any(is_small & is_few):
             return True

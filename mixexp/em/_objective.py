@@ -246,14 +246,14 @@ class Problem:
         A row at a value that has a probability owes nothing, for that has no unit.
         """
         groups = self.model.groups
-        scale = next((g.scale for g in groups if g.scale != 1.0), 1.0)
+        log_scale = next((g.log_scale for g in groups if g.log_scale != 0.0), 0.0)
         n_dense = 0.0
-        for block in self.blocks.bare if scale != 1.0 else ():
+        for block in self.blocks.bare if log_scale != 0.0 else ():
             is_dense = np.zeros(len(block.weight), dtype=bool)
             for group, target, base in zip(groups, block.targets, block.bases, strict=True):
                 is_dense |= np.isfinite(base) & ~group.family.has_mass(target)
             n_dense += float(block.weight @ is_dense)
-        return -n_dense * float(np.log(scale))
+        return -n_dense * log_scale
 
     def magnitude(self, objective: float) -> float:
         """Return the size of an objective, which tolerances are shares of, in any unit of y."""

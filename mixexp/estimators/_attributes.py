@@ -7,6 +7,7 @@ import numpy as np
 from mixexp.data import Scaling
 from mixexp.em import EMResult, Search, canonical_order, reorder
 from mixexp.estimators._build import Columns
+from mixexp.estimators._outputs import set_joint_attributes
 from mixexp.model import FittedModel, Model, PlacedSubmodel, count_nonzero
 
 # Of a negative binomial's dispersion without end: the largest number is told.
@@ -64,6 +65,9 @@ def set_fitted_attributes(
     estimator.intercept_, estimator.coef_ = location[..., 0], location[..., 1:]
     if all(family.target == "regression" for family in estimator.experts_):  # classes have none
         estimator.dispersion_features_ = list(columns.dispersion)
+    if model.n_outputs > 1:
+        set_joint_attributes(estimator, slots)
+    elif hasattr(estimator, "dispersion_features_"):
         dispersion = _collect(state, slots, "dispersion", 1 + len(columns.dispersion))
         estimator.dispersion_, estimator.dispersion_coef_ = (
             np.exp(np.minimum(dispersion[:, 0], _LARGEST_LOG)),
@@ -172,7 +176,7 @@ def _shapes(state: FittedModel, slots: list[np.ndarray]) -> list[dict[str, float
     for (g, h), slot in state.model.slot_of.items():
         group = state.model.groups[g]
         head = group.family.heads[h]
-        if head.kind != "shape":
+        if head.kind != "shape" or head.name.startswith("residual of"):
             continue
         for leaf, value in zip(group.leaves, slots[slot][:, 0], strict=True):
             is_log = head.name.startswith("log_")

@@ -22,6 +22,7 @@ from mixexp.estimators._inference import Inferential
 from mixexp.estimators._intervals import EXACT, Interval, with_intervals
 from mixexp.estimators._naming import NamedExperts
 from mixexp.estimators._online import Online
+from mixexp.estimators._outputs import check_targets_of
 from mixexp.estimators._panels import history_evidence, read_labels
 from mixexp.estimators._routing import RoutedPrediction
 from mixexp.estimators._row_arguments import (
@@ -108,6 +109,7 @@ class MixtureOfExperts(
         y, interval = self._read_interval(y, given)
         target = self._encode_target(self._check_target(y))
         check_same_length(len(X), target)
+        check_targets_of(self.fitted_model_, target)
         return target, interval
 
     def _fitted_to(self, known: RowArguments) -> FittedModel:

@@ -16,6 +16,7 @@ from mixexp.data import (
 from mixexp.em import Problem, Search, pooled_params
 from mixexp.estimators._gates import NodeGate
 from mixexp.estimators._groups import (
+    anchor_outputs,
     fix_families,
     in_unit,
     lay_out_group,
@@ -95,12 +96,12 @@ def resolve_families(expert: Any, n_leaves: int, targets: Sequence[str]) -> list
             f"The 'expert' parameter lists {len(entries)} experts, but the model has {n_leaves}; "
             "give one per expert, left to right."
         )
-    families = [_resolve_family(entry, targets) for entry in entries]
-    _check_alike([family for family in families if not isinstance(family, Submodel)])
+    families = [resolve_family(entry, targets) for entry in entries]
+    check_alike([family for family in families if not isinstance(family, Submodel)])
     return families
 
 
-def _check_alike(families: Sequence[Expert]) -> None:
+def check_alike(families: Sequence[Expert]) -> None:
     """Refuse experts whose locations are not told by arrays of one shape, for ``coef_`` is one."""
     shapes: dict[tuple[int, ...], str] = {}
     for family in families:
@@ -114,9 +115,10 @@ def _check_alike(families: Sequence[Expert]) -> None:
         )
 
 
-def _resolve_family(entry: Any, targets: Sequence[str]) -> Expert:
+def resolve_family(entry: Any, targets: Sequence[str]) -> Expert:
+    """Return the family that one entry of the ``expert`` parameter stands for."""
     if isinstance(entry, Censored):
-        entry = entry.of(_resolve_family(entry.expert, targets))
+        entry = entry.of(resolve_family(entry.expert, targets))
     family = FAMILIES[entry]() if isinstance(entry, str) and entry in FAMILIES else entry
     family = as_expert(family)
     is_expert = hasattr(family, "log_kernel") or isinstance(family, Submodel)
@@ -152,12 +154,13 @@ def check_per_row_use(families: Sequence[Expert], given: Mapping[str, Any]) -> N
                         f"{family.title} has not; leave it out, or make it a feature."
                     )
         n_locations = sum(head.kind == "location" for head in family.heads)
+        takes_offset = family.has_outputs and family.takes_offset(0)
         if exposure is not None and n_locations and getattr(family, "link", None) != "log":
             raise ValueError(
                 f"exposure is for experts with a log link, which the {family.name} expert has "
                 "not here; give an offset on the scale of the linear predictor instead."
             )
-        if offset is not None and n_locations > 1:
+        if offset is not None and n_locations > 1 and not takes_offset:
             raise ValueError(
                 f"offset is for experts with one linear predictor; the {family.name} expert "
                 f"has {n_locations}."
@@ -202,7 +205,7 @@ def check_support(
         )
         row = at if rows is None else rows[at]
         raise ValueError(
-            f"y must be {wanted}; found {shown(float(y[at]))}{trials} at row {row}. "
+            f"y must be {wanted}; found {shown(np.asarray(y[at]).tolist())}{trials} at row {row}. "
             "Use another expert, or transform the target."
         )
 
@@ -324,6 +327,12 @@ def _anchor(model: Model, pooled: Parameters, n_rows: float) -> tuple[Model, Par
     if is_single and penalty.l1 == 0.0:
         penalty = penalty._replace(alpha=penalty.of_pooled().alpha)
     for group, heads in zip(model.groups, pooled.experts, strict=True):
+        if group.outputs:
+            taken = _share_taken(model, group, n_rows)
+            moved, coefs = anchor_outputs(group, heads, taken, is_single)
+            groups.append(moved if is_single else moved._replace(center=tuple(c[0] for c in coefs)))
+            experts.append(coefs)
+            continue
         unit = pooled_unit(group, heads)
         if unit is None:
             moved, coefs = group._replace(prior_log_dispersion=log_dispersion(group, heads)), heads
@@ -346,8 +355,13 @@ def _anchor_of_rows_to_come(model: Model, group: ExpertGroup, n_rows: float) -> 
 
     As strengths do, this leaves few slopes alone. Half of the dispersion remains at the least.
     """
-    g = next(at for at, own in enumerate(model.groups) if own is group)
-    taken = max(0, model.n_slopes(g) - FEW_SLOPES) / n_rows if n_rows > 0.0 else 0.0
     kinds = [head.kind for head in group.family.heads]
     log_power = group.units[kinds.index("dispersion")].log_power
-    return -0.5 * log_power * float(np.log1p(-min(taken, 0.5)))
+    return -0.5 * log_power * float(np.log1p(-_share_taken(model, group, n_rows)))
+
+
+def _share_taken(model: Model, group: ExpertGroup, n_rows: float) -> float:
+    """Return the share of a pooled dispersion that slopes took off it."""
+    g = next(at for at, own in enumerate(model.groups) if own is group)
+    taken = max(0, model.n_slopes(g) - FEW_SLOPES) / n_rows if n_rows > 0.0 else 0.0
+    return min(taken, 0.5)

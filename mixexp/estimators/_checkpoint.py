@@ -267,6 +267,8 @@ def _as_rows(block: Block) -> np.ndarray:
 def _digest(arrays: Any) -> str:
     """Return the checksum of the values of some arrays, whatever their layout."""
     digest = hashlib.blake2b(digest_size=16)
-    for array in arrays:
-        digest.update(np.ascontiguousarray(array, dtype=np.float64).tobytes())
+    for array in map(np.asarray, arrays):
+        is_number = array.dtype.kind in "biuf"
+        read = np.ascontiguousarray(array, dtype=np.float64).tobytes if is_number else None
+        digest.update(read() if read else repr(array.tolist()).encode())
     return digest.hexdigest()

@@ -15,7 +15,13 @@ from mixexp.estimators._auto_selection import AutoSelection
 from mixexp.estimators._diagnostics import Diagnostics
 from mixexp.estimators._solver import EM
 from mixexp.exceptions import ModelFileError
-from mixexp.experts import FAMILIES, Unit
+from mixexp.experts import (
+    FAMILIES,
+    MultivariateGaussian,
+    MultivariateStudentT,
+    Product,
+    Unit,
+)
 from mixexp.files import (
     Codec,
     Record,
@@ -33,6 +39,7 @@ from mixexp.model import (
     EqualityConstraints,
     ExpertGroup,
     FittedModel,
+    JointGroup,
     Model,
     Parameters,
     Penalty,
@@ -41,7 +48,7 @@ from mixexp.text import shown
 
 _FIELDS = (
     *(FittedModel, Model, ExpertGroup, SoftmaxGates, Parameters, Penalty, EqualityConstraints),
-    *(Scaling, Unit, Restart, Optimum, Diagnostics, Shared, Fixed, Bounded, Linear),
+    *(JointGroup, Scaling, Unit, Restart, Optimum, Diagnostics, Shared, Fixed, Bounded, Linear),
     AutoSelection,
 )
 # Told by the model, and so not written.
@@ -62,6 +69,8 @@ def _codec() -> Codec:
     records = {cls.__name__: by_fields(cls) for cls in _FIELDS}
     records |= {"EM": by_options(EM), "Auto": by_options(Auto)}
     records |= {cls.__name__: by_options(cls, "check_options") for cls in FAMILIES.values()}
+    joint = (MultivariateGaussian, MultivariateStudentT, Product)
+    records |= {cls.__name__: by_options(cls, "check_options") for cls in joint}
     records |= random_generators()
     for name, cls in _ESTIMATORS.items():
         records[name] = Record(cls, take_apart, partial(put_together, cls))

@@ -32,7 +32,6 @@ from mixexp.estimators._build import (
     build_problem,
     check_per_row_use,
     check_support,
-    resolve_families,
 )
 from mixexp.estimators._checkpoint import FitRecord
 from mixexp.estimators._choosing import Automatic
@@ -43,6 +42,7 @@ from mixexp.estimators._features import check_features, select_columns
 from mixexp.estimators._gates import NodeGate, columns_seen, needs_features, of_origin, select_gates
 from mixexp.estimators._initial_guess import given_starts
 from mixexp.estimators._intervals import Interval, has_limits, read_interval, with_intervals
+from mixexp.estimators._outputs import resolve_experts
 from mixexp.estimators._panels import check_gate_features
 from mixexp.estimators._plausibility import find_implausible
 from mixexp.estimators._progress import CallbackSupportMixin, FitTask, make_monitor, with_callbacks
@@ -164,7 +164,7 @@ class FittedByEM(CallbackSupportMixin, Automatic):
         X : array-like of shape (n, n_features)
             Numbers in any unit; NumPy array, sparse matrix, or pandas or polars frame.
         y : array-like of shape (n,)
-            Target.
+            Target; of shape (n, d) for several, where experts are for such.
         sample_weight : array-like of shape (n,), default=None
             Real-valued: weight 2 is the row twice, weight 0 the row absent; for other weights
             see ``weight_type``.
@@ -245,7 +245,7 @@ class FittedByEM(CallbackSupportMixin, Automatic):
         if per_row.offset is not None:
             most = LARGEST_SHIFT * max(1.0, float(np.abs(target).max()))
             check_size(per_row.offset, "offset", most, "it leaves no digit of y to be explained")
-        families = resolve_families(self._expert_spec(), tree.n_leaves, self._targets)
+        families = resolve_experts(self._expert_spec(), target, tree.n_leaves, self._targets)
         check_per_row_use(families, given)
         if not interval.is_exact or has_limits(families):
             families = with_intervals(families, interval)

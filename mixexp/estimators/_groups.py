@@ -7,7 +7,7 @@ import numpy as np
 
 from mixexp.data import RowArguments, weighted_scaling
 from mixexp.experts import Expert, IntervalExpert
-from mixexp.model import ExpertGroup, has_mass
+from mixexp.model import ExpertGroup, JointGroup, has_mass
 from mixexp.submodel import Submodel
 
 # The pooled residual variance that anchors the prior is not taken below this share of y's
@@ -36,6 +36,9 @@ class FixedFamily(NamedTuple):
     def group(self, designs: tuple[int, ...] = ()) -> ExpertGroup:
         """Return the group of these experts, y as it is."""
         units = self.family.units
+        if self.family.has_outputs:
+            outputs = ((0.0, 1.0, 0.0),) * self.family.size
+            return JointGroup(self.family, self.leaves, designs, units=units, outputs=outputs)
         return ExpertGroup(self.family, self.leaves, designs, units=units, rivals=self.rivals)
 
 
@@ -60,7 +63,7 @@ def fix_families(
     with_mass = [
         family
         for family, _ in distinct
-        if family.is_discrete or family.atoms or _has_limits(family)
+        if not family.has_outputs and (family.is_discrete or family.atoms or _has_limits(family))
     ]
     out = []
     for family, leaves in distinct:
@@ -131,6 +134,8 @@ def lay_out_group(
         If no y is in the support.
     """
     group = found.group(designs)
+    if group.outputs:
+        return lay_out_outputs(group, y, per_row)
     is_own = ~group.find_impossible(y, per_row.trials, per_row.ends)
     if not is_own.any():
         raise ValueError(
@@ -150,6 +155,87 @@ def lay_out_group(
     trials = None if per_row.trials is None else per_row.trials[is_own][:1]
     ends = None if per_row.ends is None else per_row.ends[:, is_own][:, :1]
     return group._replace(placeholder_y=group.target(own[:1], trials, ends)[..., 0])
+
+
+def lay_out_outputs(group: ExpertGroup, y: np.ndarray, per_row: RowArguments) -> ExpertGroup:
+    """Return the group of a family of several targets with each output in its own unit.
+
+    Parameters
+    ----------
+    group : JointGroup
+    y : ndarray of shape (n, d)
+    per_row : RowArguments
+
+    Raises
+    ------
+    ValueError
+        If no row is in the support.
+    """
+    is_own = ~group.find_impossible(y, per_row.trials)
+    if not is_own.any():
+        raise ValueError(
+            f"No row of y is {group.family.support}, which the {group.family.name} expert needs; "
+            "use another family."
+        )
+    outputs, placeholder = [], []
+    for j in range(len(group.outputs)):
+        is_known = is_own & ~np.isnan(y[:, j])
+        if not is_known.any():
+            raise ValueError(f"y is NaN in all rows of column {j}; leave this target out.")
+        own, weight = y[is_known, j], per_row.weight[is_known]
+        shift, scale = _unit_of_output(group, j, own, weight)
+        outputs.append((shift, scale, 0.0))
+        placeholder.append((own[0] - shift) / scale)
+    return group._replace(outputs=tuple(outputs), placeholder_y=np.array(placeholder))
+
+
+def _unit_of_output(
+    group: ExpertGroup, j: int, y: np.ndarray, weight: np.ndarray
+) -> tuple[float, float]:
+    """Return shift and scale of an output, by the rule for one target."""
+    units = [unit for h, unit in enumerate(group.units) if group.family.output_of(h) == j]
+    if any(unit.moves for unit in units):
+        target = weighted_scaling(y[:, None], weight)
+        shift, scale = float(target.center[0]), float(target.scale[0])
+        return shift, _CONSTANT_SCALE * (abs(shift) or 1.0) if target.is_constant[0] else scale
+    return 0.0, _mean_size(y, weight) if any(unit != (0.0, 0.0, False) for unit in units) else 1.0
+
+
+def anchor_outputs(
+    group: ExpertGroup, heads: Sequence[np.ndarray], taken: float, is_single: bool
+) -> tuple[ExpertGroup, tuple[np.ndarray, ...]]:
+    """Make the dispersions of a pooled fit, per output, what priors pull to, and the unit of y.
+
+    Parameters
+    ----------
+    group : JointGroup
+    heads : sequence of ndarray of shape (n_group, p_head)
+        Of the pooled fit.
+    taken : float
+        Share of the dispersion that slopes took off it.
+    is_single : bool
+        Whether there is but one expert: it is the pooled fit, in the unit that this was made in.
+
+    Returns
+    -------
+    group : JointGroup
+    heads : tuple of ndarray of shape (n_group, p_head)
+        In the new units.
+    """
+    outputs = []
+    for j, (shift, scale, _) in enumerate(group.outputs):
+        h = group.family.dispersion_head(j)
+        pooled = 0.0 if h is None else float(heads[h][0, 0])
+        own = [unit for at, unit in enumerate(group.units) if group.family.output_of(at) == j]
+        log_power = 0.0 if h is None else group.units[h].log_power
+        if is_single or log_power == 0.0 or not any(unit.moves for unit in own):
+            outputs.append((shift, scale, pooled))
+            continue
+        log_scale = max(pooled / log_power, 0.5 * float(np.log(_SMALLEST_ANCHOR)))
+        anchor = -0.5 * log_power * float(np.log1p(-taken))
+        outputs.append((shift, scale * float(np.exp(log_scale)), anchor))
+    moved = group._replace(outputs=tuple(outputs))
+    return moved, tuple(moved.from_raw(h, group.to_raw(h, coef)) for h, coef in enumerate(heads))
 
 
 def _mean_size(y: np.ndarray, weight: np.ndarray) -> float:

@@ -29,6 +29,7 @@ from mixexp.estimators._docs import method_docs
 from mixexp.estimators._features import check_features
 from mixexp.estimators._groups import fix_families, lay_out_group
 from mixexp.estimators._intervals import Interval
+from mixexp.estimators._outputs import refuse_several
 from mixexp.estimators._row_arguments import Given, row_arguments
 from mixexp.estimators._submodels import bind_submodels
 from mixexp.model import (
@@ -216,13 +217,15 @@ class Growing:
     ) -> tuple[FittedModel, ExpertGroup | Submodel, int]:
         """Return the model with what the new expert sees, that expert, and a submodel's design."""
         fitted, last = self.fitted_model_, self.experts_[-1]
+        if expert is not None:
+            refuse_several(self, "The 'expert' argument", "Leave it out, for one of the same kind.")
         (family,) = [last] if expert is None else resolve_families(expert, 1, self._targets)
         if isinstance(family, Submodel):
             columns = [0, *(1 + column for column in self.expert_features_)]
             fitted, design = _with_design(fitted, columns)
             (bound,), _ = bind_submodels(self, [family], [], self.tree_, self.expert_features_)
             return fitted, bound, design
-        if family.shares_dispersion:
+        if any(family.shares_head(h) for h in range(len(family.heads))):
             raise ValueError(
                 f"A {family.name} expert that shares its dispersion cannot be added to fitted "
                 "ones; use dispersion='own', or fit anew."

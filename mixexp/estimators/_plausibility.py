@@ -95,6 +95,8 @@ def _means_beyond(problem: Problem, params: Parameters) -> tuple[int, float]:
 
 def _has_mean(family: Expert) -> bool:
     """Tell whether a family predicts numbers; one of a user's own need not."""
+    if family.has_outputs:
+        return False
     return family.target == "regression" and type(family).mean is not Expert.mean
 
 

@@ -11,6 +11,7 @@ from mixexp.data import Block, RowArguments, RowBlocks
 from mixexp.distribution import (
     BlockMixture,
     ClassDistribution,
+    JointDistribution,
     MixtureDistribution,
     Variance,
     mixture_of_block,
@@ -113,17 +114,22 @@ class Predictive:
         X: Any,
         given: Mapping[str, Any],
         evaluate: Callable[[Model, Parameters, Block], BlockMixture] = mixture_of_block,
-    ) -> MixtureDistribution:
+    ) -> Any:
         """Return the distribution at X, whose blocks are evaluated whenever they are used."""
         check_is_fitted(self)
         X = check_features(self, X, reset=False)
         per_row = self._read_without_y(len(X), given)
         blocks = self.fitted_model_.read_rows(X, per_row)
         mixtures = _MixtureBlocks(self.fitted_model_, blocks, evaluate)
-        return MixtureDistribution(mixtures, len(X), effective_n_jobs(self.n_jobs))
+        n_threads, n_outputs = effective_n_jobs(self.n_jobs), self.fitted_model_.model.n_outputs
+        if n_outputs > 1:
+            return JointDistribution(mixtures, len(X), n_outputs, n_threads)
+        return MixtureDistribution(mixtures, len(X), n_threads)
 
     @row_arguments
-    def predict_dist(self, X: Any, **given: Unpack[GivenWithoutY]) -> MixtureDistribution:
+    def predict_dist(
+        self, X: Any, **given: Unpack[GivenWithoutY]
+    ) -> MixtureDistribution | JointDistribution:
         """Return the distribution of y given x, with cdf, quantiles, modes, scores and draws.
 
         Parameters
@@ -133,7 +139,7 @@ class Predictive:
 
         Returns
         -------
-        MixtureDistribution
+        MixtureDistribution, or JointDistribution where y has several columns
             Holds a few numbers per row and expert, and neither X nor the estimator. The other
             methods here need not hold them: with many rows and one question use those.
 

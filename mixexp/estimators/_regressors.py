@@ -12,6 +12,7 @@ from mixexp.distribution import mixture_without_noise
 from mixexp.estimators._auto import or_automatic
 from mixexp.estimators._base import MixtureOfExperts, store_parameters
 from mixexp.estimators._docs import method_docs, routing_docs, shared_docs
+from mixexp.estimators._outputs import check_real_targets, check_targets_of, takes_outputs
 from mixexp.estimators._predictive import Predictive
 from mixexp.estimators._row_arguments import GivenWithoutY, row_arguments
 from mixexp.estimators._solver import EM
@@ -20,7 +21,6 @@ from mixexp.estimators._validation import (
     N_EXPERTS,
     check_argument,
     check_parameters,
-    check_real_target,
     check_same_length,
     check_weights,
     real,
@@ -37,8 +37,13 @@ class _Regressor(RegressorMixin, MixtureOfExperts, Predictive):
     _targets = ("regression",)
     _choosable = ("n_experts", "tree", "alpha", "expert")
 
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = takes_outputs(self.expert)
+        return tags
+
     def _check_target(self, y: Any) -> np.ndarray:
-        return check_real_target(y)
+        return check_real_targets(y)
 
     def _check_parameters(self) -> None:
         super()._check_parameters()
@@ -77,7 +82,7 @@ class _Regressor(RegressorMixin, MixtureOfExperts, Predictive):
 
         Returns
         -------
-        ndarray of shape (n,)
+        ndarray of shape (n,), or (n, d) where y has d columns
             In the unit of y.
 
         Raises
@@ -92,7 +97,7 @@ class _Regressor(RegressorMixin, MixtureOfExperts, Predictive):
         check_argument("without_noise", without_noise, BOOLEAN)
         if without_noise:
             return self._predict_without_noise(X, return_std, routing, given)
-        mean = self._mixture_mean(X, routing, given)
+        mean = self._mixture_mean(X, routing, given).T
         if not return_std:
             return mean
         if routing != "soft":
@@ -146,6 +151,9 @@ class _Regressor(RegressorMixin, MixtureOfExperts, Predictive):
         predicted = self.predict(X, **given)
         target = self._check_target(y)
         check_same_length(len(predicted), target)
+        check_targets_of(self.fitted_model_, target)
+        if target.ndim == 2 and np.isnan(target).any():
+            raise ValueError("y contains NaN, which R2 is not defined for; see log_density.")
         weight = check_weights(sample_weight, len(predicted))
         return float(r2_score(target, predicted, sample_weight=weight))
 

@@ -149,6 +149,11 @@ def _check_l1(penalty: Penalty, parts: Sequence[Any]) -> None:
             )
         if part is not None and penalty.l1 > 0.0:
             n_locations = sum(head.kind == "location" for head in part.heads)
+            if part.has_outputs:
+                raise ValueError(
+                    "The 'l1' parameter must be 0 for experts of several targets. Got "
+                    f"{penalty.l1:g}. Use 'alpha', or 'gate_l1' alone."
+                )
             if n_locations > 1:
                 raise ValueError(
                     f"The 'l1' parameter must be 0 for {part.name!r} experts of more than two "
@@ -166,7 +171,8 @@ SMALLEST_WEIGHT = 1e-305
 #: Known parts of a linear predictor of more than this, in units of y or of a logarithm, leave no
 #: digit to what is to be fitted beside them.
 LARGEST_SHIFT = 1e30
-_FOR_CLASSES = (
+#: What a regressor says of y that are no numbers.
+FOR_CLASSES = (
     "A regressor's y are numbers: encode it as such, or use MoEClassifier or HMEClassifier for "
     "classes."
 )
@@ -180,7 +186,7 @@ def check_real_target(y: Any) -> np.ndarray:
     ValueError, TypeError
         Naming y, what it holds and what to do.
     """
-    array = as_finite(as_numbers(y, "y", _FOR_CLASSES), "y")
+    array = as_finite(as_numbers(y, "y", FOR_CLASSES), "y")
     check_size(array, "y", LARGEST_TARGET, "their squares overflow. Give y in a larger unit")
     return _as_column(array, "y")
 

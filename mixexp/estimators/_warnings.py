@@ -215,6 +215,8 @@ def _gaps_between_values(problem: Problem) -> np.ndarray | None:
     if any(block.y is None or block.known.ends is not None for block in blocks):
         return None
     y = np.concatenate([np.asarray(block.y) for block in blocks])
+    if y.ndim > 1:
+        return None
     values, number, counts = np.unique(y, return_inverse=True, return_counts=True)
     if len(values) < 2 or len(y) < _ROWS_PER_VALUE * len(values):
         return None

@@ -4,6 +4,7 @@ from mixexp.experts._base import Derivatives, Expert, Head, Registry
 from mixexp.experts._censored import Censored
 from mixexp.experts._glm import GLM, DispersionModel
 from mixexp.experts._interval import IntervalExpert
+from mixexp.experts._joint import JointExpert
 from mixexp.experts._numerical import NumericalExpert, check_derivatives
 from mixexp.experts._quantile import least_integer, middle_of
 from mixexp.experts._units import Unit
@@ -18,10 +19,12 @@ from mixexp.experts.laplace import Laplace
 from mixexp.experts.logistic import Logistic
 from mixexp.experts.lognormal import Lognormal
 from mixexp.experts.multinomial import Multinomial
+from mixexp.experts.multivariate import MultivariateGaussian, MultivariateStudentT
 from mixexp.experts.negative_binomial import NegativeBinomial
 from mixexp.experts.ordinal import Ordinal
 from mixexp.experts.point_mass import PointMass
 from mixexp.experts.poisson import Poisson
+from mixexp.experts.product import Product
 from mixexp.experts.student_t import StudentT
 from mixexp.experts.tweedie import Tweedie
 from mixexp.experts.uniform import Uniform
@@ -67,15 +70,19 @@ __all__ = [
     "Head",
     "IntervalExpert",
     "InverseGaussian",
+    "JointExpert",
     "Laplace",
     "Logistic",
     "Lognormal",
     "Multinomial",
+    "MultivariateGaussian",
+    "MultivariateStudentT",
     "NegativeBinomial",
     "NumericalExpert",
     "Ordinal",
     "PointMass",
     "Poisson",
+    "Product",
     "StudentT",
     "Tweedie",
     "Uniform",

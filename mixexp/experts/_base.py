@@ -128,6 +128,9 @@ class Expert(BaseEstimator):
     #: subclass that has another density, or derivatives, does not inherit it.
     has_observed_curvature: ClassVar[bool] = False
 
+    #: Whether it is of several targets at once, see `JointExpert`.
+    has_outputs: ClassVar[bool] = False
+
     #: Whether `mean_distance` is there.
     has_mean_distance: ClassVar[bool] = False
 
@@ -173,6 +176,32 @@ class Expert(BaseEstimator):
         """The dispersion, in the unit of y, if it is given and not to be estimated."""
         dispersion = getattr(self, "dispersion", "own")
         return None if isinstance(dispersion, str) else float(dispersion)
+
+    def shares_head(self, h: int) -> bool:
+        """Return whether all experts of this family have one set of coefficients of a head.
+
+        Parameters
+        ----------
+        h : int
+
+        Returns
+        -------
+        bool
+        """
+        return self.heads[h].kind == "dispersion" and self.shares_dispersion
+
+    def known_dispersion_of(self, h: int) -> float | None:
+        """Return the dispersion of a head, in the unit of y, if it is given.
+
+        Parameters
+        ----------
+        h : int
+
+        Returns
+        -------
+        float or None
+        """
+        return self.known_dispersion if self.heads[h].kind == "dispersion" else None
 
     @property
     def has_dispersion(self) -> bool:

@@ -249,6 +249,12 @@ class Inference(Estimates):
         ).to_frame()
 
     def _rows_to_use(self, X: Any, per_row: Mapping[str, Any]) -> RowBlocks:
+        if self.problem.model.n_outputs > 1:
+            raise ValueError(
+                "Effects and standard errors of means are of one target, but the model has "
+                f"{self.problem.model.n_outputs}. Coefficients have theirs in coef_table; see also "
+                "predict_dist(X).mean()."
+            )
         if per_row.get("history") is not None:
             raise ValueError(
                 "history is for an estimator's predict: errors here are of means over the gate's "

@@ -38,7 +38,7 @@ def draw_target(
     if starts is not None:
         at = np.repeat(at[starts], np.diff(starts, append=n_rows))
     chosen = (at > np.cumsum(prior, axis=0)[:-1]).sum(axis=0)
-    drawn = np.empty(n_rows)
+    drawn = np.empty(n_rows if model.n_outputs == 1 else (n_rows, model.n_outputs))
     eta = linear_predictors(model, params, block)
     for group, heads in zip(model.groups, group_heads(model, eta), strict=True):
         if group.family.uses_trials and block.known.trials is not None:
@@ -46,10 +46,10 @@ def draw_target(
             values = group.family.sample(spread, rng, block.known.trials)  # type: ignore[call-arg]
         else:
             values = group.family.sample_rows(heads, rng, n_rows)
-        every = np.broadcast_to(values, (len(group.leaves), n_rows))
+        every = np.broadcast_to(values, (*values.shape[:-2], len(group.leaves), n_rows))
         for row, leaf in enumerate(group.leaves):
             is_own = chosen == leaf
-            drawn[is_own] = group.shift + group.scale * every[row, is_own]
+            drawn[is_own] = group.in_unit(every[..., row, is_own], None).T
     for other, own in zip(model.others, params.others, strict=True):
         if not other.is_gate:
             is_own = chosen == model.tree.leaf_position(int(other.nodes[0]))

@@ -244,6 +244,7 @@ def _expert(model: Model, scaling: Scaling, names: Names, leaf: int) -> list[_Ro
     for h, head in enumerate(group.family.heads):
         if head.kind == "location":
             continue
+        unit = names.nodes[int(model.tree.leaves[leaf])] + _of_output(group, h)
         at = model.flat_index(model.slot_of[g, h], row)
         block = _raw_map(model, scaling, group.designs[h])
         factor, summand = group.change(h)
@@ -258,6 +259,11 @@ def _expert(model: Model, scaling: Scaling, names: Names, leaf: int) -> list[_Ro
             *(Label("expert", unit, f"log dispersion: {slope}") for slope in slopes),
         ]
         found.append(_Row(labels, [(at, factor)], block, summand))
+    if group.outputs:  # what is of one target stands together
+        output = [_of_output(group, h) for h in range(len(group.designs))]
+        place = {unit: at for at, unit in enumerate(dict.fromkeys(output))}
+        expert = names.nodes[int(model.tree.leaves[leaf])]
+        found.sort(key=lambda row: place[row.labels[0].unit.removeprefix(expert)])
     return found
 
 
@@ -270,8 +276,18 @@ def _locations(
     if not heads:
         return []
     terms = _term_names(model, group.designs[heads[0]], names)
-    factor, summand = group.change(heads[0])
     block = _raw_map(model, scaling, group.designs[heads[0]])
+    if group.outputs:
+        return [
+            _Row(
+                [Label("expert", unit + _of_output(group, h), term) for term in terms],
+                [(model.flat_index(model.slot_of[g, h], row), group.change(h)[0])],
+                block,
+                group.change(h)[1],
+            )
+            for h in heads
+        ]
+    factor, summand = group.change(heads[0])
     where = [model.flat_index(model.slot_of[g, h], row) for h in heads]
     share = _class_shares(group, len(heads))
     units = [unit] if len(share) == 1 else [f"{unit}, class {c}" for c in names.classes]
@@ -284,6 +300,13 @@ def _locations(
         )
         for name, parts in zip(units, share, strict=True)
     ]
+
+
+def _of_output(group: ExpertGroup, h: int) -> str:
+    """Return which target a head is of, to follow the name of its expert; "" where there is one."""
+    if not group.outputs or group.family.output_of(h) < 0:
+        return ""
+    return f", y{group.family.output_of(h) + 1}"
 
 
 def _class_shares(group: ExpertGroup, n_heads: int) -> np.ndarray:

@@ -22,6 +22,7 @@ from mixexp.model._information import (
     complete_scores,
     observed_statistics,
 )
+from mixexp.model._joint_group import JointGroup
 from mixexp.model._lasso import (
     count_nonzero,
     held_at_zero,
@@ -72,6 +73,7 @@ __all__ = [
     "ExpertGroup",
     "FittedModel",
     "GroupStatistics",
+    "JointGroup",
     "Model",
     "Parameters",
     "Penalty",

@@ -7,6 +7,9 @@ import numpy as np
 
 from mixexp.experts import Expert, IntervalExpert, Unit
 
+# Shift and scale of a target, and the log dispersion on that scale that its prior pulls to.
+Output = tuple[float, float, float]
+
 
 class ExpertGroup(NamedTuple):
     """The experts of one family.
@@ -32,6 +35,8 @@ class ExpertGroup(NamedTuple):
     rivals : tuple of Expert
         Families of other experts that give some values a probability of their own. There a density
         counts for nothing.
+    outputs : tuple of (float, float, float)
+        Of families of several targets, see `JointGroup`: shift, scale and anchor of each.
     """
 
     family: Expert
@@ -44,6 +49,16 @@ class ExpertGroup(NamedTuple):
     center: tuple[np.ndarray, ...] = ()
     units: tuple[Unit, ...] = ()
     rivals: tuple[Expert, ...] = ()
+    outputs: tuple[Output, ...] = ()
+
+    @property
+    def log_scale(self) -> float:
+        """The log of what a density is divided by, in the unit of y."""
+        return float(np.log(self.scale))
+
+    def anchor_of(self, h: int) -> float:
+        """Return the log dispersion that the prior on a dispersion head pulls to."""
+        return self.prior_log_dispersion
 
     def with_intervals(self) -> "ExpertGroup":
         """Return the same experts of y that may be known to lie in an interval only."""

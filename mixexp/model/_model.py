@@ -193,8 +193,13 @@ class Model(WithOthers):
         if not self.is_dispersion(slot):
             return None
         g, h = self.head_of(slot)
-        known = self.groups[g].family.known_dispersion
+        known = self.groups[g].family.known_dispersion_of(h)
         return None if known is None else float(np.log(known)) - self.groups[g].change(h)[1]
+
+    @property
+    def n_outputs(self) -> int:
+        """Number of targets."""
+        return next((len(group.outputs) for group in self.groups if group.outputs), 1)
 
     @property
     def n_flat(self) -> int:
@@ -240,9 +245,10 @@ class Model(WithOthers):
 
     def is_shared(self, slot: int) -> bool:
         """Whether all experts of the slot have one set of coefficients."""
-        return (
-            self.is_dispersion(slot) and self.groups[self.head_of(slot)[0]].family.shares_dispersion
-        )
+        if slot not in self.expert_slots:
+            return False
+        g, h = self.head_of(slot)
+        return self.groups[g].family.shares_head(h)
 
     def is_dispersion(self, slot: int) -> bool:
         """Whether the slot holds a dispersion head."""
@@ -363,7 +369,7 @@ class Model(WithOthers):
             if self.groups[g].center and is_pulled:
                 center[slot][:] = self.groups[g].center[h]
             if self.is_dispersion(slot):
-                center[slot][:, 0] = self.groups[g].prior_log_dispersion
+                center[slot][:, 0] = self.groups[g].anchor_of(h)
         return flatten_slots(center)
 
     @cached_property
