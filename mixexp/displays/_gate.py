@@ -128,7 +128,7 @@ class GateDisplay(Display):
         """
         cls._check_plot_kwargs(plot_kwargs)
         resolution, margin = check_count("grid_resolution", grid_resolution, 2), check_margin(eps)
-        data = read_data(estimator, X, sample_weight)
+        data = read_data(estimator, X, sample_weight, {})
         use, tree = data.use[0], data.source.tree
         column = choose_line(feature, data.columns, use)
         line = lay_line(data, column, use, fixed, resolution, margin)
