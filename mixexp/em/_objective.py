@@ -1,13 +1,14 @@
 """The function that is maximised: penalised log-likelihood of a model on blocks of rows."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property, reduce
 from typing import NamedTuple
 
 import numpy as np
 
 from mixexp.data import Block, RowBlocks, map_blocks, mean_of_groups
+from mixexp.em._journal import Journal
 from mixexp.model import (
     Model,
     Parameters,
@@ -75,6 +76,19 @@ def map_evaluations(function: Callable[..., np.ndarray], *parts: Evaluation) -> 
     )
 
 
+def evaluation_of(model: Model, params: Parameters, stats: Statistics) -> Evaluation:
+    """Return sums of rows beside the priors of some parameters, and the gradient of both."""
+    penalty = penalty_terms(model, params)
+    own_priors = (
+        other.log_prior(own) for other, own in zip(model.others, params.others, strict=True)
+    )
+    gradient = flat_gradient(model, stats) + penalty.gradient
+    if model.penalty.has_l1:
+        gradient = steepest_gradient(model, model.flatten(params), gradient)
+    objective = stats.log_likelihood + stats.objective_offset + sum(own_priors, penalty.value)
+    return Evaluation(params, stats, penalty, objective, gradient)
+
+
 def rows_per_weight(weight: np.ndarray) -> float:
     """Return the rows that a unit of weight counts for: one, or more where weights are small.
 
@@ -111,12 +125,15 @@ class Problem:
     is_classification : bool
         Whether rows belong to one expert each, see `classify`, and the objective is the
         classification log-likelihood.
+    journal : Journal
+        Follows all iterations on it.
     """
 
     model: Model
     blocks: RowBlocks
     n_threads: int = 1
     is_classification: bool = False
+    journal: Journal = field(default_factory=Journal)
 
     def evaluate(self, params: Parameters, resp: Responsibilities | None = None) -> Evaluation:
         """Pass once over the data, with responsibilities given or from the parameters.
@@ -141,16 +158,8 @@ class Problem:
 
         parts = map_blocks(pass_over, range(len(self.blocks)), self._n_useful_threads)
         stats = reduce(lambda total, part: add_statistics([total, part]), parts)
-        penalty = penalty_terms(self.model, params)
-        own_priors = (
-            other.log_prior(own)
-            for other, own in zip(self.model.others, params.others, strict=True)
-        )
-        gradient = flat_gradient(self.model, stats) + penalty.gradient
-        if self.model.penalty.has_l1:
-            gradient = steepest_gradient(self.model, self.model.flatten(params), gradient)
-        objective = stats.log_likelihood + stats.objective_offset + sum(own_priors, penalty.value)
-        return Evaluation(params, stats, penalty, objective, gradient)
+        self.journal.count(self.n_rows, stats.log_likelihood.size)
+        return evaluation_of(self.model, params, stats)
 
     def with_weak_priors(self) -> "Problem":
         """Return the problem with priors that hardly hold experts together, or itself.
@@ -195,6 +204,7 @@ class Problem:
 
         parts = map_blocks(observe, self.blocks, self._n_useful_threads)
         total = reduce(lambda total, part: list(map(np.add, total, part)), parts)
+        self.journal.count(self.n_rows, 1)
         return total[0] if self.blocks.has_groups else assemble_information(self.model, total)
 
     @cached_property

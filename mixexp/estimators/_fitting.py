@@ -4,7 +4,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any, ClassVar, NamedTuple, Unpack
+from typing import Any, ClassVar, Unpack
 
 import numpy as np
 from joblib import effective_n_jobs
@@ -27,11 +27,13 @@ from mixexp.em import (
 from mixexp.estimators._attributes import set_fitted_attributes
 from mixexp.estimators._build import (
     Columns,
+    Layout,
     build_problem,
     check_per_row_use,
     check_support,
     resolve_families,
 )
+from mixexp.estimators._checkpoint import FitRecord
 from mixexp.estimators._constraints import make_ties
 from mixexp.estimators._diagnostics import diagnose
 from mixexp.estimators._docs import method_docs
@@ -53,6 +55,7 @@ from mixexp.estimators._validation import (
     RANDOM_STATE,
     VERBOSE,
     Rule,
+    check_enough_rows,
     check_parameters,
     check_same_length,
     check_size,
@@ -86,30 +89,6 @@ _RULES: dict[str, Rule] = {
     "n_jobs": N_JOBS,
     "verbose": VERBOSE,
 }
-
-
-class _Layout(NamedTuple):
-    """A model, what it is fitted to, and how its coefficients are told.
-
-    Parameters
-    ----------
-    problem : Problem
-    pooled : Parameters
-    scaling : Scaling
-    families : sequence of Expert
-        One per leaf, left to right.
-    node_gates : list of NodeGate
-        Per inner node.
-    learn : callable
-        Sets the fitted attributes of an estimator from a search.
-    """
-
-    problem: Problem
-    pooled: Parameters
-    scaling: Scaling
-    families: Sequence[Any]
-    node_gates: list[NodeGate]
-    learn: Callable[[Any, Search], np.ndarray]
 
 
 @method_docs
@@ -168,7 +147,13 @@ class FittedByEM(CallbackSupportMixin):
 
     @row_arguments
     def fit(
-        self, X: Any, y: Any, sample_weight: Any = None, **given: Unpack[Given]
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        resume: Any = None,
+        **given: Unpack[Given],
     ) -> "FittedByEM":
         """Fit gates and experts by EM.
 
@@ -181,6 +166,8 @@ class FittedByEM(CallbackSupportMixin):
         sample_weight : array-like of shape (n,), default=None
             Real-valued: weight 2 is the row twice, weight 0 the row absent; for other weights
             see ``weight_type``.
+        resume : str or path-like, default=None
+            File of a `Checkpoint` to go on from, with the same rows and parameters.
         <PER_ROW>
 
         Returns
@@ -193,6 +180,8 @@ class FittedByEM(CallbackSupportMixin):
             If a hyper-parameter or an argument is not as described; the message names it.
         DegenerateExpertError
             If an expert has collapsed and the solver's ``on_collapse`` is "error".
+        CheckpointError, ModelFileError
+            If ``resume`` is of other rows or parameters, or no checkpoint that can be read.
 
         Warns
         -----
@@ -212,7 +201,8 @@ class FittedByEM(CallbackSupportMixin):
         """
         before, is_complete = dict(vars(self)), False
         try:
-            troubles = self._fit(X, y, sample_weight, given)
+            self.__dict__.pop("_online", None)  # rows of `partial_fit` are no part of this fit
+            troubles = self._fit(X, y, sample_weight, given, resume)
             is_complete = True
         finally:
             if not is_complete:  # refused or interrupted: as it was, never half fitted
@@ -224,10 +214,11 @@ class FittedByEM(CallbackSupportMixin):
 
     @with_callbacks  # inside the restoring of `fit`, for its cleaning up needs what it set
     def _fit(
-        self, X: Any, y: Any, sample_weight: Any, given: Mapping[str, Any]
+        self, X: Any, y: Any, sample_weight: Any, given: Mapping[str, Any], resume: Any = None
     ) -> list[FitWarning]:
         """Check everything, fit, and return what the user should be warned of."""
         self._check_parameters()
+        record = FitRecord(self, resume)
         tree = self._make_tree()
         begin_task = partial(FitTask.begin, self, X, y, {"sample_weight": sample_weight, **given})
         X = check_features(
@@ -241,7 +232,7 @@ class FittedByEM(CallbackSupportMixin):
         y = self._check_target(known_y)
         check_same_length(len(X), y)
         weight = self._row_weights(sample_weight, len(X))
-        _check_enough_rows(int(np.count_nonzero(weight)), len(X), tree.n_leaves)
+        check_enough_rows(int(np.count_nonzero(weight)), len(X), tree.n_leaves)
         per_row = read_rows(given, weight, tree.n_leaves, interval=interval)
         chosen = rows_in_order(per_row)
         if chosen is not None:
@@ -275,7 +266,9 @@ class FittedByEM(CallbackSupportMixin):
         )
         with single_threaded_blas():
             rows = chosen, len(X)
-            return self._fit_rows(build, tree, families, columns, node_gates, rows, begin_task)
+            return self._fit_rows(
+                build, tree, families, columns, node_gates, rows, begin_task, record
+            )
 
     def _check_parameters(self) -> None:
         """Check what is known of the hyper-parameters without the data."""
@@ -340,23 +333,30 @@ class FittedByEM(CallbackSupportMixin):
         node_gates: list[NodeGate],
         rows: tuple[np.ndarray | None, int],
         begin_task: Callable[[int], FitTask],
+        record: FitRecord,
     ) -> list[FitWarning]:
         """Fit, and return what the user should be warned of."""
 
         def lay_out(
             tree: GatingTree, families: Sequence[Any], node_gates: list[NodeGate]
-        ) -> _Layout:
+        ) -> Layout:
             problem, pooled, scaling = build(tree=tree, families=families, node_gates=node_gates)
-            problem = replace(problem, is_classification=self._solver.variant == "cem")
+            is_hard = self._solver.variant == "cem"
+            problem = replace(problem, is_classification=is_hard, journal=record.journal)
             learn = partial(
-                set_fitted_attributes, model=problem.model, scaling=scaling, columns=columns
+                set_fitted_attributes,
+                model=problem.model,
+                scaling=scaling,
+                columns=columns,
+                n_samples=problem.total_weight,
             )
-            return _Layout(problem, pooled, scaling, families, node_gates, learn)
+            return Layout(problem, pooled, scaling, families, node_gates, learn)
 
         layout = lay_out(tree, families, node_gates)
+        record.check_data(layout.problem, layout.scaling)
         given = given_start(self.init, layout.problem, layout.pooled, layout.scaling, *rows)
         task = begin_task(self._n_starts(layout.problem) if given is None else 1)
-        monitor = make_monitor(task, layout.learn)
+        monitor = make_monitor(task, layout.learn, record.journal)
         is_given = given is not None
         found = self._find(layout, [] if given is None else [given], is_given, monitor)
         if self._solver.on_collapse == "drop":
@@ -370,12 +370,13 @@ class FittedByEM(CallbackSupportMixin):
         if self._solver.on_collapse == "error":
             refuse_collapsed(troubles)
         self.diagnostics_ = diagnose(layout.problem, found.best, self.fitted_model_.params)
+        record.end()
         task.end()
         return [*dropped_experts(name, tree.n_leaves, self.tree_.n_leaves), *troubles]
 
     def _find(
         self,
-        layout: _Layout,
+        layout: Layout,
         first: Sequence[tuple[str, Parameters]],
         is_given: bool,
         monitor: Monitor,
@@ -388,17 +389,18 @@ class FittedByEM(CallbackSupportMixin):
         else:
             found = self._search(layout, first, options, monitor)
         if self._solver.on_collapse == "respawn":
-            seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
-            found = respawn_experts(problem, found, int(seed), options)
+            random = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
+            (seed,) = problem.journal.remember([int(random)])
+            found = respawn_experts(problem, found, seed, options)
         return found
 
     def _drop_collapsed(
         self,
-        layout: _Layout,
+        layout: Layout,
         found: Search,
         is_given: bool,
-        lay_out: Callable[..., _Layout],
-    ) -> tuple[_Layout, Search]:
+        lay_out: Callable[..., Layout],
+    ) -> tuple[Layout, Search]:
         """Search again without the experts that collapsed, until none has or one is left.
 
         Survivors' coefficients are the first start.
@@ -422,7 +424,7 @@ class FittedByEM(CallbackSupportMixin):
 
     def _search(
         self,
-        layout: _Layout,
+        layout: Layout,
         first: Sequence[tuple[str, Parameters]],
         options: Options,
         monitor: Monitor,
@@ -431,7 +433,8 @@ class FittedByEM(CallbackSupportMixin):
         n_starts = self._n_starts(layout.problem)
         # Drawn all at once, so that the first m of more starts are those of m starts.
         random = check_random_state(self.random_state)
-        seed, *seeds = random.randint(np.iinfo(np.int32).max, size=1 + n_starts)
+        drawn = random.randint(np.iinfo(np.int32).max, size=1 + n_starts).tolist()
+        seed, *seeds = layout.problem.journal.remember(drawn)
 
         def draw(problem: Problem) -> list[tuple[str, Parameters]]:
             starts = enumerate(draw_starts(problem, layout.pooled, self.init, seeds))
@@ -440,11 +443,3 @@ class FittedByEM(CallbackSupportMixin):
 
         rng = np.random.default_rng(seed)
         return search(layout.problem, draw, rng, options, monitor, int(self._solver.n_moves))
-
-
-def _check_enough_rows(n_weighted: int, n: int, n_experts: int) -> None:
-    if n_weighted < n_experts:
-        raise ValueError(
-            f"Found n_samples={n} ({n_weighted} with positive weight), fewer than the "
-            f"n_experts={n_experts} experts; give more rows or ask for fewer experts."
-        )
