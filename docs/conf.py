@@ -66,6 +66,7 @@ autodoc_default_options = {
         [
             "get_metadata_routing",
             "set_fit_request",
+            "set_partial_fit_request",
             "set_predict_request",
             "set_predict_proba_request",
             "set_score_request",
