@@ -7,6 +7,7 @@ or an example that fails are warnings, and warnings are errors.
 """
 
 import importlib
+import sys
 import warnings
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from sphinx.util import logging
 import mixexp
 
 matplotlib.use("Agg")
+sys.path.insert(0, str(Path(__file__).parent / "_ext"))
 
 
 def format_warning(message: Warning | str, category: type[Warning], *_: object) -> str:
@@ -35,13 +37,19 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
     "sphinx.ext.doctest",
-    "sphinx.ext.mathjax",
     "numpydoc",
     "myst_parser",
     "sphinx_gallery.gen_gallery",
+    "mathml",
+    "thumbnails",
 ]
 templates_path = ["_templates"]
-exclude_patterns = ["_build", "sg_execution_times.rst", "auto_examples/*.py.md5"]
+exclude_patterns = [
+    "_build",
+    "sg_execution_times.rst",
+    "auto_examples/*.py.md5",
+    "stories/*.py.md5",
+]
 source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
 nitpicky = True
 # Docstrings inherited from scikit-learn point into its manual, which only a network could tell;
@@ -58,6 +66,7 @@ autodoc_default_options = {
         [
             "get_metadata_routing",
             "set_fit_request",
+            "set_partial_fit_request",
             "set_predict_request",
             "set_predict_proba_request",
             "set_score_request",
@@ -76,17 +85,20 @@ myst_heading_anchors = 3
 html_theme = "pydata_sphinx_theme"
 html_title = "mixexp"
 html_show_sourcelink = False
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_sidebars = {"index": []}
 html_theme_options = {
     "show_prev_next": False,
     "navigation_with_keys": False,
-    "secondary_sidebar_items": ["page-toc"],
+    "secondary_sidebar_items": {"**": ["page-toc"], "index": []},
     "footer_start": ["copyright"],
     "footer_end": [],
 }
 
 sphinx_gallery_conf = {
-    "examples_dirs": ["../examples/gallery"],
-    "gallery_dirs": ["auto_examples"],
+    "examples_dirs": ["../examples/gallery", "../examples/stories"],
+    "gallery_dirs": ["auto_examples", "stories"],
     "filename_pattern": r"\.py$",
     "within_subsection_order": "FileNameSortKey",
     "doc_module": ("mixexp",),

@@ -90,6 +90,11 @@ def diagnose(problem: Problem, best: EMResult, params: Parameters) -> Diagnostic
     )
 
 
+def gate_shares(problem: Problem, params: Parameters) -> np.ndarray:
+    """Return the mean gate probability of each expert over the weighted rows, (n_experts,)."""
+    return _gate_use(problem, params)[0]
+
+
 def _gate_use(problem: Problem, params: Parameters) -> tuple[np.ndarray, np.ndarray, float, int]:
     """Return importance, load, entropy and the number of unexplained rows."""
     n_leaves = problem.model.tree.n_leaves

@@ -12,9 +12,11 @@ from mixexp.arguments import is_word
 from mixexp.data import RowArguments, RowBlocks, single_threaded_blas
 from mixexp.em import Problem
 from mixexp.estimators._build import check_support
+from mixexp.estimators._diagnostics import gate_shares
 from mixexp.estimators._docs import method_docs
 from mixexp.estimators._features import check_features
 from mixexp.estimators._intervals import EXACT, Interval, with_intervals
+from mixexp.estimators._lead import LEAD_NOTE, lead
 from mixexp.estimators._panels import check_clusters_hold_groups
 from mixexp.estimators._row_arguments import NOTHING, Given, row_arguments
 from mixexp.estimators._tables import (
@@ -181,6 +183,8 @@ class Inferential:
                 self._read_rows,
                 is_sampled,
                 None if chosen is None else np.argsort(chosen),
+                lead(self, names, gate_shares(problem, current.params)),
+                [LEAD_NOTE],
             )
         doubt = "" if is_sampled or codes is not None else self._doubt_weights(problem, kind)
         for message in filter(None, [*found.warnings, doubt]):

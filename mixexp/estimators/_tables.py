@@ -8,6 +8,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
 
 from mixexp.em import Evaluation, Problem
+from mixexp.estimators._lead import LEAD_NOTE, lead
 from mixexp.inference import (
     Criteria,
     Summary,
@@ -79,8 +80,9 @@ def summarize_fit(
     """Return header, experts and gates of a fitted estimator, without its data."""
     places = choose_reference(estimator.tree_, estimator._names(), reference)
     table = coefficient_table(estimator, reference)
-    notes = [f"Gates: {describe_gates(places)}."]
-    return summarize(fit_header(estimator), table, notes, most=most)
+    notes = [f"Gates: {describe_gates(places)}.", LEAD_NOTE]
+    above = lead(estimator, estimator._names())
+    return summarize(fit_header(estimator), table, notes, most=most, lead=above)
 
 
 def _how_often_found(estimator: Any) -> str:

@@ -16,7 +16,7 @@ from mixexp.inference._matching import match_nodes
 from mixexp.inference._results import Inference
 from mixexp.inference._scores import cluster_products, row_scores, score_products
 from mixexp.inference._simulate import draw_target
-from mixexp.inference._summary import Summary, summarize
+from mixexp.inference._summary import Section, Summary, summarize
 from mixexp.inference._tables import Table, estimate_table, render
 from mixexp.inference._terms import (
     Label,
@@ -40,6 +40,7 @@ __all__ = [
     "Label",
     "Names",
     "Scored",
+    "Section",
     "Summary",
     "Table",
     "Terms",

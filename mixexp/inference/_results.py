@@ -16,7 +16,7 @@ from mixexp.inference._effects import standard_errors
 from mixexp.inference._estimates import Estimates
 from mixexp.inference._formats import format_table
 from mixexp.inference._hypotheses import ChiSquared, Contrast, critical_value, two_sided, wald
-from mixexp.inference._summary import Summary, summarize
+from mixexp.inference._summary import Section, Summary, summarize
 from mixexp.inference._tables import Table, coefficient_table, undo_logarithms
 from mixexp.text import shown
 
@@ -54,6 +54,9 @@ class Inference(Estimates):
         Whether weights compensate for sampling, so that their squares enter.
     places : ndarray of shape (n_rows,), int, or None
         Where the user's rows stand in the problem's; None if they are in that order.
+    lead : sequence of Section
+        What the summary begins with.
+    lead_notes : sequence of str
 
     Notes
     -----
@@ -62,6 +65,8 @@ class Inference(Estimates):
     """
 
     places: np.ndarray | None = None
+    lead: Sequence[Section] = ()
+    lead_notes: Sequence[str] = ()
 
     def __repr__(self) -> str:
         return f"Inference({len(self.labels)} coefficients; {self.kind_in_words})"
@@ -131,7 +136,8 @@ class Inference(Estimates):
         -------
         Summary
         """
-        return summarize(self.header, self.table(level), self.notes, level)
+        notes = [*self.notes, *self.lead_notes]
+        return summarize(self.header, self.table(level), notes, level, lead=self.lead)
 
     def break_points(self, level: float = 0.95, bootstrap: BootstrapResult | None = None) -> Any:
         """Return where neighbours are equally probable, for gates along one feature.

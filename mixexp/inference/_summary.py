@@ -44,8 +44,16 @@ class Summary(str):
         return str(self)
 
 
-class _Block(NamedTuple):
-    """Rows of a summary under one title: a name and a cell per column."""
+class Section(NamedTuple):
+    """Rows of a summary under one title: a name and a cell per column.
+
+    Parameters
+    ----------
+    title : str
+    columns : list of str
+    rows : list of list of str
+        A name, and a cell per column.
+    """
 
     title: str
     columns: list[str]
@@ -58,8 +66,9 @@ def summarize(
     notes: Sequence[str],
     level: float = 0.95,
     most: tuple[int, int] | None = None,
+    lead: Sequence[Section] = (),
 ) -> Summary:
-    """Return header, coefficients and notes as text and as HTML.
+    """Return lead, header, coefficients and notes as text and as HTML.
 
     Parameters
     ----------
@@ -73,27 +82,29 @@ def summarize(
         Coverage of the intervals, if there are any.
     most : (int, int), default=None
         Most rows and columns of a block; a note tells what is left out. None for all.
+    lead : sequence of Section, default=()
+        What stands above the header.
 
     Returns
     -------
     Summary
     """
     blocks = list(_with_errors(table, level) if "std_error" in table.columns else _wide(table))
-    notes = list(notes)
+    notes, lead = list(notes), list(lead)
     if most is not None:
-        notes += [note for block in blocks for note in _left_out(block, *most)]
-        blocks = [_cut(block, *most) for block in blocks]
-    return Summary(_as_text(header, blocks, notes), _as_html(header, blocks, notes))
+        notes += [note for block in [*lead, *blocks] for note in _left_out(block, *most)]
+        lead, blocks = ([_cut(block, *most) for block in part] for part in (lead, blocks))
+    return Summary(_as_text(header, lead, blocks, notes), _as_html(header, lead, blocks, notes))
 
 
-def _with_errors(table: Table, level: float) -> Iterator[_Block]:
+def _with_errors(table: Table, level: float) -> Iterator[Section]:
     tail = 0.5 * (1.0 - level)
     header = ["estimate", "std error", "z", "P>|z|", f"[{tail:.4g}", f"{1.0 - tail:.4g}]"]
     columns = table.columns
     rows = zip(*(columns[name] for name in columns if name != "note"), strict=True)
     for (part, unit), members in groupby(rows, key=lambda row: row[:2]):
         title = unit if part == "expert" else f"gate {unit}"
-        yield _Block(printable(title), header, [_cells(row[2:]) for row in members])
+        yield Section(printable(title), header, [_cells(row[2:]) for row in members])
 
 
 def _cells(row: Sequence[Any]) -> list[str]:
@@ -104,7 +115,7 @@ def _cells(row: Sequence[Any]) -> list[str]:
     return [printable(term), *numbers]
 
 
-def _wide(table: Table) -> Iterator[_Block]:
+def _wide(table: Table) -> Iterator[Section]:
     columns = table.columns
     named = [columns[name] for name in ("part", "unit", "term", "estimate")]
     for part, title in (("expert", "Experts"), ("gate", "Gates")):
@@ -117,25 +128,41 @@ def _wide(table: Table) -> Iterator[_Block]:
             [printable(key[0]), *(values.get(key, "") for values in cells.values())] for key in keys
         ]
         if rows:
-            yield _Block(title, [printable(unit) for unit in cells], rows)
+            yield Section(title, [printable(unit) for unit in cells], rows)
 
 
-def _cut(block: _Block, n_rows: int, n_columns: int) -> _Block:
+def _cut(block: Section, n_rows: int, n_columns: int) -> Section:
     rows = [row[: n_columns + 1] for row in block.rows[:n_rows]]
-    return _Block(block.title, block.columns[:n_columns], rows)
+    return Section(block.title, block.columns[:n_columns], rows)
 
 
-def _left_out(block: _Block, n_rows: int, n_columns: int) -> list[str]:
+def _left_out(block: Section, n_rows: int, n_columns: int) -> list[str]:
     counts = {"terms": len(block.rows) - n_rows, "columns": len(block.columns) - n_columns}
     more = " and ".join(f"{count} more {name}" for name, count in counts.items() if count > 0)
     return [f"{block.title}: {more}, see coef_table()."] if more else []
 
 
 def _as_text(
-    header: Sequence[tuple[str, str]], blocks: Sequence[_Block], notes: Sequence[str]
+    header: Sequence[tuple[str, str]],
+    lead: Sequence[Section],
+    blocks: Sequence[Section],
+    notes: Sequence[str],
 ) -> str:
+    above, body = _lines(lead), _lines(blocks)
+    (_, title), *rest = header
+    pairs = _align_header(rest)
+    width = max(len(line) for line in [title, *pairs, *above, *body] if line is not None)
+    wide = [f"{name}: {text}" for name, text in rest if len(text) > _WIDE]
+    lines: list[str | None] = [title.center(width).rstrip(), "=" * width, *above[1:]]
+    lines += [*([None] if above else []), *pairs, *wide, *body, None]
+    drawn = ["-" * width if line is None else line for line in lines]
+    return "\n".join([*drawn, *(f"[{i}] {note}" for i, note in enumerate(notes, start=1))])
+
+
+def _lines(blocks: Sequence[Section]) -> list[str | None]:
+    """Return the lines of some sections, each after a rule, None."""
     named = [name for block in blocks for name in (block.title, *(row[0] for row in block.rows))]
-    first, body = max(map(len, named), default=0), []
+    first, body = max(map(len, named), default=0), list[str | None]()
     for columns, members in groupby(blocks, key=lambda block: block.columns):
         group = list(members)
         rows = [row[1:] for block in group for row in block.rows]
@@ -145,13 +172,7 @@ def _as_text(
         for block in group:
             body += [None] if alone else [None, block.title]
             body += [_line(row[0], row[1:], first, widths) for row in block.rows]
-    (_, title), *rest = header
-    pairs = _align_header(rest)
-    width = max(len(line) for line in [title, *pairs, *body] if line is not None)
-    wide = [f"{name}: {text}" for name, text in rest if len(text) > _WIDE]
-    lines = [title.center(width).rstrip(), "=" * width, *pairs, *wide]
-    lines += ["-" * width if line is None else line for line in [*body, None]]
-    return "\n".join([*lines, *(f"[{i}] {note}" for i, note in enumerate(notes, start=1))])
+    return body
 
 
 def _line(name: str, cells: Sequence[str], first: int, widths: Sequence[int]) -> str:
@@ -172,10 +193,20 @@ def _align_header(header: Sequence[tuple[str, str]]) -> list[str]:
 
 
 def _as_html(
-    header: Sequence[tuple[str, str]], blocks: Sequence[_Block], notes: Sequence[str]
+    header: Sequence[tuple[str, str]],
+    lead: Sequence[Section],
+    blocks: Sequence[Section],
+    notes: Sequence[str],
 ) -> str:
     (_, title), *rest = header
     known = "".join(_html_row(name, [text]) for name, text in rest)
+    above = "".join(f"<table><tbody>{_html_rows([block])}</tbody></table>" for block in lead)
+    facts = f"<table><caption>{hypertext(title)}</caption><tbody>{known}</tbody></table>"
+    said = "".join(f"<li>{hypertext(note)}</li>" for note in notes)
+    return f"{above}{facts}<table><tbody>{_html_rows(blocks)}</tbody></table><ol>{said}</ol>"
+
+
+def _html_rows(blocks: Sequence[Section]) -> str:
     body = ""
     for columns, members in groupby(blocks, key=lambda block: block.columns):
         head = "".join(f'<th scope="col">{hypertext(name)}</th>' for name in columns)
@@ -183,9 +214,7 @@ def _as_html(
         for block in members:
             body += f'<tr><th colspan="{len(columns) + 1}">{hypertext(block.title)}</th></tr>'
             body += "".join(_html_row(row[0], row[1:]) for row in block.rows)
-    tables = f"<table><caption>{hypertext(title)}</caption><tbody>{known}</tbody></table>"
-    said = "".join(f"<li>{hypertext(note)}</li>" for note in notes)
-    return f"{tables}<table><tbody>{body}</tbody></table><ol>{said}</ol>"
+    return body
 
 
 def _html_row(name: str, cells: Sequence[str]) -> str:
