@@ -1,5 +1,6 @@
 """Names are data: whatever columns and classes are called, it is shown and never obeyed."""
 
+import inspect
 import re
 
 import matplotlib as mpl
@@ -154,8 +155,7 @@ def test_names_are_drawn_as_they_are_written(name, names):
     make = getattr(displays, name).from_estimator
     y = pd.Series(y, name=names[1])
     wanted = {"estimator": model, "X": frame, "y": y}
-    code = make.__func__.__code__
-    arguments = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+    arguments = inspect.signature(make).parameters
     display = make(**{key: value for key, value in wanted.items() if key in arguments})
     assert_drawn_as_written(display.figure_)
     mpl.pyplot.close(display.figure_)
