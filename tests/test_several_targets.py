@@ -337,3 +337,13 @@ def test_what_is_of_one_target_is_refused(known, ask, words):
 def test_ellipsoids_of_a_product_are_refused(claims):
     with pytest.raises(ValueError, match="no ellipsoids"):
         claims[0].predict_dist(claims[1]).ellipsoids(0.9)
+
+
+def test_summaries_lead_with_every_target():
+    rng = np.random.default_rng(0)
+    X = rng.uniform(-1.0, 1.0, (120, 2))
+    y = np.stack([X[:, 0], -X[:, 1]], axis=1) + 0.3 * rng.standard_normal((120, 2))
+    model = MoERegressor(2, n_init=1, random_state=0).fit(X, y)
+    for text in (model.summary(), model.inference(X, y).summary()):
+        assert "mean of y1 at average x" in text
+        assert "mean of y2 at average x" in text

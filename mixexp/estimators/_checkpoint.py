@@ -137,7 +137,8 @@ class FitRecord:
     def __init__(self, estimator: Any, resume: Any) -> None:
         callbacks = getattr(estimator, "_skl_callbacks", [])
         self._outputs = [own for own in callbacks if isinstance(own, Checkpoint)]
-        self._settings = _settings_of(estimator)
+        is_idle = not self._outputs and resume is None
+        self._settings = {} if is_idle else _settings_of(estimator)
         self._resume, self._data, self._known = resume, dict[str, str](), None
         progress = None
         if resume is not None:
@@ -147,7 +148,6 @@ class FitRecord:
         self._last = time.monotonic()
         self._last_iter = 0 if progress is None else progress.n_iter
         self._n_iter = self._last_iter
-        is_idle = not self._outputs and resume is None
         self._recording = None if is_idle else Recording(progress, self._note)
         #: Follows the search.
         self.journal: Journal = Journal() if self._recording is None else self._recording
@@ -229,11 +229,13 @@ def _read(path: Any) -> dict[str, Any]:
 def _settings_of(estimator: Any) -> dict[str, str]:
     """Return the parameters that results depend on, as text; seeds are kept by themselves."""
     found = {"class": type(estimator).__name__, "version": __version__}
-    for name, value in estimator.get_params(deep=True).items():
-        if name.rpartition("__")[2] in _FREE:
+    for name, value in estimator.get_params(deep=False).items():
+        if name in _FREE:
             continue
         if name == "random_state" and not isinstance(value, int | np.integer):
             found[name] = type(value).__name__
+        elif hasattr(value, "fitted_model_"):  # a fit to start from, perhaps the estimator itself
+            found[name] = _digest([value.coef_, value.gate_coef_])
         elif isinstance(value, np.ndarray):
             found[name] = _digest([value])
         else:

@@ -75,7 +75,16 @@ def _means(estimator: Any, classes: Iterable[object]) -> tuple[list[str], np.nda
     (found,) = estimator.fitted_model_.predictions(center, per_row)
     mean = found.mean[..., 0]
     named = [f"P({printable(label)})" for label in classes]
-    return named or ["mean at average x"], mean.reshape(len(mean), -1)
+    if not named:
+        targets = _targets_of(estimator)
+        named = [f"mean of {target} at average x" for target in targets] or ["mean at average x"]
+    return named, mean.reshape(len(mean), -1)
+
+
+def _targets_of(estimator: Any) -> list[str]:
+    """Return the names of several targets; none where there is one."""
+    n_targets = estimator.fitted_model_.model.n_outputs
+    return [f"y{j + 1}" for j in range(n_targets)] if n_targets > 1 else []
 
 
 def _largest(found: Iterator[_Difference]) -> list[_Difference]:
@@ -116,8 +125,9 @@ def _expert_differences(estimator: Any, names: Any, experts: list[str]) -> Itera
         if own.ndim == 2:
             yield from _differences("slopes", own, features, units)
             continue
-        for c, label in enumerate(names.classes):
-            yield from _differences(f"slopes of class {label}", own[:, c], features, units)
+        labels = [f"class {label}" for label in names.classes] or _targets_of(estimator)
+        for c, label in enumerate(labels):
+            yield from _differences(f"slopes of {label}", own[:, c], features, units)
 
 
 def _on_one_scale(estimator: Any) -> list[list[int]]:
