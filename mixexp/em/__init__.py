@@ -7,17 +7,25 @@ from mixexp.em._iteration import run_em
 from mixexp.em._monitor import ASKED_TO_STOP, Monitor
 from mixexp.em._multistart import compete, search
 from mixexp.em._newton import is_small
-from mixexp.em._objective import Evaluation, Problem, rows_per_weight
+from mixexp.em._objective import Evaluation, Problem
 from mixexp.em._proximal import smooth_gradient
 from mixexp.em._regrow import unchanged_and_even, without_leaves
 from mixexp.em._relabel import canonical_order, reorder
 from mixexp.em._respawn import respawn_experts, restrict_parameters, surviving_leaves
 from mixexp.em._results import EMResult, Optimum, Options, Restart, Search
 from mixexp.em._split_merge import Split, split_experts
-from mixexp.em._subsample import affordable_starts
+from mixexp.em._subsample import (
+    LEAST_RATIO,
+    affordable_starts,
+    draw_rows,
+    drawn_rows,
+    join_rows,
+)
+from mixexp.em._totals import rows_per_weight
 
 __all__ = [
     "ASKED_TO_STOP",
+    "LEAST_RATIO",
     "STARTS",
     "EMResult",
     "Evaluation",
@@ -31,10 +39,13 @@ __all__ = [
     "affordable_starts",
     "canonical_order",
     "compete",
+    "draw_rows",
     "draw_starts",
+    "drawn_rows",
     "experts_at_floor",
     "experts_without_rows",
     "is_small",
+    "join_rows",
     "params_from_responsibilities",
     "pooled_params",
     "reorder",

@@ -10,7 +10,14 @@ import numpy as np
 from joblib import effective_n_jobs
 from sklearn.utils import check_random_state
 
-from mixexp.data import ColumnRows, RowArguments, Scaling, single_threaded_blas
+from mixexp.data import (
+    ColumnRows,
+    RowArguments,
+    Scaling,
+    Source,
+    as_source,
+    single_threaded_blas,
+)
 from mixexp.em import (
     Monitor,
     Options,
@@ -44,6 +51,7 @@ from mixexp.estimators._plausibility import find_implausible
 from mixexp.estimators._progress import CallbackSupportMixin, FitTask, make_monitor, with_callbacks
 from mixexp.estimators._row_arguments import Given, read_rows, row_arguments, rows_in_order
 from mixexp.estimators._solver import EM, check_solver
+from mixexp.estimators._source_fit import SourceRows, check_source_options, make_build
 from mixexp.estimators._submodels import bind_submodels
 from mixexp.estimators._tables import feature_labels
 from mixexp.estimators._validation import (
@@ -168,16 +176,17 @@ class FittedByEM(CallbackSupportMixin):
 
     @row_arguments
     def fit(
-        self, X: Any, y: Any, sample_weight: Any = None, **given: Unpack[Given]
+        self, X: Any, y: Any = None, sample_weight: Any = None, **given: Unpack[Given]
     ) -> "FittedByEM":
         """Fit gates and experts by EM.
 
         Parameters
         ----------
         X : array-like of shape (n, n_features)
-            Numbers in any unit; NumPy array, sparse matrix, or pandas or polars frame.
+            Numbers in any unit; NumPy array, sparse matrix, or pandas or polars frame. Or a source
+            of rows beyond memory, from `mixexp.data`, alone.
         y : array-like of shape (n,)
-            Target.
+            Target; a source has its own.
         sample_weight : array-like of shape (n,), default=None
             Real-valued: weight 2 is the row twice, weight 0 the row absent; for other weights
             see ``weight_type``.
@@ -230,6 +239,10 @@ class FittedByEM(CallbackSupportMixin):
         self._check_parameters()
         tree = self._make_tree()
         begin_task = partial(FitTask.begin, self, X, y, {"sample_weight": sample_weight, **given})
+        source = as_source(X, y)
+        if source is not None:
+            check_source_options(self, {"y": y, "sample_weight": sample_weight, **given})
+            return self._fit_source(source, tree, begin_task)
         X = check_features(
             self, X, reset=True, needs_features=needs_features(self.gate, self.gate_features)
         )
@@ -276,6 +289,17 @@ class FittedByEM(CallbackSupportMixin):
         with single_threaded_blas():
             rows = chosen, len(X)
             return self._fit_rows(build, tree, families, columns, node_gates, rows, begin_task)
+
+    def _fit_source(
+        self, source: Source, tree: GatingTree, begin_task: Callable[[int], FitTask]
+    ) -> list[FitWarning]:
+        with single_threaded_blas():
+            rows = SourceRows.measure(source, self, tree.n_leaves)
+            families = resolve_families(self._expert_spec(), tree.n_leaves, self._targets)
+            columns, gates = self._select_columns(tree)
+            build = make_build(rows, self, effective_n_jobs(self.n_jobs))
+            size = None, rows.facts.n_used
+            return self._fit_rows(build, tree, families, columns, gates, size, begin_task)
 
     def _check_parameters(self) -> None:
         """Check what is known of the hyper-parameters without the data."""
