@@ -4,7 +4,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any, ClassVar, NamedTuple, Unpack
+from typing import Any, ClassVar, Unpack
 
 import numpy as np
 from joblib import effective_n_jobs
@@ -14,7 +14,6 @@ from mixexp.data import (
     ColumnRows,
     RowArguments,
     Scaling,
-    Source,
     as_source,
     single_threaded_blas,
 )
@@ -46,12 +45,13 @@ from mixexp.estimators._features import check_features, select_columns
 from mixexp.estimators._gates import NodeGate, columns_seen, needs_features, of_origin, select_gates
 from mixexp.estimators._initial_guess import given_start
 from mixexp.estimators._intervals import Interval, has_limits, read_interval, with_intervals
+from mixexp.estimators._layout import Layout
 from mixexp.estimators._panels import check_gate_features
 from mixexp.estimators._plausibility import find_implausible
 from mixexp.estimators._progress import CallbackSupportMixin, FitTask, make_monitor, with_callbacks
 from mixexp.estimators._row_arguments import Given, read_rows, row_arguments, rows_in_order
 from mixexp.estimators._solver import EM, check_solver
-from mixexp.estimators._source_fit import SourceRows, check_source_options, make_build
+from mixexp.estimators._source_fit import check_source_options, fit_source
 from mixexp.estimators._submodels import bind_submodels
 from mixexp.estimators._tables import feature_labels
 from mixexp.estimators._validation import (
@@ -94,30 +94,6 @@ _RULES: dict[str, Rule] = {
     "n_jobs": N_JOBS,
     "verbose": VERBOSE,
 }
-
-
-class _Layout(NamedTuple):
-    """A model, what it is fitted to, and how its coefficients are told.
-
-    Parameters
-    ----------
-    problem : Problem
-    pooled : Parameters
-    scaling : Scaling
-    families : sequence of Expert
-        One per leaf, left to right.
-    node_gates : list of NodeGate
-        Per inner node.
-    learn : callable
-        Sets the fitted attributes of an estimator from a search.
-    """
-
-    problem: Problem
-    pooled: Parameters
-    scaling: Scaling
-    families: Sequence[Any]
-    node_gates: list[NodeGate]
-    learn: Callable[[Any, Search], np.ndarray]
 
 
 @method_docs
@@ -242,7 +218,7 @@ class FittedByEM(CallbackSupportMixin):
         source = as_source(X, y)
         if source is not None:
             check_source_options(self, {"y": y, "sample_weight": sample_weight, **given})
-            return self._fit_source(source, tree, begin_task)
+            return fit_source(self, source, tree, begin_task)
         X = check_features(
             self, X, reset=True, needs_features=needs_features(self.gate, self.gate_features)
         )
@@ -289,17 +265,6 @@ class FittedByEM(CallbackSupportMixin):
         with single_threaded_blas():
             rows = chosen, len(X)
             return self._fit_rows(build, tree, families, columns, node_gates, rows, begin_task)
-
-    def _fit_source(
-        self, source: Source, tree: GatingTree, begin_task: Callable[[int], FitTask]
-    ) -> list[FitWarning]:
-        with single_threaded_blas():
-            rows = SourceRows.measure(source, self, tree.n_leaves)
-            families = resolve_families(self._expert_spec(), tree.n_leaves, self._targets)
-            columns, gates = self._select_columns(tree)
-            build = make_build(rows, self, effective_n_jobs(self.n_jobs))
-            size = None, rows.facts.n_used
-            return self._fit_rows(build, tree, families, columns, gates, size, begin_task)
 
     def _check_parameters(self) -> None:
         """Check what is known of the hyper-parameters without the data."""
@@ -369,13 +334,13 @@ class FittedByEM(CallbackSupportMixin):
 
         def lay_out(
             tree: GatingTree, families: Sequence[Any], node_gates: list[NodeGate]
-        ) -> _Layout:
+        ) -> Layout:
             problem, pooled, scaling = build(tree=tree, families=families, node_gates=node_gates)
             problem = replace(problem, is_classification=self._solver.variant == "cem")
             learn = partial(
                 set_fitted_attributes, model=problem.model, scaling=scaling, columns=columns
             )
-            return _Layout(problem, pooled, scaling, families, node_gates, learn)
+            return Layout(problem, pooled, scaling, families, node_gates, learn)
 
         layout = lay_out(tree, families, node_gates)
         given = given_start(self.init, layout.problem, layout.pooled, layout.scaling, *rows)
@@ -399,7 +364,7 @@ class FittedByEM(CallbackSupportMixin):
 
     def _find(
         self,
-        layout: _Layout,
+        layout: Layout,
         first: Sequence[tuple[str, Parameters]],
         is_given: bool,
         monitor: Monitor,
@@ -418,11 +383,11 @@ class FittedByEM(CallbackSupportMixin):
 
     def _drop_collapsed(
         self,
-        layout: _Layout,
+        layout: Layout,
         found: Search,
         is_given: bool,
-        lay_out: Callable[..., _Layout],
-    ) -> tuple[_Layout, Search]:
+        lay_out: Callable[..., Layout],
+    ) -> tuple[Layout, Search]:
         """Search again without the experts that collapsed, until none has or one is left.
 
         Survivors' coefficients are the first start.
@@ -446,7 +411,7 @@ class FittedByEM(CallbackSupportMixin):
 
     def _search(
         self,
-        layout: _Layout,
+        layout: Layout,
         first: Sequence[tuple[str, Parameters]],
         options: Options,
         monitor: Monitor,

@@ -4,18 +4,30 @@ Three passes come before those of EM: what columns and weights are like; a sampl
 compete, with the ends of y; and the unit of y.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from joblib import effective_n_jobs
+from sklearn.base import clone
 
-from mixexp.data import Batch, Block, RowBlocks, Scaling, Source, SourceBlocks, cut_features
+from mixexp.data import (
+    Batch,
+    Block,
+    RowBlocks,
+    Scaling,
+    Source,
+    SourceBlocks,
+    cut_features,
+    single_threaded_blas,
+)
 from mixexp.em import LEAST_RATIO, Problem, draw_rows, drawn_rows, join_rows
 from mixexp.estimators._build import (
     anchor_problem,
     check_fixed_support,
     check_per_row_use,
     lay_out_model,
+    resolve_families,
 )
 from mixexp.estimators._gates import columns_seen
 from mixexp.estimators._groups import FixedFamily, TargetUnit, find_rivals, place_group
@@ -142,6 +154,32 @@ def _sum(parts: Sequence[Any]) -> Any:
     for part in parts[1:]:
         total = total.plus(part)
     return total
+
+
+def fit_source(estimator: Any, source: Source, tree: Any, begin_task: Any) -> Any:
+    """Fit an estimator to a source, and return what the user should be warned of."""
+    with single_threaded_blas():
+        rows = SourceRows.measure(source, estimator, tree.n_leaves)
+        families = resolve_families(estimator._expert_spec(), tree.n_leaves, estimator._targets)
+        columns, gates = estimator._select_columns(tree)
+        build = make_build(rows, estimator, effective_n_jobs(estimator.n_jobs))
+        size = None, rows.facts.n_used
+        return estimator._fit_rows(build, tree, families, columns, gates, size, begin_task)
+
+
+def restore_problem(estimator: Any, source: Source) -> Problem:
+    """Return the fitted model on the rows of a source."""
+    rows = SourceRows.measure(source, clone(estimator), estimator.tree_.n_leaves)
+    state = estimator.fitted_model_
+    shell = rows.reader.shell
+    if "regression" not in estimator._targets:
+        shell.classes_ = estimator.classes_
+    opened = _Opener(rows.reader, state.scaling, state.model)
+    found: Iterator[RowBlocks | None] = source.each(opened)
+    pattern = next(blocks for blocks in found if blocks is not None)
+    return Problem(
+        state.model, SourceBlocks(source, opened, pattern), effective_n_jobs(estimator.n_jobs)
+    )
 
 
 def make_build(
