@@ -3,6 +3,7 @@
 from mixexp._version import __version__
 from mixexp.estimators import (
     EM,
+    Checkpoint,
     ConformalRegressor,
     HMEClassifier,
     HMERegressor,
@@ -18,6 +19,7 @@ from mixexp.submodels import EstimatorExpert, Frozen
 
 __all__ = [
     "EM",
+    "Checkpoint",
     "ConformalRegressor",
     "EstimatorExpert",
     "FormulaModel",

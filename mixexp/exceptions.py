@@ -3,6 +3,7 @@
 from sklearn.exceptions import ConvergenceWarning
 
 __all__ = [
+    "CheckpointError",
     "ConvergenceWarning",
     "DegenerateExpertError",
     "DegenerateExpertWarning",
@@ -15,6 +16,10 @@ __all__ = [
     "RoundedTargetWarning",
     "SeparationWarning",
 ]
+
+
+class CheckpointError(ValueError):
+    """A checkpoint of a fit with other rows or settings than the one that should go on."""
 
 
 class RankDeficientWarning(UserWarning):

@@ -17,6 +17,7 @@ Reference = Callable[..., mpf]
 
 # Predictors below leave the domain of some links; there densities go on as their tangents.
 _DOMAIN_EDGE = 1 / mpf(1e73)
+_ZERO = mpf(0)
 # Exponentials of more, or of minus that, are infinite or zero in any arithmetic.
 _MOST = mpf(10) ** 6
 
@@ -24,7 +25,7 @@ _MOST = mpf(10) ** 6
 def reference_of(family: Expert) -> Reference:
     """Return the log density of a family, a function of y and one number per head."""
     options = {}
-    for name in ("link", "power", "df", "n_classes", "at", "low", "high"):
+    for name in ("link", "power", "df", "shape", "n_classes", "at", "low", "high"):
         if hasattr(family, name) and (family.name, name) not in _ONE_LINK:
             options[name] = getattr(family, name)
     return partial(REFERENCES[family.name], **options)
@@ -122,6 +123,23 @@ def _weibull(y: mpf, eta: mpf, log_dispersion: mpf) -> mpf:
     if abs(z) > _MOST:
         return -mpf("inf") if z > 0 else z - log_dispersion - mp.log(y)
     return z - mp.exp(z) - log_dispersion - mp.log(y)
+
+
+def _burr(
+    y: mpf, eta: mpf, log_dispersion: mpf, log_shape: mpf = _ZERO, shape: object = None
+) -> mpf:
+    """Write the density out with c and k, the textbook's shapes."""
+    s = log_shape if shape is None else mp.log(mpf(shape))
+    z = (mp.log(y) - eta) * mp.exp(-log_dispersion)
+    rest = _softplus(z + s) if abs(z) < _MOST else max(z + s, mpf(0))
+    return z - log_dispersion - mp.log(y) - rest * mp.exp(-s) - rest
+
+
+def _generalized_pareto(y: mpf, eta: mpf, log_shape: mpf = _ZERO, shape: object = None) -> mpf:
+    tail = mp.exp(log_shape) if shape is None else mpf(shape)
+    if abs(eta) > _MOST:  # the odds are eta, or next to nothing
+        return -eta + (1 / tail + 1) * min(eta, mpf(0))
+    return -eta - (1 / tail + 1) * mp.log1p(tail * y * mp.exp(-eta))
 
 
 def _tweedie(y: mpf, eta: mpf, log_dispersion: mpf, power: float) -> mpf:
@@ -229,6 +247,8 @@ REFERENCES: dict[str, Reference] = {
     "gamma": _with_tangent(_gamma),
     "inverse_gaussian": _with_tangent(_inverse_gaussian),
     "weibull": _weibull,
+    "burr": _burr,
+    "generalized_pareto": _generalized_pareto,
     "tweedie": _tweedie,
     "beta": _beta,
     "poisson": _poisson,
@@ -249,6 +269,8 @@ _ONE_LINK = {
         "laplace",
         "lognormal",
         "weibull",
+        "burr",
+        "generalized_pareto",
         "tweedie",
         "poisson",
         "negative_binomial",

@@ -36,8 +36,10 @@ def _of_family(family, make=MoERegressor, **options):
         eta = 1.5 + np.where(X["age"] > 0.0, 0.6, -0.6) * X["age"].to_numpy()
         eta = {"inverse_squared": 0.2, "inverse": 0.5}.get(getattr(family, "link", ""), 1.0) * eta
         value = {"location": eta[None], "dispersion": np.full((1, 1), -1.2)}
-        shape = np.full((1, 1), 0.4)
-        heads = tuple(value.get(head.kind, shape) for head in family.heads)
+        heads = tuple(
+            value.get(head.kind, np.full((1, 1), min(0.4, head.upper - 1.0)))
+            for head in family.heads
+        )
         y = family.sample(heads, rng)[0] if heads else np.maximum(eta + X["age"], 0.5)
         given = family if heads else [family, Gaussian()]
         model = make(2, expert=given, **QUICK, **options)

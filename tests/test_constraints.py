@@ -266,8 +266,8 @@ def test_the_number_of_experts_is_chosen_under_constraints(rng):
 @pytest.mark.parametrize(
     ("constraints", "message"),
     [
-        ("age", "must be None or a list of Shared and Fixed"),
-        ([Shared(0), "dose"], "must be None or a list of Shared and Fixed"),
+        ("age", "must be None or a list of Shared, Fixed"),
+        ([Shared(0), "dose"], "must be None or a list of Shared, Fixed"),
         ([Shared("age")], "Unknown feature 'age' in 'constraints'"),
         ([Shared(None)], "must name features"),
         ([Shared(2)], "Unknown feature 2 in 'constraints'"),

@@ -20,7 +20,12 @@ pytestmark = pytest.mark.filterwarnings("error")
 LOCATIONS = (-1e75, -1e3, -30.0, 0.7, 20.0, 171.0, 1e3, 1e75)
 DISPERSIONS = (-1e75, -1e3, -171.0, -3.0, 0.3, 1e3, 1e75)
 # Bounds of the heads of kind "shape" keep them from such extremes.
-SHAPES = {"student_t": (0.0, 6.9), "ordinal": (-20.0, -8.0, 0.4, 20.0)}
+SHAPES = {
+    "burr": (-6.9, -1.0, -0.02),
+    "generalized_pareto": (-6.9, -1.0, -0.02),
+    "student_t": (0.0, 6.9),
+    "ordinal": (-20.0, -8.0, 0.4, 20.0),
+}
 # Log densities below are no more than a direction to leave in.
 LOST, AT_MOST = -1e70, -1e69
 POSITIVE = [1e-300, 1e-9, 1.0, 2.3, 1e12, 1e300]
@@ -33,6 +38,8 @@ Y = {
     "gamma": POSITIVE,
     "inverse_gaussian": POSITIVE,
     "weibull": POSITIVE,
+    "burr": POSITIVE,
+    "generalized_pareto": POSITIVE,
     "tweedie": [0.0, *POSITIVE],
     "beta": [1e-300, 1e-9, 0.3, 1.0 - 2.0**-53],
     "poisson": COUNTS,
@@ -47,6 +54,8 @@ OPTIONS = {
     "ordinal": [{"n_classes": 2}, {"n_classes": 4}],
     "point_mass": [{"at": 1.5}],
     "student_t": [{}, {"df": 5.0}],
+    "burr": [{}, {"shape": 1.0}],
+    "generalized_pareto": [{}, {"shape": 2.0}],
     "tweedie": [{"power": 1.5}, {"power": 1.1}],
     "uniform": [{"low": -1.0, "high": 2.5}],
 }

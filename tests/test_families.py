@@ -44,9 +44,13 @@ OPTIONS = {
     "ordinal": [{"n_classes": 2}, {"n_classes": 4}],
     "point_mass": [{"at": 1.5}],
     "student_t": [{}, {"df": 12.0}],
+    "burr": [{}, {"shape": 0.1}],
+    "generalized_pareto": [{}, {"shape": 0.1}],
     "tweedie": [{"power": 1.5}, {"power": 1.1}, {"power": 1.9}],
     "uniform": [{"low": -1.0, "high": 2.5}],
 }
+# Moments are finite, and what is beyond the last node is next to nothing.
+POWER_TAILS, TAILS = ("burr", "generalized_pareto"), np.log([[0.05], [0.08]])
 POSITIVE_LINKS = {"inverse", "inverse_squared"}
 NEEDS_POSITIVE = {("gamma", "identity")}
 # Where the curvature of EM steps is not the expected information: for a reason given there.
@@ -83,7 +87,8 @@ def heads_of(family: Expert, link: str | None) -> tuple[np.ndarray, ...]:
     is_positive = link in POSITIVE_LINKS or (family.name, link) in NEEDS_POSITIVE
     location = POSITIVE if is_positive else LOCATION
     # 12 and 16 degrees of freedom, or thresholds e**0.2 and e**0.5 apart.
-    shape = np.log([[12.0], [16.0]]) if family.name == "student_t" else np.array([[0.2], [0.5]])
+    shapes = {"student_t": np.log([[12.0], [16.0]]), **dict.fromkeys(POWER_TAILS, TAILS)}
+    shape = shapes.get(family.name, np.array([[0.2], [0.5]]))
     # Beta densities of little precision have poles at which 1 - y has no digits.
     dispersion = DISPERSION - 2.0 if family.name == "beta" else DISPERSION
     by_kind = {"location": location, "dispersion": dispersion, "shape": shape}
@@ -533,6 +538,15 @@ def student_reference(family, y, mean, dispersion, df):
     return stats.t.logpdf(y, df, mean, np.sqrt(dispersion))
 
 
+def power_tail_reference(family, y, heads):
+    shape = family.shape or np.exp(heads[-1])
+    if family.name == "generalized_pareto":
+        return stats.genpareto.logpdf(y, shape, scale=np.exp(heads[0]))
+    dispersion = np.exp(heads[1])
+    scale = np.exp(heads[0]) * shape**-dispersion
+    return stats.burr12.logpdf(y, 1.0 / dispersion, 1.0 / shape, scale=scale)
+
+
 REFERENCES = {
     "gaussian": lambda f, y, m, d: stats.norm.logpdf(y, m, np.sqrt(d)),
     "laplace": lambda f, y, m, d: stats.laplace.logpdf(y, m, np.sqrt(d)),
@@ -563,6 +577,8 @@ def test_log_density_equals_the_reference(case, rng):
     elif name == "student_t":
         df = case.family.df or np.exp(case.heads[2])
         expected = student_reference(case.family, y, case.heads[0], np.exp(case.heads[1]), df)
+    elif name in POWER_TAILS:
+        expected = power_tail_reference(case.family, y, case.heads)
     else:
         expected = reference(case, y)
     # The rounded kink of the Laplace density is within 4e-9 away from the kink.
@@ -680,6 +696,8 @@ OUTSIDE = {
     "gamma": [0.0, -1.0, np.nan],
     "inverse_gaussian": [0.0, -1.0],
     "weibull": [0.0, -1.0],
+    "burr": [0.0, -1.0],
+    "generalized_pareto": [0.0, -1e-9, np.nan],
     "tweedie": [-1e-9, np.nan],
     "beta": [0.0, 1.0, -0.1, np.nan],
     "poisson": [-1.0, 0.5, np.nan, np.inf],

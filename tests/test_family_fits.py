@@ -59,12 +59,11 @@ def simulate(family, rng, n=250):
         eta = np.where(is_second, 2.0 + 0.6 * X[:, 1], 0.8 - 0.3 * X[:, 1])
     else:
         eta = np.where(is_second, 1.0 + 0.8 * X[:, 1], -0.3 - 0.8 * X[:, 1])
-    value = {
-        "location": eta[None],
-        "dispersion": np.full((1, 1), -1.2),
-        "shape": np.full((1, 1), 1.2),
-    }
-    y = family.sample(tuple(value[head.kind] for head in family.heads), rng)
+    value = {"location": eta[None], "dispersion": np.full((1, 1), -1.2)}
+    heads = [
+        value.get(head.kind, np.full((1, 1), min(1.2, head.upper - 1.0))) for head in family.heads
+    ]
+    y = family.sample(tuple(heads), rng)
     return X, y.ravel()
 
 

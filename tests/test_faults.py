@@ -181,7 +181,7 @@ for part in ("cache of compiled kernels", "File too large", "NUMBA_CACHE_DIR"):
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:MoERegressor did not converge")  # three iterations are few
 @pytest.mark.skipif(not os.path.exists("/proc/self/fd"), reason="no /proc here")
-def test_two_thousand_small_fits_leave_nothing_behind(data):
+def test_many_small_fits_leave_nothing_behind(data):
     def state():
         with open("/proc/self/statm") as file:
             resident = int(file.read().split()[1])
@@ -192,9 +192,9 @@ def test_two_thousand_small_fits_leave_nothing_behind(data):
             model = MoERegressor(2, n_init=1, solver=EM(n_moves=0), max_iter=3, tol=1.0)
             model.fit(data.X[:30], data.y[:30])
 
-    fit_many(200)  # pools and caches are filled by then
+    fit_many(100)  # pools and caches are filled by then
     before = state()
-    fit_many(2000)
+    fit_many(700)
     after = state()
     assert after[0] < 1.05 * before[0]
     assert after[1:] == before[1:]

@@ -14,7 +14,16 @@ from mixexp import MoERegressor
 from mixexp.exceptions import ExportError
 from mixexp.files import OPSET
 
-CLOSED = ("gaussian_identity", "gaussian_log", "student_t", "laplace", "lognormal", "weibull")
+CLOSED = (
+    "gaussian_identity",
+    "gaussian_log",
+    "student_t",
+    "laplace",
+    "lognormal",
+    "weibull",
+    "burr",
+    "generalized_pareto",
+)
 
 
 def run(content, X, **inputs):

@@ -10,7 +10,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from problems import UNPENALIZED, Data, simulate_classes
-from sklearn.linear_model import LinearRegression
+from sklearn.linear_model import LinearRegression, Ridge
 from sklearn.model_selection import GridSearchCV
 
 from mixexp import EM, HMERegressor, MoEClassifier, MoERegressor, select_n_experts
@@ -174,6 +174,14 @@ def test_lists_go_with_scorers_and_find_what_is_there(inflated):
     scored = select_n_experts(model, X, y, [2, 3], criterion=log_density_scorer, cv=2)
     assert scored.best_candidate_ == 3
     assert model.expert == ["point_mass", "poisson"]
+
+
+@ignore_troubles
+@pytest.mark.parametrize("expert", [Ridge(), ["gaussian", Ridge()]], ids=str)
+def test_estimators_without_a_number_of_parameters_are_named(expert, data):
+    model = MoERegressor(expert=expert, n_init=1, max_iter=3, random_state=0)
+    with pytest.raises(ValueError, match="How many parameters Ridge has is not known"):
+        select_n_experts(model, data.X, data.y, [2, 3])
 
 
 @pytest.mark.parametrize(

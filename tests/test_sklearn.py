@@ -6,7 +6,14 @@ from sklearn.naive_bayes import GaussianNB
 from sklearn.tree import DecisionTreeClassifier
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from mixexp import ConformalRegressor, HMEClassifier, HMERegressor, MoEClassifier, MoERegressor
+from mixexp import (
+    EM,
+    ConformalRegressor,
+    HMEClassifier,
+    HMERegressor,
+    MoEClassifier,
+    MoERegressor,
+)
 from mixexp.exceptions import (
     ConvergenceWarning,
     DegenerateExpertWarning,
@@ -29,9 +36,9 @@ pytestmark = [
 @parametrize_with_checks(
     [
         MoERegressor(),
-        HMERegressor(),
+        HMERegressor(n_init=2),
         MoEClassifier(),
-        HMEClassifier(),
+        HMEClassifier(n_init=2, solver=EM(n_moves=0)),
         ConformalRegressor(MoERegressor(random_state=0)),
         MoERegressor(2, expert=[Ridge(), "gaussian"], gate="gaussian", n_init=2),
         HMERegressor(

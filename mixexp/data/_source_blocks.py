@@ -13,7 +13,7 @@ Result = TypeVar("Result")
 class OpenPartition(Protocol):
     """Makes blocks of the rows of a partition; None if none of them has a weight."""
 
-    def __call__(self, number: int, batch: Batch) -> RowBlocks | None: ...
+    def __call__(self, number: int, batch: Batch, /) -> RowBlocks | None: ...
 
 
 class SourceBlocks:

@@ -26,7 +26,8 @@ _CLASS_SCALE = (0.0, 0.7)
 # The least linear predictor, as a share of the centre, where it has to be positive.
 _LEAST_SHARE = 0.25
 _DISPERSION = 0.3
-# Heads that are neither location nor dispersion: 3.3 degrees of freedom, thresholds 3.3 apart.
+# Heads that are neither location nor dispersion: 3.3 degrees of freedom, thresholds 3.3 apart;
+# less where their bound is near, a tail's index of 0.36.
 _SHAPE = 1.2
 
 
@@ -168,9 +169,9 @@ def _draw_coefficients(
             # |slope' x| is at most the sum of |slope|, for |x| <= 1.
             reach = step * (0.5 * (n_experts - 1) + np.abs(slopes).sum(axis=1).max())
             centre = max(centre, reach / (1.0 - _LEAST_SHARE))
-        values = {"dispersion": log_dispersion[k], "shape": _SHAPE}
         coefs: list[np.ndarray] = []
         for head in family.heads:
+            values = {"dispersion": log_dispersion[k], "shape": min(_SHAPE, head.upper - 1.0)}
             coef = np.zeros(1 + p)
             if head.kind == "location":
                 is_first = not coefs

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import wraps
-from inspect import isfunction, signature
+from inspect import Parameter, isfunction, signature
 from typing import Any, dataclass_transform
 
 import numpy as np
@@ -27,9 +27,6 @@ _LINE = """grid_resolution : int, default=150
 _WEIGHT = """sample_weight : array-like of shape (n,), default=None
             Numbers of rows, as in ``fit``: what is drawn is what it would be if each row stood
             there so many times. Rows of weight zero are left out."""
-
-_PER_ROW = """offset, exposure, trials, groups : array-like of shape (n,), default=None
-            As in ``fit``."""
 
 _AX = """ax : matplotlib Axes, default=None
             Where to draw; by default in a new figure.
@@ -89,7 +86,6 @@ _PARTS = {
     "ESTIMATOR": _ESTIMATOR,
     "LINE": _LINE,
     "WEIGHT": _WEIGHT,
-    "PER_ROW": _PER_ROW,
     "AX": _AX,
     "PANELS": _PANELS,
     "PLOT_AX": _PLOT_AX,
@@ -175,6 +171,46 @@ class Display:
         """Fit the letters of panels, and draw the legend beside one of them."""
         fit_letters(panels)
         self.legend_ = draw_legend(panels[beside], entries, note, legend_kwargs, panels)
+
+
+def row_keywords(declared: type) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Let a class method take what is known of rows as keywords, and be handed a dict ``known``.
+
+    Parameters
+    ----------
+    declared : TypedDict
+        The row arguments. They stand in the signature in the place of ``known``, and in the
+        docstring in that of ``<PER_ROW>``.
+
+    Returns
+    -------
+    callable
+        A decorator.
+    """
+    names = list(declared.__annotations__)
+    keywords = [Parameter(name, Parameter.KEYWORD_ONLY, default=None) for name in names]
+    described = (
+        f"{', '.join(names)} : array-like of shape (n,), default=None\n{12 * ' '}As in ``fit``."
+    )
+
+    def decorate(method: Callable[..., Any]) -> Callable[..., Any]:
+        shape = signature(method)
+        at = list(shape.parameters).index("known")
+        own = list(shape.parameters.values())
+
+        @wraps(method)
+        def with_keywords(*args: Any, **options: Any) -> Any:
+            given = {name: options.pop(name, None) for name in names}
+            known = {name: values for name, values in given.items() if values is not None}
+            return method(*args, known=known, **options)
+
+        with_keywords.__signature__ = shape.replace(  # type: ignore[attr-defined]
+            parameters=[*own[:at], *keywords, *own[at + 1 :]]
+        )
+        with_keywords.__doc__ = (method.__doc__ or "").replace("<PER_ROW>", described)
+        return with_keywords
+
+    return decorate
 
 
 def check_switch(name: str, value: Any) -> bool:

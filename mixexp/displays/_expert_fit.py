@@ -5,7 +5,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 
 from mixexp.arguments import check_count
-from mixexp.displays._base import Display, check_coverage, check_margin
+from mixexp.displays._base import Display, check_coverage, check_margin, row_keywords
 from mixexp.displays._columns import choose_lines
 from mixexp.displays._curves import (
     Curves,
@@ -31,6 +31,7 @@ from mixexp.displays._layout import (
 from mixexp.displays._marks import Points, band_entries, draw_points, read_points
 from mixexp.displays._source import Data, read_data
 from mixexp.displays._style import ExpertStyle, expert_styles
+from mixexp.estimators._row_arguments import Given
 from mixexp.text import drawn
 from mixexp.tree import GatingTree
 
@@ -106,6 +107,7 @@ class ExpertFitDisplay(Display):
     coverage: float | None = None
 
     @classmethod
+    @row_keywords(Given)
     def from_estimator(
         cls,
         estimator: Any,
@@ -118,10 +120,7 @@ class ExpertFitDisplay(Display):
         eps: float = 0.05,
         fixed: Any = None,
         class_of_interest: Any = None,
-        offset: Any = None,
-        exposure: Any = None,
-        trials: Any = None,
-        groups: Any = None,
+        known: dict[str, Any],
         sample_weight: Any = None,
         ax: Any = None,
         **plot_kwargs: Any,
@@ -144,8 +143,8 @@ class ExpertFitDisplay(Display):
         <LINE>
         class_of_interest : label, default=None
             The class whose probability classifiers draw; by default the last of ``classes_``.
-        offset, exposure, trials, groups : array-like of shape (n,), default=None
-            As in ``fit``, for the posterior of the data. Curves and band stand at the (lower)
+        <PER_ROW>
+            Curves and band stand at the (lower)
             median of the offset, curves at exposure 1 and one trial, the band at their median,
             and y is drawn per unit of exposure or trials.
         <WEIGHT>
@@ -161,8 +160,7 @@ class ExpertFitDisplay(Display):
         cls._check_plot_kwargs(plot_kwargs)
         resolution, margin = check_count("grid_resolution", grid_resolution, 2), check_margin(eps)
         coverage = None if coverage is None else check_coverage(coverage)
-        per_row = {"offset": offset, "exposure": exposure, "trials": trials, "groups": groups}
-        data = read_data(estimator, X, sample_weight, **per_row)
+        data = read_data(estimator, X, sample_weight, known)
         quantity = choose_quantity(data.source, class_of_interest)
         plotted = choose_lines(features, data.columns, data.use.sum(axis=0))
         panels = []

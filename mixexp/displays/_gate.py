@@ -6,6 +6,7 @@ import numpy as np
 
 from mixexp.arguments import check_count
 from mixexp.displays._base import Display, check_margin
+from mixexp.displays._breaks import draw_break_points, read_break_points
 from mixexp.displays._columns import choose_line
 from mixexp.displays._grid import (
     Line,
@@ -76,6 +77,8 @@ class GateDisplay(Display):
         Their names, where there is room.
     reach_ : list of matplotlib Line2D
         One per node but the root.
+    breaks_ : list of matplotlib Line2D
+        Break points, where a table of them is given.
     legend_ : matplotlib Legend
 
     Examples
@@ -128,7 +131,7 @@ class GateDisplay(Display):
         """
         cls._check_plot_kwargs(plot_kwargs)
         resolution, margin = check_count("grid_resolution", grid_resolution, 2), check_margin(eps)
-        data = read_data(estimator, X, sample_weight)
+        data = read_data(estimator, X, sample_weight, {})
         use, tree = data.use[0], data.source.tree
         column = choose_line(feature, data.columns, use)
         line = lay_line(data, column, use, fixed, resolution, margin)
@@ -147,6 +150,7 @@ class GateDisplay(Display):
         *,
         xlabel: str | None = None,
         ylabel: str | None = None,
+        break_points: Any = None,
         legend_kwargs: dict[str, Any] | None = None,
     ) -> Self:
         """Draw one panel per inner node.
@@ -158,6 +162,9 @@ class GateDisplay(Display):
             used for one panel and divided for several; an array has one axes per inner node.
         xlabel, ylabel : str, default=None
             By default the feature's name, and "gate".
+        break_points : DataFrame, default=None
+            Table of ``inference(X, y).break_points()``, drawn as lines with their intervals in
+            the panels of their gates; those along another feature are left out.
         <LEGEND>
 
         <DRAWN>
@@ -169,10 +176,13 @@ class GateDisplay(Display):
         self.bands_: list[list[Any]] = []
         self.labels_: list[list[Any]] = []
         self.reach_: list[Any] = []
+        self.breaks_: list[Any] = []
+        points = read_break_points(break_points, self.line.name)
         styles, names = node_styles(tree, expert_styles(tree)), node_names(tree)
         lowest = max(int(level) for level in tree.level[tree.inner_nodes])
         for panel, node in zip(self.axes_, tree.inner_nodes.tolist(), strict=True):
             self._plot_node(panel, node, styles, names)
+            self.breaks_ += draw_break_points(panel, points.get(names[node], []))
             share = tree.covers[node].sum() / tree.n_leaves
             long, room = drawn(node_label(tree, names, node)), letters_along(panel, "x")
             panel.set_title(long if len(long) <= room else names[node], fontsize="medium")
@@ -204,6 +214,9 @@ class GateDisplay(Display):
         if self.reach_:
             dotted = Line2D([], [], color="black", linewidth=1.6, linestyle=_DOTS)
             entries.append((dotted, "node is reached"))
+        if self.breaks_:
+            dashed = Line2D([], [], color="black", linewidth=1.4, linestyle="--")
+            entries.append((dashed, "break point, interval"))
         mark = Line2D([], [], color="black", linestyle="none", marker="|", markersize=7.0)
         return [*entries, (mark, "rows")]
 

@@ -1,11 +1,12 @@
 """What the nodes of a tree of gates say: their probabilities, names, looks and worth."""
 
 import warnings
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.base import clone
 
+from mixexp.arguments import as_array
 from mixexp.displays._source import Source
 from mixexp.displays._style import ExpertStyle
 from mixexp.exceptions import DegenerateExpertWarning, RankDeficientWarning, SeparationWarning
@@ -71,8 +72,8 @@ def _blend(styles: list[ExpertStyle]) -> ExpertStyle:
 
 
 def cut_deviances(
-    source: Source, X: Any, y: Any, weight: np.ndarray, per_row: dict[str, Any]
-) -> np.ndarray:
+    source: Source, X: Any, y: Any, weight: np.ndarray, known: dict[str, Any]
+) -> np.ndarray | None:
     """Return minus twice the log-likelihood of the tree cut at each node.
 
     The gates above a cut and all other experts stay as they are; below it stands one expert
@@ -87,41 +88,77 @@ def cut_deviances(
     y : array-like of shape (n,)
     weight : ndarray of shape (n,)
         Sample weights.
-    per_row : dict of str to array
-        ``offset``, ``exposure``, ``trials`` and ``groups``, those that are given.
+    known : dict of str to array
+        Row arguments, those that are given.
 
     Returns
     -------
-    ndarray of shape (n_nodes,)
-        Infinite where no family below the node could have drawn every y.
+    ndarray of shape (n_nodes,) or None
+        Infinite where no family below the node could have drawn every y. None with
+        ``truncation``, which is of the mixture as a whole, and with ``known_expert``.
 
     Notes
     -----
     One fit of a single expert per inner node.
     """
+    if "truncation" in known or "known_expert" in known:
+        return None
     model, seen = source.model, source.transform(X)
     tree = model.tree_
-    prior = sum_below(tree, model.gate_proba(seen))
-    resp = model.responsibilities(seen, y, **per_row)
-    reached = sum_below(tree, resp)
-    log_density = model.log_density(seen, y, **per_row)
-    y = source.as_numbers(y)
-    out = np.full(tree.n_nodes, -2.0 * _weighted_sum(log_density, weight))
+    units = _read_units(known.get("groups"), len(weight))
+    prior = units.first(sum_below(tree, model.gate_proba(seen)))
+    resp = model.responsibilities(seen, y, **known)
+    all_reached = sum_below(tree, resp)
+    reached, unit_weight = units.first(all_reached), units.first(weight)
+    log_density = units.total(model.log_density(seen, y, **known))
+    numbers, y = source.read_interval(y, known)[0], source.as_numbers(y)
+    numbers = y if source.is_classifier else source.check_target(numbers)
+    out = np.full(tree.n_nodes, -2.0 * _weighted_sum(log_density, unit_weight))
     tiny = np.finfo(float).tiny
     for node in tree.inner_nodes:
         below = np.flatnonzero(tree.covers[node])
         by_mass = below[np.argsort(-(weight @ resp[:, below]), kind="stable")]
-        family = _first_that_can(model, by_mass, y, weight > 0.0, per_row)
+        family = _first_that_can(model, by_mass, numbers, weight > 0.0, known)
         if family is None:
             out[node] = np.inf
             continue
         # None is zero that was not before, for a class without weight would be unknown.
-        share = weight * np.maximum(reached[:, node], 1e-10)
-        single = _fit_single(model, family, seen, y, share, per_row)
-        instead = np.log(np.maximum(prior[:, node], tiny)) + single.log_density(seen, y, **per_row)
+        share = weight * np.maximum(all_reached[:, node], 1e-10)
+        single = _fit_single(model, family, seen, y, share, known)
+        instead = units.total(single.log_density(seen, y, **known))
+        instead += np.log(np.maximum(prior[:, node], tiny))
         rest = log_density + np.log(np.maximum(1.0 - reached[:, node], tiny))
-        out[node] = -2.0 * _weighted_sum(np.logaddexp(rest, instead), weight)
+        out[node] = -2.0 * _weighted_sum(np.logaddexp(rest, instead), unit_weight)
     return out
+
+
+class _Units(NamedTuple):
+    """What shares an expert: rows, or groups of them.
+
+    Parameters
+    ----------
+    number : ndarray of shape (n,), int
+        Which unit a row belongs to.
+    at : ndarray of shape (n_units,), int
+        The first row of each.
+    """
+
+    number: np.ndarray
+    at: np.ndarray
+
+    def first(self, values: np.ndarray) -> np.ndarray:
+        """Return what is the same in all rows of a unit."""
+        return values[self.at]
+
+    def total(self, values: np.ndarray) -> np.ndarray:
+        """Return sums over the rows of each unit."""
+        return np.bincount(self.number, values)
+
+
+def _read_units(groups: Any, n: int) -> _Units:
+    labels = np.arange(n) if groups is None else as_array(groups, "groups")
+    _, at, number = np.unique(labels, return_index=True, return_inverse=True)
+    return _Units(number, at)
 
 
 def _weighted_sum(log_density: np.ndarray, weight: np.ndarray) -> float:
@@ -130,13 +167,13 @@ def _weighted_sum(log_density: np.ndarray, weight: np.ndarray) -> float:
 
 
 def _first_that_can(
-    model: Any, leaves: np.ndarray, y: Any, is_used: np.ndarray, per_row: dict[str, Any]
+    model: Any, leaves: np.ndarray, y: Any, is_used: np.ndarray, known: dict[str, Any]
 ) -> Any:
     """Return the first family that could have drawn every y, None if there is none."""
     if hasattr(model, "classes_"):
         return model.experts_[leaves[0]]
     target = np.asarray(y, dtype=float).ravel()
-    trials = per_row.get("trials")
+    trials = known.get("trials")
     counts = None if trials is None else np.asarray(trials, dtype=float)
     for leaf in leaves:
         family = model.experts_[leaf]
@@ -147,7 +184,7 @@ def _first_that_can(
 
 
 def _fit_single(
-    model: Any, family: Any, X: Any, y: Any, weight: np.ndarray, per_row: dict[str, Any]
+    model: Any, family: Any, X: Any, y: Any, weight: np.ndarray, known: dict[str, Any]
 ) -> Any:
     """Fit one expert with the options of a model to weighted rows."""
     size = {"tree": (1,)} if "tree" in model.get_params(deep=False) else {"n_experts": 1}
@@ -158,4 +195,4 @@ def _fit_single(
         # These concern a model that is only a yardstick, and that nobody gets to see.
         for category in (DegenerateExpertWarning, RankDeficientWarning, SeparationWarning):
             warnings.simplefilter("ignore", category)
-        return single.fit(X, y, sample_weight=weight, **per_row)
+        return single.fit(X, y, sample_weight=weight, **known)

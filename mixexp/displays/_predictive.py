@@ -6,11 +6,12 @@ from typing import Any, Self
 import numpy as np
 
 from mixexp.arguments import check_count
-from mixexp.displays._base import Display, check_coverage, check_margin
+from mixexp.displays._base import Display, check_coverage, check_margin, row_keywords
 from mixexp.displays._columns import choose_line
 from mixexp.displays._grid import Line, as_levels, ends, lay_line, place, write_categories
 from mixexp.displays._layout import Entry, held_note, name_axes
 from mixexp.displays._source import read_data
+from mixexp.estimators._row_arguments import Given
 from mixexp.text import drawn, shown
 
 _HUE = np.array([0.0, 0.447, 0.698])
@@ -77,6 +78,7 @@ class PredictiveDisplay(Display):
     label: str = "y"
 
     @classmethod
+    @row_keywords(Given)
     def from_estimator(
         cls,
         estimator: Any,
@@ -88,10 +90,7 @@ class PredictiveDisplay(Display):
         grid_resolution: int = 150,
         eps: float = 0.05,
         fixed: Any = None,
-        offset: Any = None,
-        exposure: Any = None,
-        trials: Any = None,
-        groups: Any = None,
+        known: dict[str, Any],
         sample_weight: Any = None,
         ax: Any = None,
         **plot_kwargs: Any,
@@ -111,8 +110,8 @@ class PredictiveDisplay(Display):
         coverages : sequence of float, default=(0.5, 0.8, 0.95)
             Probabilities of the central intervals.
         <LINE>
-        offset, exposure, trials, groups : array-like of shape (n,), default=None
-            As in ``fit``. The fan stands at the (lower) median of each, and y is drawn per unit
+        <PER_ROW>
+            The fan stands at the (lower) median of each, and y is drawn per unit
             of exposure or trials.
         <WEIGHT>
             Marks have an area in proportion.
@@ -123,8 +122,7 @@ class PredictiveDisplay(Display):
         cls._check_plot_kwargs(plot_kwargs)
         resolution, margin = check_count("grid_resolution", grid_resolution, 2), check_margin(eps)
         levels = _check_coverages(coverages)
-        per_row = {"offset": offset, "exposure": exposure, "trials": trials, "groups": groups}
-        data = read_data(estimator, X, sample_weight, **per_row)
+        data = read_data(estimator, X, sample_weight, known)
         model, columns = data.source.model, data.columns
         if data.source.is_classifier:
             raise TypeError(

@@ -6,11 +6,13 @@ import numpy as np
 from scipy.special import betaincinv, ndtri
 from sklearn.utils import check_random_state
 
-from mixexp.displays._base import Display
+from mixexp.displays._base import Display, row_keywords
 from mixexp.displays._layout import Entry, name_axes
 from mixexp.displays._marks import Points, draw_points, expert_entries
-from mixexp.displays._source import Source, given, open_source
+from mixexp.displays._source import Source, of_features, open_source
 from mixexp.displays._style import ExpertStyle, expert_styles
+from mixexp.estimators._intervals import Interval
+from mixexp.estimators._row_arguments import Given
 from mixexp.estimators._validation import RANDOM_STATE, check_argument
 from mixexp.tree import GatingTree
 
@@ -95,16 +97,14 @@ class ResidualDisplay(Display):
     weight: np.ndarray | None = None
 
     @classmethod
+    @row_keywords(Given)
     def from_estimator(
         cls,
         estimator: Any,
         X: Any,
         y: Any,
         *,
-        offset: Any = None,
-        exposure: Any = None,
-        trials: Any = None,
-        groups: Any = None,
+        known: dict[str, Any],
         sample_weight: Any = None,
         random_state: Any = 0,
         ax: Any = None,
@@ -129,14 +129,13 @@ class ResidualDisplay(Display):
         cls._check_plot_kwargs(plot_kwargs)
         check_argument("random_state", random_state, RANDOM_STATE)
         source = open_source(estimator)
-        per_row = given(offset=offset, exposure=exposure, trials=trials, groups=groups)
-        resp = source.responsibilities(X, y, **per_row)
+        resp = source.responsibilities(X, y, known)
         weight = source.row_weights(sample_weight, len(resp))
         # The same draws for the mixture and for every expert; not the first number, which seeds
         # `mixexp.datasets`: residuals of data drawn from the same random_state would follow it.
         seed = int(check_random_state(random_state).randint(np.iinfo(np.int32).max, size=2)[1])
         read = _transform_classes if source.is_classifier else _transform_values
-        proba, fitted = read(source, X, y, per_row, seed)
+        proba, fitted = read(source, X, y, known, seed)
         is_kept = weight > 0.0
         residuals = ndtri(np.clip(proba[is_kept], _LEAST, _MOST))
         points = Points(
@@ -237,23 +236,46 @@ def weighted_quantiles(
 
 
 def _transform_values(
-    source: Source, X: Any, y: Any, per_row: dict[str, Any], seed: int
+    source: Source, X: Any, y: Any, known: dict[str, Any], seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return probabilities of at most y, (n, n_experts + 1), the mixture last, and its mean."""
-    per_row = {name: values for name, values in per_row.items() if name != "groups"}
-    predicted = source.model.predict_dist(source.transform(X), **per_row)
+    seen, features = source.transform(X), of_features(known)
+    predicted = source.model.predict_dist(seen, **features)
     laws = [*predicted.experts(), predicted]
+    y, interval = source.read_interval(y, known)
     target = source.check_target(y)
-    fitted = source.model.predict(source.transform(X), **per_row)
-    return np.column_stack([law.pit(target, seed) for law in laws]), fitted
+    fitted = source.model.predict(seen, **features)
+    return np.column_stack([_transform(law, target, interval, seed) for law in laws]), fitted
+
+
+def _transform(law: Any, target: np.ndarray, interval: Interval, seed: int) -> np.ndarray:
+    """Return the probability of at most y, among what could have been seen.
+
+    Where y is known by an interval, a draw from the probabilities between its ends.
+    """
+    proba = law.pit(target, seed)
+    if interval.ends is not None:
+        low, high = (_cdf(law, end) for end in interval.ends)
+        draw = np.random.default_rng(seed).random(len(target))
+        is_exact = interval.ends[0] == interval.ends[1]
+        proba = np.where(is_exact, proba, low + draw * (high - low))
+    if interval.window is not None:
+        low, high = (_cdf(law, limit) for limit in interval.window)
+        proba = (proba - low) / np.maximum(high - low, np.finfo(float).tiny)
+    return proba
+
+
+def _cdf(law: Any, at: np.ndarray) -> np.ndarray:
+    """Return the distribution function at values that may be infinite."""
+    is_finite = np.isfinite(at)
+    return np.where(is_finite, law.cdf(np.where(is_finite, at, 0.0)), at > 0.0)
 
 
 def _transform_classes(
-    source: Source, X: Any, y: Any, per_row: dict[str, Any], seed: int
+    source: Source, X: Any, y: Any, known: dict[str, Any], seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the same for classes, which count in the order of ``classes_``."""
-    per_row = {name: values for name, values in per_row.items() if name != "groups"}
-    by_expert = source.model.predict_experts(source.transform(X), **per_row)
+    by_expert = source.model.predict_experts(source.transform(X), **of_features(known))
     mixture = (source.gate_proba(X)[:, :, None] * by_expert).sum(axis=1, keepdims=True)
     proba = np.concatenate([by_expert, mixture], axis=1)
     number = source.as_numbers(y)

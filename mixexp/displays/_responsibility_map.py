@@ -9,7 +9,7 @@ from typing import Any, Self
 import numpy as np
 
 from mixexp.arguments import check_choice, check_count
-from mixexp.displays._base import Display, check_margin, check_switch
+from mixexp.displays._base import Display, check_margin, check_switch, row_keywords
 from mixexp.displays._columns import choose_map, choose_pairs, is_used
 from mixexp.displays._curves import (
     Curves,
@@ -27,6 +27,7 @@ from mixexp.displays._map import add_band_axes, draw_band_numbers, draw_bands, d
 from mixexp.displays._marks import Points, band_entries, draw_points, plane_entries, read_points
 from mixexp.displays._source import Data, read_data
 from mixexp.displays._style import ExpertStyle, expert_styles
+from mixexp.estimators._row_arguments import Given
 from mixexp.text import drawn
 from mixexp.tree import GatingTree
 
@@ -123,6 +124,7 @@ class ResponsibilityMapDisplay(Display):
     n_averaged: int = 0
 
     @classmethod
+    @row_keywords(Given)
     def from_estimator(
         cls,
         estimator: Any,
@@ -137,10 +139,7 @@ class ResponsibilityMapDisplay(Display):
         eps: float = 0.05,
         fixed: Any = None,
         class_of_interest: Any = None,
-        offset: Any = None,
-        exposure: Any = None,
-        trials: Any = None,
-        groups: Any = None,
+        known: dict[str, Any],
         sample_weight: Any = None,
         ax: Any = None,
         **plot_kwargs: Any,
@@ -181,8 +180,8 @@ class ResponsibilityMapDisplay(Display):
         class_of_interest : label, default=None
             Classifiers over one feature: the class whose probability is drawn; by default
             the last of ``classes_``, with two classes the positive one.
-        offset, exposure, trials, groups : array-like of shape (n,), default=None
-            As in ``fit``, for the posterior of the data. Over one feature, curves stand at the
+        <PER_ROW>
+            Over one feature, curves stand at the
             (lower) median of the offset, exposure 1 and one trial, and y is drawn per unit of
             exposure or trials.
         <WEIGHT>
@@ -203,8 +202,7 @@ class ResponsibilityMapDisplay(Display):
         if grid_resolution is not None:
             check_count("grid_resolution", grid_resolution, 2)
         check_margin(eps)
-        per_row = {"offset": offset, "exposure": exposure, "trials": trials, "groups": groups}
-        data = read_data(estimator, X, sample_weight, **per_row)
+        data = read_data(estimator, X, sample_weight, known)
         columns, matters = data.columns, data.use[0]
         quantity = choose_quantity(data.source, class_of_interest)
         choose = choose_pairs if pairs else choose_map

@@ -5,7 +5,7 @@ from typing import Any, Self
 import numpy as np
 
 from mixexp.arguments import check_count, is_real
-from mixexp.displays._base import Display
+from mixexp.displays._base import Display, row_keywords
 from mixexp.displays._layout import (
     Entry,
     columns_in,
@@ -16,6 +16,7 @@ from mixexp.displays._layout import (
 )
 from mixexp.displays._source import open_source
 from mixexp.displays._style import ExpertStyle, dark, expert_styles, tint
+from mixexp.estimators._row_arguments import Given
 from mixexp.estimators._words import percent
 from mixexp.text import shown
 from mixexp.tree import GatingTree
@@ -79,6 +80,7 @@ class RootogramDisplay(Display):
     tree: GatingTree
 
     @classmethod
+    @row_keywords(Given)
     def from_estimator(
         cls,
         estimator: Any,
@@ -87,10 +89,7 @@ class RootogramDisplay(Display):
         *,
         bins: int = 20,
         eps: float = 1e-4,
-        offset: Any = None,
-        exposure: Any = None,
-        trials: Any = None,
-        groups: Any = None,
+        known: dict[str, Any],
         sample_weight: Any = None,
         ax: Any = None,
         **plot_kwargs: Any,
@@ -117,9 +116,7 @@ class RootogramDisplay(Display):
         if not is_real(eps) or not 0.0 <= float(eps) < 1.0:
             raise ValueError(f"The 'eps' parameter must be in the range [0, 1). Got {shown(eps)}.")
         source = open_source(estimator)
-        resp = source.responsibilities(
-            X, y, offset=offset, exposure=exposure, trials=trials, groups=groups
-        )
+        resp = source.responsibilities(X, y, known)
         weight = source.row_weights(sample_weight, len(resp))[:, None]
         edges = np.linspace(0.0, 1.0, n_bins + 1)
         is_own = resp.argmax(axis=1)[:, None] == np.arange(resp.shape[1])

@@ -5,7 +5,7 @@ through its transformers first, so that axes keep raw units and names whatever t
 transformers make of them.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,6 +19,8 @@ from mixexp.displays._columns import (
     spread_rows,
     typical_values,
 )
+from mixexp.estimators._intervals import Interval
+from mixexp.estimators._row_arguments import NOTHING, GivenOfX
 from mixexp.estimators._tables import feature_labels
 from mixexp.estimators._validation import check_same_length
 from mixexp.tree import GatingTree
@@ -53,13 +55,19 @@ class Source(NamedTuple):
         """Return gate probabilities of raw rows, shape (n, n_experts)."""
         return self.model.gate_proba(self.transform(X))
 
-    def responsibilities(self, X: Any, y: Any, **per_row: Any) -> np.ndarray:
-        """Return posteriors of raw rows, shape (n, n_experts); None stands for no keyword."""
-        return self.model.responsibilities(self.transform(X), y, **given(**per_row))
+    def responsibilities(self, X: Any, y: Any, known: Mapping[str, Any]) -> np.ndarray:
+        """Return posteriors of raw rows, shape (n, n_experts)."""
+        return self.model.responsibilities(self.transform(X), y, **known)
 
-    def row_weights(self, sample_weight: Any, n: int, **per_row: Any) -> np.ndarray:
+    def row_weights(
+        self, sample_weight: Any, n: int, known: Mapping[str, Any] = NOTHING
+    ) -> np.ndarray:
         """Return the weights of n rows, (n,), once these and what else is per row are checked."""
-        return self.model._read_weights(sample_weight, n, given(**per_row))
+        return self.model._read_weights(sample_weight, n, known)
+
+    def read_interval(self, y: Any, known: Mapping[str, Any]) -> tuple[Any, Interval]:
+        """Return y with a finite value in every row, and the intervals it is known to lie in."""
+        return self.model._read_interval(y, known)
 
     def check_target(self, y: Any) -> np.ndarray:
         """Return y as the estimator checks it: numbers, or labels of classes."""
@@ -74,9 +82,9 @@ class Source(NamedTuple):
         return self.model.fitted_model_.scaling.scale
 
 
-def given(**per_row: Any) -> dict[str, Any]:
-    """Return the keywords that the user gave."""
-    return {name: values for name, values in per_row.items() if values is not None}
+def of_features(known: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what predictions, which do not see y, have a use for."""
+    return {name: values for name, values in known.items() if name in GivenOfX.__annotations__}
 
 
 def open_source(estimator: Any) -> Source:
@@ -135,7 +143,7 @@ class Data(NamedTuple):
     is_kept : ndarray of shape (n_given,), bool
         Which these are.
     per_row : dict of str to array-like of shape (n_given,)
-        ``offset``, ``exposure``, ``trials`` and ``groups``, those that are given.
+        Row arguments, those that are given.
     use : ndarray of shape (2, n_features)
         See `feature_use`.
     """
@@ -153,10 +161,13 @@ class Data(NamedTuple):
 
     def responsibilities(self, y: Any) -> np.ndarray:
         """Return posteriors, shape (n, n_experts)."""
-        return self.source.responsibilities(self.X, y, **self.per_row)[self.is_kept]
+        return self.source.responsibilities(self.X, y, self.per_row)[self.is_kept]
 
     def target(self, y: Any, read: Callable[[Any], np.ndarray]) -> np.ndarray | None:
         """Return y as it is drawn: per unit of exposure, per trial; shape (n,).
+
+        One that is known to lie in an interval is drawn at its middle, at the end that is finite
+        where the other is not.
 
         Parameters
         ----------
@@ -166,7 +177,7 @@ class Data(NamedTuple):
         """
         if y is None:
             return None
-        target = read(y)
+        target = read(self.source.read_interval(y, self.per_row)[0])
         check_same_length(len(self.is_kept), target)
         for name in ("exposure", "trials"):
             if name in self.per_row:
@@ -182,8 +193,8 @@ class Data(NamedTuple):
 
     def typical_rows(self, names: Sequence[str], n: int) -> dict[str, np.ndarray]:
         """Return what n rows of a grid have per row, as arrays of shape (n,)."""
-        sizes = given(**{name: self.typical(name) for name in names})
-        return {name: np.full(n, size) for name, size in sizes.items()}
+        sizes = {name: self.typical(name) for name in names}
+        return {name: np.full(n, size) for name, size in sizes.items() if size is not None}
 
     def quantiles(self, rows: Any, levels: Sequence[float]) -> np.ndarray:
         """Return quantiles of y per unit of exposure and trials, at the median of these.
@@ -219,7 +230,7 @@ class Data(NamedTuple):
         return found
 
 
-def read_data(estimator: Any, X: Any, sample_weight: Any, **per_row: Any) -> Data:
+def read_data(estimator: Any, X: Any, sample_weight: Any, known: dict[str, Any]) -> Data:
     """Open an estimator, and read the rows that a user gave.
 
     Parameters
@@ -227,8 +238,8 @@ def read_data(estimator: Any, X: Any, sample_weight: Any, **per_row: Any) -> Dat
     estimator : fitted estimator
     X : array-like of shape (n_given, n_features)
     sample_weight : array-like of shape (n_given,) or None
-    **per_row : array-like of shape (n_given,) or None
-        ``offset``, ``exposure``, ``trials`` and ``groups``.
+    known : dict of str to array-like of shape (n_given,)
+        Row arguments, those that are given.
 
     Raises
     ------
@@ -242,9 +253,9 @@ def read_data(estimator: Any, X: Any, sample_weight: Any, **per_row: Any) -> Dat
     source = open_source(estimator)
     columns = read_columns(X, estimator)
     n = len(columns.weight)
-    weight = source.row_weights(sample_weight, n, **per_row)
+    weight = source.row_weights(sample_weight, n, known)
     kept = columns.weighted(weight)
-    return Data(source, X, kept, weight > 0.0, given(**per_row), feature_use(source, kept))
+    return Data(source, X, kept, weight > 0.0, known, feature_use(source, kept))
 
 
 def feature_use(source: Source, columns: Columns) -> np.ndarray:

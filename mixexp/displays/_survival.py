@@ -5,11 +5,12 @@ from typing import Any, Self
 import numpy as np
 
 from mixexp.arguments import check_count, is_whole
-from mixexp.displays._base import Display
+from mixexp.displays._base import Display, row_keywords
 from mixexp.displays._columns import read_columns
 from mixexp.displays._layout import Entry, name_axes
-from mixexp.displays._source import given, open_source
+from mixexp.displays._source import open_source
 from mixexp.displays._style import expert_styles
+from mixexp.estimators._row_arguments import GivenOfX
 from mixexp.estimators._validation import check_same_length
 from mixexp.metrics import kaplan_meier
 from mixexp.text import drawn, shown
@@ -80,6 +81,7 @@ class SurvivalDisplay(Display):
     label: str = "y"
 
     @classmethod
+    @row_keywords(GivenOfX)
     def from_estimator(
         cls,
         estimator: Any,
@@ -89,9 +91,7 @@ class SurvivalDisplay(Display):
         row: int | None = None,
         censoring: Any = None,
         grid_resolution: int = 150,
-        offset: Any = None,
-        exposure: Any = None,
-        trials: Any = None,
+        known: dict[str, Any],
         sample_weight: Any = None,
         ax: Any = None,
         **plot_kwargs: Any,
@@ -111,8 +111,7 @@ class SurvivalDisplay(Display):
             0 where y is exact, 1 where it is a lower bound, as in ``fit``.
         grid_resolution : int, default=150
             Values of y along the axis.
-        offset, exposure, trials : array-like of shape (n,), default=None
-            As in ``fit``.
+        <PER_ROW>
         <WEIGHT>
         <AX>
 
@@ -125,12 +124,11 @@ class SurvivalDisplay(Display):
             raise TypeError(
                 f"SurvivalDisplay is for regressors; got {type(source.model).__name__}."
             )
-        known = given(offset=offset, exposure=exposure, trials=trials)
         read_columns(X, estimator)  # refuses what is none
         seen = source.transform(X)
         target = source.check_target(y)
         n = len(seen)
-        weight = source.row_weights(sample_weight, n, **known)
+        weight = source.row_weights(sample_weight, n, known)
         dist = source.model.predict_dist(seen, **known)
         check_same_length(n, target)
         curve = kaplan_meier(target, censoring, sample_weight=weight)

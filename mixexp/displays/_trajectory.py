@@ -5,7 +5,7 @@ from typing import Any, Self
 import numpy as np
 
 from mixexp.arguments import as_array, check_count
-from mixexp.displays._base import Display, check_coverage, check_margin
+from mixexp.displays._base import Display, check_coverage, check_margin, row_keywords
 from mixexp.displays._columns import Columns, choose_line
 from mixexp.displays._curves import (
     Curves,
@@ -20,6 +20,7 @@ from mixexp.displays._layout import Entry, Explanation, held_note, name_axes
 from mixexp.displays._marks import Points, draw_points, expert_entries, read_points
 from mixexp.displays._source import Data, read_data
 from mixexp.displays._style import ExpertStyle, certainty, expert_styles
+from mixexp.estimators._row_arguments import Given
 from mixexp.text import drawn
 from mixexp.tree import GatingTree
 
@@ -91,6 +92,7 @@ class TrajectoryDisplay(Display):
     coverage: float | None = None
 
     @classmethod
+    @row_keywords(Given)
     def from_estimator(
         cls,
         estimator: Any,
@@ -103,10 +105,7 @@ class TrajectoryDisplay(Display):
         eps: float = 0.05,
         fixed: Any = None,
         class_of_interest: Any = None,
-        offset: Any = None,
-        exposure: Any = None,
-        trials: Any = None,
-        groups: Any = None,
+        known: dict[str, Any],
         sample_weight: Any = None,
         ax: Any = None,
         **plot_kwargs: Any,
@@ -129,8 +128,8 @@ class TrajectoryDisplay(Display):
         <LINE>
         class_of_interest : label, default=None
             The class whose probability classifiers draw; by default the last of ``classes_``.
-        offset, exposure, trials, groups : array-like of shape (n,), default=None
-            As in ``fit``. Curves stand at the (lower) median of the offset, exposure 1 and one
+        <PER_ROW>
+            Curves stand at the (lower) median of the offset, exposure 1 and one
             trial, bands at their median, and y is drawn per unit of exposure or trials.
         <WEIGHT>
         <AX>
@@ -144,8 +143,7 @@ class TrajectoryDisplay(Display):
         cls._check_plot_kwargs(plot_kwargs)
         resolution, margin = check_count("grid_resolution", grid_resolution, 2), check_margin(eps)
         coverage = None if coverage is None else check_coverage(coverage)
-        per_row = {"offset": offset, "exposure": exposure, "trials": trials, "groups": groups}
-        data = read_data(estimator, X, sample_weight, **per_row)
+        data = read_data(estimator, X, sample_weight, known)
         quantity = choose_quantity(data.source, class_of_interest)
         group = _number_groups(data)
         column = choose_line(feature, data.columns, _use_within(data, group))

@@ -5,10 +5,10 @@ from typing import Any, Self
 import numpy as np
 
 from mixexp.arguments import check_count
-from mixexp.displays._base import Display
+from mixexp.displays._base import Display, row_keywords
 from mixexp.displays._layout import one_axes
 from mixexp.displays._nodes import cut_deviances, node_styles, sum_below
-from mixexp.displays._source import given, model_feature_names, open_source
+from mixexp.displays._source import model_feature_names, open_source
 from mixexp.displays._style import ExpertStyle, expert_styles
 from mixexp.displays._tree_drawing import (
     BEND,
@@ -28,6 +28,7 @@ from mixexp.displays._tree_drawing import (
     wrap_terms,
     wrap_words,
 )
+from mixexp.estimators._row_arguments import Given
 from mixexp.estimators._tables import node_names
 from mixexp.estimators._words import edge_words, expert_equation, percent, read_terms
 from mixexp.text import drawn
@@ -115,6 +116,7 @@ class TreeDisplay(Display):
     cut_deviance: np.ndarray | None = None
 
     @classmethod
+    @row_keywords(Given)
     def from_estimator(
         cls,
         estimator: Any,
@@ -122,10 +124,7 @@ class TreeDisplay(Display):
         y: Any = None,
         *,
         n_terms: int = 3,
-        offset: Any = None,
-        exposure: Any = None,
-        trials: Any = None,
-        groups: Any = None,
+        known: dict[str, Any],
         sample_weight: Any = None,
         ax: Any = None,
         **plot_kwargs: Any,
@@ -156,18 +155,18 @@ class TreeDisplay(Display):
         With y, one single expert is fitted per gate, to the rows in proportion to the posterior
         of its node, with the options of the estimator. All gates and experts outside of the
         subtree stay as they are. The single expert has the family of the expert there with
-        the most rows that could have drawn every y.
+        the most rows that could have drawn every y. There are no deviances with ``truncation``,
+        which is of the mixture as a whole, nor with ``known_expert``.
         """
         cls._check_plot_kwargs(plot_kwargs)
         n_terms = check_count("n_terms", n_terms)
         source = open_source(estimator)
         model, tree = source.model, source.tree
-        per_row = given(offset=offset, exposure=exposure, trials=trials, groups=groups)
-        proba = source.gate_proba(X) if y is None else source.responsibilities(X, y, **per_row)
+        proba = source.gate_proba(X) if y is None else source.responsibilities(X, y, known)
         weight = source.row_weights(sample_weight, len(proba))
         by_node = sum_below(tree, proba)
         terms = read_terms(model, model_feature_names(source, estimator))
-        cuts = None if y is None else cut_deviances(source, X, y, weight, per_row)
+        cuts = None if y is None else cut_deviances(source, X, y, weight, known)
         display = cls(
             tree=tree,
             mass=np.average(by_node, axis=0, weights=weight),

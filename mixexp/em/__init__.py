@@ -1,14 +1,24 @@
 """Expectation-maximization: from a start to an optimum of the penalised log-likelihood."""
 
-from mixexp.em._degeneracy import experts_at_floor, experts_without_rows
+from mixexp.em._degeneracy import collapsed_experts, experts_at_floor, experts_without_rows
 from mixexp.em._initial_params import params_from_responsibilities, pooled_params, smooth_labels
 from mixexp.em._initial_partitions import STARTS, draw_starts
 from mixexp.em._iteration import run_em
+from mixexp.em._journal import Journal
 from mixexp.em._monitor import ASKED_TO_STOP, Monitor
 from mixexp.em._multistart import compete, search
 from mixexp.em._newton import is_small
-from mixexp.em._objective import Evaluation, Problem
+from mixexp.em._objective import Evaluation, Problem, evaluation_of
+from mixexp.em._online import (
+    RunningSums,
+    batch_rows,
+    begin_sums,
+    learn_batch,
+    learned_parameters,
+    resume_sums,
+)
 from mixexp.em._proximal import smooth_gradient
+from mixexp.em._recording import Progress, Recording
 from mixexp.em._regrow import unchanged_and_even, without_leaves
 from mixexp.em._relabel import canonical_order, reorder
 from mixexp.em._respawn import respawn_experts, restrict_parameters, surviving_leaves
@@ -29,28 +39,39 @@ __all__ = [
     "STARTS",
     "EMResult",
     "Evaluation",
+    "Journal",
     "Monitor",
     "Optimum",
     "Options",
     "Problem",
+    "Progress",
+    "Recording",
     "Restart",
+    "RunningSums",
     "Search",
     "Split",
     "affordable_starts",
+    "batch_rows",
+    "begin_sums",
     "canonical_order",
+    "collapsed_experts",
     "compete",
     "draw_rows",
     "draw_starts",
     "drawn_rows",
+    "evaluation_of",
     "experts_at_floor",
     "experts_without_rows",
     "is_small",
     "join_rows",
+    "learn_batch",
+    "learned_parameters",
     "params_from_responsibilities",
     "pooled_params",
     "reorder",
     "respawn_experts",
     "restrict_parameters",
+    "resume_sums",
     "rows_per_weight",
     "run_em",
     "search",

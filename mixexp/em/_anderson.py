@@ -26,6 +26,14 @@ class AndersonMemory:
         self._points.clear()
         self._steps.clear()
 
+    def state(self) -> list[list[np.ndarray]]:
+        """Return points and steps."""
+        return [list(self._points), list(self._steps)]
+
+    def restore(self, state: list[list[np.ndarray]]) -> None:
+        """Undo `state`."""
+        self._points, self._steps = (list(arrays) for arrays in state)
+
     def propose(self, point: np.ndarray, step: np.ndarray) -> np.ndarray | None:
         """Note a point with EM's step from it, and return the extrapolated next point.
 

@@ -7,7 +7,7 @@ rounding.
 
 from collections.abc import Callable, Sequence
 from itertools import groupby
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -84,7 +84,7 @@ class Run:
         watch: Watch | None,
         options: Options,
     ) -> None:
-        self._problem = problem
+        self.problem = self._problem = problem
         self._watch = watch
         self._tol = options.tol
         # What shortens the way is made for the likelihood, and for linear predictors.
@@ -112,6 +112,35 @@ class Run:
     def objective(self) -> float:
         """Of the best iterate, which is the present one where no step falls."""
         return self._objective
+
+    @property
+    def best(self) -> Iterate:
+        """The best iterate, which is the present one where no step falls."""
+        return self._best
+
+    def state(self) -> dict[str, Any]:
+        """Return all that it knows beside its iterates, as plain values and arrays."""
+        return {
+            "history": list(self.history),
+            "objective": self._objective,
+            "is_polished": self._is_polished,
+            "is_converged": self._is_converged,
+            "is_deficient": bool(self._is_deficient),
+            "reason": self._reason,
+            "finish": None if self._finish is None or self.is_over else self._finish.state(),
+            "memory": None if self._memory is None or self.is_over else self._memory.state(),
+        }
+
+    def restore(self, state: dict[str, Any], standing: Iterate, best: Iterate) -> None:
+        """Undo `state`: stand where it stood then."""
+        self.standing, self._best = standing, best
+        self.history, self._objective = list(state["history"]), state["objective"]
+        self._is_polished, self._is_converged = state["is_polished"], state["is_converged"]
+        self._is_deficient, self._reason = state["is_deficient"], state["reason"]
+        if self._finish is not None and state["finish"] is not None:
+            self._finish.restore(state["finish"])
+        if self._memory is not None and state["memory"] is not None:
+            self._memory.restore(state["memory"])
 
     @property
     def is_over(self) -> bool:
@@ -297,6 +326,11 @@ def advance(
     on_over : callable
         Told of each run that is over, as soon as it is.
     """
+    was_over = {id(run) for run in runs if run.is_over}
+    problem.journal.enter(runs)
+    for run in runs:  # over by what the journal knew
+        if run.is_over and id(run) not in was_over:
+            on_over(run)
     while active := [run for run in runs if not run.is_over and run.n_iter < max_iter]:
         waiting = [run for run in active if not run.take_due_newton_step()]
         for some in in_batches(problem, waiting):
@@ -304,6 +338,8 @@ def advance(
         for run in active:
             if run.is_over:
                 on_over(run)
+        problem.journal.iterated(runs)
+    problem.journal.leave(runs)
 
 
 def run_em(problem: Problem, start: Parameters, options: Options) -> EMResult:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mixexp.contrast import contrast
+from mixexp.contrast import contrast, null_directions
 from mixexp.em._held import keep_held
 from mixexp.em._linear_systems import (
     Solutions,
@@ -101,20 +101,46 @@ def _gate_step(
     for m, edges, pairs in zip(gates.n_siblings, gates.spans, gates.pair_spans, strict=True):
         if m == 1:
             continue
-        if use_bound or (m - 1) * gate.shape[-1] > _MOST_NODE_PARAMETERS:
+        free = _free_of_node(model, slot, edges, m)
+        if free is not None and free.shape[1] == 0:  # it is known
+            continue
+        if free is not None and use_bound:
+            blocks = _bound_of_pairs(problem.gate_gram(gates.design), m, len(gate))
+            step, is_deficient = _newton_step(blocks, gradient[:, edges], prior[:, edges], free)
+        elif free is None and (use_bound or (m - 1) * gate.shape[-1] > _MOST_NODE_PARAMETERS):
             gram = problem.gate_gram(gates.design)
             step, is_deficient = _bound_step(gram, gradient[:, edges], ridge)
         else:
             blocks = current.stats.gate_pairs[slot][:, pairs]
-            step, is_deficient = _newton_step(blocks, gradient[:, edges], prior[:, edges])
+            step, is_deficient = _newton_step(blocks, gradient[:, edges], prior[:, edges], free)
             step *= length
         out[:, edges] += step
         deficient |= is_deficient
     return out, deficient
 
 
+def _bound_of_pairs(gram: np.ndarray, m: int, n_starts: int) -> np.ndarray:
+    """Return the blocks of pairs of siblings of which `_bound_step`'s bound is the Laplacian."""
+    return np.broadcast_to(0.5 * gram / m, (n_starts, m * (m - 1) // 2, *gram.shape))
+
+
+def _free_of_node(model: Model, slot: int, edges: slice, m: int) -> np.ndarray | None:
+    """Return the contrasts of a gate that linear restrictions leave, None if it has none.
+
+    Returns
+    -------
+    ndarray of shape ((m - 1) * q, n_free), or None
+    """
+    if model.ties is None or model.ties.rows is None:
+        return None
+    q = model.slot_shapes[slot][1]
+    start = model.slot_slices[slot].start
+    rows = model.ties.rows[:, start + edges.start * q : start + edges.stop * q]
+    return null_directions(rows @ np.kron(contrast(m), np.eye(q))) if rows.any() else None
+
+
 def _newton_step(
-    pairs: np.ndarray, gradient: np.ndarray, prior: np.ndarray
+    pairs: np.ndarray, gradient: np.ndarray, prior: np.ndarray, free: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     n_starts, m, q = gradient.shape
     basis = contrast(m)
@@ -122,8 +148,12 @@ def _newton_step(
     by_feature = information.reshape(n_starts, m - 1, q, m - 1, q)
     np.einsum("sajbj->sjab", by_feature)[...] += np.einsum("ea,sej,eb->sjab", basis, prior, basis)
     right = (basis.T @ gradient).reshape(n_starts, (m - 1) * q)
-    solutions = solve_semidefinite_each(information, right)
-    return basis @ solutions.x.reshape(n_starts, m - 1, q), solutions.is_deficient
+    if free is None:
+        solutions = solve_semidefinite_each(information, right)
+        return basis @ solutions.x.reshape(n_starts, m - 1, q), solutions.is_deficient
+    solutions = solve_semidefinite_each(free.T @ information @ free, right @ free)
+    step = (solutions.x @ free.T).reshape(n_starts, m - 1, q)
+    return basis @ step, solutions.is_deficient
 
 
 def _bound_step(
@@ -196,7 +226,9 @@ def _location_steps(
     gradient = _by_expert(model, smooth, slots)
     flat = np.concatenate([current.params.experts[g][h] for h in location], axis=-1)
     lower, upper = (_by_expert(model, bound, slots) for bound in model.flat_bounds)
-    l1 = _by_expert(model, l1_strengths(model), slots) if has_l1 else None
+    # Bounds on slopes are met exactly by coordinate descent, as an L1 penalty is.
+    by_coordinates = has_l1 or (model.ties is not None and model.ties.lower is not None)
+    l1 = _by_expert(model, l1_strengths(model), slots) if by_coordinates else None
     if model.ties is None and l1 is not None:
         aim = maximize_each(penalised, gradient, l1, (lower, upper), flat)
         steps, deficient = aim - flat, np.zeros(flat.shape[:2], dtype=bool)

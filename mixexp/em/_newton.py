@@ -5,10 +5,11 @@ experts overlap; Newton's method doubles the digits. It is trusted only where th
 information is positive definite, and only as far as the objective rises.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.linalg import LinAlgError, eigh, lapack
+from scipy.sparse import csr_array
 
 from mixexp.em._linear_systems import solve_definite
 from mixexp.em._objective import Evaluation, Problem
@@ -38,6 +39,8 @@ _MOST_HEADS = 64
 _SMALLEST_RATE = 0.02
 # A step along a ridge is doubled at most so many times.
 _MOST_DOUBLINGS = 12
+# A basis with fewer than this share of its numbers is multiplied without its zeros.
+_DENSE = 0.1
 # Curvature, and gain, per unit of weight that counts as none.
 _FLAT = 1e-9
 # Squared pivots, in these units, that tell without eigenvalues that no direction is flat.
@@ -104,6 +107,34 @@ class NewtonFinish:
         self._patience = _FIRST_ITERATION
         self._chord: _Chord | None = None
         self._zeros = np.zeros(0, dtype=bool)
+
+    def state(self) -> dict[str, Any]:
+        """Return all that it knows, as plain values and arrays; layouts of arrays count."""
+        chord = None
+        if self._chord is not None:
+            basis, information, *rest = self._chord
+            chord = [basis.ravel(order="K"), basis.shape, basis.flags.c_contiguous]
+            chord += [information.ravel(order="K"), information.flags.c_contiguous, *rest]
+        return {
+            "next_try": self._next_try,
+            "patience": self._patience,
+            "zeros": self._zeros,
+            "chord": chord,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Undo `state`."""
+        self._next_try, self._patience = state["next_try"], state["patience"]
+        self._zeros, self._chord = state["zeros"], None
+        if state["chord"] is not None:
+            basis, shape, is_c, information, is_c_too, gain, is_polished = state["chord"]
+            n = shape[1]
+            self._chord = _Chord(
+                basis.reshape(shape, order="C" if is_c else "F"),
+                information.reshape((n, n), order="C" if is_c_too else "F"),
+                gain,
+                is_polished,
+            )
 
     def is_due(self, history: list[float], allowed_gain: float) -> bool:
         """Whether EM's gains say that the basin is reached, or at once that it is at the bottom.
@@ -190,7 +221,7 @@ class NewtonFinish:
         metric[np.diag_indices(model.n_flat)] += current.penalty.majorizer
         basis = _identified_basis(problem, current, metric)
         observed = problem.information(current.params) + current.penalty.information()
-        gradient, information = basis.T @ current.gradient, basis.T @ observed @ basis
+        gradient, information = basis.T @ current.gradient, _congruence(basis, observed)
         direction = solve_definite(information, gradient)
         if direction is not None:
             step = self._climb(current, basis @ direction, noise)
@@ -199,7 +230,7 @@ class NewtonFinish:
                 return NewtonStep(*step, is_definite=True)
         # Indefinite, or so nearly singular that Newton's step leads far beyond where the
         # quadratic model holds.
-        direction = _saddle_free_direction(basis.T @ metric @ basis, information, gradient)
+        direction = _saddle_free_direction(_congruence(basis, metric), information, gradient)
         step = None if direction is None else self._climb(current, basis @ direction, noise)
         if step is None:
             return None
@@ -253,6 +284,43 @@ def _moved(model: Model, current: Evaluation, step: np.ndarray) -> np.ndarray:
     return moved
 
 
+def cautious_newton_move(
+    problem: Problem, current: Evaluation, information: np.ndarray, longest: float
+) -> tuple[np.ndarray, float] | None:
+    """Return where a Newton step with sums of other passes leads, unmeasured.
+
+    Newton's step along the eigenvectors of the observed information in EM's metric where that
+    bends by at least a fiftieth as much as EM takes it to; EM's step along the others, where the
+    sums do not tell an optimum from a ridge. With its squared length in that metric. None where
+    the metric is singular.
+
+    Parameters
+    ----------
+    problem : Problem
+    current : Evaluation
+        Of one start, without a leading axis.
+    information : ndarray of shape (n_flat, n_flat)
+        Of the log-likelihood, without the penalty.
+    longest : float
+        Squared length that the step is cut to, unless EM's is longer.
+    """
+    model = problem.model
+    metric = complete_information(model, current.stats.head_sums)
+    metric[np.diag_indices(model.n_flat)] += current.penalty.majorizer
+    basis = _identified_basis(problem, current, metric)
+    observed = basis.T @ (information + current.penalty.information()) @ basis
+    try:
+        rates, vectors = eigh(observed, basis.T @ metric @ basis)
+    except LinAlgError:
+        return None
+    along = vectors.T @ (basis.T @ current.gradient)  # EM's step; the metric's norm is plain here
+    longest = max(longest, float(along @ along))
+    along /= np.where(rates < _SMALLEST_RATE, 1.0, rates)
+    length = float(along @ along)
+    share = min(1.0, (longest / length) ** 0.5) if length > 0.0 else 1.0
+    return _moved(model, current, basis @ (vectors @ (share * along))), share**2 * length
+
+
 def _saddle_free_direction(
     metric: np.ndarray, information: np.ndarray, gradient: np.ndarray
 ) -> np.ndarray | None:
@@ -268,6 +336,14 @@ def _saddle_free_direction(
     except LinAlgError:  # EM's curvature is singular: some coefficients are not determined
         return None
     return vectors @ ((vectors.T @ gradient) / np.maximum(np.abs(rates), _SMALLEST_RATE))
+
+
+def _congruence(basis: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """Return ``basis' matrix basis``; of a basis of contrasts most is zero."""
+    if np.count_nonzero(basis) > _DENSE * basis.size:
+        return basis.T @ matrix @ basis
+    few = csr_array(basis.T)
+    return few @ (few @ matrix).T
 
 
 def _identified_basis(problem: Problem, current: Evaluation, metric: np.ndarray) -> np.ndarray:
@@ -286,7 +362,7 @@ def _identified_basis(problem: Problem, current: Evaluation, metric: np.ndarray)
     if model.penalty.has_l1:
         is_held |= held_at_zero(model, flat, current.gradient)
     basis = movable_basis(model, is_held)
-    metric = basis.T @ metric @ basis
+    metric = _congruence(basis, metric)
     nothing = _FLAT * problem.total_weight
     factor, info = lapack.dpotrf(metric, lower=1)
     if info == 0 and np.diagonal(factor).min(initial=np.inf) ** 2 > _SAFELY_BENT * nothing:

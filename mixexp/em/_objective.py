@@ -1,13 +1,14 @@
 """The function that is maximised: penalised log-likelihood of a model on blocks of rows."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial, reduce
 from typing import NamedTuple, TypeVar
 
 import numpy as np
 
 from mixexp.data import Block, Design, RowBlocks, SourceBlocks, map_blocks, mean_of_groups
+from mixexp.em._journal import Journal
 from mixexp.em._totals import Totals, totals_of
 from mixexp.model import (
     Model,
@@ -78,6 +79,19 @@ def map_evaluations(function: Callable[..., np.ndarray], *parts: Evaluation) -> 
     )
 
 
+def evaluation_of(model: Model, params: Parameters, stats: Statistics) -> Evaluation:
+    """Return sums of rows beside the priors of some parameters, and the gradient of both."""
+    penalty = penalty_terms(model, params)
+    own_priors = (
+        other.log_prior(own) for other, own in zip(model.others, params.others, strict=True)
+    )
+    gradient = flat_gradient(model, stats) + penalty.gradient
+    if model.penalty.has_l1:
+        gradient = steepest_gradient(model, model.flatten(params), gradient)
+    objective = stats.log_likelihood + stats.objective_offset + sum(own_priors, penalty.value)
+    return Evaluation(params, stats, penalty, objective, gradient)
+
+
 def _as_known(resp: np.ndarray, block: Block) -> np.ndarray:
     """Return responsibilities (n_leaves, ..., rows) that are one for a group, and as is known."""
     resp = mean_of_groups(resp, block.group_starts)
@@ -106,12 +120,15 @@ class Problem:
         classification log-likelihood.
     whole : Totals, optional
         Of all rows, where these are a partition of them.
+    journal : Journal
+        Follows all iterations on it.
     """
 
     model: Model
     blocks: RowBlocks | SourceBlocks
     n_threads: int = 1
     is_classification: bool = False
+    journal: Journal = field(default_factory=Journal)
     whole: Totals | None = None
 
     def total(
@@ -164,16 +181,8 @@ class Problem:
             those of the parameters. The objective has then no part in them.
         """
         stats = self.total(partial(_statistics, params=params, resp=resp), _add_statistics)
-        penalty = penalty_terms(self.model, params)
-        own_priors = (
-            other.log_prior(own)
-            for other, own in zip(self.model.others, params.others, strict=True)
-        )
-        gradient = flat_gradient(self.model, stats) + penalty.gradient
-        if self.model.penalty.has_l1:
-            gradient = steepest_gradient(self.model, self.model.flatten(params), gradient)
-        objective = stats.log_likelihood + stats.objective_offset + sum(own_priors, penalty.value)
-        return Evaluation(params, stats, penalty, objective, gradient)
+        self.journal.count(self.n_rows, stats.log_likelihood.size)
+        return evaluation_of(self.model, params, stats)
 
     def with_weak_priors(self) -> "Problem":
         """Return the problem with priors that hardly hold experts together, or itself.
@@ -205,6 +214,7 @@ class Problem:
         Of the likelihood itself, in classification EM too.
         """
         total = self.total(partial(_observe, params=params), _add_arrays)
+        self.journal.count(self.n_rows, 1)
         return total[0] if self.blocks.has_groups else assemble_information(self.model, total)
 
     @cached_property

@@ -181,7 +181,8 @@ def _start_moved(
     """Fit gates and experts to the responsibilities that each move leads to."""
     starts: list[Parameters] = []
     # From sharp gates Newton's steps to other responsibilities would lead too far.
-    begun = params._replace(gates=tuple(map(np.zeros_like, params.gates)))
+    level = params._replace(gates=tuple(map(np.zeros_like, params.gates)))
+    begun = problem.model.project(level)
     for some in in_batches(problem, moves):
         moved = np.stack([_move_rows(resp, move, cuts[move.split]) for move in some], axis=1)
         found = params_from_responsibilities(problem, begun, partial(take_rows, moved), len(some))

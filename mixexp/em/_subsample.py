@@ -46,7 +46,8 @@ def sample_problem(problem: Problem, rng: np.random.Generator) -> Problem:
     n_points = max(1, round(n_drawn * problem.n_classes / problem.n_rows))
     share = problem.total_gate_weight / n_points
     points = (np.arange(n_points) + rng.random(n_points)) * share
-    return replace(problem, blocks=draw_rows(problem.held, points, share), whole=None)
+    drawn = draw_rows(problem.held, points, share)
+    return problem if drawn is None else replace(problem, blocks=drawn, whole=None)
 
 
 def draw_rows(
@@ -88,7 +89,7 @@ def join_rows(parts: Sequence[RowBlocks]) -> RowBlocks:
     whole = _join([block for part in parts for block in part.bare])
     if parts[0].has_groups:  # numbers of groups are those of a part
         sizes = [sum(len(block.weight) for block in part.bare) for part in parts]
-        tops = [1 + max(int(b.known.groups[-1]) for b in p.bare) for p in parts]
+        tops = [1 + max(int(np.asarray(b.known.groups)[-1]) for b in p.bare) for p in parts]
         shift = np.repeat(np.cumsum([0, *tops[:-1]]), sizes)
         whole = whole._replace(known=whole.known._replace(groups=whole.known.groups + shift))
     designs = [block.features for part in parts for block in part]

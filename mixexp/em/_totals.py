@@ -35,7 +35,14 @@ class Totals(NamedTuple):
 
     def plus(self, other: "Totals") -> "Totals":
         """Return the totals of both."""
-        return Totals(*(a + b for a, b in zip(self, other, strict=True)))
+        return Totals(
+            self.n_rows + other.n_rows,
+            self.n_classes + other.n_classes,
+            self.n_positive + other.n_positive,
+            self.weight + other.weight,
+            self.gate_weight + other.gate_weight,
+            self.log_unit + other.log_unit,
+        )
 
     @property
     def rows_per_weight(self) -> float:

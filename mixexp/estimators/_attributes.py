@@ -20,6 +20,7 @@ def set_fitted_attributes(
     scaling: Scaling,
     columns: Columns,
     *,
+    n_samples: float,
     is_sorted: bool = True,
 ) -> np.ndarray:
     """Set the learned state and attributes of an estimator from its search.
@@ -31,6 +32,8 @@ def set_fitted_attributes(
     model : Model
     scaling : Scaling
     columns : Columns
+    n_samples : float
+        Rows that it is fitted to, by weight.
     is_sorted : bool, default=True
         Whether experts are put into their canonical order, or stay where they are.
 
@@ -67,6 +70,7 @@ def set_fitted_attributes(
             dispersion[:, 1:],
         )
     estimator.shape_ = _shapes(state, slots)
+    estimator.n_samples_seen_ = n_samples
     estimator.log_likelihood_ = float(best.evaluation.stats.log_likelihood)
     estimator.penalized_log_likelihood_ = best.objective
     if any(other.submodel.is_joint and model.is_root_gate(other) for other in model.others):

@@ -21,6 +21,7 @@ from mixexp.estimators._growing import Growing
 from mixexp.estimators._inference import Inferential
 from mixexp.estimators._intervals import EXACT, Interval, with_intervals
 from mixexp.estimators._naming import NamedExperts
+from mixexp.estimators._online import Online
 from mixexp.estimators._panels import history_evidence, read_labels
 from mixexp.estimators._routing import RoutedPrediction
 from mixexp.estimators._row_arguments import (
@@ -62,6 +63,7 @@ def store_parameters(estimator: Any, arguments: dict[str, Any]) -> None:
 @method_docs
 class MixtureOfExperts(
     FittedByEM,
+    Online,
     RoutedPrediction,
     CriteriaMixin,
     Inferential,

@@ -15,7 +15,7 @@ from mixexp.data import (
     cut_features,
     weighted_scaling,
 )
-from mixexp.em import Problem, pooled_params
+from mixexp.em import Problem, Search, pooled_params
 from mixexp.estimators._gates import NodeGate
 from mixexp.estimators._groups import (
     FixedFamily,
@@ -49,6 +49,30 @@ class Columns(NamedTuple):
     expert: list[int]
     gate: list[int]
     dispersion: Sequence[int] = ()
+
+
+class Layout(NamedTuple):
+    """A model, what it is fitted to, and how its coefficients are told.
+
+    Parameters
+    ----------
+    problem : Problem
+    pooled : Parameters
+    scaling : Scaling
+    families : sequence of Expert
+        One per leaf, left to right.
+    node_gates : list of NodeGate
+        Per inner node.
+    learn : callable
+        Sets the fitted attributes of an estimator from a search.
+    """
+
+    problem: Problem
+    pooled: Parameters
+    scaling: Scaling
+    families: Sequence[Any]
+    node_gates: list[NodeGate]
+    learn: Callable[[Any, Search], np.ndarray]
 
 
 def resolve_families(expert: Any, n_leaves: int, targets: Sequence[str]) -> list[Expert]:

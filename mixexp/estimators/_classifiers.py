@@ -10,7 +10,7 @@ from mixexp.estimators._base import MixtureOfExperts, store_parameters
 from mixexp.estimators._class_order import sort_classes
 from mixexp.estimators._docs import method_docs, routing_docs, shared_docs
 from mixexp.estimators._predictive import ClassPredictive
-from mixexp.estimators._row_arguments import GivenOfClasses, row_arguments
+from mixexp.estimators._row_arguments import Given, GivenOfClasses, row_arguments
 from mixexp.estimators._solver import EM
 from mixexp.estimators._validation import (
     N_EXPERTS,
@@ -62,11 +62,79 @@ class _Classifier(ClassifierMixin, MixtureOfExperts, ClassPredictive):
         return labels
 
     def _learn_target(self, y: np.ndarray, given: Any) -> None:
+        if getattr(self, "_online", None) is not None:
+            return  # `partial_fit` was told of all classes
         self.classes_ = sort_classes(y, given) if _has_order(self.expert) else np.unique(y)
         if len(self.classes_) < 2:
             raise ValueError(
                 f"y has only one class, {shown(self.classes_[0])}; a classifier needs at least two."
             )
+
+    @row_arguments
+    def partial_fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        classes: Any = None,
+        forget: float | None = None,
+        **given: Unpack[Given],
+    ) -> Any:
+        """Learn from some more rows, and keep none of them.
+
+        Stepwise EM (Cappe & Moulines 2009) in mini-batches of 512 rows, or 4 per feature if that
+        is more, in the order of the rows: mini-batch t moves what is known by the share
+        ``t**-0.6``, and coefficients are the average of all steps, late ones first. The first
+        rows are kept; see `MoERegressor.partial_fit` for how many, and for what else there is to
+        know.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, n_features)
+        y : array-like of shape (n,)
+        sample_weight : array-like of shape (n,), default=None
+        classes : array-like of shape (n_classes,), default=None
+            All classes that there may ever be; needed in the first call, if `fit` was not there
+            before. For ordinal experts in a type that has an order, as y.
+        forget : float, default=None
+            Share of what is known that each row replaces, for data that drift; None for steps
+            that decay.
+        <PER_ROW>
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError, TypeError
+            If an argument is not as described, ``classes`` are missing in the first call or
+            others than before, or the model has parts that are fitted to all rows at once.
+        """
+
+        def learn_classes() -> None:
+            known = getattr(self, "classes_", None)
+            if classes is None and known is None:
+                raise ValueError(
+                    "classes must be given in the first call to partial_fit: all that there may "
+                    "ever be."
+                )
+            if classes is None:
+                return
+            labels = check_labels(classes)
+            is_ordered = _has_order(self.expert)
+            declared = sort_classes(labels, classes) if is_ordered else np.unique(labels)
+            if known is None and len(declared) < 2:
+                raise ValueError(f"classes must be two or more; got {shown(list(declared))}.")
+            if known is not None and not np.array_equal(declared, known):
+                raise ValueError(
+                    f"classes must be the same in every call; got {shown(list(declared))}, and "
+                    f"{shown(list(known))} before."
+                )
+            self.classes_ = declared
+
+        return self._learn_part(X, y, sample_weight, forget, given, learn_classes)
 
     def _encode_target(self, y: np.ndarray) -> np.ndarray:
         labels = y

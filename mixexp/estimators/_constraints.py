@@ -1,4 +1,7 @@
-"""Constraints as users write them, turned into ties between the coefficients of a model."""
+"""Constraints as users write them, turned into ties and bounds of the coefficients of a model.
+
+Linear equations are read in `_equations`.
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,12 +9,16 @@ from typing import Any
 import numpy as np
 
 from mixexp.arguments import is_listed, is_real, is_whole
-from mixexp.constraints import Fixed, Shared
+from mixexp.constraints import Bounded, Fixed, Linear, Shared
 from mixexp.data import Scaling
+from mixexp.estimators._equations import with_equations
 from mixexp.estimators._features import select_columns
 from mixexp.estimators._validation import LARGEST_SHIFT
 from mixexp.model import EqualityConstraints, Model
 from mixexp.text import shown
+
+_KINDS = (Shared, Fixed, Bounded, Linear)
+_Slopes = Shared | Fixed | Bounded
 
 
 def make_ties(
@@ -21,7 +28,7 @@ def make_ties(
 
     Parameters
     ----------
-    constraints : None, Shared, Fixed, or a list of these
+    constraints : None, Shared, Fixed, Bounded, Linear, or a list of these
     model : Model
         Without ties.
     scaling : Scaling
@@ -39,7 +46,10 @@ def make_ties(
     owner, known = np.arange(model.n_flat), np.full(model.n_flat, np.nan)
     is_shared = np.zeros(model.n_flat, dtype=bool)
     named = []
+    lower, upper = np.full(model.n_flat, -np.inf), np.full(model.n_flat, np.inf)
     for constraint in listed:
+        if isinstance(constraint, Linear):
+            continue
         columns = _columns(constraint, scaling, names)
         leaves = _leaves(constraint, model)
         named.append(frozenset(leaves))
@@ -49,6 +59,10 @@ def make_ties(
                     is_shared[same] = True
                     roots = owner[same]
                     owner[np.isin(owner, roots)] = roots.min()
+                elif isinstance(constraint, Bounded):
+                    ends = _standard_bounds(constraint, model, scaling, column, same[0])
+                    lower[same] = np.maximum(lower[same], ends[0])
+                    upper[same] = np.minimum(upper[same], ends[1])
                 else:
                     _check_known_once(constraint, known[same])
                     known[same] = _standard_value(constraint, model, scaling, column, same[0])
@@ -57,24 +71,68 @@ def make_ties(
             "The 'constraints' parameter fixes a slope that it also shares; fix it for all of the "
             f"experts, or share it. Got {shown(constraints)}."
         )
-    return EqualityConstraints(owner, known, tuple(named))
+    ties = EqualityConstraints(owner, known, tuple(named))
+    if any(isinstance(constraint, Bounded) for constraint in listed):
+        ties = _with_bounds(ties, lower, upper, constraints)
+    equations = [constraint for constraint in listed if isinstance(constraint, Linear)]
+    return with_equations(equations, ties, model, scaling, names) if equations else ties
 
 
-def _list_constraints(constraints: Any) -> list[Shared | Fixed]:
+def _with_bounds(
+    ties: EqualityConstraints, lower: np.ndarray, upper: np.ndarray, constraints: Any
+) -> EqualityConstraints:
+    """Return the ties with bounds: shared slopes have those of all experts that share them."""
+    low, high = lower.copy(), upper.copy()
+    np.maximum.at(low, ties.owner, lower)
+    np.minimum.at(high, ties.owner, upper)
+    low, high = low[ties.owner], high[ties.owner]
+    is_outside = (ties.known < low) | (ties.known > high)
+    if np.any(low >= high) or np.any(is_outside):
+        raise ValueError(
+            "The 'constraints' parameter bounds a slope from below at or above its upper bound, or "
+            f"fixes one beyond its bounds; Fixed gives one value. Got {shown(constraints)}."
+        )
+    is_known = ~np.isnan(ties.known)
+    low[is_known], high[is_known] = -np.inf, np.inf
+    return ties._replace(lower=low, upper=high)
+
+
+def _standard_bounds(
+    constraint: Bounded, model: Model, scaling: Scaling, column: int, at: int
+) -> tuple[float, float]:
+    """Return the bounds of a slope for the standardised feature and y as the family sees it."""
+    ends = [constraint.lower, constraint.upper]
+    is_fine = all(end is None or (is_real(end) and not np.isnan(float(end))) for end in ends)
+    low, high = (-np.inf if ends[0] is None else ends[0]), (np.inf if ends[1] is None else ends[1])
+    if not is_fine or ends == [None, None] or not float(low) < float(high):
+        raise ValueError(
+            f"{shown(constraint)} in 'constraints' must have a lower bound below its upper one, at "
+            "least one of them a number."
+        )
+    found = [
+        float(end)
+        if np.isinf(float(end))
+        else _standard_value(Fixed(constraint.features, float(end)), model, scaling, column, at)
+        for end in (low, high)
+    ]
+    return found[0], found[1]
+
+
+def _list_constraints(constraints: Any) -> list[Any]:
     if constraints is None:
         return []
-    listed = [constraints] if isinstance(constraints, Shared | Fixed) else constraints
+    listed = [constraints] if isinstance(constraints, _KINDS) else constraints
     if not isinstance(listed, list | tuple) or not all(
-        isinstance(entry, Shared | Fixed) for entry in listed
+        isinstance(entry, _KINDS) for entry in listed
     ):
         raise ValueError(
-            "The 'constraints' parameter must be None or a list of Shared and Fixed of "
-            f"mixexp.constraints. Got {shown(constraints)} instead."
+            "The 'constraints' parameter must be None or a list of Shared, Fixed, Bounded and "
+            f"Linear of mixexp.constraints. Got {shown(constraints)} instead."
         )
     return list(listed)
 
 
-def _columns(constraint: Shared | Fixed, scaling: Scaling, names: np.ndarray | None) -> list[int]:
+def _columns(constraint: _Slopes, scaling: Scaling, names: np.ndarray | None) -> list[int]:
     features = constraint.features
     if isinstance(features, str) or is_whole(features):
         features = [features]
@@ -85,7 +143,7 @@ def _columns(constraint: Shared | Fixed, scaling: Scaling, names: np.ndarray | N
     return select_columns(features, "constraints", names, len(scaling.scale))
 
 
-def _leaves(constraint: Shared | Fixed, model: Model) -> list[int]:
+def _leaves(constraint: _Slopes, model: Model) -> list[int]:
     """Return the experts that a constraint is about."""
     n_leaves, experts = model.tree.n_leaves, constraint.experts
     if experts is None:
@@ -106,7 +164,7 @@ def _leaves(constraint: Shared | Fixed, model: Model) -> list[int]:
 
 
 def _coefficients(
-    constraint: Shared | Fixed, model: Model, column: int, leaves: Sequence[int]
+    constraint: _Slopes, model: Model, column: int, leaves: Sequence[int]
 ) -> list[np.ndarray]:
     """Return, per head of the location, where the slopes of some experts stand in the vector."""
     per_head: dict[int, list[int]] = {}

@@ -115,8 +115,8 @@ class Deployable:
             Levels, between 0 and 1, of quantiles that are to be outputs as well. With one expert
             ``quantile`` (n, n_levels); with several ``expert_quantile`` (n, n_experts, n_levels),
             those of each expert alone, for the quantile of a mixture has no closed form: see
-            ``predict_quantile``. For Gaussian, Student t, Laplace, lognormal, Weibull and gamma
-            experts, point masses and uniform ones.
+            ``predict_quantile``. For Gaussian, Student t, Laplace, lognormal, Weibull, Burr,
+            generalized Pareto and gamma experts, point masses and uniform ones.
         offset : bool, default=False
             Whether ``offset``, of shape (n, 1), is an input; of exposures give the logarithm.
         trials : bool, default=False

@@ -11,7 +11,7 @@ from scipy.linalg import eigvalsh
 from scipy.special import entr
 
 from mixexp.em import EMResult, Problem, is_small
-from mixexp.model import Parameters, posterior_of_block
+from mixexp.model import Parameters, movable_basis, posterior_of_block
 from mixexp.tree import GatingTree
 
 
@@ -129,14 +129,15 @@ def _free_gradient(problem: Problem, best: EMResult) -> tuple[np.ndarray, np.nda
             is_copy[at.start + shape[1] : at.stop] = True
     flat, (lower, upper) = model.flatten(evaluation.params), model.flat_bounds
     is_held = ((flat <= lower) & (gradient <= 0.0)) | ((flat >= upper) & (gradient >= 0.0))
+    if model.ties is not None:
+        return movable_basis(model, is_held).T @ evaluation.gradient, is_held
     return gradient[~is_held & ~is_copy], is_held
 
 
 def _smallest_eigenvalue(problem: Problem, best: EMResult, is_held: np.ndarray) -> float | None:
     if problem.is_classification or not problem.model.is_linear or not is_small(problem):
         return None
-    basis = problem.model.free_basis
-    basis = basis[:, ~np.any(basis[is_held] != 0.0, axis=0)]
+    basis = movable_basis(problem.model, is_held)
     if basis.shape[1] == 0:
         return None
     information = problem.information(best.evaluation.params)

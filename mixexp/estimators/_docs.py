@@ -23,9 +23,10 @@ _PARAMETERS = """gate : str, classifier, Submodel or nested list of these, defau
     gate_features : list of str or int, default=None
         The same for the gates. An empty list makes the gate constant. A list of such
         selections, as for ``gate``, gives every gate its own: ``[["age"], ["dose"]]``.
-    <DISPERSION_FEATURES>constraints : list of Shared and Fixed, default=None
-        Slopes that experts share, and slopes that are known; see `mixexp.constraints`. Shared
-        ones have the ridge once. Experts that a constraint names keep their places.
+    <DISPERSION_FEATURES>constraints : list of Shared, Fixed, Bounded and Linear, default=None
+        Slopes that experts share, slopes that are known or bounded, and linear equations between
+        coefficients, intercepts and gates included; see `mixexp.constraints`. Shared slopes have
+        the ridge once. Experts that a constraint names keep their places.
     alpha : float, default=<ALPHA>
         Shrinkage of the experts' slopes to those of a pooled model (partial pooling): a ridge of
         this strength while experts are alike, which fades as the data draw them apart. Large
@@ -73,8 +74,9 @@ _PARAMETERS = """gate : str, classifier, Submodel or nested list of these, defau
         rows and experts enough to gain. Results have the same bits for any number.
     verbose : int, default=0
         1 prints a line per start when it ends; 2 or more prints also, about once a second, how
-        far the search is. For progress bars, scores per iteration and early stopping see
-        ``set_callbacks`` (scikit-learn 1.9 and later)."""
+        far the search is: objective, passes, rows per second, expected time left. For progress
+        bars, scores per iteration and early stopping see ``set_callbacks`` (scikit-learn 1.9 and
+        later); fitted estimators that callbacks are given say the same in ``progress_``."""
 
 _DISPERSION_PRIOR = """dispersion_prior : float, default=30.0
         Prior on the experts' log dispersions, centred at the pooled one and there as informative
@@ -133,6 +135,8 @@ _ATTRIBUTES = """gate_coef_ : ndarray of shape (n_nodes - 1, n_gate_features)
         without extra variance, "gaussian" for a Student t of many degrees of freedom, else "".
     expert_features_, gate_features_ : list of int
         Columns of X that experts and gates look at.
+    n_samples_seen_ : float
+        Rows that it was fitted to, by weight, those of ``partial_fit`` included.
     n_features_in_ : int
     feature_names_in_ : ndarray of str
         If X had column names."""

@@ -46,6 +46,8 @@ def check_features(estimator: Any, X: Any, *, reset: bool, needs_features: bool 
     """
     fitted = None if reset else getattr(estimator, "fitted_model_", None)
     may_miss = frozenset() if fitted is None else fitted.model.gap_columns
+    if isinstance(X, ColumnRows | SparseRows):  # checked before, and kept by `partial_fit`
+        return X
     if sparse.issparse(X):
         return _check_sparse(estimator, X, reset, needs_features)
     if is_frame(X):

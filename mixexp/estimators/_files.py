@@ -7,7 +7,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from mixexp._version import __version__
-from mixexp.constraints import Fixed, Shared
+from mixexp.constraints import Bounded, Fixed, Linear, Shared
 from mixexp.data import Scaling
 from mixexp.em import Optimum, Restart
 from mixexp.estimators._diagnostics import Diagnostics
@@ -39,7 +39,7 @@ from mixexp.text import shown
 
 _FIELDS = (
     *(FittedModel, Model, ExpertGroup, SoftmaxGates, Parameters, Penalty, EqualityConstraints),
-    *(Scaling, Unit, Restart, Optimum, Diagnostics, Shared, Fixed),
+    *(Scaling, Unit, Restart, Optimum, Diagnostics, Shared, Fixed, Bounded, Linear),
 )
 # Told by the model, and so not written.
 _DERIVED = ("tree_", "experts_")

@@ -10,13 +10,7 @@ import numpy as np
 from joblib import effective_n_jobs
 from sklearn.utils import check_random_state
 
-from mixexp.data import (
-    ColumnRows,
-    RowArguments,
-    Scaling,
-    as_source,
-    single_threaded_blas,
-)
+from mixexp.data import ColumnRows, RowArguments, Scaling, as_source, single_threaded_blas
 from mixexp.em import (
     Monitor,
     Options,
@@ -33,11 +27,13 @@ from mixexp.em import (
 from mixexp.estimators._attributes import set_fitted_attributes
 from mixexp.estimators._build import (
     Columns,
+    Layout,
     build_problem,
     check_per_row_use,
     check_support,
     resolve_families,
 )
+from mixexp.estimators._checkpoint import FitRecord
 from mixexp.estimators._constraints import make_ties
 from mixexp.estimators._diagnostics import diagnose
 from mixexp.estimators._docs import method_docs
@@ -45,13 +41,12 @@ from mixexp.estimators._features import check_features, select_columns
 from mixexp.estimators._gates import NodeGate, columns_seen, needs_features, of_origin, select_gates
 from mixexp.estimators._initial_guess import given_start
 from mixexp.estimators._intervals import Interval, has_limits, read_interval, with_intervals
-from mixexp.estimators._layout import Layout
 from mixexp.estimators._panels import check_gate_features
 from mixexp.estimators._plausibility import find_implausible
 from mixexp.estimators._progress import CallbackSupportMixin, FitTask, make_monitor, with_callbacks
 from mixexp.estimators._row_arguments import Given, read_rows, row_arguments, rows_in_order
 from mixexp.estimators._solver import EM, check_solver
-from mixexp.estimators._source_fit import check_source_options, fit_source
+from mixexp.estimators._source_fit import fit_source
 from mixexp.estimators._submodels import bind_submodels
 from mixexp.estimators._tables import feature_labels
 from mixexp.estimators._validation import (
@@ -61,6 +56,7 @@ from mixexp.estimators._validation import (
     RANDOM_STATE,
     VERBOSE,
     Rule,
+    check_enough_rows,
     check_parameters,
     check_same_length,
     check_size,
@@ -152,20 +148,27 @@ class FittedByEM(CallbackSupportMixin):
 
     @row_arguments
     def fit(
-        self, X: Any, y: Any = None, sample_weight: Any = None, **given: Unpack[Given]
+        self,
+        X: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        *,
+        resume: Any = None,
+        **given: Unpack[Given],
     ) -> "FittedByEM":
         """Fit gates and experts by EM.
 
         Parameters
         ----------
         X : array-like of shape (n, n_features)
-            Numbers in any unit; NumPy array, sparse matrix, or pandas or polars frame. Or a source
-            of rows beyond memory, from `mixexp.data`, alone.
+            NumPy array, sparse matrix, pandas or polars frame; or a source of `mixexp.data`, alone.
         y : array-like of shape (n,)
             Target; a source has its own.
         sample_weight : array-like of shape (n,), default=None
             Real-valued: weight 2 is the row twice, weight 0 the row absent; for other weights
             see ``weight_type``.
+        resume : str or path-like, default=None
+            File of a `Checkpoint` to go on from, with the same rows and parameters.
         <PER_ROW>
 
         Returns
@@ -178,6 +181,8 @@ class FittedByEM(CallbackSupportMixin):
             If a hyper-parameter or an argument is not as described; the message names it.
         DegenerateExpertError
             If an expert has collapsed and the solver's ``on_collapse`` is "error".
+        CheckpointError, ModelFileError
+            If ``resume`` is of other rows or parameters, or no checkpoint that can be read.
 
         Warns
         -----
@@ -197,7 +202,8 @@ class FittedByEM(CallbackSupportMixin):
         """
         before, is_complete = dict(vars(self)), False
         try:
-            troubles = self._fit(X, y, sample_weight, given)
+            self.__dict__.pop("_online", None)  # rows of `partial_fit` are no part of this fit
+            troubles = self._fit(X, y, sample_weight, given, resume)
             is_complete = True
         finally:
             if not is_complete:  # refused or interrupted: as it was, never half fitted
@@ -209,16 +215,17 @@ class FittedByEM(CallbackSupportMixin):
 
     @with_callbacks  # inside the restoring of `fit`, for its cleaning up needs what it set
     def _fit(
-        self, X: Any, y: Any, sample_weight: Any, given: Mapping[str, Any]
+        self, X: Any, y: Any, sample_weight: Any, given: Mapping[str, Any], resume: Any = None
     ) -> list[FitWarning]:
         """Check everything, fit, and return what the user should be warned of."""
         self._check_parameters()
+        record = FitRecord(self, resume)
         tree = self._make_tree()
         begin_task = partial(FitTask.begin, self, X, y, {"sample_weight": sample_weight, **given})
         source = as_source(X, y)
         if source is not None:
-            check_source_options(self, {"y": y, "sample_weight": sample_weight, **given})
-            return fit_source(self, source, tree, begin_task)
+            beside = {"y": y, "sample_weight": sample_weight, "resume": resume, **given}
+            return fit_source(self, source, beside, tree, begin_task, record)
         X = check_features(
             self, X, reset=True, needs_features=needs_features(self.gate, self.gate_features)
         )
@@ -230,7 +237,7 @@ class FittedByEM(CallbackSupportMixin):
         y = self._check_target(known_y)
         check_same_length(len(X), y)
         weight = self._row_weights(sample_weight, len(X))
-        _check_enough_rows(int(np.count_nonzero(weight)), len(X), tree.n_leaves)
+        check_enough_rows(int(np.count_nonzero(weight)), len(X), tree.n_leaves)
         per_row = read_rows(given, weight, tree.n_leaves, interval=interval)
         chosen = rows_in_order(per_row)
         if chosen is not None:
@@ -264,7 +271,9 @@ class FittedByEM(CallbackSupportMixin):
         )
         with single_threaded_blas():
             rows = chosen, len(X)
-            return self._fit_rows(build, tree, families, columns, node_gates, rows, begin_task)
+            return self._fit_rows(
+                build, tree, families, columns, node_gates, rows, begin_task, record
+            )
 
     def _check_parameters(self) -> None:
         """Check what is known of the hyper-parameters without the data."""
@@ -329,6 +338,7 @@ class FittedByEM(CallbackSupportMixin):
         node_gates: list[NodeGate],
         rows: tuple[np.ndarray | None, int],
         begin_task: Callable[[int], FitTask],
+        record: FitRecord,
     ) -> list[FitWarning]:
         """Fit, and return what the user should be warned of."""
 
@@ -336,16 +346,22 @@ class FittedByEM(CallbackSupportMixin):
             tree: GatingTree, families: Sequence[Any], node_gates: list[NodeGate]
         ) -> Layout:
             problem, pooled, scaling = build(tree=tree, families=families, node_gates=node_gates)
-            problem = replace(problem, is_classification=self._solver.variant == "cem")
+            is_hard = self._solver.variant == "cem"
+            problem = replace(problem, is_classification=is_hard, journal=record.journal)
             learn = partial(
-                set_fitted_attributes, model=problem.model, scaling=scaling, columns=columns
+                set_fitted_attributes,
+                model=problem.model,
+                scaling=scaling,
+                columns=columns,
+                n_samples=problem.total_weight,
             )
             return Layout(problem, pooled, scaling, families, node_gates, learn)
 
         layout = lay_out(tree, families, node_gates)
+        record.check_data(layout.problem, layout.scaling)
         given = given_start(self.init, layout.problem, layout.pooled, layout.scaling, *rows)
         task = begin_task(self._n_starts(layout.problem) if given is None else 1)
-        monitor = make_monitor(task, layout.learn)
+        monitor = make_monitor(task, layout.learn, record.journal)
         is_given = given is not None
         found = self._find(layout, [] if given is None else [given], is_given, monitor)
         if self._solver.on_collapse == "drop":
@@ -359,6 +375,7 @@ class FittedByEM(CallbackSupportMixin):
         if self._solver.on_collapse == "error":
             refuse_collapsed(troubles)
         self.diagnostics_ = diagnose(layout.problem, found.best, self.fitted_model_.params)
+        record.end()
         task.end()
         return [*dropped_experts(name, tree.n_leaves, self.tree_.n_leaves), *troubles]
 
@@ -377,8 +394,9 @@ class FittedByEM(CallbackSupportMixin):
         else:
             found = self._search(layout, first, options, monitor)
         if self._solver.on_collapse == "respawn":
-            seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
-            found = respawn_experts(problem, found, int(seed), options)
+            random = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
+            (seed,) = problem.journal.remember([int(random)])
+            found = respawn_experts(problem, found, seed, options)
         return found
 
     def _drop_collapsed(
@@ -420,7 +438,8 @@ class FittedByEM(CallbackSupportMixin):
         n_starts = self._n_starts(layout.problem)
         # Drawn all at once, so that the first m of more starts are those of m starts.
         random = check_random_state(self.random_state)
-        seed, *seeds = random.randint(np.iinfo(np.int32).max, size=1 + n_starts)
+        drawn = random.randint(np.iinfo(np.int32).max, size=1 + n_starts).tolist()
+        seed, *seeds = layout.problem.journal.remember(drawn)
 
         def draw(problem: Problem) -> list[tuple[str, Parameters]]:
             starts = enumerate(draw_starts(problem, layout.pooled, self.init, seeds))
@@ -429,11 +448,3 @@ class FittedByEM(CallbackSupportMixin):
 
         rng = np.random.default_rng(seed)
         return search(layout.problem, draw, rng, options, monitor, int(self._solver.n_moves))
-
-
-def _check_enough_rows(n_weighted: int, n: int, n_experts: int) -> None:
-    if n_weighted < n_experts:
-        raise ValueError(
-            f"Found n_samples={n} ({n_weighted} with positive weight), fewer than the "
-            f"n_experts={n_experts} experts; give more rows or ask for fewer experts."
-        )

@@ -284,7 +284,13 @@ class Growing:
         dispersion = getattr(self, "dispersion_features_", ())
         columns = Columns(self.expert_features_, self.gate_features_, dispersion)
         set_fitted_attributes(
-            grown, found, problem.model, self.fitted_model_.scaling, columns, is_sorted=False
+            grown,
+            found,
+            problem.model,
+            self.fitted_model_.scaling,
+            columns,
+            n_samples=problem.total_weight,
+            is_sorted=False,
         )
         if refit != "all":
             grown.convergence_reason_ += f"; refitted: {refit}"

@@ -9,7 +9,8 @@ from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
-from mixexp.em import ASKED_TO_STOP, EMResult, Monitor, Restart, Search
+from mixexp.em import ASKED_TO_STOP, EMResult, Journal, Monitor, Restart, Search
+from mixexp.estimators._meter import Meter
 
 try:
     from sklearn.callback import CallbackSupportMixin, with_callbacks
@@ -86,33 +87,38 @@ class FitTask(NamedTuple):
         self.context.call_on_fit_task_end(**self.told, reconstruction_attributes={})
 
 
-def make_monitor(task: FitTask, learn: Learn) -> Monitor:
+def make_monitor(task: FitTask, learn: Learn, journal: Journal) -> Monitor:
     """Return what follows a search on behalf of ``verbose`` and of callbacks."""
     estimator, monitors = task.estimator, list[Monitor]()
+    meter = Meter(journal, int(estimator.max_iter), float(estimator.tol))
     if estimator.verbose:
-        printer = _StartPrinter if estimator.verbose == 1 else _RunningPrinter
-        monitors.append(printer(type(estimator).__name__))
+        name = type(estimator).__name__
+        monitors.append(
+            _StartPrinter(name) if estimator.verbose == 1 else _RunningPrinter(name, meter)
+        )
     if hasattr(estimator, "_skl_callbacks"):
-        monitors.append(_CallbackMonitor(task, learn))
-    if not monitors:
-        return Monitor()
-    return monitors[0] if len(monitors) == 1 else _Together(monitors)
+        monitors.append(_CallbackMonitor(task, learn, meter))
+    if not any(monitor.follows_iterations for monitor in monitors):
+        return monitors[0] if monitors else Monitor()
+    return _Together(monitors, meter)
 
 
 class _Together(Monitor):
-    """Several monitors; each is told, whatever the others answer."""
+    """Several monitors and a meter; each is told, whatever the others answer."""
 
-    def __init__(self, monitors: Sequence[Monitor]):
-        self._monitors = monitors
+    def __init__(self, monitors: Sequence[Monitor], meter: Meter):
+        self._monitors, self._meter = monitors, meter
         self.follows_iterations = any(monitor.follows_iterations for monitor in monitors)
 
     def begin(self, names: Sequence[str]) -> None:
+        self._meter.begin()
         for monitor in self._monitors:
             monitor.begin(names)
 
     def iterated(
         self, start: int, n_iter: int, objective: float, outcome: Callable[[int], EMResult]
     ) -> bool:
+        self._meter.note(start, n_iter, objective)
         answers = [m.iterated(start, n_iter, objective, outcome) for m in self._monitors]
         return any(answers)
 
@@ -139,23 +145,25 @@ class _RunningPrinter(_StartPrinter):
 
     follows_iterations = True
 
+    def __init__(self, title: str, meter: Meter):
+        super().__init__(title)
+        self._meter = meter
+
     def begin(self, names: Sequence[str]) -> None:
         self._names, self._n_running = names, len(names)
-        self._reached: dict[int, float] = {}
         self._last = time.monotonic()
 
     def iterated(
         self, start: int, n_iter: int, objective: float, outcome: Callable[[int], EMResult]
     ) -> bool:
-        self._reached[start] = objective
         now = time.monotonic()
         if now - self._last >= _INTERVAL:
             self._last = now
-            best = max(self._reached, key=self._reached.__getitem__)
+            best, progress = self._meter.best, self._meter.progress()
             print(
                 f"{self._title}: iteration {n_iter} of start {self._names[start]}, "
                 f"{self._n_running} of {len(self._names)} starts running; best penalised "
-                f"log-likelihood {self._reached[best]:.6g}, of start {self._names[best]}"
+                f"log-likelihood {progress.objective:.6g}, of start {self._names[best]}; {progress}"
             )
         return False
 
@@ -174,8 +182,8 @@ class _CallbackMonitor(Monitor):
 
     follows_iterations = True
 
-    def __init__(self, task: FitTask, learn: Learn):
-        self._task, self._learn = task, learn
+    def __init__(self, task: FitTask, learn: Learn, meter: Meter):
+        self._task, self._learn, self._meter = task, learn, meter
         self._names: Sequence[str] = ()
         self._starts: list[Any] = []
         self._is_stopping = False
@@ -212,6 +220,7 @@ class _CallbackMonitor(Monitor):
         """Return the learned attributes of a fit that stopped here, by name."""
         learned = SimpleNamespace()
         self._learn(learned, _search_stopped_at(self._names[start], outcome))
+        learned.progress_ = self._meter.progress()
         return vars(learned)
 
 

@@ -156,15 +156,23 @@ def _sum(parts: Sequence[Any]) -> Any:
     return total
 
 
-def fit_source(estimator: Any, source: Source, tree: Any, begin_task: Any) -> Any:
+def fit_source(
+    estimator: Any,
+    source: Source,
+    beside: dict[str, Any],
+    tree: Any,
+    begin_task: Any,
+    record: Any,
+) -> Any:
     """Fit an estimator to a source, and return what the user should be warned of."""
+    check_source_options(estimator, beside)
     with single_threaded_blas():
         rows = SourceRows.measure(source, estimator, tree.n_leaves)
         families = resolve_families(estimator._expert_spec(), tree.n_leaves, estimator._targets)
         columns, gates = estimator._select_columns(tree)
         build = make_build(rows, estimator, effective_n_jobs(estimator.n_jobs))
         size = None, rows.facts.n_used
-        return estimator._fit_rows(build, tree, families, columns, gates, size, begin_task)
+        return estimator._fit_rows(build, tree, families, columns, gates, size, begin_task, record)
 
 
 def restore_problem(estimator: Any, source: Source) -> Problem:
@@ -175,7 +183,7 @@ def restore_problem(estimator: Any, source: Source) -> Problem:
     if "regression" not in estimator._targets:
         shell.classes_ = estimator.classes_
     opened = _Opener(rows.reader, state.scaling, state.model)
-    found: Iterator[RowBlocks | None] = source.each(opened)
+    found: Iterator[RowBlocks | None] = source.each(opened.__call__)
     pattern = next(blocks for blocks in found if blocks is not None)
     return Problem(
         state.model, SourceBlocks(source, opened, pattern), effective_n_jobs(estimator.n_jobs)

@@ -354,3 +354,18 @@ def check_same_length(n: int, y: np.ndarray) -> None:
             f"Found input variables with inconsistent numbers of samples: X has {n} rows, "
             f"y has {len(y)}."
         )
+
+
+def check_enough_rows(n_weighted: int, n: int, n_experts: int) -> None:
+    """Refuse fewer rows of positive weight than there are experts.
+
+    Raises
+    ------
+    ValueError
+        Telling how many there are.
+    """
+    if n_weighted < n_experts:
+        raise ValueError(
+            f"Found n_samples={n} ({n_weighted} with positive weight), fewer than the "
+            f"n_experts={n_experts} experts; give more rows or ask for fewer experts."
+        )

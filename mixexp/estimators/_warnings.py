@@ -13,6 +13,7 @@ from mixexp.em import (
     experts_at_floor,
     experts_without_rows,
 )
+from mixexp.estimators._collinear import collinear_columns
 from mixexp.exceptions import (
     ConvergenceWarning,
     DegenerateExpertError,
@@ -23,6 +24,7 @@ from mixexp.exceptions import (
 )
 from mixexp.experts import Expert
 from mixexp.model import Parameters, group_heads, linear_predictors, posterior_of_block
+from mixexp.text import shown
 
 # Where nearly every row is given to one child with more than this certainty, the gate separates.
 _CERTAIN = 1.0 - 1e-6
@@ -56,7 +58,7 @@ def collect_warnings(
     return [
         *_constant_columns(estimator),
         *_convergence(name, best),
-        *_deficiency(name, problem, best),
+        *_deficiency(estimator, problem, best),
         *_degenerate_experts(name, problem, best, order),
         *_separation(name, problem, best.evaluation.params),
         *_spikes(name, problem, best.evaluation.params, order),
@@ -88,16 +90,20 @@ def _convergence(name: str, best: EMResult) -> list[FitWarning]:
     return [FitWarning(message, ConvergenceWarning)]
 
 
-def _deficiency(name: str, problem: Problem, best: EMResult) -> list[FitWarning]:
+def _deficiency(estimator: Any, problem: Problem, best: EMResult) -> list[FitWarning]:
     penalty = problem.model.penalty
     # With both ridges an intercept alone can be undetermined, of an expert that is sure of a
     # class or of a node without rows: nothing that least norm would have chosen for it.
     if not best.is_deficient or (penalty.alpha > 0.0 and penalty.gate_alpha > 0.0):
         return []
+    columns = collinear_columns(problem)
+    names = getattr(estimator, "feature_names_in_", None)
+    listed = [column if names is None else str(names[column]) for column in columns]
+    named = f" {shown(listed)}" if listed else ""
     message = (
-        f"{name}: the data do not determine all coefficients (collinear columns, or fewer rows "
-        "than columns); those of least norm are given. A positive alpha and gate_alpha "
-        "determine them."
+        f"{type(estimator).__name__}: the data do not determine all coefficients (collinear "
+        f"columns{named}, or fewer rows than columns); those of least norm are given. A positive "
+        "alpha and gate_alpha determine them."
     )
     return [FitWarning(message, RankDeficientWarning)]
 

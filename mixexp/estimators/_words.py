@@ -13,6 +13,8 @@ MINUS = "\N{MINUS SIGN}"
 _LEFT_SIDES = {
     "lognormal": "mean of log y",
     "weibull": "log scale of y",
+    "burr": "log scale of y",
+    "generalized_pareto": "log scale of y",
     "student_t": "centre of y",
     "zero_truncated_poisson": "log rate",
 }

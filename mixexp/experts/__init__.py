@@ -9,8 +9,10 @@ from mixexp.experts._quantile import least_integer, middle_of
 from mixexp.experts._units import Unit
 from mixexp.experts.beta import Beta
 from mixexp.experts.binomial import Binomial
+from mixexp.experts.burr import Burr
 from mixexp.experts.gamma import Gamma
 from mixexp.experts.gaussian import Gaussian
+from mixexp.experts.generalized_pareto import GeneralizedPareto
 from mixexp.experts.inverse_gaussian import InverseGaussian
 from mixexp.experts.laplace import Laplace
 from mixexp.experts.logistic import Logistic
@@ -34,6 +36,8 @@ FAMILIES = Registry(
     Gamma,
     InverseGaussian,
     Weibull,
+    Burr,
+    GeneralizedPareto,
     Tweedie,
     Beta,
     Poisson,
@@ -52,12 +56,14 @@ __all__ = [
     "GLM",
     "Beta",
     "Binomial",
+    "Burr",
     "Censored",
     "Derivatives",
     "DispersionModel",
     "Expert",
     "Gamma",
     "Gaussian",
+    "GeneralizedPareto",
     "Head",
     "IntervalExpert",
     "InverseGaussian",

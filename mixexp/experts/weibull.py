@@ -58,29 +58,18 @@ class Weibull(Expert):
     def log_base(self, y: np.ndarray) -> np.ndarray:
         return -np.log(y)
 
-    def _standardize(self, y: np.ndarray, heads: Heads) -> np.ndarray:
-        distance = np.log(y) - heads[0]
-        z = distance * capped_exp(-heads[1])
-        is_narrow = heads[1] < -LARGEST_LOG
-        if not is_narrow.any():
-            return z
-        # The rate is cut; its exponential must grow on, lest log_dispersion outweigh it.
-        with np.errstate(divide="ignore"):
-            far = extended_exp(np.log(np.abs(distance)) - heads[1])
-        return np.where(is_narrow, np.sign(distance) * far, z)
-
     def log_kernel(self, y: np.ndarray, heads: Heads) -> np.ndarray:
-        z = self._standardize(y, heads)
+        z = standardize(y, heads)
         return z - extended_exp(z) - heads[1]
 
     def derivatives(self, y: np.ndarray, heads: Heads) -> Derivatives:
-        z, rate = self._standardize(y, heads), capped_exp(-heads[1])
+        z, rate = standardize(y, heads), capped_exp(-heads[1])
         surplus = capped_exp(z) - 1.0
         curvature = {(0, 0): rate**2, (1, 1): np.full_like(rate, _DISPERSION_INFORMATION)}
         return Derivatives((surplus * rate, z * surplus - 1.0), curvature)
 
     def observed_curvature(self, y: np.ndarray, heads: Heads) -> Curvature:
-        z, rate = self._standardize(y, heads), capped_exp(-heads[1])
+        z, rate = standardize(y, heads), capped_exp(-heads[1])
         hazard = capped_exp(z)
         # The tangent beyond 170 has no curvature.
         bend = np.where(z > LARGEST_LOG, 0.0, hazard)
@@ -100,26 +89,26 @@ class Weibull(Expert):
         return safe_exp(2.0 * heads[0] + log_second) * share
 
     def cdf(self, y: np.ndarray, heads: Heads) -> np.ndarray:
-        z = self._standardize(np.maximum(y, 1e-300), heads)
+        z = standardize(np.maximum(y, 1e-300), heads)
         return np.where(y <= 0.0, 0.0, -np.expm1(-np.exp(np.minimum(z, LARGEST_LOG))))
 
     def survival(self, y: np.ndarray, heads: Heads) -> np.ndarray:
-        z = self._standardize(np.maximum(y, 1e-300), heads)
+        z = standardize(np.maximum(y, 1e-300), heads)
         return np.where(y <= 0.0, 1.0, np.exp(-safe_exp(z)))
 
     def log_cdf(self, y: np.ndarray, heads: Heads) -> np.ndarray:
-        z = self._standardize(np.maximum(y, 1e-300), heads)
+        z = standardize(np.maximum(y, 1e-300), heads)
         hazard = extended_exp(z)
         with np.errstate(divide="ignore"):
             inside = np.where(z < -30.0, z, np.log(-np.expm1(-hazard)))
         return np.where(y <= 0.0, -np.inf, inside)
 
     def log_survival(self, y: np.ndarray, heads: Heads) -> np.ndarray:
-        z = self._standardize(np.maximum(y, 1e-300), heads)
+        z = standardize(np.maximum(y, 1e-300), heads)
         return np.where(y <= 0.0, 0.0, -extended_exp(z))
 
     def expected_excess(self, y: np.ndarray, heads: Heads) -> np.ndarray:
-        reach = safe_exp(self._standardize(np.maximum(y, 1e-300), heads))
+        reach = safe_exp(standardize(np.maximum(y, 1e-300), heads))
         mean = self.mean(heads)
         inside = mean * gammaincc(1.0 + safe_exp(heads[1]), reach) - y * np.exp(-reach)
         return np.where(y <= 0.0, mean - y, np.maximum(inside, 0.0))
@@ -137,3 +126,16 @@ class Weibull(Expert):
         mean, variance = weighted_moments(np.log(y), weight)
         dispersion = np.sqrt(6.0 * variance) / np.pi
         return mean + np.euler_gamma * dispersion, log_or_zero(dispersion)
+
+
+def standardize(y: np.ndarray, heads: Heads) -> np.ndarray:
+    """Return ``(log y - heads[0]) / exp(heads[1])``."""
+    distance = np.log(y) - heads[0]
+    z = distance * capped_exp(-heads[1])
+    is_narrow = heads[1] < -LARGEST_LOG
+    if not is_narrow.any():
+        return z
+    # The rate is cut; its exponential must grow on, lest log_dispersion outweigh it.
+    with np.errstate(divide="ignore"):
+        far = extended_exp(np.log(np.abs(distance)) - heads[1])
+    return np.where(is_narrow, np.sign(distance) * far, z)

@@ -5,7 +5,7 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from mixexp.exceptions import ModelFileError
 from mixexp.text import shown
@@ -13,22 +13,44 @@ from mixexp.text import shown
 FORMAT = "mixexp-model"
 #: Raised whenever a file that an older version wrote would be read otherwise.
 VERSION = 1
-_KEYS = ("format", "version", "written_by", "sha256", "model")
 
 
-def seal(model: Mapping[str, Any], written_by: str) -> str:
-    """Return the text of a file that holds a model, taken apart by `Codec`."""
+class Kind(NamedTuple):
+    """What a file is for.
+
+    Parameters
+    ----------
+    content : str
+        What it holds; the key of the content.
+    format : str
+        What it says of itself.
+    version : int
+    writer : str
+        What writes it.
+    """
+
+    content: str
+    format: str
+    version: int
+    writer: str
+
+
+MODEL = Kind("model", FORMAT, VERSION, "to_json")
+
+
+def seal(model: Mapping[str, Any], written_by: str, kind: Kind = MODEL) -> str:
+    """Return the text of a file that holds a model, or what else, taken apart by `Codec`."""
     envelope = {
-        "format": FORMAT,
-        "version": VERSION,
+        "format": kind.format,
+        "version": kind.version,
         "written_by": written_by,
         "sha256": _checksum(model),
-        "model": model,
+        kind.content: model,
     }
     return json.dumps(envelope, allow_nan=False) + "\n"
 
 
-def unseal(text: str) -> dict[str, Any]:
+def unseal(text: str, kind: Kind = MODEL) -> dict[str, Any]:
     """Return what `seal` was given.
 
     Raises
@@ -42,24 +64,26 @@ def unseal(text: str) -> dict[str, Any]:
         raise ModelFileError(
             f"The file holds no JSON, or is truncated ({type(error).__name__}: {error})."
         ) from error
-    if not isinstance(envelope, dict) or envelope.get("format") != FORMAT:
+    if not isinstance(envelope, dict) or envelope.get("format") != kind.format:
         raise ModelFileError(
-            f"The file holds no model: its 'format' is not {FORMAT!r}, which to_json writes."
+            f"The file holds no {kind.content}: its 'format' is not {kind.format!r}, which "
+            f"{kind.writer} writes."
         )
     version = envelope.get("version")
-    if type(version) is not int or version != VERSION:
+    if type(version) is not int or version != kind.version:
         raise ModelFileError(
             f"The file has version {shown(version)} of the format, written by "
-            f"{shown(envelope.get('written_by'))}; this release reads version {VERSION}. Read it "
-            "with a release that knows it."
+            f"{shown(envelope.get('written_by'))}; this release reads version {kind.version}. Read "
+            "it with a release that knows it."
         )
-    if set(envelope) != set(_KEYS) or not isinstance(envelope["model"], dict):
-        raise ModelFileError(f"The file has entries {sorted(envelope)}; expected {sorted(_KEYS)}.")
-    if envelope["sha256"] != _checksum(envelope["model"]):
+    keys = {"format", "version", "written_by", "sha256", kind.content}
+    if set(envelope) != keys or not isinstance(envelope[kind.content], dict):
+        raise ModelFileError(f"The file has entries {sorted(envelope)}; expected {sorted(keys)}.")
+    if envelope["sha256"] != _checksum(envelope[kind.content]):
         raise ModelFileError(
-            "The file was changed after it was written: its model has another checksum."
+            f"The file was changed after it was written: its {kind.content} has another checksum."
         )
-    return dict(envelope["model"])
+    return dict(envelope[kind.content])
 
 
 def as_path(path: Any) -> Path:

@@ -148,6 +148,29 @@ def _weibull(family: Any, heads: Heads, ops: Operations) -> Any:
     return _exp(ops.add(heads[0], gammaln(1.0 + np.exp(heads[1]))), ops)
 
 
+def _burr(family: Any, heads: Heads, ops: Operations) -> Any:
+    if not all(map(is_number, heads[1:])):
+        raise ExportError(
+            "The mean of a burr expert whose dispersion depends on features needs a gamma "
+            "function, which cannot be exported. Fit it without dispersion_features."
+        )
+    return ops.multiply(_exp(heads[0], ops), _mean_of_one(family, heads))
+
+
+def _generalized_pareto(family: Any, heads: Heads, ops: Operations) -> Any:
+    return ops.multiply(_exp(heads[0], ops), _mean_of_one(family, heads))
+
+
+def _mean_of_one(family: Any, heads: Heads) -> Any:
+    """Return the mean where the scale is one."""
+    return _number(family.mean(_with_zeros(1, heads)))
+
+
+def _number(values: np.ndarray) -> Any:
+    """Return one number as a float, one per expert as they are."""
+    return float(values.ravel()[0]) if values.size == 1 else values
+
+
 def _zero_truncated(family: Any, heads: Heads, ops: Operations) -> Any:
     return ops.ratio_to_loss(_exp(heads[0], ops))
 
@@ -190,6 +213,8 @@ _MEANS: Mapping[type, Formula] = MappingProxyType(
         experts.Gamma: _glm,
         experts.InverseGaussian: _glm,
         experts.Weibull: _weibull,
+        experts.Burr: _burr,
+        experts.GeneralizedPareto: _generalized_pareto,
         experts.Tweedie: _glm,
         experts.Beta: _glm,
         experts.Poisson: _glm,
@@ -229,6 +254,23 @@ def _of_weibull(family: Any, heads: Heads, ops: Operations, q: float) -> Any:
     return _exp(ops.add(heads[0], spread), ops)
 
 
+def _of_burr(family: Any, heads: Heads, ops: Operations, q: float) -> Any:
+    log_quantile = _number(np.log(family.quantile(np.array(q), _with_zeros(2, heads))))
+    return _exp(ops.add(heads[0], ops.multiply(_exp(heads[1], ops), log_quantile)), ops)
+
+
+def _of_generalized_pareto(family: Any, heads: Heads, ops: Operations, q: float) -> Any:
+    standard = _number(family.quantile(np.array(q), _with_zeros(1, heads)))
+    return ops.multiply(_exp(heads[0], ops), standard)
+
+
+def _with_zeros(n: int, heads: Heads) -> Heads:
+    """Return heads of which the first n are zero."""
+    others = [np.asarray(head) for head in heads[n:]]
+    zero = np.zeros_like(others[0]) if others else np.zeros(1)
+    return (*[zero] * n, *others)
+
+
 def _of_gamma(family: Any, heads: Heads, ops: Operations, q: float) -> Any:
     if not is_number(heads[1]):
         raise ExportError(
@@ -249,6 +291,8 @@ QUANTILES: Mapping[type[experts.Expert], Callable[..., Any]] = MappingProxyType(
         experts.Laplace: _scaled,
         experts.Lognormal: _of_lognormal,
         experts.Weibull: _of_weibull,
+        experts.Burr: _of_burr,
+        experts.GeneralizedPareto: _of_generalized_pareto,
         experts.Gamma: _of_gamma,
         experts.PointMass: _of_constant,
         experts.Uniform: _of_constant,

@@ -10,6 +10,7 @@ from mixexp.data import RowBlocks, Scaling
 from mixexp.em import Evaluation, Problem
 from mixexp.inference._covariance import Covariance, of_constant_columns
 from mixexp.inference._terms import Label, Names, Terms
+from mixexp.model import l1_strengths
 from mixexp.text import printable
 
 # Share of a combination of coefficients that may lie along a direction that is not determined.
@@ -17,6 +18,8 @@ _LOADING = 1e-6
 # Distance from the optimum, in standard errors of the worst combination of coefficients, from
 # which on intervals are about another point than that which they claim.
 _FAR_FROM_OPTIMUM = 0.1
+# Share of a combination of coefficients that rounding leaves free where it is restricted.
+_RESTRICTED = 1e-9
 _KINDS = {
     "model": "inverse observed information",
     "robust": "sandwich, robust to misspecification",
@@ -78,12 +81,27 @@ class Estimates:
                 return "given"
             if of_constant_columns(self.problem.model, self.scaling)[used].all():
                 return "constant column"
-            if (self.problem.model.flatten(self.current.params) == 0.0)[used].all():
+            if self._is_zero_by_l1[used].all():
                 return "zero by l1"
             return "at its bound"
         if self.flat_covariance.refusal:
             return "refused"
+        if self._is_restricted(row):
+            return "given"
         return "not determined" if self._is_undetermined(row) else ""
+
+    @cached_property
+    def _is_zero_by_l1(self) -> np.ndarray:
+        model, flat = self.problem.model, self.problem.model.flatten(self.current.params)
+        return (flat == 0.0) & (l1_strengths(model) > 0.0)
+
+    def _is_restricted(self, row: np.ndarray) -> bool:
+        """Whether linear restrictions leave a combination of coefficients no freedom."""
+        model = self.problem.model
+        if model.ties is None or not model.ties.n_restrictions:
+            return False
+        left = np.linalg.norm(row @ model.free_basis)
+        return bool(left <= _RESTRICTED * np.linalg.norm(row))
 
     def _is_undetermined(self, row: np.ndarray) -> bool:
         directions = self.flat_covariance.flat_directions

@@ -9,6 +9,8 @@ import numpy as np
 from mixexp.arguments import as_finite, is_listed, is_real
 from mixexp.data import Block, RowBlocks
 from mixexp.inference._arguments import as_weights, feature_columns, find_label
+from mixexp.inference._bootstrap import BootstrapResult
+from mixexp.inference._break_points import break_point_table, find_break_points
 from mixexp.inference._effect_tables import average, effect_table, mean_table, row_by_row
 from mixexp.inference._effects import standard_errors
 from mixexp.inference._estimates import Estimates
@@ -130,6 +132,44 @@ class Inference(Estimates):
         Summary
         """
         return summarize(self.header, self.table(level), self.notes, level)
+
+    def break_points(self, level: float = 0.95, bootstrap: BootstrapResult | None = None) -> Any:
+        """Return where neighbours are equally probable, for gates along one feature.
+
+        The logits of a gate's children are lines there, and each child is the most probable one
+        on one stretch of the feature, or on none; a break point ends a stretch.
+
+        Parameters
+        ----------
+        level : float, default=0.95
+            Coverage of the intervals.
+        bootstrap : BootstrapResult, default=None
+            Of the estimator's ``bootstrap(X, y)``, for standard errors and percentile intervals of
+            its refits in place of the delta method, which takes break points for normal: doubt
+            that where the interval is not short beside the range of the feature.
+
+        Returns
+        -------
+        pandas.DataFrame, or Table without pandas
+            One row per break point: "gate", "feature", "left" and "right" (the children below and
+            above), "estimate" in the unit of the feature, "std_error", "lower", "upper", and
+            "width", how far from there the log odds of the two are one. NaN where there is no
+            standard error; no row for a gate of which one child is the most probable everywhere.
+
+        Raises
+        ------
+        ValueError
+            If no gate looks at exactly one feature, or ``bootstrap`` is not of this model.
+
+        References
+        ----------
+        Muggeo (2003), for regressions with broken lines, whose break points are kinks.
+        """
+        points = find_break_points(self.problem.model, self.current.params, self.scaling)
+        gradient = np.array([point.gradient for point in points])
+        columns = gradient.reshape(len(points), self.problem.model.n_flat).T
+        errors = self._gradient_errors(columns)
+        return break_point_table(points, errors, self.names, level, bootstrap).to_frame()
 
     # Means and effects.
 

@@ -13,8 +13,10 @@ from functools import lru_cache
 
 import numpy as np
 
+from mixexp.contrast import null_directions
 from mixexp.model._model import Model
 from mixexp.model._parameters import flatten_slots
+from mixexp.model._ties import EqualityConstraints
 
 
 @lru_cache(maxsize=8)
@@ -49,7 +51,16 @@ def steepest_gradient(model: Model, flat: np.ndarray, smooth: np.ndarray) -> np.
     """
     if model.ties is None:
         return _least(flat, smooth, l1_strengths(model))
-    owner, n_sharing = model.ties.owner, model.ties.n_sharing
+    found = _steepest_tied(model, model.ties, flat, smooth)
+    lower, upper = model.ties.bounds()
+    is_kept = ((flat <= lower) & (found < 0.0)) | ((flat >= upper) & (found > 0.0))
+    return np.where(is_kept, 0.0, found)
+
+
+def _steepest_tied(
+    model: Model, ties: EqualityConstraints, flat: np.ndarray, smooth: np.ndarray
+) -> np.ndarray:
+    owner, n_sharing = ties.owner, ties.n_sharing
     total = np.zeros_like(smooth)
     np.add.at(total.T, owner, smooth.T)
     strength = l1_strengths(model) * n_sharing
@@ -88,6 +99,8 @@ def movable_basis(model: Model, is_held: np.ndarray) -> np.ndarray:
     contrasts: the shift is told by the one that is held.
     """
     basis, single = model.free_basis, []
+    if model.ties is not None and model.ties.n_restrictions:
+        return basis @ null_directions(basis[is_held])  # columns that restrictions have mixed
     is_lost = np.zeros(basis.shape[1], dtype=bool)
     for slot, gates in enumerate(model.gates if model.penalty.gate_l1 > 0.0 else ()):
         q, start = model.slot_shapes[slot][1], model.slot_slices[slot].start
@@ -167,8 +180,14 @@ def _best_shift(slopes: np.ndarray, l1: float, ridge: float) -> np.ndarray:
 
 
 def count_nonzero(model: Model, flat: np.ndarray) -> int:
-    """Return the free parameters that are not held at zero: the degrees of freedom of a lasso."""
-    zero = (flat == 0.0) & (l1_strengths(model) > 0.0) & (model.flat_idle == 0.0)
+    """Return the free parameters that are not held at zero: the degrees of freedom of a lasso.
+
+    Nor those at a bound that a constraint gave.
+    """
+    zero = (flat == 0.0) & (l1_strengths(model) > 0.0)
+    if model.ties is not None:
+        zero |= model.ties.at_bound(flat)
+    zero &= model.flat_idle == 0.0
     n_zero = 0
     for slot, gates in enumerate(model.gates):
         at, shape = model.slot_slices[slot], model.slot_shapes[slot]

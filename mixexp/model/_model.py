@@ -205,7 +205,9 @@ class Model(WithOthers):
     def n_parameters(self) -> int:
         """Number of free parameters; slopes of columns that do not vary are none."""
         is_bound = np.zeros(self.n_flat, dtype=bool) if self.ties is None else ~self.ties.is_free
-        return self._count(self.constant_columns) - int(np.sum(is_bound & (self.flat_idle == 0.0)))
+        n_bound = int(np.sum(is_bound & (self.flat_idle == 0.0)))
+        n_bound += 0 if self.ties is None else self.ties.n_restrictions
+        return self._count(self.constant_columns) - n_bound
 
     def _count(self, left_out: tuple[int, ...]) -> int:
         """Return how many coefficients of other columns there are before ties."""
@@ -380,6 +382,8 @@ class Model(WithOthers):
         if self.ties is not None:
             is_known = ~np.isnan(self.ties.known)
             lower[is_known] = upper[is_known] = self.ties.known[is_known]
+            least, most = self.ties.bounds()
+            lower, upper = np.maximum(lower, least), np.minimum(upper, most)
         return lower, upper
 
     @cached_property
@@ -392,8 +396,9 @@ class Model(WithOthers):
         """Map from free parameters to the flat vector, shape (n_flat, n_free).
 
         Orthonormal contrasts at every gate, copies of shared dispersions and slopes, nothing for
-        what is known, identity elsewhere, slopes of constant columns included. Dense: asked for
-        only where a full information matrix is affordable.
+        what is known, the directions that restrictions leave, identity elsewhere, slopes of
+        constant columns included. Dense: asked for only where a full information matrix is
+        affordable.
         """
         basis = np.zeros((self.n_flat, self._count(())))
         at = 0

@@ -42,7 +42,8 @@ class Rows(NamedTuple):
 def find_growths(fitted: Any, tree: GatingTree, families: Sequence[Any]) -> dict[int, np.ndarray]:
     """Return how experts of a fit could be split to make a larger model.
 
-    As `find_splits`, but for splits that would put a family in the place of another.
+    As `find_splits`, but for splits that would put a family in the place of another; none of models
+    with someone else's estimators, whose state is no coefficients to copy.
 
     Parameters
     ----------
@@ -51,6 +52,8 @@ def find_growths(fitted: Any, tree: GatingTree, families: Sequence[Any]) -> dict
     families : sequence of Expert
         Of the larger model, one per leaf.
     """
+    if not fitted.fitted_model_.model.is_linear:
+        return {}
     return {
         leaf: origin
         for leaf, origin in find_splits(fitted.tree_, tree).items()

@@ -1,0 +1,184 @@
+"""Linear equations between coefficients, read from text and put for standardised features.
+
+``sum(multiple * coefficient) = number`` in the user's units is ``row @ flat = value`` for the flat
+vector of the model: intercepts take the slopes along, for features are centred inside.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+
+from mixexp.constraints import Linear
+from mixexp.data import Scaling
+from mixexp.model import EqualityConstraints, Model
+from mixexp.text import shown
+
+_NUMBER = r"(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
+_TERM = re.compile(
+    rf"\s*(?P<sign>[+-]?)\s*(?:(?P<times>{_NUMBER})\s*\*\s*)?"
+    rf"(?:(?P<part>b|gate)\[\s*(?P<row>\d+)\s*:(?P<name>[^\]]+)\]|(?P<number>{_NUMBER}))\s*"
+)
+# Restrictions with a singular value below this share say the same thing twice, or contradict.
+_REDUNDANT = 1e-10
+
+
+class _Term(NamedTuple):
+    """A multiple of a coefficient."""
+
+    times: float
+    part: str
+    row: int
+    name: str
+
+
+def with_equations(
+    equations: Sequence[Linear],
+    ties: EqualityConstraints,
+    model: Model,
+    scaling: Scaling,
+    names: np.ndarray | None,
+) -> EqualityConstraints:
+    """Return ties with linear restrictions.
+
+    Raises
+    ------
+    ValueError
+        If an equation cannot be read, names what is not there, or does not go with the others.
+    """
+    columns = [f"x{j}" for j in range(len(scaling.scale))] if names is None else list(names)
+    rows, values, named = [], [], list(ties.named)
+    for equation in equations:
+        terms, value = _read(equation)
+        row = np.zeros(model.n_flat)
+        for term in terms:
+            where, block, shift = _place(equation, term, model, scaling, columns)
+            row[where] += term.times * block
+            value -= term.times * shift
+            named.append(_leaves_of(model, term))
+        _check_scope(equation, row, ties, model)
+        size = np.linalg.norm(row)
+        if size == 0.0:
+            raise _refusal(equation, "its coefficients cancel")
+        rows.append(row / size)
+        values.append(value / size)
+    stacked = np.array(rows)
+    free = replace(model, ties=ties).free_basis
+    seen = stacked @ free
+    left, sizes, right = np.linalg.svd(seen, full_matrices=False)
+    if len(sizes) < len(rows) or sizes[-1] < _REDUNDANT:
+        raise ValueError(
+            "The equations in 'constraints' repeat or contradict each other, or what else is given "
+            f"of the same coefficients: {shown(list(equations))}. Leave out what others imply."
+        )
+    repair = free @ (right.T / sizes) @ left.T
+    return ties._replace(rows=stacked, values=np.array(values), repair=repair, named=tuple(named))
+
+
+def _refusal(equation: Linear, why: str) -> ValueError:
+    return ValueError(f"{shown(equation)} in 'constraints' cannot be met: {why}.")
+
+
+def _read(equation: Linear) -> tuple[list[_Term], float]:
+    """Return the coefficients of an equation on its left, and the number on its right."""
+    text = equation.equation
+    sides = text.split("=") if isinstance(text, str) else []
+    if len(sides) != 2:
+        raise ValueError(
+            f"{shown(equation)} in 'constraints' must be text with one '=', such as "
+            "'b[0:dose] - 2 * b[1:dose] = 0.5'."
+        )
+    terms, value = [], 0.0
+    for side, direction in zip(sides, (1.0, -1.0), strict=True):
+        at = 0
+        while at < len(side):
+            found = _TERM.match(side, at)
+            if found is None or (at > 0 and not found["sign"]):
+                raise ValueError(
+                    f"{shown(equation)} in 'constraints' cannot be read from {shown(side[at:])} "
+                    "on; write sums of multiples such as '2 * b[0:dose]' or 'gate[1:intercept]'."
+                )
+            times = direction * (-1.0 if found["sign"] == "-" else 1.0)
+            times *= float(found["times"] or 1.0)
+            if found["number"]:
+                value -= times * float(found["number"])
+            else:
+                name = found["name"].strip()
+                terms.append(_Term(times, found["part"], int(found["row"]), name))
+            at = found.end()
+    if not terms or not np.isfinite([value, *(term.times for term in terms)]).all():
+        raise _refusal(equation, "it has no coefficient, or no finite numbers")
+    return terms, value
+
+
+def _place(
+    equation: Linear, term: _Term, model: Model, scaling: Scaling, columns: Sequence[str]
+) -> tuple[slice, np.ndarray, float]:
+    """Return where in the flat vector a coefficient comes from, with what factors, plus what."""
+    if term.part == "gate":
+        slot, row, factor, shift = _gate_place(equation, term, model)
+    else:
+        slot, row, factor, shift = _expert_place(equation, term, model)
+    design = model.designs[model.slot_designs[slot]]
+    seen = ["intercept", *(columns[column - 1] for column in design[1:])]
+    if term.name not in seen:
+        raise _refusal(equation, f"there is no {term.name!r} among {shown(seen)} there")
+    j = seen.index(term.name)
+    if j > 0 and scaling.is_constant[design[j] - 1]:
+        raise _refusal(equation, f"column {term.name!r} is constant, and its slope is zero")
+    to_raw = scaling.unstandardize(np.eye(len(design)), design).T
+    return model.flat_index(slot, row), factor * to_raw[j], shift if j == 0 else 0.0
+
+
+def _gate_place(equation: Linear, term: _Term, model: Model) -> tuple[int, int, float, float]:
+    n_edges = model.tree.n_edges
+    parent = int(model.tree.parent[term.row + 1]) if term.row < n_edges else -1
+    if parent < 0 or model.gate_of(parent) < 0:
+        raise _refusal(equation, f"there is no row {term.row} among {n_edges} of softmax gates")
+    if model.penalty.gate_l1 > 0.0:
+        raise _refusal(equation, "it is about gates, which have an L1 penalty; gate_l1=0 goes")
+    return (*model.edge_rows[term.row], 1.0, 0.0)
+
+
+def _expert_place(equation: Linear, term: _Term, model: Model) -> tuple[int, int, float, float]:
+    for g, group in enumerate(model.groups):
+        heads = [h for h, head in enumerate(group.family.heads) if head.kind == "location"]
+        if term.row in group.leaves and len(heads) == 1:
+            if model.penalty.l1 > 0.0:
+                raise _refusal(equation, "it is about experts, which have an L1 penalty; l1=0 goes")
+            row = int(np.flatnonzero(group.leaves == term.row)[0])
+            return (model.slot_of[g, heads[0]], row, *group.change(heads[0]))
+    raise _refusal(
+        equation,
+        f"there is no expert {term.row} with one linear predictor among the {model.tree.n_leaves}",
+    )
+
+
+def _leaves_of(model: Model, term: _Term) -> frozenset[int]:
+    """Return the experts that are told from others by a term."""
+    if term.part == "b":
+        return frozenset([term.row])
+    return frozenset(np.flatnonzero(model.tree.covers[term.row + 1]).tolist())
+
+
+def _check_scope(
+    equation: Linear, row: np.ndarray, ties: EqualityConstraints, model: Model
+) -> None:
+    """Check that one step of an M-step can meet an equation."""
+    used = np.flatnonzero(row)
+    scopes = set()
+    for slot, (at, shape) in enumerate(zip(model.slot_slices, model.slot_shapes, strict=True)):
+        for index in used[(used >= at.start) & (used < at.stop)]:
+            edge = None
+            if slot < len(model.gates):
+                edge = int(model.gates[slot].edges[(index - at.start) // shape[1]])
+            node = -1 if edge is None else int(model.tree.parent[edge + 1])
+            scopes.add((slot, node))
+    if len(scopes) > 1:
+        raise _refusal(equation, "it must be about one gate, or about experts of one family")
+    if ties.lower is not None and ties.upper is not None:
+        has_bounds = np.isfinite(ties.lower) | np.isfinite(ties.upper)
+        if has_bounds[used].any():
+            raise _refusal(equation, "it holds slopes that have bounds; give one or the other")
