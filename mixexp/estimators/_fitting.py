@@ -64,6 +64,7 @@ from mixexp.estimators._validation import (
     check_weights,
     one_of,
     real,
+    require_target,
     whole,
 )
 from mixexp.estimators._warnings import (
@@ -229,10 +230,7 @@ class FittedByEM(CallbackSupportMixin):
         X = check_features(
             self, X, reset=True, needs_features=needs_features(self.gate, self.gate_features)
         )
-        if y is None:
-            raise ValueError(
-                f"{type(self).__name__} requires y to be passed, but the target y is None."
-            )
+        require_target(self, y)
         given_y, (known_y, interval) = y, self._read_interval(y, given)
         y = self._check_target(known_y)
         check_same_length(len(X), y)
