@@ -13,6 +13,8 @@ import matplotlib
 import matplotlib.pyplot as plt
 import pytest
 
+from mixexp.data import Batches, ParquetRows
+
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 BLOCKS = re.compile(r"^```(\{doctest\}|python)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
@@ -64,7 +66,8 @@ def test_code_of_a_page_runs_and_prints_what_is_shown(page, monkeypatch, tmp_pat
 
 def test_every_public_name_has_a_page():
     listed = set(re.findall(r"^   (mixexp\.\S+)$", (DOCS / "api" / "index.rst").read_text(), re.M))
-    shortest = {}  # a name that the package itself exports has its page there
+    # A name that the package itself exports has its page there; of `mixexp.data` two are public.
+    shortest = {id(source): f"mixexp.data.{source.__name__}" for source in (Batches, ParquetRows)}
     for module in map(importlib.import_module, MODULES):
         for name in module.__all__:
             if not name.startswith("__"):

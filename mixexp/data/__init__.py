@@ -20,24 +20,35 @@ from mixexp.data._design import (
     use_packed_products,
 )
 from mixexp.data._executor import map_blocks, single_threaded_blas
+from mixexp.data._moments import ColumnMoments
 from mixexp.data._rows import ColumnRows, RowSource, cut_rows
 from mixexp.data._scaling import Scaling, weighted_scaling
+from mixexp.data._source_blocks import SourceBlocks
+from mixexp.data._sources import Batch, Batches, NamedRows, ParquetRows, Source, as_source
 from mixexp.data._sparse import SparseRows, as_array, rows_to_expand
 
 __all__ = [
     "PRODUCT_ROWS",
+    "Batch",
+    "Batches",
     "Block",
+    "ColumnMoments",
     "ColumnRows",
     "DenseDesign",
     "Design",
+    "NamedRows",
+    "ParquetRows",
     "RowArguments",
     "RowBlocks",
     "RowGradients",
     "RowSource",
     "Scaling",
+    "Source",
+    "SourceBlocks",
     "SparseRows",
     "as_array",
     "as_kernel_array",
+    "as_source",
     "cross_grams",
     "cut_features",
     "cut_rows",

@@ -179,9 +179,17 @@ class RowBlocks(Sequence[Block]):
     features are needed.
     """
 
+    #: The rows that starts may compete on in the place of these, if they are held by a source.
+    sample: "RowBlocks | None" = None
+
     def __init__(self, read_features: Callable[[int], Design], bare: Sequence[Block]) -> None:
         self._read_features = read_features
         self.bare = bare
+
+    @property
+    def pattern(self) -> Block:
+        """A block without features that tells what is known of the rows."""
+        return self.bare[0]
 
     @cached_property
     def partition(self) -> list[slice]:

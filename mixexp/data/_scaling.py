@@ -12,9 +12,9 @@ from mixexp.data._rows import RowSource, cut_rows, take_rows
 from mixexp.data._sparse import SparseColumns, SparseRows, sparse_design
 
 # A column whose spread is below this share of its magnitude is rounding noise about a constant.
-_CONSTANT = 1e-13
+CONSTANT = 1e-13
 # Slopes per unit of a column that spreads less than this would not be representable.
-_SMALLEST_SPREAD = 1e-290
+SMALLEST_SPREAD = 1e-290
 
 
 class Scaling(NamedTuple):
@@ -119,6 +119,13 @@ def weighted_scaling(X: RowSource, weight: np.ndarray, chosen: np.ndarray | None
     Four passes, block by block. Deviations are divided by the largest of them before they
     are squared, so that columns at 1e-200 or 1e200 neither vanish nor overflow.
     """
+    return measure_columns(X, weight, chosen)[0]
+
+
+def measure_columns(
+    X: RowSource, weight: np.ndarray, chosen: np.ndarray | None = None
+) -> tuple[Scaling, np.ndarray, np.ndarray]:
+    """Return the scaling of the columns, and their least and largest values."""
     share = weight / weight.sum()
     columns = (
         SparseColumns(X, chosen, share) if isinstance(X, SparseRows) else _Columns(X, chosen, share)
@@ -127,10 +134,10 @@ def weighted_scaling(X: RowSource, weight: np.ndarray, chosen: np.ndarray | None
     magnitude = np.maximum(np.abs(lowest), np.abs(highest))
     center = _weighted_mean(columns, magnitude)
     largest = np.maximum(highest - center, center - lowest)
-    is_constant = largest <= np.maximum(_CONSTANT * magnitude, _SMALLEST_SPREAD)
+    is_constant = largest <= np.maximum(CONSTANT * magnitude, SMALLEST_SPREAD)
     unit = np.where(is_constant, 1.0, largest)
     scale = unit * np.sqrt(columns.average_square(center, unit))
-    return Scaling(center, np.where(is_constant, 1.0, scale), is_constant)
+    return Scaling(center, np.where(is_constant, 1.0, scale), is_constant), lowest, highest
 
 
 class _Columns(NamedTuple):

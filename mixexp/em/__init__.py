@@ -8,7 +8,7 @@ from mixexp.em._journal import Journal
 from mixexp.em._monitor import ASKED_TO_STOP, Monitor
 from mixexp.em._multistart import compete, search
 from mixexp.em._newton import is_small
-from mixexp.em._objective import Evaluation, Problem, evaluation_of, rows_per_weight
+from mixexp.em._objective import Evaluation, Problem, evaluation_of
 from mixexp.em._online import (
     RunningSums,
     batch_rows,
@@ -24,10 +24,18 @@ from mixexp.em._relabel import canonical_order, reorder
 from mixexp.em._respawn import respawn_experts, restrict_parameters, surviving_leaves
 from mixexp.em._results import EMResult, Optimum, Options, Restart, Search
 from mixexp.em._split_merge import Split, split_experts
-from mixexp.em._subsample import affordable_starts
+from mixexp.em._subsample import (
+    LEAST_RATIO,
+    affordable_starts,
+    draw_rows,
+    drawn_rows,
+    join_rows,
+)
+from mixexp.em._totals import rows_per_weight
 
 __all__ = [
     "ASKED_TO_STOP",
+    "LEAST_RATIO",
     "STARTS",
     "EMResult",
     "Evaluation",
@@ -48,11 +56,14 @@ __all__ = [
     "canonical_order",
     "collapsed_experts",
     "compete",
+    "draw_rows",
     "draw_starts",
+    "drawn_rows",
     "evaluation_of",
     "experts_at_floor",
     "experts_without_rows",
     "is_small",
+    "join_rows",
     "learn_batch",
     "learned_parameters",
     "params_from_responsibilities",

@@ -71,13 +71,13 @@ def draw_exchanges(
         Chooses exchanges where there are many.
     """
     model = problem.model
-    if problem.n_rows * problem.blocks[0].features.shape[0] > _MOST_FEATURES:
+    if problem.n_rows * problem.held[0].features.shape[0] > _MOST_FEATURES:
         return []
-    features = np.concatenate([block.features.to_array() for block in problem.blocks], axis=1)
+    features = np.concatenate([block.features.to_array() for block in problem.held], axis=1)
     levels = _rows_of_levels(features)
     if not levels:
         return []
-    found = [complete_scores(model, params, block)[0] for block in problem.blocks]
+    found = [complete_scores(model, params, block)[0] for block in problem.held]
     resp = np.concatenate([part.node_resp[model.tree.leaves] for part in found], axis=-1)
     if not _are_few_and_share_points(problem, resp):
         return []
@@ -102,7 +102,7 @@ def _are_few_and_share_points(problem: Problem, resp: np.ndarray) -> bool:
 
     One dummy beside numbers parts nothing that EM cannot.
     """
-    along = project_features(problem.blocks, np.random.default_rng(0))
+    along = project_features(problem.held, np.random.default_rng(0))
     n_rows = len(np.unique(along + np.arange(1, len(resp) + 1) @ resp))
     share_points = len(np.unique(along)) < FEW_POINTS * n_rows
     return share_points and n_rows * len(resp) <= FEW_RESPONSIBILITIES

@@ -9,8 +9,9 @@ import numpy as np
 from mixexp.data import Block
 from mixexp.em._iteration import run_em, stack_parameters
 from mixexp.em._m_step import em_step
-from mixexp.em._objective import Problem, rows_per_weight
+from mixexp.em._objective import Problem
 from mixexp.em._results import Options
+from mixexp.em._totals import rows_per_weight
 from mixexp.gates import SoftmaxGates
 from mixexp.model import Model, Parameters, object_array
 from mixexp.tree import GatingTree
@@ -74,10 +75,13 @@ def _pooled_alone(problem: Problem, g: int) -> tuple[np.ndarray, ...]:
     )
     blocks = problem.blocks.refine(partial(supported_block, g=g))
     pooled = Problem(single, blocks, problem.n_threads)
-    start = _intercept_start(single, blocks.bare)
+    start = _intercept_start(single, (pooled.held if blocks.sample is None else blocks.sample).bare)
     # One EM step is exact for linear experts, and Newton's own where the link is canonical.
     is_newton = group.family.has_mean_deviance_dispersion or group.family.has_observed_curvature
     options = Options(_POOLED_ITERATIONS, _POOLED_TOL, "none" if is_newton else "auto")
+    if blocks.sample is not None:  # near by, so that few passes over all rows are left
+        near = replace(pooled, blocks=blocks.sample, whole=None)
+        start = run_em(near, start, options).evaluation.params
     return run_em(pooled, start, options).evaluation.params.experts[0]
 
 

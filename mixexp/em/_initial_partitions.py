@@ -144,7 +144,7 @@ def draw_partitions(
     problem: Problem, pooled: Parameters, strategy: str, seeds: Sequence[int]
 ) -> list[list[np.ndarray]]:
     """Return candidates, a leaf for each row, (n_rows,), per seed; see `draw_starts`."""
-    weight = np.concatenate([block.weight for block in problem.blocks.bare])
+    weight = np.concatenate([block.weight for block in problem.held.bare])
     scores = _scores_of_classes(problem, pooled)
     rows = Rows(problem, scores, weight, *_find_cells(problem, scores))
     drawn = []
@@ -162,7 +162,7 @@ def _match_known(rows: Rows, labels: np.ndarray) -> np.ndarray:
     rows : Rows
     labels : ndarray of shape (n_rows,), int
     """
-    blocks = rows.problem.blocks
+    blocks = rows.problem.held
     if blocks.bare[0].known.evidence is None:
         return labels
     allowed = np.isfinite(np.concatenate([block.known.evidence for block in blocks.bare], axis=1))
@@ -178,13 +178,13 @@ def _scores_of_classes(problem: Problem, pooled: Parameters) -> np.ndarray:
     Of groups these are their mean gradients: regimes that cross differ in slopes, not in level.
     """
     scores = _pooled_scores(problem, pooled)
-    if not problem.blocks.has_groups:
+    if not problem.held.has_groups:
         return scores
     parts = [
         (scores[:, None, rows] * block.features.to_array()).reshape(-1, rows.stop - rows.start)
-        for rows, block in zip(problem.blocks.partition, problem.blocks, strict=True)
+        for rows, block in zip(problem.held.partition, problem.held, strict=True)
     ]
-    return problem.blocks.group_means(np.concatenate(parts, axis=1))
+    return problem.held.group_means(np.concatenate(parts, axis=1))
 
 
 def _find_cells(problem: Problem, scores: np.ndarray) -> tuple[np.ndarray, int]:
@@ -193,7 +193,7 @@ def _find_cells(problem: Problem, scores: np.ndarray) -> tuple[np.ndarray, int]:
     Rows are told apart by their place along one random direction.
     """
     rng = np.random.default_rng(0)
-    along = project_features(problem.blocks, rng)
+    along = project_features(problem.held, rng)
     n_points = len(np.unique(along))
     along += batch_invariant_product(rng.standard_normal((1, len(scores))), DenseDesign(scores))[0]
     return np.unique(along, return_inverse=True)[1], n_points
@@ -210,7 +210,7 @@ Chooser = Callable[[RowBlocks, np.ndarray, np.ndarray, np.random.Generator], Cut
 
 def _by_cuts(choose: Chooser) -> Partition:
     def partition(rows: Rows, rng: np.random.Generator) -> np.ndarray:
-        cut = choose(rows.problem.blocks, rows.scores, rows.weight, rng)
+        cut = choose(rows.problem.held, rows.scores, rows.weight, rng)
         return _hand_down(rows.problem.model.tree, cut, len(rows.weight))
 
     return partition
@@ -285,11 +285,11 @@ def _pooled_scores(problem: Problem, pooled: Parameters) -> np.ndarray:
     model, parts = problem.model, []
     group = _first_group(model)
     if group is None and not model.is_linear:
-        y = np.concatenate([block.y for block in problem.blocks.bare])
+        y = np.concatenate([block.y for block in problem.held.bare])
         return ((y - y.mean()) / (y.std() or 1.0))[None]
     if group is None:
-        return np.zeros((1, sum(len(block.weight) for block in problem.blocks.bare)))
-    for block in problem.blocks:
+        return np.zeros((1, sum(len(block.weight) for block in problem.held.bare)))
+    for block in problem.held:
         eta = linear_predictors(model, pooled, block, batch_invariant_product)
         heads = group_heads(model, eta)[group]
         first = tuple(eta[:1] for eta in heads)

@@ -351,7 +351,7 @@ def run_em(problem: Problem, start: Parameters, options: Options) -> EMResult:
 
 def in_batches(problem: Problem, items: Sequence[Item]) -> list[Sequence[Item]]:
     """Cut a list of starts into such as are worth a common pass."""
-    n_rows = len(problem.blocks.bare[0].weight)
+    n_rows = len(problem.blocks.pattern.weight)
     size = max(1, _MOST_TOGETHER // (problem.model.tree.n_nodes * n_rows))
     return [items[at : at + size] for at in range(0, len(items), size)]
 
@@ -414,7 +414,7 @@ def _take_shorter_step(problem: Problem, run: Run) -> None:
     """Shorten a step that overshot until the objective does not fall."""
     current = run.standing.batch.take([run.standing.row])
     # Draws that were not seen are in no bound.
-    bound_holds = problem.blocks.bare[0].window is None
+    bound_holds = problem.blocks.pattern.window is None
     for n_halvings, use_bound in _SHORTER_PROPOSALS:
         proposal = n_halvings, use_bound and bound_holds
         step = em_step(problem, current, *proposal)

@@ -87,10 +87,14 @@ def search(
             rough_options = rough_options._replace(acceleration="none")
         starts, beaten = start_from_weak_priors(weak, starts, seed, rough_options, n_moves)
         n_moves = 0
-    if sample is problem:
-        found = compete(problem, starts, options, monitor, beaten)
-        found = split_and_merge(problem, found, seed, options, n_moves)
-        return split_and_merge(problem, found, seed, options, n_exchanges, draw_exchanges)
+    if sample.n_rows == problem.n_rows:  # all rows, in memory
+        of_sample = monitor if sample is problem else Monitor()
+        found = compete(sample, starts, options, of_sample, beaten)
+        found = split_and_merge(sample, found, seed, options, n_moves)
+        found = split_and_merge(sample, found, seed, options, n_exchanges, draw_exchanges)
+        if sample is problem:
+            return found
+        return _follow(problem, found, options, monitor, "on all rows in memory")
     tried = compete(sample, starts, rough, Monitor(), beaten)
     tried = split_and_merge(sample, tried, seed, rough, n_moves)
     return _follow(problem, tried, options, monitor, f"on a sample of {sample.n_rows} rows")

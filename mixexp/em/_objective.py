@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property, reduce
-from typing import NamedTuple
+from functools import cached_property, partial, reduce
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
-from mixexp.data import Block, RowBlocks, map_blocks, mean_of_groups
+from mixexp.data import Block, Design, RowBlocks, SourceBlocks, map_blocks, mean_of_groups
 from mixexp.em._journal import Journal
+from mixexp.em._totals import Totals, totals_of
 from mixexp.model import (
     Model,
     Parameters,
@@ -33,6 +34,8 @@ from mixexp.model import (
 # Responsibilities in a block, nodes times rows, from which on two threads are faster than one:
 # with less they pass the interpreter's lock back and forth between short calls.
 FEWEST_ELEMENTS = 1 << 15
+
+Sums = TypeVar("Sums")
 
 #: From a slice of rows and their posterior responsibilities, shape (n_leaves, ..., rows), to the
 #: responsibilities that the M-step uses.
@@ -89,16 +92,6 @@ def evaluation_of(model: Model, params: Parameters, stats: Statistics) -> Evalua
     return Evaluation(params, stats, penalty, objective, gradient)
 
 
-def rows_per_weight(weight: np.ndarray) -> float:
-    """Return the rows that a unit of weight counts for: one, or more where weights are small.
-
-    Weights are numbers of rows, so that integers are repeated rows. Where they are less than one
-    on average they only say how rows compare, as weights that sum to one do.
-    """
-    total = float(weight.sum())
-    return max(1.0, np.count_nonzero(weight) / total) if total > 0.0 else 1.0
-
-
 def _as_known(resp: np.ndarray, block: Block) -> np.ndarray:
     """Return responsibilities (n_leaves, ..., rows) that are one for a group, and as is known."""
     resp = mean_of_groups(resp, block.group_starts)
@@ -120,20 +113,61 @@ class Problem:
     Parameters
     ----------
     model : Model
-    blocks : RowBlocks
+    blocks : RowBlocks or SourceBlocks
     n_threads : int
     is_classification : bool
         Whether rows belong to one expert each, see `classify`, and the objective is the
         classification log-likelihood.
+    whole : Totals, optional
+        Of all rows, where these are a partition of them.
     journal : Journal
         Follows all iterations on it.
     """
 
     model: Model
-    blocks: RowBlocks
+    blocks: RowBlocks | SourceBlocks
     n_threads: int = 1
     is_classification: bool = False
     journal: Journal = field(default_factory=Journal)
+    whole: Totals | None = None
+
+    def total(
+        self, function: Callable[["Problem"], Sums], add: Callable[[Sums, Sums], Sums]
+    ) -> Sums:
+        """Return what a function sums over the rows: of rows in memory what it returns.
+
+        Parameters
+        ----------
+        function : callable
+            Takes the problem on the rows of one partition, which are in memory. May be sent to
+            another process.
+        add : callable
+            Adds what it returns for two partitions.
+        """
+        if isinstance(self.blocks, RowBlocks):
+            return function(self)
+        return self.blocks.total(partial(_sum_partition, self.alone, function), add)
+
+    @property
+    def alone(self) -> "Problem":
+        """The problem without rows, for those of a partition."""
+        return replace(self, blocks=RowBlocks(_no_features, ()), whole=self.totals)
+
+    @property
+    def held(self) -> RowBlocks:
+        """The rows, which have to be in memory.
+
+        Raises
+        ------
+        ValueError
+            If they are not.
+        """
+        if isinstance(self.blocks, SourceBlocks):
+            raise ValueError(
+                "This needs all rows in memory, but they come from a source: give arrays, or a "
+                "sample of the rows."
+            )
+        return self.blocks
 
     def evaluate(self, params: Parameters, resp: Responsibilities | None = None) -> Evaluation:
         """Pass once over the data, with responsibilities given or from the parameters.
@@ -146,18 +180,7 @@ class Problem:
             Returns the responsibilities of some rows, shape (n_leaves, ..., rows), from these and
             those of the parameters. The objective has then no part in them.
         """
-        partition = self.blocks.partition
-
-        def pass_over(at: int) -> Statistics:
-            block = self.blocks[at]
-            transform_resp = self._transform_resp(partition[at], resp, block)
-            weight = self._pseudo_weight(block)
-            found = em_statistics(self.model, params, block, transform_resp, weight)
-            unseen = truncated_statistics(self.model, params, block) if resp is None else None
-            return found if unseen is None else add_statistics([found, unseen])
-
-        parts = map_blocks(pass_over, range(len(self.blocks)), self._n_useful_threads)
-        stats = reduce(lambda total, part: add_statistics([total, part]), parts)
+        stats = self.total(partial(_statistics, params=params, resp=resp), _add_statistics)
         self.journal.count(self.n_rows, stats.log_likelihood.size)
         return evaluation_of(self.model, params, stats)
 
@@ -172,14 +195,14 @@ class Problem:
             return self
         return replace(self, model=replace(self.model, penalty=penalty))
 
-    def _transform_resp(
+    def transform_resp(
         self, rows: slice, resp: Responsibilities | None, block: Block
     ) -> TransformResp | None:
         if resp is not None:
             return lambda found: (_as_known(resp(rows, found), block), 0.0)
         return classify if self.is_classification else None
 
-    def _pseudo_weight(self, block: Block) -> np.ndarray | None:
+    def pseudo_weight(self, block: Block) -> np.ndarray | None:
         """Return the weight of the pseudo-rows that balance gates, None if there are none."""
         balance = self.model.penalty.balance
         # Weights by their total first, for weights may be tiny.
@@ -190,87 +213,67 @@ class Problem:
 
         Of the likelihood itself, in classification EM too.
         """
-
-        def observe(block: Block) -> list[np.ndarray]:
-            pseudo_weight = self._pseudo_weight(block)
-            if self.blocks.has_groups:
-                return [group_information(self.model, params, block, pseudo_weight)]
-            found = observed_statistics(self.model, params, block, pseudo_weight)
-            window = window_block(block)
-            if window is None:
-                return found
-            seen_for = observed_statistics(self.model, params, window)
-            return list(map(np.subtract, found, seen_for))
-
-        parts = map_blocks(observe, self.blocks, self._n_useful_threads)
-        total = reduce(lambda total, part: list(map(np.add, total, part)), parts)
+        total = self.total(partial(_observe, params=params), _add_arrays)
         self.journal.count(self.n_rows, 1)
         return total[0] if self.blocks.has_groups else assemble_information(self.model, total)
 
     @cached_property
-    def _n_useful_threads(self) -> int:
-        n_elements = self.model.tree.n_nodes * len(self.blocks.bare[0].weight)
+    def n_useful_threads(self) -> int:
+        n_elements = self.model.tree.n_nodes * len(self.blocks.pattern.weight)
         return self.n_threads if n_elements >= FEWEST_ELEMENTS else 1
 
     @cached_property
-    def n_rows(self) -> int:
-        return self.blocks.partition[-1].stop
+    def totals(self) -> Totals:
+        """What is counted once, of all rows."""
+        if self.whole is not None:
+            return self.whole
+        if isinstance(self.blocks, RowBlocks):
+            return totals_of(self.model, self.blocks)
+        return self.blocks.total(partial(totals_of, self.model), Totals.plus)
 
-    @cached_property
+    @property
+    def n_rows(self) -> int:
+        return self.totals.n_rows
+
+    @property
     def n_classes(self) -> int:
         """How many rows, or groups of rows, have a class of their own."""
-        if not self.blocks.has_groups:
-            return self.n_rows
-        return sum(int(np.count_nonzero(block.gate_weight)) for block in self.blocks.bare)
+        return self.totals.n_classes
 
     @cached_property
     def class_numbers(self) -> np.ndarray:
         """Number of the row, or the group of rows, that each row shares its class with."""
         if not self.blocks.has_groups:
-            return np.arange(self.n_rows)
-        groups = np.concatenate([np.asarray(block.known.groups) for block in self.blocks.bare])
+            return np.arange(self.held.partition[-1].stop)
+        groups = np.concatenate([np.asarray(block.known.groups) for block in self.held.bare])
         return np.unique(groups, return_inverse=True)[1]
 
-    @cached_property
+    @property
     def total_weight(self) -> float:
-        return float(sum(block.weight.sum() for block in self.blocks.bare))
+        return self.totals.weight
 
-    @cached_property
+    @property
     def total_gate_weight(self) -> float:
-        return float(sum(block.gate_weight.sum() for block in self.blocks.bare))
+        return self.totals.gate_weight
 
-    @cached_property
+    @property
     def log_unit(self) -> float:
-        """What the log-likelihood owes to y's unit: that of the first family that has one.
-
-        A row at a value that has a probability owes nothing, for that has no unit.
-        """
-        groups = self.model.groups
-        log_scale = next((g.log_scale for g in groups if g.log_scale != 0.0), 0.0)
-        n_dense = 0.0
-        for block in self.blocks.bare if log_scale != 0.0 else ():
-            is_dense = np.zeros(len(block.weight), dtype=bool)
-            for group, target, base in zip(groups, block.targets, block.bases, strict=True):
-                is_dense |= np.isfinite(base) & ~group.family.has_mass(target)
-            n_dense += float(block.weight @ is_dense)
-        return -n_dense * log_scale
+        """What the log-likelihood owes to y's unit, see `Totals`."""
+        return self.totals.log_unit
 
     def magnitude(self, objective: float) -> float:
         """Return the size of an objective, which tolerances are shares of, in any unit of y."""
         return abs(objective - self.log_unit)
 
-    @cached_property
+    @property
     def n_weighed(self) -> float:
         """Rows that a unit of weight counts for, see `rows_per_weight`."""
-        return rows_per_weight(np.concatenate([block.weight for block in self.blocks.bare]))
+        return self.totals.rows_per_weight
 
     def gate_gram(self, design: int) -> np.ndarray:
         """Return the weighted Gram matrix of a design: the fixed part of Bohning's bound."""
         if design not in self._gate_grams:
-            parts = [
-                self.model.design(block, design).gram(block.gate_weight) for block in self.blocks
-            ]
-            gram = np.sum(parts, axis=0)
+            gram = self.total(partial(_gate_gram, design=design), np.add)
             # Pseudo-rows bend as rows do, and are spread as they are.
             gram = gram + self.model.penalty.balance * (gram / self.total_gate_weight)
             self._gate_grams[design] = gram
@@ -279,3 +282,59 @@ class Problem:
     @cached_property
     def _gate_grams(self) -> dict[int, np.ndarray]:
         return {}
+
+
+# Sums over the rows of one partition, which may be in another process.
+
+
+def _no_features(at: int) -> Design:
+    raise IndexError(at)
+
+
+def _sum_partition(alone: Problem, function: Callable[[Problem], Sums], blocks: RowBlocks) -> Sums:
+    return function(replace(alone, blocks=blocks))
+
+
+def _statistics(problem: Problem, params: Parameters, resp: Responsibilities | None) -> Statistics:
+    blocks = problem.held
+    partition = blocks.partition
+
+    def pass_over(at: int) -> Statistics:
+        block = blocks[at]
+        transform_resp = problem.transform_resp(partition[at], resp, block)
+        weight = problem.pseudo_weight(block)
+        found = em_statistics(problem.model, params, block, transform_resp, weight)
+        unseen = truncated_statistics(problem.model, params, block) if resp is None else None
+        return found if unseen is None else add_statistics([found, unseen])
+
+    return reduce(
+        _add_statistics, map_blocks(pass_over, range(len(blocks)), problem.n_useful_threads)
+    )
+
+
+def _add_statistics(total: Statistics, part: Statistics) -> Statistics:
+    return add_statistics([total, part])
+
+
+def _observe(problem: Problem, params: Parameters) -> list[np.ndarray]:
+    def of_block(block: Block) -> list[np.ndarray]:
+        pseudo_weight = problem.pseudo_weight(block)
+        if problem.blocks.has_groups:
+            return [group_information(problem.model, params, block, pseudo_weight)]
+        found = observed_statistics(problem.model, params, block, pseudo_weight)
+        window = window_block(block)
+        if window is None:
+            return found
+        seen_for = observed_statistics(problem.model, params, window)
+        return list(map(np.subtract, found, seen_for))
+
+    return reduce(_add_arrays, map_blocks(of_block, problem.held, problem.n_useful_threads))
+
+
+def _add_arrays(total: list[np.ndarray], part: list[np.ndarray]) -> list[np.ndarray]:
+    return list(map(np.add, total, part))
+
+
+def _gate_gram(problem: Problem, design: int) -> np.ndarray:
+    parts = [problem.model.design(b, design).gram(b.gate_weight) for b in problem.held]
+    return np.asarray(np.sum(parts, axis=0))

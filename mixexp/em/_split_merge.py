@@ -152,7 +152,7 @@ def _cut_experts(
         _cut_expert(problem, design, score, weight * own, rng)
         for own, score in zip(resp, scores, strict=True)
     ]
-    scores = problem.blocks.group_means(scores)
+    scores = problem.held.group_means(scores)
     by_score = [cut_at_median(score, weight * own) for own, score in zip(resp, scores, strict=True)]
     return resp, cuts, weight, by_score
 
@@ -165,8 +165,8 @@ def _cut_expert(
     rng: np.random.Generator,
 ) -> Cut:
     """Return the least stable cut of one expert's rows: along features, or groups' gradients."""
-    if problem.blocks.has_groups:
-        design = DenseDesign(problem.blocks.group_means(score * design.to_array()))
+    if problem.held.has_groups:
+        design = DenseDesign(problem.held.group_means(score * design.to_array()))
         score = np.ones(len(score))
     return least_stable_cut(design, [design.scaled(score)], weight, 0.5, rng)
 
@@ -194,7 +194,7 @@ def _collect(problem: Problem, params: Parameters) -> tuple[tuple[np.ndarray, ..
     """Return responsibilities, scores of the locations and weights of all rows, and features."""
     model, parts, designs = problem.model, [], []
     heads = _location_heads(model)
-    for block in problem.blocks:
+    for block in problem.held:
         found, scores, _ = complete_scores(model, params, block)
         own = np.zeros((model.tree.n_leaves, len(block.weight)))
         for leaf, head in heads.items():

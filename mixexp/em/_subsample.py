@@ -6,8 +6,10 @@ rows are drawn from strata of equal weight in the order of the data: a row of we
 drawn as two rows of weight one would be, and sorted or periodic data are met evenly.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import pairwise
 
 import numpy as np
 
@@ -22,7 +24,7 @@ _ROWS_PER_PARAMETER = 100
 _AFFORDABLE_WORK = 3e7
 _FEWEST_AND_MOST_STARTS = 5, 50
 # A sample is worth its trouble where there are so many times more rows.
-_LEAST_RATIO = 2.5
+LEAST_RATIO = 2.5
 
 
 def sample_problem(problem: Problem, rng: np.random.Generator) -> Problem:
@@ -36,14 +38,35 @@ def sample_problem(problem: Problem, rng: np.random.Generator) -> Problem:
     problem : Problem
     rng : Generator
     """
-    n_drawn = _drawn_rows(problem)
-    if problem.n_rows < _LEAST_RATIO * n_drawn:
+    if problem.blocks.sample is not None:
+        return replace(problem, blocks=problem.blocks.sample, whole=None)
+    n_drawn = drawn_rows(problem.model.n_parameters)
+    if problem.n_rows < LEAST_RATIO * n_drawn:
         return problem
     n_points = max(1, round(n_drawn * problem.n_classes / problem.n_rows))
     share = problem.total_gate_weight / n_points
     points = (np.arange(n_points) + rng.random(n_points)) * share
-    taken, drawn, reached, n_passed = [], [], 0.0, 0
-    for bare in problem.blocks.bare:
+    drawn = draw_rows(problem.held, points, share)
+    return problem if drawn is None else replace(problem, blocks=drawn, whole=None)
+
+
+def draw_rows(
+    blocks: RowBlocks, points: np.ndarray, share: float, reached: float = 0.0
+) -> RowBlocks | None:
+    """Return the rows that points in the cumulative weight of gates fall on; None if none.
+
+    Parameters
+    ----------
+    blocks : RowBlocks
+    points : ndarray of shape (n_points,)
+        Rising, from ``reached`` on.
+    share : float
+        Weight that each point stands for.
+    reached : float
+        Weight of the rows before these.
+    """
+    taken, drawn, n_passed = [], [], 0
+    for bare in blocks.bare:
         ends = reached + np.cumsum(bare.gate_weight)
         counts = np.diff(np.searchsorted(points, ends), prepend=n_passed)
         reached, n_passed = ends[-1], n_passed + int(counts.sum())
@@ -51,10 +74,30 @@ def sample_problem(problem: Problem, rng: np.random.Generator) -> Problem:
         rows = np.flatnonzero(counts)
         taken.append(rows)
         drawn.append(bare.take(rows).reweighted(counts[rows] * share))
+    if n_passed == 0:
+        return None
     whole = _join(drawn)
     parts = [whole.take(rows) for rows in whole.pieces(None)]
-    features = _take_features(problem, taken, parts)
-    return replace(problem, blocks=RowBlocks(features.__getitem__, parts))
+    features = _take_features(blocks, taken, parts)
+    return RowBlocks(features.__getitem__, parts)
+
+
+def join_rows(parts: Sequence[RowBlocks]) -> RowBlocks:
+    """Return the rows of all parts in one, which hold their features."""
+    if len(parts) == 1:
+        return parts[0]
+    whole = _join([block for part in parts for block in part.bare])
+    if parts[0].has_groups:  # numbers of groups are those of a part
+        sizes = [sum(len(block.weight) for block in part.bare) for part in parts]
+        tops = [1 + max(int(np.asarray(b.known.groups)[-1]) for b in p.bare) for p in parts]
+        shift = np.repeat(np.cumsum([0, *tops[:-1]]), sizes)
+        whole = whole._replace(known=whole.known._replace(groups=whole.known.groups + shift))
+    designs = [block.features for part in parts for block in part]
+    all_features = designs[0].join(designs[1:])
+    cut = [whole.take(rows) for rows in whole.pieces(None)]
+    ends = np.cumsum([0, *(len(block.weight) for block in cut)]).tolist()
+    features = [all_features.take(slice(a, b)) for a, b in pairwise(ends)]
+    return RowBlocks(features.__getitem__, cut)
 
 
 def affordable_starts(problem: Problem) -> int:
@@ -66,13 +109,14 @@ def affordable_starts(problem: Problem) -> int:
     ----------
     problem : Problem
     """
-    n_rows = min(problem.n_rows, _drawn_rows(problem))
+    n_rows = min(problem.n_rows, drawn_rows(problem.model.n_parameters))
     work = n_rows * sum(rows * columns for rows, columns in problem.model.slot_shapes)
     return int(np.clip(_AFFORDABLE_WORK // work, *_FEWEST_AND_MOST_STARTS))
 
 
-def _drawn_rows(problem: Problem) -> int:
-    return max(_FEWEST_ROWS, _ROWS_PER_PARAMETER * problem.model.n_parameters)
+def drawn_rows(n_parameters: int) -> int:
+    """Return how many rows a sample has for a model of so many parameters."""
+    return max(_FEWEST_ROWS, _ROWS_PER_PARAMETER * n_parameters)
 
 
 def _join(blocks: list[Block]) -> Block:
@@ -101,12 +145,12 @@ def _read_all(blocks: list[Block]) -> np.ndarray:
     return np.concatenate([as_array(b.read_raw()) for b in blocks if b.read_raw is not None])
 
 
-def _take_features(problem: Problem, taken: list[np.ndarray], parts: list[Block]) -> list[Design]:
+def _take_features(blocks: RowBlocks, taken: list[np.ndarray], parts: list[Block]) -> list[Design]:
     """Return the features of the sampled rows, cut as the parts are."""
     out: list[Design] = []
     pieces: list[Design] = []
     missing = len(parts[0].weight)
-    for block, rows in zip(problem.blocks, taken, strict=True):
+    for block, rows in zip(blocks, taken, strict=True):
         while len(rows):
             size = min(len(rows), missing)
             pieces.append(block.features.take(rows[:size]))

@@ -8,14 +8,17 @@ import numpy as np
 
 from mixexp.data import (
     RowArguments,
+    RowBlocks,
     RowSource,
     Scaling,
+    SourceBlocks,
     cut_features,
     weighted_scaling,
 )
 from mixexp.em import Problem, Search, pooled_params
 from mixexp.estimators._gates import NodeGate
 from mixexp.estimators._groups import (
+    FixedFamily,
     anchor_outputs,
     fix_families,
     in_unit,
@@ -190,8 +193,19 @@ def check_support(
     """
     if any(isinstance(family, Submodel) for family in families):
         return  # its support is not known
+    check_fixed_support(fix_families(families, y, per_row), families, y, per_row, rows)
+
+
+def check_fixed_support(
+    fixed: Sequence[FixedFamily],
+    families: Sequence[Expert],
+    y: np.ndarray,
+    per_row: RowArguments,
+    rows: np.ndarray | None,
+) -> None:
+    """Check the same for families that have been fixed to y."""
     is_outside = np.ones(len(y), dtype=bool)
-    for found in fix_families(families, y, per_row):
+    for found in fixed:
         is_outside_own = found.group().find_impossible(y, per_row.trials, per_row.ends)
         if not found.family.heads:  # nothing is fitted: a density that is zero now remains so
             seen = found.group().target(y, per_row.trials, per_row.ends)
@@ -254,6 +268,38 @@ def build_problem(
     scaling : Scaling
     """
     scaling = weighted_scaling(X, per_row.weight, chosen)
+
+    def place(found: FixedFamily, seen: tuple[int, ...]) -> ExpertGroup:
+        return lay_out_group(found, seen, y, per_row)
+
+    model = lay_out_model(
+        tree,
+        families,
+        [(found, place) for found in fix_families(families, y, per_row)],
+        node_gates,
+        columns,
+        penalty,
+        scaling,
+        has_known_leaves=per_row.evidence is not None,
+    )
+    blocks = cut_features(X, scaling, per_row, chosen).keep_small()
+    return anchor_problem(
+        model, lambda model: with_targets(model, blocks, y), n_threads, tie, scaling
+    )
+
+
+def lay_out_model(
+    tree: GatingTree,
+    families: Sequence[Expert],
+    placed: Sequence[tuple[FixedFamily, Callable[[FixedFamily, tuple[int, ...]], ExpertGroup]]],
+    node_gates: Sequence[NodeGate],
+    columns: Columns,
+    penalty: Penalty,
+    scaling: Scaling,
+    *,
+    has_known_leaves: bool,
+) -> Model:
+    """Lay out the model, from families and what puts each into the unit of y."""
     designs: list[np.ndarray] = []
     gates, others = _lay_out_gates(tree, node_gates, designs)
     by_kind = {
@@ -266,11 +312,11 @@ def build_problem(
             design = _position(designs, by_kind["location"])
             others.append(PlacedSubmodel(family, tree.leaves[leaf : leaf + 1], False, design))
     groups = []
-    for found in fix_families(families, y, per_row):
+    for found, place in placed:
         seen = tuple(_position(designs, by_kind[head.kind]) for head in found.family.heads)
-        groups.append(lay_out_group(found, seen, y, per_row))
+        groups.append(place(found, seen))
     constant = tuple(int(1 + column) for column in np.flatnonzero(scaling.is_constant))
-    model = Model(
+    return Model(
         tree,
         tuple(groups),
         tuple(designs),
@@ -278,16 +324,41 @@ def build_problem(
         penalty,
         constant_columns=constant,
         others=tuple(others),
-        has_known_leaves=per_row.evidence is not None,
+        has_known_leaves=has_known_leaves,
     )
-    blocks = with_targets(model, cut_features(X, scaling, per_row, chosen).keep_small(), y)
-    bare = Problem(model, blocks, n_threads)
+
+
+def anchor_problem(
+    model: Model,
+    blocks_of: Callable[[Model], RowBlocks | SourceBlocks],
+    n_threads: int,
+    tie: Callable[[Model, Scaling], EqualityConstraints | None],
+    scaling: Scaling,
+) -> tuple[Problem, Parameters, Scaling]:
+    """Fit one expert of each family to all rows, and make the fit what priors pull to.
+
+    Parameters
+    ----------
+    model : Model
+    blocks_of : callable
+        Returns the rows with y in the unit of a model.
+    n_threads : int
+    tie : callable
+        Returns the constraints, from the model without them and the scaling.
+    scaling : Scaling
+
+    Returns
+    -------
+    problem : Problem
+    pooled : Parameters
+    scaling : Scaling
+    """
+    bare = Problem(model, blocks_of(model), n_threads)
     pooled = pooled_params(bare)
     model, pooled = _anchor(model, pooled, bare.total_weight * bare.n_weighed)
     model = replace(model, ties=tie(model, scaling))
     pooled = model.project(pooled)
-    problem = Problem(model, with_targets(model, blocks, y), n_threads)
-    return problem, pooled, scaling
+    return Problem(model, blocks_of(model), n_threads), pooled, scaling
 
 
 def _lay_out_gates(

@@ -244,7 +244,7 @@ def _settings_of(estimator: Any) -> dict[str, str]:
 
 
 def _checksums(problem: Problem, scaling: Scaling) -> dict[str, str]:
-    blocks = problem.blocks
+    blocks = problem.held
     others = (values for block in blocks.bare for values in block.known if values is not None)
     return {
         "shape of X": f"{problem.n_rows} rows, {len(scaling.center)} columns",

@@ -81,7 +81,7 @@ def check_features(estimator: Any, X: Any, *, reset: bool, needs_features: bool 
         ensure_all_finite=False,
         ensure_min_features=least,
     )
-    _refuse_nonfinite_rows(checked, getattr(estimator, "feature_names_in_", None), may_miss)
+    refuse_nonfinite_rows(checked, getattr(estimator, "feature_names_in_", None), may_miss)
     return checked
 
 
@@ -149,7 +149,7 @@ def _refuse_nonfinite(columns: list[np.ndarray], names: Any, may_miss: frozenset
             raise ValueError(not_finite(column[rows[0]], shown(name), rows, len(column)))
 
 
-def _refuse_nonfinite_rows(X: np.ndarray, names: Any, may_miss: frozenset[int]) -> None:
+def refuse_nonfinite_rows(X: np.ndarray, names: Any, may_miss: frozenset[int]) -> None:
     """Refuse NaN and infinity in an array, by column; no more than a block is made of it.
 
     But for NaN in columns that may be missing.

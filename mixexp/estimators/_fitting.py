@@ -10,7 +10,7 @@ import numpy as np
 from joblib import effective_n_jobs
 from sklearn.utils import check_random_state
 
-from mixexp.data import ColumnRows, RowArguments, Scaling, single_threaded_blas
+from mixexp.data import ColumnRows, RowArguments, Scaling, as_source, single_threaded_blas
 from mixexp.em import (
     Monitor,
     Options,
@@ -48,6 +48,7 @@ from mixexp.estimators._plausibility import find_implausible
 from mixexp.estimators._progress import CallbackSupportMixin, FitTask, make_monitor, with_callbacks
 from mixexp.estimators._row_arguments import Given, read_rows, row_arguments, rows_in_order
 from mixexp.estimators._solver import EM, check_solver
+from mixexp.estimators._source_fit import fit_source
 from mixexp.estimators._submodels import bind_submodels
 from mixexp.estimators._tables import feature_labels
 from mixexp.estimators._validation import (
@@ -65,6 +66,7 @@ from mixexp.estimators._validation import (
     check_weights,
     one_of,
     real,
+    require_target,
     whole,
 )
 from mixexp.estimators._warnings import (
@@ -151,7 +153,7 @@ class FittedByEM(CallbackSupportMixin, Automatic):
     def fit(
         self,
         X: Any,
-        y: Any,
+        y: Any = None,
         sample_weight: Any = None,
         *,
         resume: Any = None,
@@ -162,9 +164,9 @@ class FittedByEM(CallbackSupportMixin, Automatic):
         Parameters
         ----------
         X : array-like of shape (n, n_features)
-            Numbers in any unit; NumPy array, sparse matrix, or pandas or polars frame.
+            NumPy array, sparse matrix, pandas or polars frame; or a source of `mixexp.data`, alone.
         y : array-like of shape (n,)
-            Target; of shape (n, d) for several, where experts are for such.
+            Target, (n, d) for several, where experts are for such; a source has its own.
         sample_weight : array-like of shape (n,), default=None
             Real-valued: weight 2 is the row twice, weight 0 the row absent; for other weights
             see ``weight_type``.
@@ -224,13 +226,13 @@ class FittedByEM(CallbackSupportMixin, Automatic):
         record = FitRecord(self, resume)
         tree = self._make_tree()
         begin_task = partial(FitTask.begin, self, X, y, {"sample_weight": sample_weight, **given})
-        X = check_features(
-            self, X, reset=True, needs_features=needs_features(self.gate, self.gate_features)
-        )
-        if y is None:
-            raise ValueError(
-                f"{type(self).__name__} requires y to be passed, but the target y is None."
-            )
+        source = as_source(X, y)
+        if source is not None:
+            beside = {"y": y, "sample_weight": sample_weight, "resume": resume, **given}
+            return fit_source(self, source, beside, tree, begin_task, record)
+        needs = needs_features(self.gate, self.gate_features)
+        X = check_features(self, X, reset=True, needs_features=needs)
+        require_target(self, y)
         given_y, (known_y, interval) = y, self._read_interval(y, given)
         y = self._check_target(known_y)
         check_same_length(len(X), y)
@@ -253,9 +255,8 @@ class FittedByEM(CallbackSupportMixin, Automatic):
         columns, node_gates = self._select_columns(tree)
         self._check_groups(X, per_row, chosen, columns_seen(tree, node_gates), given)
         families, node_gates = bind_submodels(self, families, node_gates, tree, columns.expert)
-        check_submodels(
-            self._penalty(), self._solver, [*families, *(gate.submodel for gate in node_gates)]
-        )
+        parts = [*families, *(gate.submodel for gate in node_gates)]
+        check_submodels(self._penalty(), self._solver, parts)
         build = partial(
             build_problem,
             X,
@@ -299,8 +300,7 @@ class FittedByEM(CallbackSupportMixin, Automatic):
         return Penalty(*strengths)._replace(l1=float(self.l1), gate_l1=float(self.gate_l1))
 
     def _tie(self, model: Model, scaling: Scaling) -> EqualityConstraints | None:
-        names = getattr(self, "feature_names_in_", None)
-        return make_ties(self.constraints, model, scaling, names)
+        return make_ties(self.constraints, model, scaling, getattr(self, "feature_names_in_", None))
 
     def _dispersion_spec(self) -> Any:
         """Return which features dispersions look at."""

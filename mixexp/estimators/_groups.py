@@ -59,6 +59,20 @@ def fix_families(
     ValueError
         If a family has a density, and all y have a probability under others.
     """
+    out = []
+    for found in find_rivals(families):
+        weight = per_row.weight
+        if found.rivals:
+            is_taken_by_others = is_taken(found, y, per_row)
+            if is_taken_by_others.all():
+                raise ValueError(no_row_left(found))
+            weight = np.where(is_taken_by_others, 0.0, weight)
+        out.append(found._replace(family=found.family.fixed_to(y, weight)))
+    return out
+
+
+def find_rivals(families: Sequence[Expert]) -> list[FixedFamily]:
+    """Collect the leaves of equal families, with what is to come from the data still open."""
     distinct = _distinct_families(families)
     with_mass = [
         family
@@ -68,14 +82,7 @@ def fix_families(
     out = []
     for family, leaves in distinct:
         rivals = [other for other in with_mass if other is not family and not family.is_discrete]
-        found = FixedFamily(family, leaves, tuple(rivals))
-        weight = per_row.weight
-        if rivals:
-            is_taken = _is_taken(found, y, per_row)
-            if is_taken.all():
-                raise ValueError(_no_row_left(found))
-            weight = np.where(is_taken, 0.0, weight)
-        out.append(found._replace(family=family.fixed_to(y, weight)))
+        out.append(FixedFamily(family, leaves, tuple(rivals)))
     return out
 
 
@@ -99,14 +106,14 @@ def _has_limits(family: Expert) -> bool:
     return isinstance(family, IntervalExpert) and family.has_limits
 
 
-def _is_taken(found: FixedFamily, y: np.ndarray, per_row: RowArguments) -> np.ndarray:
+def is_taken(found: FixedFamily, y: np.ndarray, per_row: RowArguments) -> np.ndarray:
     """Return where y has a probability under rivals and none under the family."""
     seen = found.group().target(y, per_row.trials, per_row.ends)
     is_taken = has_mass(found.rivals, y, per_row.trials) & ~found.family.has_mass(seen)
     return is_taken if per_row.ends is None else is_taken & (per_row.ends[0] == per_row.ends[1])
 
 
-def _no_row_left(found: FixedFamily) -> str:
+def no_row_left(found: FixedFamily) -> str:
     rivals = " and ".join(dict.fromkeys(rival.name for rival in found.rivals))
     advice = (
         "For noise among counts give another family of counts, such as 'negative_binomial'."
@@ -136,25 +143,68 @@ def lay_out_group(
     group = found.group(designs)
     if group.outputs:
         return lay_out_outputs(group, y, per_row)
-    is_own = ~group.find_impossible(y, per_row.trials, per_row.ends)
-    if not is_own.any():
+    own, weight, first = own_rows(group, y, per_row)
+    if not len(own):
         raise ValueError(
-            f"No row of y is {group.family.support}, which the {group.family.name} expert needs; "
+            f"No row of y is {found.family.support}, which the {found.family.name} expert needs; "
             "leave it out, or use another family."
         )
-    own, weight = y[is_own], per_row.weight[is_own]
-    if group.is_location_scale:
-        target = weighted_scaling(own[:, None], weight)
-        shift, scale = float(target.center[0]), float(target.scale[0])
-        zero = np.zeros(3 if isinstance(group.family, IntervalExpert) else ())
-        if target.is_constant[0]:
-            scale = _CONSTANT_SCALE * (abs(shift) or 1.0)
-        return group._replace(shift=shift, scale=scale, placeholder_y=zero)
-    if any(unit != (0.0, 0.0, False) for unit in group.units):
-        group = group._replace(scale=_mean_size(own, weight))
+    target = weighted_scaling(own[:, None], weight)
+    unit = TargetUnit(
+        float(target.center[0]),
+        float(target.scale[0]),
+        bool(target.is_constant[0]),
+        _mean_size(own, weight),
+        first,
+    )
+    return place_group(group, unit)
+
+
+class TargetUnit(NamedTuple):
+    """What the unit of y goes by, of the rows in a family's support.
+
+    Parameters
+    ----------
+    center : float
+        Mean of y.
+    spread : float
+        Standard deviation, 1 if y is constant.
+    is_constant : bool
+    size : float
+        Mean size of y, 1 if it is zero.
+    first : tuple
+        y, trials and ends of one of the rows.
+    """
+
+    center: float
+    spread: float
+    is_constant: bool
+    size: float
+    first: tuple[np.ndarray, np.ndarray | None, np.ndarray | None]
+
+
+def own_rows(
+    group: ExpertGroup, y: np.ndarray, per_row: RowArguments
+) -> tuple[np.ndarray, np.ndarray, tuple[np.ndarray, np.ndarray | None, np.ndarray | None]]:
+    """Return y and weights of the rows in the support, and y, trials and ends of one of them."""
+    is_own = ~group.find_impossible(y, per_row.trials, per_row.ends)
+    own = y[is_own]
     trials = None if per_row.trials is None else per_row.trials[is_own][:1]
     ends = None if per_row.ends is None else per_row.ends[:, is_own][:, :1]
-    return group._replace(placeholder_y=group.target(own[:1], trials, ends)[..., 0])
+    return own, per_row.weight[is_own], (own[:1], trials, ends)
+
+
+def place_group(group: ExpertGroup, unit: TargetUnit) -> ExpertGroup:
+    """Return a group with y in its own unit, see `lay_out_group`."""
+    if group.is_location_scale:
+        zero = np.zeros(3 if isinstance(group.family, IntervalExpert) else ())
+        scale = unit.spread
+        if unit.is_constant:
+            scale = _CONSTANT_SCALE * (abs(unit.center) or 1.0)
+        return group._replace(shift=unit.center, scale=scale, placeholder_y=zero)
+    if any(own != (0.0, 0.0, False) for own in group.units):
+        group = group._replace(scale=unit.size)
+    return group._replace(placeholder_y=group.target(*unit.first)[..., 0])
 
 
 def lay_out_outputs(group: ExpertGroup, y: np.ndarray, per_row: RowArguments) -> ExpertGroup:

@@ -330,7 +330,7 @@ def _with_own(problem: Problem, start: Parameters) -> Parameters:
         if own.item() is None:
             parts = [
                 other.statistics(own, model.view(other, block), block.weight[None])
-                for block in problem.blocks
+                for block in problem.held
             ]
             own = other.m_step(own, np.asarray(reduce(np.add, parts)))
             own = object_array([own.item()], ())
@@ -345,7 +345,7 @@ def _starts_of_new(
 
     log_density, resp = _old_posterior(problem, start)
     leaf = problem.model.tree.leaf_position(node)
-    weight = np.concatenate([block.weight for block in problem.blocks.bare])
+    weight = np.concatenate([block.weight for block in problem.held.bare])
     order = np.argsort(log_density, kind="stable")
     reached = np.cumsum(weight[order]) / weight.sum()
     starts = []
@@ -375,7 +375,7 @@ def _first(params: Parameters) -> Parameters:
 def _old_posterior(problem: Problem, start: Parameters) -> tuple[np.ndarray, np.ndarray]:
     """Return log densities, (n,), and responsibilities of the leaves, (n_leaves, n)."""
     model = problem.model
-    found = [posterior_of_block(model, start, block) for block in problem.blocks]
+    found = [posterior_of_block(model, start, block) for block in problem.held]
     leaves = problem.model.tree.leaves
     return (
         np.concatenate([part.log_density for part in found]),

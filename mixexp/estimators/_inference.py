@@ -9,7 +9,7 @@ from joblib import effective_n_jobs
 from sklearn.utils.validation import check_is_fitted
 
 from mixexp.arguments import is_word
-from mixexp.data import RowArguments, RowBlocks, single_threaded_blas
+from mixexp.data import RowArguments, RowBlocks, as_source, single_threaded_blas
 from mixexp.em import Problem
 from mixexp.estimators._build import check_support
 from mixexp.estimators._diagnostics import gate_shares
@@ -19,6 +19,7 @@ from mixexp.estimators._intervals import EXACT, Interval, with_intervals
 from mixexp.estimators._lead import LEAD_NOTE, lead
 from mixexp.estimators._panels import check_clusters_hold_groups
 from mixexp.estimators._row_arguments import NOTHING, Given, row_arguments
+from mixexp.estimators._source_fit import check_source_options, restore_problem
 from mixexp.estimators._tables import (
     coefficient_table,
     feature_labels,
@@ -86,7 +87,7 @@ class Inferential:
     def inference(
         self,
         X: Any,
-        y: Any,
+        y: Any = None,
         sample_weight: Any = None,
         *,
         kind: str | None = None,
@@ -205,6 +206,10 @@ class Inferential:
         self, X: Any, y: Any, sample_weight: Any, given: Mapping[str, Any]
     ) -> tuple[Problem, np.ndarray | None]:
         """Return the fitted model on rows as `fit` would see them, and which rows those are."""
+        source = as_source(X, y)
+        if source is not None:
+            check_source_options(self, {"y": y, "sample_weight": sample_weight, **given})
+            return restore_problem(self, source), None
         X = check_features(self, X, reset=False)
         target, interval = self._read_target(X, y, given)
         weight = self._row_weights(sample_weight, len(X))

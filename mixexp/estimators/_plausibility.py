@@ -104,7 +104,7 @@ def _range_of_y(problem: Problem) -> tuple[float, float]:
     """Return least and largest y, in its unit."""
     ends = [
         end
-        for block in problem.blocks.bare
+        for block in (problem.blocks if problem.blocks.sample else problem.held.bare)
         for group, target in zip(problem.model.groups, block.targets, strict=True)
         for end in _ends(group, target)
     ]

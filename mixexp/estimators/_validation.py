@@ -375,3 +375,11 @@ def check_enough_rows(n_weighted: int, n: int, n_experts: int) -> None:
             f"Found n_samples={n} ({n_weighted} with positive weight), fewer than the "
             f"n_experts={n_experts} experts; give more rows or ask for fewer experts."
         )
+
+
+def require_target(estimator: Any, y: Any) -> None:
+    """Refuse a fit without y."""
+    if y is None:
+        raise ValueError(
+            f"{type(estimator).__name__} requires y to be passed, but the target y is None."
+        )

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from mixexp.data import Block
 from mixexp.em import (
     ASKED_TO_STOP,
     EMResult,
@@ -169,13 +170,14 @@ def _separation(name: str, problem: Problem, params: Parameters) -> list[FitWarn
 
 def _spikes(name: str, problem: Problem, params: Parameters, order: np.ndarray) -> list[FitWarning]:
     """Return what is to be said of experts that have shrunk onto values of y that repeat."""
-    gaps = _gaps_between_values(problem)
+    held = problem.held if problem.blocks.sample is None else problem.blocks.sample
+    gaps = _gaps_between_values(problem, list(held.bare))
     if gaps is None:
         return []
     tree, place = problem.model.tree, np.argsort(order)
     on_value, total = np.zeros(tree.n_leaves), np.zeros(tree.n_leaves)
     start = 0
-    for block in problem.blocks:
+    for block in held:
         gap = gaps[start : start + len(block.weight)]
         start += len(block.weight)
         resp = posterior_of_block(problem.model, params, block).node_resp[tree.leaves]
@@ -203,7 +205,7 @@ def _spikes(name: str, problem: Problem, params: Parameters, order: np.ndarray) 
     return [FitWarning(message, RoundedTargetWarning)]
 
 
-def _gaps_between_values(problem: Problem) -> np.ndarray | None:
+def _gaps_between_values(problem: Problem, blocks: Sequence[Block]) -> np.ndarray | None:
     """Return the distance of each y to the nearest other value, 0 where it does not repeat.
 
     None if y has no more rows than usual per value, or is not known exactly, or is no number.
@@ -211,7 +213,6 @@ def _gaps_between_values(problem: Problem) -> np.ndarray | None:
     families = [group.family for group in problem.model.groups]
     if not any(family.has_dispersion and not family.is_discrete for family in families):
         return None
-    blocks = list(problem.blocks.bare)
     if any(block.y is None or block.known.ends is not None for block in blocks):
         return None
     y = np.concatenate([np.asarray(block.y) for block in blocks])

@@ -90,7 +90,10 @@ def score_products(problem: Problem, params: Parameters) -> np.ndarray:
             ),
         )
 
-    return reduce(np.add, map_blocks(of_block, problem.blocks, problem.n_threads))
+    blocks = problem.blocks
+    if blocks.sample is not None:
+        return reduce(np.add, map(of_block, blocks))
+    return reduce(np.add, map_blocks(of_block, problem.held, problem.n_threads))
 
 
 def cluster_products(
@@ -120,7 +123,7 @@ def cluster_products(
     place = np.where(size > 1, np.cumsum(size > 1) - 1, -1)
     totals = np.zeros((int((size > 1).sum()), problem.model.n_flat))
     products = np.zeros((problem.model.n_flat, problem.model.n_flat))
-    for block, rows in zip(problem.blocks, problem.blocks.partition, strict=True):
+    for block, rows in zip(problem.held, problem.held.partition, strict=True):
         start = rows.start
         for piece, scores in _pieces(problem, params, block):
             scores *= np.sqrt(piece.weight) if are_counts else piece.weight

@@ -1,0 +1,94 @@
+"""The rows of a source as a problem sees them: partitions that are in memory one at a time."""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import NamedTuple, Protocol, TypeVar
+
+from mixexp.data._blocks import Block, RowBlocks
+from mixexp.data._sources import Batch, Source
+
+Result = TypeVar("Result")
+
+
+class OpenPartition(Protocol):
+    """Makes blocks of the rows of a partition; None if none of them has a weight."""
+
+    def __call__(self, number: int, batch: Batch, /) -> RowBlocks | None: ...
+
+
+class SourceBlocks:
+    """All rows of a source, in partitions that are opened whenever they are passed over.
+
+    Parameters
+    ----------
+    source : Source
+    open_partition : callable
+        See `OpenPartition`; may be sent to other processes.
+    sample : RowBlocks
+        Rows in memory that stand for all, with weights to match: what starts are drawn from.
+    """
+
+    def __init__(self, source: Source, open_partition: OpenPartition, sample: RowBlocks) -> None:
+        self._source = source
+        self._open = open_partition
+        self.sample = sample
+
+    @property
+    def pattern(self) -> Block:
+        """A block without features that tells what is known of the rows."""
+        return self.sample.bare[0]
+
+    @property
+    def has_groups(self) -> bool:
+        """Whether rows share classes."""
+        return self.sample.has_groups
+
+    def total(
+        self, function: Callable[[RowBlocks], Result], add: Callable[[Result, Result], Result]
+    ) -> Result:
+        """Return the sum of what a function returns for the rows of each partition."""
+        found = self._source.total(partial(_apply, self._open, function), partial(_add_if_any, add))
+        if found is None:
+            raise ValueError("The source has no row any more: every pass has to give the same.")
+        return found
+
+    def refine(self, function: Callable[[Block], Block]) -> "SourceBlocks":
+        """Return the same rows with a function of each bare block in its place."""
+        opened = _Refined(self._open, function)
+        return SourceBlocks(self._source, opened, self.sample.refine(function))
+
+    def __iter__(self) -> Iterator[Block]:
+        """Yield all blocks, one partition after the other."""
+        if not self._source.is_local:
+            raise ValueError(
+                "This needs rows one after the other, but they are on workers; give arrays, or a "
+                "sample of the rows."
+            )
+        for blocks in self._source.each(self._open):
+            yield from blocks or ()
+
+
+class _Refined(NamedTuple):
+    """Opens partitions with a function of each bare block in its place."""
+
+    opened: OpenPartition
+    function: Callable[[Block], Block]
+
+    def __call__(self, number: int, batch: Batch) -> RowBlocks | None:
+        blocks = self.opened(number, batch)
+        return None if blocks is None else blocks.refine(self.function)
+
+
+def _apply(
+    opened: OpenPartition, function: Callable[[RowBlocks], Result], number: int, batch: Batch
+) -> Result | None:
+    blocks = opened(number, batch)
+    return None if blocks is None else function(blocks)
+
+
+def _add_if_any(
+    add: Callable[[Result, Result], Result], first: Result | None, second: Result | None
+) -> Result | None:
+    if first is None or second is None:
+        return second if first is None else first
+    return add(first, second)
