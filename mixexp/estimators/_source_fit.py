@@ -171,7 +171,7 @@ def fit_source(
         families = resolve_families(estimator._expert_spec(), tree.n_leaves, estimator._targets)
         columns, gates = estimator._select_columns(tree)
         build = make_build(rows, estimator, effective_n_jobs(estimator.n_jobs))
-        size = None, rows.facts.n_used
+        size = estimator.init, None, rows.facts.n_used
         return estimator._fit_rows(build, tree, families, columns, gates, size, begin_task, record)
 
 
