@@ -10,6 +10,7 @@ from typing import Any, dataclass_transform
 import numpy as np
 
 from mixexp.arguments import is_in_range, is_real
+from mixexp.displays._breaks import read_break_points
 from mixexp.displays._layout import Entry, draw_legend, fit_letters, make_panels, one_axes
 from mixexp.text import shown
 
@@ -250,6 +251,9 @@ def _check_plot_options(**options: Any) -> None:
             is_right, wanted = isinstance(value, Mapping | None), "a dict"
         elif name.endswith("label"):
             is_right, wanted = isinstance(value, str | None), "a string"
+        elif name == "break_points":
+            read_break_points(value, "")
+            continue
         elif name == "fontsize":
             is_size = is_real(value) and 0.0 < float(value) < np.inf
             is_right, wanted = value is None or is_size, "a positive number"

@@ -20,16 +20,16 @@ def read_break_points(table: Any, feature: str) -> dict[str, list[np.ndarray]]:
 
     Raises
     ------
-    ValueError
+    TypeError
         If it is none of these.
     """
     if table is None:
         return {}
     columns = getattr(table, "columns", {})
     if not all(name in columns for name in _COLUMNS):
-        raise ValueError(
-            "break_points must be the table that inference(X, y).break_points() returns. Got "
-            f"{shown(table)} instead."
+        raise TypeError(
+            "The 'break_points' parameter must be the table that inference(X, y).break_points() "
+            f"returns, or None. Got {shown(table)}."
         )
     held = columns if isinstance(columns, dict) else table
     found: dict[str, list[np.ndarray]] = {}
