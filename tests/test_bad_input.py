@@ -114,7 +114,7 @@ BAD_DATA = [
     refused("y_strings", ValueError, "y", "strings", y=STRINGS),
     refused("y_object_strings", ValueError, "y", y=np.array(["a"] * N_ROWS, dtype=object)),
     refused("y_numeric_object_strings", ValueError, "y", y=STRINGS.astype(object)),
-    refused("y_two_columns", ValueError, "y", y=np.column_stack([Y, Y])),
+    refused("y_three_axes", ValueError, "y", y=np.zeros((N_ROWS, 2, 2))),
     refused("y_scalar", (TypeError, ValueError), "scalar", y=3.0),
     refused("y_none", ValueError, "y", y=None),
     refused("y_short", ValueError, "inconsistent", "X", "40", "39", y=Y[:-1]),
