@@ -16,6 +16,8 @@ from mixexp.text import shown
 _SAID = ("expert_features", "gate_features", "dispersion_features")
 # Of the estimator, what would change or copy it without its formula.
 _NOT_ITS = ("fit", "get_params", "set_params")
+# Methods that need y, but for rows of a source, which has its own.
+_OF_Y = ("inference",)
 # A prediction without these is another one.
 _NEEDED = ("offset", "exposure", "trials")
 
@@ -135,7 +137,7 @@ def _run(model: FormulaModel, method: Callable[..., Any], *given: Any, **options
         given = (options.pop("X") if "X" in options else options.pop("data"), *given)
     if takes_rows and given and given[0] is not None:
         data, *rest = given
-        options = _from_frame(model, as_frame(data), parameters, rest, options)
+        options = _from_frame(model, as_frame(data), method, rest, options)
         given = (model.transform(data), *rest)
     result = method(*given, **options)
     return model if result is model.estimator_ else result
@@ -144,18 +146,18 @@ def _run(model: FormulaModel, method: Callable[..., Any], *given: Any, **options
 def _from_frame(
     model: FormulaModel,
     data: Any,
-    parameters: Any,
+    method: Callable[..., Any],
     rest: list[Any],
     options: dict[str, Any],
 ) -> dict[str, Any]:
     """Return the keywords of a call, with what was not given made from the frame."""
-    out = dict(options)
+    out, parameters = dict(options), signature(method).parameters
     taken = set(parameters)
     if _takes_any(parameters):  # and hands them on, mostly to `inference`
         taken |= {*signature(model.estimator_.inference).parameters, *_NEEDED}
     by_position = list(parameters)[1 : 1 + len(rest)]
     if "y" in parameters and "y" not in by_position and "y" not in out:
-        is_required = parameters["y"].default is Parameter.empty
+        is_required = parameters["y"].default is Parameter.empty or method.__name__ in _OF_Y
         # Where X may be left out, it stands for the rows of the fit, and y with it.
         if is_required or parameters["X"].default is not Parameter.empty:
             out["y"] = target_of(model.formula, data)
