@@ -43,17 +43,20 @@ def lead(estimator: Any, names: Any, share: np.ndarray | None = None) -> list[Se
     estimator : fitted estimator
     names : Names
     share : ndarray of shape (n_experts,), default=None
-        Of each expert in the rows of the summary; by default in those of the fit.
+        Of each expert in the rows of the summary; by default in those of the fit. While a fit goes
+        on there are none.
     """
     tree = estimator.tree_
     experts = [names.nodes[int(leaf)] for leaf in tree.leaves]
-    shares = estimator.diagnostics_.importance if share is None else share
+    if share is None and hasattr(estimator, "diagnostics_"):
+        share = estimator.diagnostics_.importance
     columns, means = _means(estimator, names.classes)
-    rows = [
-        [printable(expert), f"{100.0 * part:.1f} %", *(f"{value:.4g}" for value in values)]
-        for expert, part, values in zip(experts, shares, means, strict=True)
-    ]
-    found = [Section("At a glance", ["share", *columns], rows)]
+    cells = [[f"{value:.4g}" for value in values] for values in means]
+    if share is not None:
+        columns = ["share", *columns]
+        cells = [[f"{100.0 * part:.1f} %", *own] for part, own in zip(share, cells, strict=True)]
+    rows = [[printable(name), *own] for name, own in zip(experts, cells, strict=True)]
+    found = [Section("At a glance", columns, rows)]
     differences = [
         *_largest(_gate_differences(estimator, names)),
         *_largest(_expert_differences(estimator, names, experts)),
