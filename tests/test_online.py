@@ -230,8 +230,6 @@ def test_too_few_rows_are_kept_until_there_are_more(rng):
         ({}, {"groups": np.zeros(60)}, "groups is not for partial_fit"),
         ({}, {"truncation": -9.0}, "truncation is not for partial_fit"),
         ({"init": np.zeros(60, dtype=int)}, {}, "'init' parameter must be a name"),
-        ({"expert": Ridge()}, {}, "is fitted to all rows at once"),
-        ({"gate": "gaussian"}, {}, "is fitted to all rows at once"),
         ({}, {"sample_weight": np.zeros(60)}, "sample_weight is zero"),
     ],
 )
@@ -271,3 +269,11 @@ def test_trees_stay_in_order(few_are_kept, rng):
     model.partial_fit(data.X, data.y)
     distance = np.abs(model.coef_[:, None] - before[None]).sum(axis=2)
     np.testing.assert_array_equal(distance.argmin(axis=1), np.arange(3))
+
+
+def test_estimators_fitted_to_all_rows_have_no_partial_fit():
+    for model in (MoERegressor(2, expert=Ridge()), MoERegressor(2, gate="gaussian")):
+        assert not hasattr(model, "partial_fit")
+    assert hasattr(
+        MoERegressor(2, expert=["gaussian", "student_t"], gate="constant"), "partial_fit"
+    )

@@ -5,11 +5,13 @@ from typing import Any, Unpack
 import numpy as np
 from sklearn.base import ClassifierMixin, clone
 from sklearn.metrics import accuracy_score
+from sklearn.utils.metaestimators import available_if
 
 from mixexp.estimators._auto import or_automatic
 from mixexp.estimators._base import MixtureOfExperts, store_parameters
 from mixexp.estimators._class_order import sort_classes
 from mixexp.estimators._docs import method_docs, routing_docs, shared_docs
+from mixexp.estimators._online import learns_in_parts
 from mixexp.estimators._predictive import ClassPredictive
 from mixexp.estimators._row_arguments import Given, GivenOfClasses, row_arguments
 from mixexp.estimators._solver import EM
@@ -72,6 +74,7 @@ class _Classifier(ClassifierMixin, MixtureOfExperts, ClassPredictive):
                 f"y has only one class, {shown(self.classes_[0])}; a classifier needs at least two."
             )
 
+    @available_if(learns_in_parts)
     @row_arguments
     def partial_fit(
         self,

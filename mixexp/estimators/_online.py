@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Unpack
 import numpy as np
 from joblib import effective_n_jobs
 from scipy import sparse
+from sklearn.utils.metaestimators import available_if
 
 from mixexp.arguments import as_array, is_real
 from mixexp.data import ColumnRows, RowSource, SparseRows, single_threaded_blas
@@ -31,6 +32,7 @@ from mixexp.em import (
     resume_sums,
 )
 from mixexp.estimators._attributes import set_fitted_attributes
+from mixexp.estimators._auto import Auto
 from mixexp.estimators._build import Columns, check_support
 from mixexp.estimators._docs import method_docs
 from mixexp.estimators._features import check_features
@@ -39,6 +41,7 @@ from mixexp.estimators._intervals import has_limits, with_intervals
 from mixexp.estimators._row_arguments import Given, read_rows, refuse_unknown, row_arguments
 from mixexp.estimators._validation import check_same_length, check_weights
 from mixexp.estimators._warnings import FitWarning
+from mixexp.experts import Expert
 from mixexp.text import shown
 
 # Rows that are kept and fitted to before steps begin. Where likelihoods are flat, starts on fewer
@@ -50,10 +53,37 @@ _LEAST_ROWS = 200
 _LEAST_PER_PARAMETER = 5
 # Kept rows are fitted to again when there are so many times more.
 _GROWTH = 2.0
+_LINEAR_GATES = ("softmax", "constant")
 _REFUSED = {
     "groups": "rows of a group share their expert, and may come in different calls",
     "truncation": "rows that were not seen belong to none of the calls",
 }
+
+
+def learns_in_parts(estimator: Any) -> bool:
+    """Tell whether gates and experts have linear predictors, as `partial_fit` needs.
+
+    Raises
+    ------
+    AttributeError
+        If they have not, for then there is no such method.
+    """
+    gates, experts = _listed(estimator.gate), _listed(estimator.expert)
+    own = [gate for gate in gates if gate not in _LINEAR_GATES]
+    own += [expert for expert in experts if not isinstance(expert, str | Expert | Auto)]
+    if own:
+        raise AttributeError(
+            "partial_fit is for softmax gates and experts with linear predictors, and "
+            f"{shown(own[0])} is fitted to all rows at once. Use fit."
+        )
+    return True
+
+
+def _listed(spec: Any) -> list[Any]:
+    """Return what is in lists of lists."""
+    if isinstance(spec, list | tuple):
+        return [part for entry in spec for part in _listed(entry)]
+    return [spec]
 
 
 class _Rows(NamedTuple):
@@ -132,6 +162,7 @@ class Online:
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "fitted_model_")
 
+    @available_if(learns_in_parts)
     @row_arguments
     def partial_fit(
         self: Any,
