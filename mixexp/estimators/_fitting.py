@@ -46,13 +46,18 @@ from mixexp.estimators._outputs import resolve_experts
 from mixexp.estimators._panels import check_gate_features
 from mixexp.estimators._plausibility import find_implausible
 from mixexp.estimators._progress import CallbackSupportMixin, FitTask, make_monitor, with_callbacks
-from mixexp.estimators._row_arguments import Given, read_rows, row_arguments, rows_in_order
+from mixexp.estimators._row_arguments import (
+    Given,
+    check_offset,
+    read_rows,
+    row_arguments,
+    rows_in_order,
+)
 from mixexp.estimators._solver import EM, check_solver
 from mixexp.estimators._source_fit import fit_source
 from mixexp.estimators._submodels import bind_submodels
 from mixexp.estimators._tables import feature_labels
 from mixexp.estimators._validation import (
-    LARGEST_SHIFT,
     N_INIT,
     N_JOBS,
     RANDOM_STATE,
@@ -61,7 +66,6 @@ from mixexp.estimators._validation import (
     check_enough_rows,
     check_parameters,
     check_same_length,
-    check_size,
     check_submodels,
     check_weights,
     one_of,
@@ -244,9 +248,7 @@ class FittedByEM(CallbackSupportMixin, Automatic):
             y, per_row = y[chosen], per_row.take(chosen)
         self._learn_target(y, given_y)
         target = self._encode_target(y)
-        if per_row.offset is not None:
-            most = LARGEST_SHIFT * max(1.0, float(np.abs(target).max()))
-            check_size(per_row.offset, "offset", most, "it leaves no digit of y to be explained")
+        check_offset(per_row, target)
         families = resolve_experts(self._expert_spec(), target, tree.n_leaves, self._targets)
         check_per_row_use(families, given)
         if not interval.is_exact or has_limits(families):
@@ -270,10 +272,8 @@ class FittedByEM(CallbackSupportMixin, Automatic):
         )
         with single_threaded_blas():
             rows = init, chosen, len(X)
-            troubles = self._fit_rows(
-                build, tree, families, columns, node_gates, rows, begin_task, record
-            )
-        return [*found_out, *troubles]
+            laid_out = tree, families, columns, node_gates
+            return [*found_out, *self._fit_rows(build, *laid_out, rows, begin_task, record)]
 
     def _check_parameters(self) -> None:
         """Check what is known of the hyper-parameters without the data."""

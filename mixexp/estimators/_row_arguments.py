@@ -16,6 +16,7 @@ from mixexp.data import RowArguments
 from mixexp.estimators._intervals import EXACT, Interval
 from mixexp.estimators._panels import known_leaves, number_groups
 from mixexp.estimators._validation import (
+    LARGEST_SHIFT,
     LARGEST_TARGET,
     check_exposure,
     check_per_row,
@@ -203,6 +204,19 @@ def read_rows(
             "its rows. Leave one of them out."
         )
     return RowArguments(weight, total, counts, groups, evidence, *interval)
+
+
+def check_offset(known: RowArguments, target: np.ndarray) -> None:
+    """Refuse offsets beside which y has no digits left.
+
+    Raises
+    ------
+    ValueError
+        Naming the offset.
+    """
+    if known.offset is not None:
+        most = LARGEST_SHIFT * max(1.0, float(np.abs(target).max()))
+        check_size(known.offset, "offset", most, "it leaves no digit of y to be explained")
 
 
 def rows_in_order(known: RowArguments) -> np.ndarray | None:

@@ -9,6 +9,8 @@ import math
 
 import numpy as np
 
+from mixexp.arguments import is_in_range
+from mixexp.experts._base import Expert, Heads
 from mixexp.links import LARGEST_LOG, capped_exp, extended_exp, logistic, softplus
 
 #: Bounds of the log of the shape: below it is next to none, beyond there is no mean.
@@ -88,3 +90,40 @@ def log_quantile(hazard: np.ndarray, s: np.ndarray) -> np.ndarray:
         # log(expm1(x)), which overflows for large x.
         grown = np.where(rise > 30.0, rise, np.log(np.expm1(np.minimum(rise, 30.0))))
     return grown - s
+
+
+class PowerTail(Expert):
+    """Base of families of positive y whose survival functions are of this kind.
+
+    They have an option ``shape``, None if it is a head.
+    """
+
+    links = ("log",)
+    support = "> 0"
+    support_limits = (0.0, np.inf)
+    shape: float | None
+
+    def check_options(self) -> None:
+        super().check_options()
+        is_valid = self.shape is None or is_in_range(self.shape, 0.0, math.inf)
+        self._check_range("shape", is_valid, "a positive number or None")
+
+    def find_unsupported(self, y: np.ndarray) -> np.ndarray:
+        return ~(np.isfinite(y) & (y > 0.0))
+
+    def _terms(self, y: np.ndarray, heads: Heads) -> tuple[np.ndarray, np.ndarray]:
+        """Return z, and the log of the shape."""
+        raise NotImplementedError
+
+    def cdf(self, y: np.ndarray, heads: Heads) -> np.ndarray:
+        inside = -np.expm1(log_survival(*self._terms(y, heads)))
+        return np.where(y <= 0.0, 0.0, inside)
+
+    def survival(self, y: np.ndarray, heads: Heads) -> np.ndarray:
+        return np.exp(self.log_survival(y, heads))
+
+    def log_cdf(self, y: np.ndarray, heads: Heads) -> np.ndarray:
+        return np.where(y <= 0.0, -np.inf, log_cdf(*self._terms(y, heads)))
+
+    def log_survival(self, y: np.ndarray, heads: Heads) -> np.ndarray:
+        return np.where(y <= 0.0, 0.0, log_survival(*self._terms(y, heads)))

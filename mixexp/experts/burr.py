@@ -13,9 +13,8 @@ import math
 import numpy as np
 from scipy.special import betaincc, digamma, gammaln, polygamma
 
-from mixexp.arguments import is_in_range
 from mixexp.experts import _power_tail
-from mixexp.experts._base import LOG_DISPERSION_FLOOR, Curvature, Derivatives, Expert, Head, Heads
+from mixexp.experts._base import LOG_DISPERSION_FLOOR, Curvature, Derivatives, Head, Heads
 from mixexp.experts._special import stirling_error
 from mixexp.experts._units import Unit
 from mixexp.experts._weighted import log_or_zero, weighted_moments
@@ -26,7 +25,7 @@ _START_SHAPE = 0.3
 _LEAST_Y = 1e-300
 
 
-class Burr(Expert):
+class Burr(_power_tail.PowerTail):
     """Burr type XII expert, also known as Singh-Maddala; ``dispersion`` is the scale of log y.
 
     Where ``shape * dispersion`` is one or more there is no mean, and ``mean`` is 7e73; where it is
@@ -51,9 +50,6 @@ class Burr(Expert):
     """
 
     name = "burr"
-    links = ("log",)
-    support = "> 0"
-    support_limits = (0.0, np.inf)
 
     def __init__(
         self, link: str = "log", shape: float | None = None, dispersion: str | float = "own"
@@ -61,11 +57,6 @@ class Burr(Expert):
         self.link = link
         self.shape = shape
         self.dispersion = dispersion
-
-    def check_options(self) -> None:
-        super().check_options()
-        is_valid = self.shape is None or is_in_range(self.shape, 0.0, math.inf)
-        self._check_range("shape", is_valid, "a positive number or None")
 
     @property
     def heads(self) -> tuple[Head, ...]:
@@ -77,9 +68,6 @@ class Burr(Expert):
             return scaled
         limits = _power_tail.LOG_SHAPE_LIMITS
         return *scaled, Head("log_shape", "shape", *limits, at_lower="weibull")
-
-    def find_unsupported(self, y: np.ndarray) -> np.ndarray:
-        return ~(np.isfinite(y) & (y > 0.0))
 
     def _log_shape(self, heads: Heads) -> np.ndarray:
         return heads[2] if self.shape is None else np.full((1, 1), math.log(self.shape))
@@ -147,19 +135,6 @@ class Burr(Expert):
         is_finite = np.isfinite(log_second)
         ratio = np.where(is_finite, 2.0 * log_mean, 0.0) - np.where(is_finite, log_second, 1.0)
         return np.where(is_finite, safe_exp(log_second) * -np.expm1(ratio), np.inf)
-
-    def cdf(self, y: np.ndarray, heads: Heads) -> np.ndarray:
-        inside = -np.expm1(_power_tail.log_survival(*self._terms(y, heads)))
-        return np.where(y <= 0.0, 0.0, inside)
-
-    def survival(self, y: np.ndarray, heads: Heads) -> np.ndarray:
-        return np.exp(self.log_survival(y, heads))
-
-    def log_cdf(self, y: np.ndarray, heads: Heads) -> np.ndarray:
-        return np.where(y <= 0.0, -np.inf, _power_tail.log_cdf(*self._terms(y, heads)))
-
-    def log_survival(self, y: np.ndarray, heads: Heads) -> np.ndarray:
-        return np.where(y <= 0.0, 0.0, _power_tail.log_survival(*self._terms(y, heads)))
 
     def expected_excess(self, y: np.ndarray, heads: Heads) -> np.ndarray:
         z, s = self._terms(y, heads)

@@ -9,9 +9,8 @@ import math
 
 import numpy as np
 
-from mixexp.arguments import is_in_range
 from mixexp.experts import _power_tail
-from mixexp.experts._base import Curvature, Derivatives, Expert, Head, Heads
+from mixexp.experts._base import Curvature, Derivatives, Head, Heads
 from mixexp.experts._units import Unit
 from mixexp.experts._weighted import log_or_zero, weighted_moments
 from mixexp.links import safe_exp
@@ -19,7 +18,7 @@ from mixexp.links import safe_exp
 _LEAST_Y = 1e-300
 
 
-class GeneralizedPareto(Expert):
+class GeneralizedPareto(_power_tail.PowerTail):
     """Generalized Pareto expert for positive y, with a heavy tail.
 
     Give it the excess over a threshold. At zero itself the density would have no bound: zeros are
@@ -45,18 +44,10 @@ class GeneralizedPareto(Expert):
     """
 
     name = "generalized_pareto"
-    links = ("log",)
-    support = "> 0"
-    support_limits = (0.0, np.inf)
 
     def __init__(self, link: str = "log", shape: float | None = None) -> None:
         self.link = link
         self.shape = shape
-
-    def check_options(self) -> None:
-        super().check_options()
-        is_valid = self.shape is None or is_in_range(self.shape, 0.0, math.inf)
-        self._check_range("shape", is_valid, "a positive number or None")
 
     @property
     def heads(self) -> tuple[Head, ...]:
@@ -65,9 +56,6 @@ class GeneralizedPareto(Expert):
             return (location,)
         limits = _power_tail.LOG_SHAPE_LIMITS
         return location, Head("log_shape", "shape", *limits, at_lower="exponential")
-
-    def find_unsupported(self, y: np.ndarray) -> np.ndarray:
-        return ~(np.isfinite(y) & (y > 0.0))
 
     def _terms(self, y: np.ndarray, heads: Heads) -> tuple[np.ndarray, np.ndarray]:
         """Return the log of y on its scale, and the log of the shape."""
@@ -103,19 +91,6 @@ class GeneralizedPareto(Expert):
     def variance(self, heads: Heads) -> np.ndarray:
         shape = safe_exp(self._log_shape(heads))
         return self.mean(heads) ** 2 * _inverse_of_rest(2.0 * shape)
-
-    def cdf(self, y: np.ndarray, heads: Heads) -> np.ndarray:
-        inside = -np.expm1(_power_tail.log_survival(*self._terms(y, heads)))
-        return np.where(y <= 0.0, 0.0, inside)
-
-    def survival(self, y: np.ndarray, heads: Heads) -> np.ndarray:
-        return np.exp(self.log_survival(y, heads))
-
-    def log_cdf(self, y: np.ndarray, heads: Heads) -> np.ndarray:
-        return np.where(y <= 0.0, -np.inf, _power_tail.log_cdf(*self._terms(y, heads)))
-
-    def log_survival(self, y: np.ndarray, heads: Heads) -> np.ndarray:
-        return np.where(y <= 0.0, 0.0, _power_tail.log_survival(*self._terms(y, heads)))
 
     def expected_excess(self, y: np.ndarray, heads: Heads) -> np.ndarray:
         # The excess over y is of the same kind, with a scale of scale + shape * y.
