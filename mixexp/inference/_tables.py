@@ -72,9 +72,13 @@ def coefficient_table(
 
 
 def undo_logarithms(labels: Sequence[Label], values: np.ndarray) -> np.ndarray:
-    """Return values, shape (..., n_terms), as tables show them: no logarithms of dispersions."""
+    """Return values, shape (..., n_terms), as tables show them: no logarithms of dispersions.
+
+    The end of an interval of a shape that the rows do not determine may be infinite.
+    """
     is_log = np.array([label.is_log for label in labels], dtype=bool)
-    return np.where(is_log, np.exp(np.where(is_log, values, 0.0)), values)
+    with np.errstate(over="ignore"):
+        return np.where(is_log, np.exp(np.where(is_log, values, 0.0)), values)
 
 
 def estimate_table(
