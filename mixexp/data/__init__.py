@@ -8,6 +8,7 @@ from mixexp.data._blocks import (
     mean_of_groups,
     sums_of_groups,
 )
+from mixexp.data._dask import DaskRows, is_dask, read_source
 from mixexp.data._design import (
     PRODUCT_ROWS,
     DenseDesign,
@@ -24,7 +25,7 @@ from mixexp.data._moments import ColumnMoments
 from mixexp.data._rows import ColumnRows, RowSource, cut_rows
 from mixexp.data._scaling import Scaling, weighted_scaling
 from mixexp.data._source_blocks import SourceBlocks
-from mixexp.data._sources import Batch, Batches, NamedRows, ParquetRows, Source, as_source
+from mixexp.data._sources import Batch, Batches, NamedRows, ParquetRows, Source
 from mixexp.data._sparse import SparseRows, as_array, rows_to_expand
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "Block",
     "ColumnMoments",
     "ColumnRows",
+    "DaskRows",
     "DenseDesign",
     "Design",
     "NamedRows",
@@ -48,12 +50,13 @@ __all__ = [
     "SparseRows",
     "as_array",
     "as_kernel_array",
-    "as_source",
     "cross_grams",
     "cut_features",
     "cut_rows",
+    "is_dask",
     "map_blocks",
     "mean_of_groups",
+    "read_source",
     "rows_to_expand",
     "sees_all",
     "single_threaded_blas",

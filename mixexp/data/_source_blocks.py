@@ -1,6 +1,6 @@
 """The rows of a source as a problem sees them: partitions that are in memory one at a time."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple, Protocol, TypeVar
 
@@ -34,6 +34,11 @@ class SourceBlocks:
         self.sample = sample
 
     @property
+    def is_local(self) -> bool:
+        """Whether partitions are passed over in this process, one at a time."""
+        return self._source.is_local
+
+    @property
     def pattern(self) -> Block:
         """A block without features that tells what is known of the rows."""
         return self.sample.bare[0]
@@ -56,16 +61,6 @@ class SourceBlocks:
         """Return the same rows with a function of each bare block in its place."""
         opened = _Refined(self._open, function)
         return SourceBlocks(self._source, opened, self.sample.refine(function))
-
-    def __iter__(self) -> Iterator[Block]:
-        """Yield all blocks, one partition after the other."""
-        if not self._source.is_local:
-            raise ValueError(
-                "This needs rows one after the other, but they are on workers; give arrays, or a "
-                "sample of the rows."
-            )
-        for blocks in self._source.each(self._open):
-            yield from blocks or ()
 
 
 class _Refined(NamedTuple):

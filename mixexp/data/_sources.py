@@ -45,7 +45,7 @@ class Batch(NamedTuple):
 class Source(Protocol):
     """Partitions of rows, which a fit passes over many times."""
 
-    #: Whether partitions can be read here, and not on workers alone.
+    #: Whether functions run in this process, one partition at a time.
     is_local: bool
 
     def __len__(self) -> int: ...
@@ -71,7 +71,7 @@ class _LocalSource:
 
     def each(self, function: Callable[[int, Batch], Result]) -> Iterator[Result]:
         for number, batch in enumerate(_read_ahead(self)):
-            yield function(number, _as_batch(number, batch))
+            yield function(number, as_batch(number, batch))
 
     def total(
         self, function: Callable[[int, Batch], Result], add: Callable[[Result, Result], Result]
@@ -258,7 +258,14 @@ def as_source(X: Any, y: Any) -> "Source | None":
     return Batches(X)
 
 
-def _as_batch(number: int, batch: Any) -> Batch:
+def as_batch(number: int, batch: Any) -> Batch:
+    """Return what a source gave as a partition; refuse what is none.
+
+    Raises
+    ------
+    TypeError
+        Naming the partition.
+    """
     if isinstance(batch, Batch):
         return batch
     if not isinstance(batch, tuple) or not 2 <= len(batch) <= 4:
