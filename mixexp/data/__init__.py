@@ -8,7 +8,7 @@ from mixexp.data._blocks import (
     mean_of_groups,
     sums_of_groups,
 )
-from mixexp.data._dask import DaskRows, is_dask, read_source
+from mixexp.data._dask import DaskRows, is_dask, lazy_array, read_source
 from mixexp.data._design import (
     PRODUCT_ROWS,
     DenseDesign,
@@ -25,7 +25,7 @@ from mixexp.data._moments import ColumnMoments
 from mixexp.data._rows import ColumnRows, RowSource, cut_rows
 from mixexp.data._scaling import Scaling, weighted_scaling
 from mixexp.data._source_blocks import SourceBlocks
-from mixexp.data._sources import Batch, Batches, NamedRows, ParquetRows, Source
+from mixexp.data._sources import Batch, Batches, NamedRows, ParquetRows, Rows, Source
 from mixexp.data._sparse import SparseRows, as_array, rows_to_expand
 
 __all__ = [
@@ -44,6 +44,7 @@ __all__ = [
     "RowBlocks",
     "RowGradients",
     "RowSource",
+    "Rows",
     "Scaling",
     "Source",
     "SourceBlocks",
@@ -54,6 +55,7 @@ __all__ = [
     "cut_features",
     "cut_rows",
     "is_dask",
+    "lazy_array",
     "map_blocks",
     "mean_of_groups",
     "read_source",

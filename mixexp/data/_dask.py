@@ -10,6 +10,8 @@ from functools import reduce
 from typing import Any, NamedTuple, TypeVar
 from uuid import uuid4
 
+import numpy as np
+
 from mixexp.data._executor import single_threaded_blas
 from mixexp.data._sources import Batch, Source, as_batch, as_source
 from mixexp.data._waiting import Cluster
@@ -241,6 +243,32 @@ def read_source(
     if is_dask(X):
         return DaskRows(X, **per_row), {}
     return as_source(X, y), per_row
+
+
+def lazy_array(tasks: Sequence[Any], at: int, sizes: Sequence[float], example: np.ndarray) -> Any:
+    """Return a Dask array of the arrays that delayed partitions have in some place.
+
+    Parameters
+    ----------
+    tasks : sequence of dask.delayed.Delayed
+        Each of a tuple of arrays.
+    at : int
+        Which of them.
+    sizes : sequence of float
+        Rows of each, NaN where they are not known.
+    example : ndarray of shape (0, ...)
+
+    Returns
+    -------
+    dask.array.Array
+    """
+    import dask.array as da
+
+    parts = [
+        da.from_delayed(task[at], (rows, *example.shape[1:]), example.dtype)
+        for task, rows in zip(tasks, sizes, strict=True)
+    ]
+    return da.concatenate(parts, allow_unknown_chunksizes=True)
 
 
 def _import_dask() -> Any:

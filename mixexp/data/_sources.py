@@ -61,8 +61,8 @@ class Source(Protocol):
         ...
 
 
-class _LocalSource:
-    """Passes in this process; the next batch is read while one is worked on."""
+class Rows:
+    """Rows that are passed over in this process; the next batch is read while one is worked on."""
 
     is_local = True
 
@@ -79,7 +79,7 @@ class _LocalSource:
         return reduce(add, self.each(function))
 
 
-class Batches(_LocalSource):
+class Batches(Rows):
     """Batches of rows from any object that can be iterated again and again.
 
     Give it to `fit` in the place of X. Each pass of EM iterates once; a batch or two are in memory.
@@ -130,7 +130,7 @@ class Batches(_LocalSource):
         return iter(self._batches)
 
 
-class ParquetRows(_LocalSource):
+class ParquetRows(Rows):
     """Rows of Parquet files, read batch by batch, and of each only the columns that are named.
 
     Give it to `fit` in the place of X. Needs pyarrow (extra ``parquet``).
