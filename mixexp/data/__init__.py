@@ -24,9 +24,10 @@ from mixexp.data._executor import map_blocks, single_threaded_blas
 from mixexp.data._moments import ColumnMoments
 from mixexp.data._rows import ColumnRows, RowSource, cut_rows
 from mixexp.data._scaling import Scaling, weighted_scaling
-from mixexp.data._source_blocks import SourceBlocks
+from mixexp.data._source_blocks import SourceBlocks, check_count
 from mixexp.data._sources import Batch, Batches, NamedRows, ParquetRows, Rows, Source
 from mixexp.data._sparse import SparseRows, as_array, rows_to_expand
+from mixexp.data._writing import write_parquet
 
 __all__ = [
     "PRODUCT_ROWS",
@@ -51,6 +52,7 @@ __all__ = [
     "SparseRows",
     "as_array",
     "as_kernel_array",
+    "check_count",
     "cross_grams",
     "cut_features",
     "cut_rows",
@@ -66,4 +68,5 @@ __all__ = [
     "unpacking",
     "use_packed_products",
     "weighted_scaling",
+    "write_parquet",
 ]

@@ -7,7 +7,9 @@ sum what comes back. Where the function runs is the source's affair.
 import queue
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from copy import copy
 from functools import reduce
+from itertools import islice
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
@@ -19,6 +21,8 @@ from mixexp.text import shown
 Result = TypeVar("Result")
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
+#: Before the names of columns that are kept for whoever writes them.
+KEPT = "kept column "
 # Batches that are read while one is worked on.
 _READ_AHEAD = 1
 
@@ -76,7 +80,14 @@ class Rows:
     def total(
         self, function: Callable[[int, Batch], Result], add: Callable[[Result, Result], Result]
     ) -> Result:
-        return reduce(add, self.each(function))
+        found = self.each(function)
+        first = list(islice(found, 1))
+        if not first:
+            raise ValueError(
+                "The source has no partition, or none any more: an iterator can be passed over "
+                "once only. Give an object whose __iter__ starts anew."
+            )
+        return reduce(add, found, first[0])
 
 
 class Batches(Rows):
@@ -175,8 +186,30 @@ class ParquetRows(Rows):
         )
         self._features, self._target, self._weight = list(features), target, weight
         self._given, self._batch_rows = given, int(batch_rows)
+        self._kept: list[str] = []
         named = [*self._features, target, weight, *given.values()]
         self._columns = list(dict.fromkeys(name for name in named if name is not None))
+        self._check_columns()
+
+    def keeping(self, names: Sequence[str]) -> "ParquetRows":
+        """Return the same rows with further columns as they are in the files.
+
+        Parameters
+        ----------
+        names : sequence of str
+
+        Raises
+        ------
+        ValueError
+            If a column is not there.
+        """
+        found = copy(self)
+        found._kept = list(names)
+        found._columns = list(dict.fromkeys([*self._columns, *names]))
+        found._check_columns()
+        return found
+
+    def _check_columns(self) -> None:
         missing = [name for name in self._columns if name not in self._dataset.schema.names]
         if missing:
             raise ValueError(
@@ -211,6 +244,7 @@ class ParquetRows(Rows):
         for place, name in zip(X, self._features, strict=True):
             place[:] = column(name)
         given = {argument: column(name) for argument, name in self._given.items()}
+        given.update({KEPT + name: batch[name] for name in self._kept})
         return Batch(
             NamedRows(X.T, self._features), column(self._target), column(self._weight), given
         )

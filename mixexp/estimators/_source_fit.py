@@ -20,6 +20,7 @@ from mixexp.data import (
     Scaling,
     Source,
     SourceBlocks,
+    check_count,
     cut_features,
     single_threaded_blas,
 )
@@ -122,7 +123,9 @@ class SourceRows(NamedTuple):
 
         look = _Draw(opened, tuple(fresh), is_all, points, share, before)
         parts: Iterator[_Drawn | None] = self.source.each(look.__call__)
-        found = [each for each in parts if each is not None]
+        every = list(parts)
+        check_count(len(every), len(self.parts))
+        found = [each for each in every if each is not None]
         ranges = [_sum(parts) for parts in zip(*(of for _, of in found), strict=True)]
         return join_rows([drawn for drawn, _ in found if drawn is not None]), ranges
 
@@ -132,7 +135,9 @@ class SourceRows(NamedTuple):
         """Return the unit of y per family; check that every y is in some support."""
 
         look = partial(_look_at_target, self.reader, fixed, families, check)
-        return merge_targets([each for each in self.source.each(look) if each is not None], fixed)
+        found = list(self.source.each(look))
+        check_count(len(found), len(self.parts))
+        return merge_targets([each for each in found if each is not None], fixed)
 
 
 class _Draw(NamedTuple):
@@ -213,7 +218,9 @@ def restore_problem(estimator: Any, source: Source) -> Problem:
     found = source.each(partial(_first_bare, opened))
     pattern = next(blocks for blocks in found if blocks is not None)
     return Problem(
-        state.model, SourceBlocks(source, opened, pattern), effective_n_jobs(estimator.n_jobs)
+        state.model,
+        SourceBlocks(source, opened, pattern, len(rows.parts)),
+        effective_n_jobs(estimator.n_jobs),
     )
 
 
@@ -259,7 +266,8 @@ def make_build(
 
         def blocks_of(model: Model) -> SourceBlocks:
             opened = _Opener(rows.reader, rows.scaling, model)
-            return SourceBlocks(rows.source, opened, with_targets(model, sample, y))
+            found = with_targets(model, sample, y)
+            return SourceBlocks(rows.source, opened, found, len(rows.parts))
 
         return anchor_problem(model, blocks_of, n_threads, estimator._tie, rows.scaling)
 
