@@ -168,7 +168,7 @@ class FittedByEM(CallbackSupportMixin, Automatic):
         Parameters
         ----------
         X : array-like of shape (n, n_features)
-            NumPy array, sparse matrix, pandas or polars frame; or a source of `mixexp.data`, alone.
+            NumPy array, sparse matrix, pandas or polars frame, Dask; or a source of `mixexp.data`.
         y : array-like of shape (n,)
             Target, (n, d) for several, where experts are for such; a source has its own.
         sample_weight : array-like of shape (n,), default=None
