@@ -1,4 +1,4 @@
-"""Student t expert: a linear model that outliers do not pull.
+"""Student t expert: a linear model that is robust to outliers.
 
 With r = y - eta, dispersion = ``exp(log_dispersion)`` = squared scale and distance =
 r**2 / dispersion, ``log f(y) = log Gamma((df + 1) / 2) - log Gamma(df / 2)
