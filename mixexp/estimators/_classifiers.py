@@ -147,8 +147,8 @@ class _Classifier(ClassifierMixin, MixtureOfExperts, ClassPredictive):
         if not is_known.all():
             row = int(np.argmin(is_known))
             raise ValueError(
-                f"y holds class {shown(labels[row])} at row {row}, which was not there in fit; "
-                f"expected one of {list(self.classes_)}."
+                f"y holds class {shown(labels[row].tolist())} at row {row}, which was not there in "
+                f"fit; expected one of {shown(self.classes_.tolist())}."
             )
         sorter = np.argsort(self.classes_)  # ordered classes need not be sorted
         at = np.searchsorted(self.classes_, labels, sorter=sorter)

@@ -174,8 +174,8 @@ def _refuse_duplicate_names(names: Any) -> None:
 
 
 _NO_NAMES = (
-    "a column number, for X has no column names. In a pipeline the steps before give them with "
-    "set_output(transform='pandas')"
+    "a column number, or 'x0', 'x1', ..., for X has no column names. In a pipeline the steps "
+    "before give them with set_output(transform='pandas')"
 )
 
 
@@ -188,7 +188,7 @@ def select_columns(features: Any, name: str, names: np.ndarray | None, p: int) -
     name : str
         The hyper-parameter, for messages.
     names : ndarray of str or None
-        Names of the columns, if they have any.
+        Names of the columns, if they have any; else they are x0, x1, ...
     p : int
         Number of columns.
 
@@ -215,9 +215,10 @@ def select_columns(features: Any, name: str, names: np.ndarray | None, p: int) -
 
 def _column_number(feature: Any, name: str, names: np.ndarray | None, p: int) -> int:
     if isinstance(feature, str):
-        known = [] if names is None else list(names)
+        # Columns without names are called so in tables, too.
+        known = [f"x{column}" for column in range(p)] if names is None else list(names)
         if feature not in known:
-            allowed = f"one of {known}" if known else _NO_NAMES
+            allowed = _NO_NAMES if names is None else f"one of {known}"
             raise ValueError(f"Unknown feature {shown(feature)} in {name!r}; expected {allowed}.")
         return known.index(feature)
     if not is_whole(feature) or not 0 <= int(feature) < p:
