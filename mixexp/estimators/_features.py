@@ -25,7 +25,14 @@ from mixexp.text import shown
 _ENCODE = "Encode it as numbers first, for instance with a ColumnTransformer."
 
 
-def check_features(estimator: Any, X: Any, *, reset: bool, needs_features: bool = True) -> Any:
+def check_features(
+    estimator: Any,
+    X: Any,
+    *,
+    reset: bool,
+    needs_features: bool = True,
+    for_gates: bool = False,
+) -> Any:
     """Return the rows of X as numbers, names and number of features kept or compared.
 
     Arrays of float64 or float32 and the columns of frames are not copied, whatever their layout:
@@ -39,13 +46,17 @@ def check_features(estimator: Any, X: Any, *, reset: bool, needs_features: bool 
         Whether to keep names and number, or to compare them.
     needs_features : bool, default=True
         Whether X of no columns is refused, if there is nothing to compare with.
+    for_gates : bool, default=False
+        Whether gates alone are asked, of which some do with features that are missing.
 
     Returns
     -------
     ndarray of shape (n, p), ColumnRows or SparseRows
     """
     fitted = None if reset else getattr(estimator, "fitted_model_", None)
-    may_miss = frozenset() if fitted is None else fitted.model.gap_columns
+    may_miss: frozenset[int] = frozenset()
+    if fitted is not None:
+        may_miss = fitted.model.gate_gap_columns if for_gates else fitted.model.gap_columns
     if isinstance(X, ColumnRows | SparseRows):  # checked before, and kept by `partial_fit`
         return X
     if sparse.issparse(X):
