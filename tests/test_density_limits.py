@@ -24,6 +24,7 @@ SHAPES = {
     "burr": (-6.9, -1.0, -0.02),
     "generalized_pareto": (-6.9, -1.0, -0.02),
     "student_t": (0.0, 6.9),
+    "skew_normal": (-100.0, -0.3, 0.0, 2.0),
     "ordinal": (-20.0, -8.0, 0.4, 20.0),
 }
 # Log densities below are no more than a direction to leave in.
@@ -33,6 +34,7 @@ COUNTS = [0.0, 1.0, 2.0, 67.0, 1e5, 1e12]
 Y = {
     "gaussian": [-1e12, 0.0, 1.0, 1e-300, 1e300],
     "student_t": [-1e12, 0.0, 1.0, 1e-300, 1e300],
+    "skew_normal": [-1e12, 0.0, 1.0, 1e-300, 1e300],
     "laplace": [-1e12, 0.0, 1.0, 1e-300, 1e300],
     "lognormal": POSITIVE,
     "gamma": POSITIVE,
@@ -54,6 +56,7 @@ OPTIONS = {
     "ordinal": [{"n_classes": 2}, {"n_classes": 4}],
     "point_mass": [{"at": 1.5}],
     "student_t": [{}, {"df": 5.0}],
+    "skew_normal": [{}, {"shape": -3.0}],
     "burr": [{}, {"shape": 1.0}],
     "generalized_pareto": [{}, {"shape": 2.0}],
     "tweedie": [{"power": 1.5}, {"power": 1.1}],
@@ -120,7 +123,7 @@ def is_known(family: Expert, point: Point) -> bool:
         return (log_peak < 5 or log_peak > 30) and abs(log_dispersion) < 1e4
     if family.name == "beta" and log_dispersion < -900 and abs(eta) > 900:
         return False
-    if family.name in ("gamma", "beta"):
+    if family.name in ("gamma", "beta", "beta_binomial"):
         return log_dispersion > -(10**4)
     # With a log link a mean below 1e-74 is taken as that: seen by a smaller deviation alone.
     is_small = getattr(family, "link", "") == "log" and abs(point.y) < 1e-70 and eta < -150

@@ -44,6 +44,7 @@ OPTIONS = {
     "ordinal": [{"n_classes": 2}, {"n_classes": 4}],
     "point_mass": [{"at": 1.5}],
     "student_t": [{}, {"df": 12.0}],
+    "skew_normal": [{}, {"shape": 2.0}],
     "burr": [{}, {"shape": 0.1}],
     "generalized_pareto": [{}, {"shape": 0.1}],
     "tweedie": [{"power": 1.5}, {"power": 1.1}, {"power": 1.9}],
@@ -54,7 +55,7 @@ POWER_TAILS, TAILS = ("burr", "generalized_pareto"), np.log([[0.05], [0.08]])
 POSITIVE_LINKS = {"inverse", "inverse_squared"}
 NEEDS_POSITIVE = {("gamma", "identity")}
 # Where the curvature of EM steps is not the expected information: for a reason given there.
-APPROXIMATE = {"laplace", "negative_binomial", "tweedie"}
+APPROXIMATE = {"beta_binomial", "laplace", "negative_binomial", "tweedie"}
 CONTINUOUS_TAILS = np.array([1e-13, 1e-10, 1e-7, 1e-5, 1e-3, 0.02])
 
 
@@ -87,7 +88,8 @@ def heads_of(family: Expert, link: str | None) -> tuple[np.ndarray, ...]:
     is_positive = link in POSITIVE_LINKS or (family.name, link) in NEEDS_POSITIVE
     location = POSITIVE if is_positive else LOCATION
     # 12 and 16 degrees of freedom, or thresholds e**0.2 and e**0.5 apart.
-    shapes = {"student_t": np.log([[12.0], [16.0]]), **dict.fromkeys(POWER_TAILS, TAILS)}
+    shapes = {"student_t": np.log([[12.0], [16.0]]), "skew_normal": np.array([[2.0], [-3.0]])}
+    shapes |= dict.fromkeys(POWER_TAILS, TAILS)
     shape = shapes.get(family.name, np.array([[0.2], [0.5]]))
     # Beta densities of little precision have poles at which 1 - y has no digits.
     dispersion = DISPERSION - 2.0 if family.name == "beta" else DISPERSION
@@ -549,6 +551,7 @@ def power_tail_reference(family, y, heads):
 
 REFERENCES = {
     "gaussian": lambda f, y, m, d: stats.norm.logpdf(y, m, np.sqrt(d)),
+    "beta_binomial": lambda f, y, m, d: stats.betabinom.logpmf(y, 1, m / d, (1.0 - m) / d),
     "laplace": lambda f, y, m, d: stats.laplace.logpdf(y, m, np.sqrt(d)),
     "lognormal": lambda f, y, m, d: stats.lognorm.logpdf(y, np.sqrt(d), scale=np.exp(m)),
     "gamma": lambda f, y, m, d: stats.gamma.logpdf(y, 1.0 / d, scale=m * d),
@@ -577,6 +580,10 @@ def test_log_density_equals_the_reference(case, rng):
     elif name == "student_t":
         df = case.family.df or np.exp(case.heads[2])
         expected = student_reference(case.family, y, case.heads[0], np.exp(case.heads[1]), df)
+    elif name == "skew_normal":
+        shape = case.family.shape or case.heads[2]
+        scale = np.exp(0.5 * case.heads[1])
+        expected = stats.skewnorm.logpdf(y, shape, case.heads[0], scale)
     elif name in POWER_TAILS:
         expected = power_tail_reference(case.family, y, case.heads)
     else:
@@ -691,6 +698,7 @@ def test_student_t_with_many_degrees_is_gaussian():
 OUTSIDE = {
     "gaussian": [np.nan, np.inf],
     "student_t": [np.nan, -np.inf],
+    "skew_normal": [np.nan, np.inf],
     "laplace": [np.nan],
     "lognormal": [0.0, -1.0, np.inf],
     "gamma": [0.0, -1.0, np.nan],
@@ -704,6 +712,7 @@ OUTSIDE = {
     "negative_binomial": [-1.0, 0.5],
     "zero_truncated_poisson": [0.0, 1.5, -1.0],
     "binomial": [0.5, 2.0, -1.0, np.nan],
+    "beta_binomial": [0.5, 2.0, -1.0, np.nan],
     "point_mass": [np.nan],
     "uniform": [np.inf],
     "logistic": [0.5, 2.0],
