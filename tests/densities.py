@@ -149,9 +149,12 @@ def _generalized_pareto(y: mpf, eta: mpf, log_shape: mpf = _ZERO, shape: object 
     return -eta - (1 / tail + 1) * mp.log1p(tail * y * mp.exp(-eta))
 
 
-def _tweedie(y: mpf, eta: mpf, log_dispersion: mpf, power: float) -> mpf:
+def _tweedie(
+    y: mpf, eta: mpf, log_dispersion: mpf, own_power: mpf = _ZERO, *, power: float | str
+) -> mpf:
     """Sum the compound distribution: Poisson numbers of gamma jumps; by saddle point if many."""
-    below, rest = mpf(power) - 1, 2 - mpf(power)
+    known = own_power if power == "estimate" else mpf(power)
+    below, rest = known - 1, 2 - known
     dispersion, mean = mp.exp(log_dispersion), mp.exp(eta)
     rate = mean**rest / (rest * dispersion)
     if y == 0:

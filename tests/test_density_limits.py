@@ -26,6 +26,7 @@ SHAPES = {
     "student_t": (0.0, 6.9),
     "skew_normal": (-100.0, -0.3, 0.0, 2.0),
     "ordinal": (-20.0, -8.0, 0.4, 20.0),
+    "tweedie": (1.3,),
 }
 # Log densities below are no more than a direction to leave in.
 LOST, AT_MOST = -1e70, -1e69
@@ -59,7 +60,7 @@ OPTIONS = {
     "skew_normal": [{}, {"shape": -3.0}],
     "burr": [{}, {"shape": 1.0}],
     "generalized_pareto": [{}, {"shape": 2.0}],
-    "tweedie": [{"power": 1.5}, {"power": 1.1}],
+    "tweedie": [{"power": 1.5}, {"power": 1.1}, {"power": "estimate"}],
     "uniform": [{"low": -1.0, "high": 2.5}],
 }
 TRIALS = [(0.0, 1.0), (1.0, 1.0), (0.0, 1e12), (3.0, 1e12), (1e12, 1e12), (2.0, 5.0)]
@@ -119,7 +120,8 @@ def is_known(family: Expert, point: Point) -> bool:
         return True
     eta, log_dispersion = point.heads[:2]
     if family.name == "tweedie":
-        log_peak = (2 - family.power) * mp.log(point.y) - log_dispersion if point.y else mpf(0)
+        rest = 2 - (family.power if len(point.heads) == 2 else point.heads[2])
+        log_peak = rest * mp.log(point.y) - log_dispersion if point.y else mpf(0)
         return (log_peak < 5 or log_peak > 30) and abs(log_dispersion) < 1e4
     if family.name == "beta" and log_dispersion < -900 and abs(eta) > 900:
         return False

@@ -47,7 +47,7 @@ OPTIONS = {
     "skew_normal": [{}, {"shape": 2.0}],
     "burr": [{}, {"shape": 0.1}],
     "generalized_pareto": [{}, {"shape": 0.1}],
-    "tweedie": [{"power": 1.5}, {"power": 1.1}, {"power": 1.9}],
+    "tweedie": [{"power": 1.5}, {"power": 1.1}, {"power": 1.9}, {"power": "estimate"}],
     "uniform": [{"low": -1.0, "high": 2.5}],
 }
 # Moments are finite, and what is beyond the last node is next to nothing.
@@ -89,6 +89,7 @@ def heads_of(family: Expert, link: str | None) -> tuple[np.ndarray, ...]:
     location = POSITIVE if is_positive else LOCATION
     # 12 and 16 degrees of freedom, or thresholds e**0.2 and e**0.5 apart.
     shapes = {"student_t": np.log([[12.0], [16.0]]), "skew_normal": np.array([[2.0], [-3.0]])}
+    shapes["tweedie"] = np.array([[1.3], [1.7]])
     shapes |= dict.fromkeys(POWER_TAILS, TAILS)
     shape = shapes.get(family.name, np.array([[0.2], [0.5]]))
     # Beta densities of little precision have poles at which 1 - y has no digits.
@@ -509,6 +510,8 @@ def reference(case: Case, y: np.ndarray) -> np.ndarray:
     }[getattr(family, "link", "logit")]
     mean = inverse(heads[0])
     dispersion = np.exp(heads[1]) if family.has_dispersion else np.ones_like(mean)
+    if family.name == "tweedie":
+        return tweedie_reference(family.power_of(heads), y, mean, dispersion)
     return REFERENCES[family.name](family, y, mean, dispersion)
 
 
@@ -525,9 +528,8 @@ def ordinal_reference(family, y, heads):
     return np.log(np.diff(ends, axis=1))[:, y.astype(int)]
 
 
-def tweedie_reference(family, y, mean, dispersion):
+def tweedie_reference(p, y, mean, dispersion):
     """Series by Wright's Bessel function: Dunn & Smyth (2005), eq. 9."""
-    p = family.power
     index = (2.0 - p) / (p - 1.0)
     power = mean ** (1.0 - p) / (1.0 - p) * y - mean ** (2.0 - p) / (2.0 - p)
     inside = np.where(y > 0.0, y, 1.0)
@@ -557,7 +559,6 @@ REFERENCES = {
     "gamma": lambda f, y, m, d: stats.gamma.logpdf(y, 1.0 / d, scale=m * d),
     "inverse_gaussian": lambda f, y, m, d: stats.invgauss.logpdf(y, m * d, scale=1.0 / d),
     "weibull": lambda f, y, m, d: stats.weibull_min.logpdf(y, 1.0 / d, scale=m),
-    "tweedie": tweedie_reference,
     "beta": lambda f, y, m, d: stats.beta.logpdf(y, m / d, (1.0 - m) / d),
     "poisson": lambda f, y, m, d: stats.poisson.logpmf(y, m),
     "negative_binomial": lambda f, y, m, d: stats.nbinom.logpmf(y, 1.0 / d, 1.0 / (1.0 + d * m)),
@@ -773,6 +774,7 @@ def test_family_stands_by_its_name_and_its_defaults_are_valid(name):
     [
         (Tweedie(power=1.0), "power"),
         (Tweedie(power=2.5), "power"),
+        (Tweedie(power="guess"), "power"),
         (StudentT(df=0.0), "df"),
         (StudentT(df=np.inf), "df"),
         (Gaussian(dispersion="mine"), "dispersion"),

@@ -15,7 +15,7 @@ from mixexp.exceptions import ConvergenceWarning, DegenerateExpertWarning
 from mixexp.metrics import log_density_scorer
 from mixexp.selection import Auto, regularization_path, stability_selection
 
-QUICK = {"n_init": 1, "max_iter": 20, "solver": EM(n_moves=0), "random_state": 0}
+QUICK = {"n_init": 1, "max_iter": 4, "solver": EM(n_moves=0), "random_state": 0}
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(60, 2))
 Y = 2.0 * np.abs(X[:, 0]) + 0.1 * RNG.normal(size=60)
