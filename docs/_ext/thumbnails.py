@@ -30,10 +30,10 @@ PARTS = {
     "plot_18_growth_curves": (0.0, 0.0, 0.73, 1.0),
     "plot_18_which_columns": (0.0, 0.0, 0.45, 1.0),
     "plot_1_customers": (0.0, 0.0, 0.5, 1.0),
-    "plot_2_growth": (0.0, 0.0, 0.78, 1.0),
-    "plot_3_claims": (0.5, 0.0, 1.0, 1.0),
-    "plot_4_kinks": (0.0, 0.0, 0.78, 1.0),
-    "plot_5_local_rules": (0.0, 0.0, 0.78, 1.0),
+    "plot_2_growth": (0.0, 0.0, 0.745, 1.0),
+    "plot_3_claims": (0.0, 0.0, 0.5, 1.0),
+    "plot_4_kinks": (0.0, 0.0, 0.75, 1.0),
+    "plot_5_local_rules": (0.0, 0.0, 0.745, 1.0),
 }
 FOLDERS = ("auto_examples", "stories")
 
