@@ -15,7 +15,13 @@ from typing import NamedTuple
 import numpy as np
 
 from mixexp.experts._jumps import JumpMoments, by_index, jump_nodes
-from mixexp.experts._special import digamma_gap, exponential_excess, log_excess, stirling_error, trigamma_gap
+from mixexp.experts._special import (
+    digamma_gap,
+    exponential_excess,
+    log_excess,
+    stirling_error,
+    trigamma_gap,
+)
 from mixexp.links import capped_exp
 
 # Limits of the moments for many jumps are reached to seven digits, which beyond are lost.
@@ -121,7 +127,9 @@ def _of_deviance(
     )
 
 
-def _scaled(log_weight: np.ndarray, weight: np.ndarray, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _scaled(
+    log_weight: np.ndarray, weight: np.ndarray, x: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Return ``exp(x) - 1`` and ``exp(x) - 1 - x`` times a weight, which may overflow alone."""
     near = np.clip(x, -1.0, 1.0)
     far = capped_exp(log_weight + x) - weight

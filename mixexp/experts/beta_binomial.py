@@ -315,10 +315,12 @@ def _divergence(side: _Side, log_trials: np.ndarray, log_precision: np.ndarray) 
 def _of_parameter(
     side: _Side, from_mean: np.ndarray, log_trials: np.ndarray, log_precision: np.ndarray
 ) -> np.ndarray:
-    """Return ``a * e(shift of the mean)``; far above it by what the exponential of it stands for."""
+    """Return ``a * e(shift of the mean)``; of large shifts ``a * exp(shift)`` by itself."""
     log_a = side.log_parameter
     near = extended_exp(log_a + log_exponential_excess(np.minimum(from_mean, 1.0)))
-    log_total = np.maximum(log_a, side.log_count) + np.log1p(np.exp(-np.abs(log_a - side.log_count)))
+    log_total = np.maximum(log_a, side.log_count) + np.log1p(
+        np.exp(-np.abs(log_a - side.log_count))
+    )
     log_moved = log_total - softplus(log_trials - log_precision)
     rest = capped_exp(log_a) * (1.0 + np.maximum(from_mean, 0.0))
     far = np.maximum(extended_exp(log_moved) - rest, 0.0)

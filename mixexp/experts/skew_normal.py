@@ -1,7 +1,7 @@
 """Skew-normal expert: a linear model whose residuals lean to one side.
 
-With ``z = (y - eta) / scale``, dispersion = ``exp(log_dispersion)`` = squared scale and a shape that
-is positive where the upper tail is the longer one,
+With ``z = (y - eta) / scale``, dispersion = ``exp(log_dispersion)`` = squared scale and a shape
+that is positive where the upper tail is the longer one,
 
 ``log f(y) = log(2) - log(2 * pi * dispersion) / 2 - z**2 / 2 + log Phi(shape * z)``.
 Azzalini (1985), Scand. J. Statist. 12. With ``lean = shape / sqrt(1 + shape**2)`` the mean is ``eta
@@ -201,7 +201,10 @@ class SkewNormal(Expert):
 
     def sample(self, heads: Heads, rng: np.random.Generator) -> np.ndarray:
         lean, shape = self._lean(heads), self._shape(heads)
-        half, other = np.abs(rng.standard_normal(heads[0].shape)), rng.standard_normal(heads[0].shape)
+        half, other = (
+            np.abs(rng.standard_normal(heads[0].shape)),
+            rng.standard_normal(heads[0].shape),
+        )
         return heads[0] + safe_exp(0.5 * heads[1]) * (lean * half + other / np.hypot(1.0, shape))
 
     def start(self, y: np.ndarray, weight: np.ndarray) -> tuple[float, ...]:

@@ -84,7 +84,7 @@ class Tweedie(PositiveModel):
 
     @property
     def variance_power(self) -> float:
-        """The variance is the dispersion times the mean to this power; where estimated, its start."""
+        """The variance is the dispersion times the mean to this power, or where that starts."""
         return _START_POWER if self._known_power is None else self._known_power
 
     def power_of(self, heads: Heads) -> np.ndarray | float:
