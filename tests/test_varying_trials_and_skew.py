@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 from scipy.optimize import minimize, minimize_scalar
+from statsmodels.tools.numdiff import approx_hess3
 
 from mixexp import MoERegressor
 from mixexp.experts import BetaBinomial, Binomial, SkewNormal, Tweedie, check_derivatives
@@ -85,11 +86,11 @@ def test_one_beta_binomial_expert_is_maximum_likelihood(batches):
     found = [model.intercept_[0], model.coef_[0, 0], np.log(model.dispersion_[0])]
     np.testing.assert_allclose(found, best.x, atol=1e-4)
     errors = model.inference(X, y, trials=trials).std_errors
-    expected = np.sqrt(np.diag(best.hess_inv))  # BFGS's, of a few digits
-    np.testing.assert_allclose(np.sort(errors), np.sort(expected), rtol=0.2)
+    expected = np.sqrt(np.diag(np.linalg.inv(approx_hess3(best.x, loss))))
+    np.testing.assert_allclose(np.sort(errors), np.sort(expected), rtol=1e-3)
     assert model.log_density(X, y, trials=trials).shape == (250,)
     dist = model.predict_dist(X[:3], trials=trials[:3])
-    assert np.all(dist.quantile(0.5) <= trials[:3])
+    assert np.all(dist.ppf(0.5) <= trials[:3])
 
 
 def test_trials_choose_between_binomial_and_beta_binomial(batches):
