@@ -15,8 +15,8 @@ import numpy as np
 from scipy.special import erfcx, log_ndtr, ndtr, owens_t
 
 from mixexp.arguments import is_in_range
-from mixexp.experts._base import LOG_DISPERSION_FLOOR, Curvature, Derivatives, Expert, Head, Heads
-from mixexp.experts._units import Unit
+from mixexp.experts._base import Curvature, Derivatives, Expert, Head, Heads
+from mixexp.experts._location_scale import location_scale_heads
 from mixexp.experts._weighted import log_or_zero, weighted_moments
 from mixexp.links import PROBABILITY_LINKS, capped_exp, extended_exp, safe_exp
 
@@ -100,15 +100,7 @@ class SkewNormal(Expert):
 
     @property
     def heads(self) -> tuple[Head, ...]:
-        scaled = (
-            Head("location", "location", unit=Unit(power=1.0, moves=True)),
-            Head(
-                "log_dispersion",
-                "dispersion",
-                lower=LOG_DISPERSION_FLOOR,
-                unit=Unit(log_power=2.0),
-            ),
-        )
+        scaled = location_scale_heads()
         if self.shape is not None:
             return scaled
         return *scaled, Head("shape", "shape", lower=-_LARGEST_SHAPE, upper=_LARGEST_SHAPE)
