@@ -4,6 +4,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 __all__ = [
     "CheckpointError",
+    "ClusterError",
     "ConvergenceWarning",
     "DegenerateExpertError",
     "DegenerateExpertWarning",
@@ -12,6 +13,7 @@ __all__ = [
     "ImplausibleFitWarning",
     "InferenceWarning",
     "ModelFileError",
+    "PartitionError",
     "RankDeficientWarning",
     "RoundedTargetWarning",
     "SeparationWarning",
@@ -20,6 +22,14 @@ __all__ = [
 
 class CheckpointError(ValueError):
     """A checkpoint of a fit with other rows or settings than the one that should go on."""
+
+
+class ClusterError(RuntimeError):
+    """A Dask cluster that has no worker or no scheduler any more; the estimator is as it was."""
+
+
+class PartitionError(RuntimeError):
+    """A partition of a source whose rows could not be made, by number and cause."""
 
 
 class RankDeficientWarning(UserWarning):

@@ -23,7 +23,7 @@ from mixexp.estimators._validation import (
     check_argument,
     whole,
 )
-from mixexp.estimators._weights import doubt_counts
+from mixexp.estimators._weights import doubt_counts, weight_facts
 from mixexp.exceptions import InferenceWarning
 from mixexp.inference import (
     BootstrapRatioTest,
@@ -136,7 +136,7 @@ class Resampled:
                 cluster = given["groups"]
             elif self.weight_type == "sampling":
                 cluster = np.arange(len(weight))
-            elif doubt := doubt_counts(weight, "robust"):
+            elif doubt := doubt_counts(weight_facts(weight), "robust"):
                 warnings.warn(f"{type(self).__name__}: {doubt}", InferenceWarning, stacklevel=2)
         draw = resampling(self, X, y, weight, kind, cluster, given)
         refit = partial(_matched_terms, self, draw, (X, y), resp, weight, given, places)
