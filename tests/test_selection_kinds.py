@@ -90,7 +90,8 @@ def test_paths_of_several_targets_are_refused_by_name():
 
 def test_automatic_choices_hold_for_estimators_and_several_targets():
     few = Auto(max_experts=2, cv=2)
-    for options, y in (({"expert": Ridge()}, Y), ({}, TWO)):
+    product = {"expert": [("poisson", "gamma")]}
+    for options, y in (({"expert": Ridge()}, Y), ({}, TWO), (product, MIXED_KINDS)):
         model = model_of(options).set_params(n_experts=few).fit(X, y)
         display = SelectionDisplay.from_selection(model.selection_)
         assert np.isfinite(list(display.values.values())).all()
