@@ -158,4 +158,8 @@ def test_estimated_power_of_tweedie_is_where_its_profile_is_highest():
     assert model.shape_[0]["power"] == pytest.approx(best.x, abs=1e-3)
     assert model.log_likelihood_ == pytest.approx(-best.fun, abs=1e-6)
     assert model.log_likelihood_ > -loss(1.5) + 1.0
+    scaled = MoERegressor(1, expert=Tweedie(power="estimate")).fit(X, 1e4 * y)
+    there = MoERegressor(1, expert=Tweedie(power="estimate")).fit(X, y)
+    assert scaled.shape_[0]["power"] == pytest.approx(there.shape_[0]["power"], rel=1e-5)
+    np.testing.assert_allclose(scaled.dispersion_, there.dispersion_, rtol=1e-5)
     assert np.isfinite(model.inference(X, y).std_errors).all()
