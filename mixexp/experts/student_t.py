@@ -185,7 +185,8 @@ def _lower_quantile(df: np.ndarray, tail: np.ndarray) -> np.ndarray:
 
     SciPy's has a relative error of up to 5e-9 in version 1.12, and of 2e-9 at 4 degrees of freedom
     in version 1.17, which one step of Newton's method for ``log F(t) = log tail`` takes away. Where
-    SciPy's is infinite or cut off: by the incomplete beta function, Abramowitz & Stegun (1964), eq. 26.7.1.
+    SciPy's is infinite or cut off: by the incomplete beta function, Abramowitz & Stegun (1964),
+    eq. 26.7.1.
     Far in the tail F is a power of t.
     """
     found = stdtrit(df, tail)

@@ -20,7 +20,7 @@ from scipy.special import gammainc, gammaincc
 
 from mixexp.arguments import is_in_range, is_word
 from mixexp.experts._base import LOG_DISPERSION_FLOOR, Curvature, Derivatives, Expert, Head, Heads
-from mixexp.experts._jumps import jump_moments, jump_nodes
+from mixexp.experts._jumps import fall_from_peak, jump_moments, jump_nodes
 from mixexp.experts._positive import PositiveModel
 from mixexp.experts._quantile import cantelli_bracket
 from mixexp.experts._special import log_exponential_excess, stirling_error
@@ -261,7 +261,7 @@ class Tweedie(PositiveModel):
         total = np.zeros_like(jumps)
         for j, step in jump_nodes(jumps, np.sqrt(jumps), np.sqrt(jumps / self._index(heads))):
             # Poisson's probability, by Stirling: exact for many jumps too.
-            fall = j - jumps - j * np.log1p((j - jumps) / jumps)
+            fall = -fall_from_peak(j, np.log(jumps))
             weight = np.exp(fall - stirling_error(j)) / np.sqrt(2.0 * np.pi * j)
             total = total + step * weight * function(j)
         return total
