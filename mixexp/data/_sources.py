@@ -168,6 +168,8 @@ class ParquetRows(Rows):
         If there is no pyarrow.
     ValueError
         If a column is not there.
+    TypeError
+        If a feature holds no numbers.
     """
 
     def __init__(
@@ -221,6 +223,13 @@ class ParquetRows(Rows):
                 f"The files have no column {shown(missing[0])}; they have "
                 f"{list(self._dataset.schema.names)}."
             )
+        for name in self._features:
+            kind = self._dataset.schema.field(name).type
+            if not _is_number(kind):
+                raise TypeError(
+                    f"Column {shown(name)} of the files holds {kind}; features must be numbers. "
+                    "Encode it before it is written, or leave it out of 'features'."
+                )
 
     def __len__(self) -> int:
         rows = [
@@ -267,6 +276,14 @@ class NamedRows(NamedTuple):
 
     values: np.ndarray
     names: list[str]
+
+
+def _is_number(kind: Any) -> bool:
+    """Tell whether a type of Arrow's is one of real numbers or of truth values."""
+    from pyarrow import types
+
+    tests = types.is_integer, types.is_floating, types.is_decimal, types.is_boolean
+    return any(test(kind) for test in tests)
 
 
 def _parquet() -> Any:

@@ -71,7 +71,7 @@ def _pooled_alone(problem: Problem, g: int) -> tuple[np.ndarray, ...]:
         (group._replace(leaves=np.zeros(1, dtype=np.int64)),),
         model.designs,
         SoftmaxGates.everywhere(tree, model.slot_designs[0]),
-        model.penalty.of_pooled(),
+        model.penalty.of_single_expert(),
     )
     blocks = problem.blocks.refine(partial(supported_block, g=g))
     pooled = Problem(single, blocks, problem.n_threads)
@@ -124,7 +124,7 @@ def _pooled_beside(
         tuple(groups),
         (*model.designs, np.zeros(1, dtype=np.int64)),
         SoftmaxGates.everywhere(tree, len(model.designs)),
-        model.penalty.of_pooled(),
+        model.penalty.of_single_expert(),
     )
     blocks = problem.blocks.refine(partial(_block_of_groups, chosen=[g, *beside]))
     start = Parameters(mixed.no_gates(), (alone, *(() for _ in beside)))

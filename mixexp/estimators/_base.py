@@ -182,7 +182,10 @@ class MixtureOfExperts(
         ------
         <RAISES>
         """
-        return np.concatenate([block.prior.T for block in self._predictions(X, given)])
+        check_is_fitted(self)
+        X = check_features(self, X, reset=False, for_gates=True)
+        per_row = self._read_without_y(len(X), given)
+        return self.fitted_model_.priors(X, per_row)
 
     @by_partition
     @row_arguments

@@ -87,7 +87,7 @@ class _Classifier(ClassifierMixin, MixtureOfExperts, ClassPredictive):
         forget: float | None = None,
         **given: Unpack[Given],
     ) -> Any:
-        """Learn from some more rows, and keep none of them.
+        """Update the fit by some more rows, without keeping them.
 
         Stepwise EM (Cappe & Moulines 2009) in mini-batches of 512 rows, or 4 per feature if that
         is more, in the order of the rows: mini-batch t moves what is known by the share
@@ -148,8 +148,8 @@ class _Classifier(ClassifierMixin, MixtureOfExperts, ClassPredictive):
         if not is_known.all():
             row = int(np.argmin(is_known))
             raise ValueError(
-                f"y holds class {shown(labels[row])} at row {row}, which was not there in fit; "
-                f"expected one of {list(self.classes_)}."
+                f"y holds class {shown(labels[row].tolist())} at row {row}, which was not there in "
+                f"fit; expected one of {shown(self.classes_.tolist())}."
             )
         sorter = np.argsort(self.classes_)  # ordered classes need not be sorted
         at = np.searchsorted(self.classes_, labels, sorter=sorter)

@@ -14,7 +14,7 @@ from scipy.linalg import eigh
 from mixexp.data import Scaling
 from mixexp.em import Evaluation, Problem, experts_at_floor, experts_without_rows
 from mixexp.inference._scores import class_products, cluster_products, score_products
-from mixexp.model import Model, Parameters, l1_strengths, movable_basis
+from mixexp.model import Model, Parameters, movable_basis
 
 KINDS = ("model", "robust", "opg")
 # Curvature per unit of weight, in units in which 1 is much, that counts as none: rounding leaves
@@ -123,7 +123,7 @@ def held_coordinates(problem: Problem, current: Evaluation, scaling: Scaling) ->
     is_held = ((flat <= lower) & (current.gradient <= 0.0)) | (
         (flat >= upper) & (current.gradient >= 0.0)
     )
-    is_held |= (flat == 0.0) & (l1_strengths(model) > 0.0)
+    is_held |= model.prior.is_zero(flat)
     return is_held | (lower == upper) | of_constant_columns(model, scaling)
 
 
