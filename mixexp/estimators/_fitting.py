@@ -168,7 +168,7 @@ class FittedByEM(CallbackSupportMixin, Automatic):
         Parameters
         ----------
         X : array-like of shape (n, n_features)
-            NumPy array, sparse matrix, pandas or polars frame; or a source of `mixexp.data`, alone.
+            NumPy array, sparse matrix, pandas or polars frame, Dask; or a source of `mixexp.data`.
         y : array-like of shape (n,)
             Target, (n, d) for several, where experts are for such; a source has its own.
         sample_weight : array-like of shape (n,), default=None
@@ -232,7 +232,6 @@ class FittedByEM(CallbackSupportMixin, Automatic):
         begin_task = partial(FitTask.begin, self, X, y, {"sample_weight": sample_weight, **given})
         source, beside = read_source(X, y, sample_weight, given)
         if source is not None:
-            beside["resume"] = resume
             return fit_source(self, source, beside, tree, begin_task, record)
         needs = needs_features(self.gate, self.gate_features)
         X = check_features(self, X, reset=True, needs_features=needs)
