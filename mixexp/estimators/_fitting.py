@@ -19,6 +19,7 @@ from mixexp.em import (
     affordable_starts,
     compete,
     draw_starts,
+    find_on_columns,
     respawn_experts,
     restrict_parameters,
     search,
@@ -82,6 +83,8 @@ from mixexp.estimators._warnings import (
 from mixexp.estimators._weights import WEIGHT_TYPES, mean_one
 from mixexp.model import EqualityConstraints, Model, Parameters, Penalty
 from mixexp.tree import GatingTree
+
+Starts = Sequence[tuple[str, Parameters]]  # with their names
 
 _RULES: dict[str, Rule] = {
     "alpha": or_automatic(real(0.0)),
@@ -382,22 +385,32 @@ class FittedByEM(CallbackSupportMixin, Automatic):
     def _find(
         self,
         layout: Layout,
-        first: Sequence[tuple[str, Parameters]],
+        first: Starts,
         is_given: bool,
         monitor: Monitor,
     ) -> Search:
         """Run EM from some starts, and from those of ``init`` unless these were given."""
-        problem = layout.problem
         options = Options(int(self.max_iter), float(self.tol), self._solver.acceleration)
-        if is_given:
-            found = compete(problem, first, options.near(), monitor)
-        else:
-            found = self._search(layout, first, options, monitor)
-        if self._solver.on_collapse == "respawn":
-            random = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
-            (seed,) = problem.journal.remember([int(random)])
-            found = respawn_experts(problem, found, seed, options)
-        return found
+
+        def find(
+            problem: Problem,
+            pooled: Parameters,
+            first: Starts,
+            monitor: Monitor,
+            options: Options,
+        ) -> Search:
+            if is_given:
+                found = compete(problem, first, options.near(), monitor)
+            else:
+                own = layout._replace(problem=problem, pooled=pooled)
+                found = self._search(own, first, options, monitor)
+            if self._solver.on_collapse == "respawn":
+                random = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
+                (seed,) = problem.journal.remember([int(random)])
+                found = respawn_experts(problem, found, seed, options)
+            return found
+
+        return find_on_columns(*layout[:2], first, is_given, monitor, options, find)
 
     def _drop_collapsed(
         self,
@@ -430,7 +443,7 @@ class FittedByEM(CallbackSupportMixin, Automatic):
     def _search(
         self,
         layout: Layout,
-        first: Sequence[tuple[str, Parameters]],
+        first: Starts,
         options: Options,
         monitor: Monitor,
     ) -> Search:

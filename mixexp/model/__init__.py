@@ -35,6 +35,12 @@ from mixexp.model._lasso import (
     steepest_gradient,
 )
 from mixexp.model._model import Model
+from mixexp.model._narrowing import (
+    NarrowModel,
+    columns_of,
+    indispensable_columns,
+    narrow_model,
+)
 from mixexp.model._others import PlacedSubmodel, object_array
 from mixexp.model._parameters import Parameters, map_parameters, unstack_parameters
 from mixexp.model._penalty import PenaltyTerms, penalty_terms
@@ -56,10 +62,13 @@ from mixexp.model._routing import (
 from mixexp.model._statistics import (
     GroupStatistics,
     Statistics,
+    SumHeads,
     TransformResp,
     add_statistics,
     em_statistics,
     flat_gradient,
+    gradients_alone,
+    gradients_and_grams,
     map_statistics,
 )
 from mixexp.model._strengths import FEW_SLOPES, Penalty
@@ -75,6 +84,7 @@ __all__ = [
     "GroupStatistics",
     "JointGroup",
     "Model",
+    "NarrowModel",
     "Parameters",
     "Penalty",
     "PenaltyTerms",
@@ -84,12 +94,14 @@ __all__ = [
     "Route",
     "Rows",
     "Statistics",
+    "SumHeads",
     "TransformResp",
     "add_statistics",
     "allocate",
     "assemble_information",
     "batch_invariant_product",
     "classify",
+    "columns_of",
     "complete_information",
     "complete_scores",
     "count_nonzero",
@@ -97,12 +109,15 @@ __all__ = [
     "flat_gradient",
     "gate_logits",
     "gate_probabilities",
+    "gradients_alone",
+    "gradients_and_grams",
     "greedy_leaf",
     "greedy_route",
     "group_heads",
     "group_information",
     "has_mass",
     "held_at_zero",
+    "indispensable_columns",
     "l1_strengths",
     "l1_violation",
     "linear_predictors",
@@ -111,6 +126,7 @@ __all__ = [
     "mean_of_block",
     "movable_basis",
     "move_within_orthant",
+    "narrow_model",
     "node_laplacian",
     "object_array",
     "observed_statistics",

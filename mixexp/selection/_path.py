@@ -196,7 +196,7 @@ def _strength_of_null_fit(estimator: Any, rows: Rows, ratio: float) -> float:
         problem, _ = fitted._restore_problem(
             rows.X, rows.y, rows.per_row["sample_weight"], rows.offsets
         )
-        current = problem.evaluate(fitted.fitted_model_.params)
+        current = problem.gradients(fitted.fitted_model_.params)
     model = problem.model
     slope = np.where(l1_strengths(model) > 0.0, np.abs(smooth_gradient(model, current)), 0.0)
     n_gates = model.slot_slices[len(model.gates) - 1].stop if model.gates else 0

@@ -1,0 +1,126 @@
+"""A model of some of the columns: what an L1 penalty keeps at zero need not be looked at.
+
+Its coefficients are those of the whole model on these columns, with the same priors; the others are
+zero. Only columns whose slopes all have an L1 penalty may be left out.
+"""
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+from mixexp.model._lasso import l1_strengths
+from mixexp.model._model import Model
+from mixexp.model._parameters import Parameters, flatten_slots
+from mixexp.model._ties import EqualityConstraints
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class NarrowModel(Model):
+    """A model of some columns of another, whose coefficients and priors it has.
+
+    Parameters
+    ----------
+    whole : Model
+    columns : ndarray of int
+        Columns of the standardised features that it is of, 0 (the intercept) first.
+    kept : ndarray of shape (n_flat,), int
+        Where its coefficients stand in the flat vector of the whole.
+    """
+
+    whole: Model
+    columns: np.ndarray
+    kept: np.ndarray
+
+    @property
+    def in_full(self) -> Model:
+        return self.whole
+
+    def n_slopes(self, g: int) -> int:
+        return self.whole.n_slopes(g)
+
+    @property
+    def apart(self) -> Model:
+        """The same as a model of its own, whose priors are for these columns."""
+        return Model(**{own.name: getattr(self, own.name) for own in fields(Model)})
+
+    def take(self, params: Parameters) -> Parameters:
+        """Return parameters of the whole model without those of columns that are left out."""
+        return self.unflatten(self.whole.flatten(params)[..., self.kept])
+
+    def widen(self, params: Parameters) -> Parameters:
+        """Return parameters of the whole model, those of columns that are left out zero."""
+        flat = np.zeros((*params.lead, self.whole.n_flat))
+        flat[..., self.kept] = self.flatten(params)
+        return self.whole.unflatten(flat)
+
+
+def columns_of(model: Model) -> np.ndarray:
+    """Return the column of the features that each coefficient belongs to, shape (n_flat,), int."""
+    slots = [
+        np.tile(model.designs[design], (rows, 1))
+        for design, (rows, _) in zip(model.slot_designs, model.slot_shapes, strict=True)
+    ]
+    return flatten_slots(slots).astype(np.intp)
+
+
+def indispensable_columns(model: Model) -> np.ndarray:
+    """Return the columns that cannot be left out, 0 among them, rising.
+
+    Some coefficient of theirs has no L1 penalty, or a constraint beside being shared.
+    """
+    is_needed = l1_strengths(model) == 0.0
+    ties = model.ties
+    if ties is not None:
+        lower, upper = ties.bounds()
+        is_needed |= ~np.isnan(ties.known) | np.isfinite(lower) | np.isfinite(upper)
+        if ties.rows is not None:
+            is_needed |= np.any(ties.rows != 0.0, axis=0)
+    return np.unique(np.append(columns_of(model)[is_needed], 0))
+
+
+def narrow_model(model: Model, columns: np.ndarray) -> NarrowModel:
+    """Return the model of some columns, those of `indispensable_columns` among them.
+
+    Parameters
+    ----------
+    model : Model
+        Of gates and experts with linear predictors alone.
+    columns : ndarray of int
+        Rising, 0 first. The features of the narrow model are these, in this order.
+    """
+    kept = np.flatnonzero(np.isin(columns_of(model), columns))
+    is_seen = [np.isin(design, columns) for design in model.designs]
+    groups = tuple(
+        group._replace(
+            center=tuple(
+                center[is_seen[design]]
+                for center, design in zip(group.center, group.designs, strict=False)
+            )
+        )
+        for group in model.groups
+    )
+    of_columns = {
+        "groups": groups,
+        "designs": tuple(
+            np.searchsorted(columns, design[seen])
+            for design, seen in zip(model.designs, is_seen, strict=True)
+        ),
+        "ties": None if model.ties is None else _take_ties(model.ties, kept),
+        "constant_columns": tuple(
+            int(at) for at in np.flatnonzero(np.isin(columns, model.constant_columns))
+        ),
+    }
+    rest = {own.name: getattr(model, own.name) for own in fields(Model)}
+    return NarrowModel(**{**rest, **of_columns}, whole=model, columns=columns, kept=kept)
+
+
+def _take_ties(ties: EqualityConstraints, kept: np.ndarray) -> EqualityConstraints:
+    # A coefficient is equal to others of the same column only, which are kept with it.
+    return ties._replace(
+        owner=np.searchsorted(kept, ties.owner[kept]),
+        known=ties.known[kept],
+        lower=None if ties.lower is None else ties.lower[kept],
+        upper=None if ties.upper is None else ties.upper[kept],
+        rows=None if ties.rows is None else ties.rows[:, kept],
+        repair=None if ties.repair is None else ties.repair[kept],
+    )
