@@ -91,7 +91,9 @@ class Run:
         model = problem.model
         is_plain = problem.is_classification or not model.is_linear or bool(model.held)
         acceleration = "none" if is_plain else options.acceleration
-        use_newton = acceleration == "newton" or (acceleration == "auto" and affords_newton(problem))
+        use_newton = acceleration == "newton" or (
+            acceleration == "auto" and affords_newton(problem)
+        )
         use_anderson = acceleration == "anderson" or (acceleration == "auto" and not use_newton)
         use_anderson = use_anderson and not problem.model.penalty.has_l1  # for zeros are exact
         self._finish = NewtonFinish(problem, options.basin_gain) if use_newton else None

@@ -27,6 +27,7 @@ from mixexp.model import (
     indispensable_columns,
     l1_strengths,
     narrow_model,
+    seen_by,
 )
 
 # With fewer columns that may be left out Gram matrices of all cost next to nothing.
@@ -43,9 +44,7 @@ _SLACK = 1e-7
 _N_PARTITIONS = 10
 
 #: From a problem of some columns, its pooled fit, starts with their names, a monitor and options.
-Find = Callable[
-    [Problem, Parameters, Sequence[tuple[str, Parameters]], Monitor, Options], Search
-]
+Find = Callable[[Problem, Parameters, Sequence[tuple[str, Parameters]], Monitor, Options], Search]
 
 
 def find_on_columns(
@@ -82,12 +81,10 @@ def find_on_columns(
     -----
     O(n p) per round for the check of all p columns, beside a fit on those that are in.
     """
-    needed = indispensable_columns(problem.model) if _has_many_columns(problem) else np.zeros(0)
-    n_columns = len(np.unique(columns_of(problem.model)))
-    if len(needed) == 0 or n_columns - len(needed) < _FEWEST_COLUMNS:
+    if not _has_many_columns(problem):
         return find(problem, pooled, first, monitor, options)
     columns = _first_columns(problem, pooled, [start for _, start in first], is_given)
-    narrow, model = _narrow(problem, np.union1d(columns, needed))
+    narrow, model = _narrow(problem, columns)
     near = model.project(pooled_params(replace(narrow, model=model.apart)))
     starts = [(name, model.take(start)) for name, start in first]
     # Of a start that is given more columns may leave at once than come in.
@@ -99,7 +96,7 @@ def find_on_columns(
     for place, final in zip(found.places[:_N_JUDGED], found.finals, strict=False):
         evaluation = problem.gradients(model.widen(final.evaluation.params))
         wide = final._replace(evaluation=_told_objective(evaluation, final))
-        finals.append(_settle(problem, wide, model.columns, needed, options, follower, place))
+        finals.append(_settle(problem, wide, columns, options, follower, place))
     restarts = [
         _told(restart, found.finals, finals, len(model.columns) - 1) for restart in found.restarts
     ]
@@ -109,17 +106,30 @@ def find_on_columns(
 
 
 def _has_many_columns(problem: Problem) -> bool:
+    """Tell whether many columns may be left out, of rows that are in memory."""
     model = problem.model
     is_here = isinstance(problem.blocks, RowBlocks) and problem.blocks.sample is None
-    return model.penalty.has_l1 and is_here and model.is_linear and not model.held
+    if not (model.penalty.has_l1 and is_here and model.is_linear and not model.held):
+        return False
+    may_be_seen = seen_by(model, np.ones(model.n_flat, dtype=bool))
+    may_be_left = may_be_seen & ~indispensable_columns(model)
+    return bool(may_be_left.any(axis=0).sum() >= _FEWEST_COLUMNS)
 
 
 def _narrow(problem: Problem, columns: np.ndarray) -> tuple[Problem, NarrowModel]:
-    """Return the problem of some columns, which are kept if they are small."""
+    """Return the problem of some columns, which are kept if they are small.
+
+    Gates and experts see the same, for one loop over both, unless one sees many more.
+    """
+    each = columns.sum(axis=1)
+    if each.max() < _FEWEST_COLUMNS or 2 * each.min() > each.max():
+        both = columns.any(axis=0) & seen_by(problem.model, np.ones(problem.model.n_flat, bool))
+        columns = np.where(each[:, None] > 0, both, columns)
     model, held = narrow_model(problem.model, columns), problem.held
+    seen = model.columns
 
     def read_features(at: int) -> Design:
-        return held[at].features.select(columns)
+        return held[at].features.select(seen)
 
     blocks = RowBlocks(read_features, held.bare).keep_small()
     return replace(problem, model=model, blocks=blocks, whole=problem.totals), model
@@ -130,11 +140,13 @@ def _first_columns(
 ) -> np.ndarray:
     """Return columns that starts have, or that would come in first from them."""
     model = problem.model
-    found = [columns_of(model)[model.flatten(start) != 0.0] for start in given]
+    columns = indispensable_columns(model)
+    for start in given:
+        columns = columns | seen_by(model, model.flatten(start) != 0.0)
     ends = [problem.gradients(start) for start in given]
     if not is_given:
         ends += _at_partitions(problem, pooled)
-    return np.unique(np.concatenate([*found, _violators(model, ends, _FIRST_COLUMNS)]))
+    return columns | _violators(model, ends, _FIRST_COLUMNS)
 
 
 def _at_partitions(problem: Problem, pooled: Parameters) -> list[Evaluation]:
@@ -155,22 +167,27 @@ def _own_rows(labels: np.ndarray, n_leaves: int, rows: slice, found: np.ndarray)
 
 
 def _violators(model: Model, ends: Sequence[Evaluation], n_most: int) -> np.ndarray:
-    """Return the columns whose subgradients are not zero, the ``n_most`` that are furthest."""
-    strength, column = l1_strengths(model), columns_of(model)
-    has_l1 = strength > 0.0
-    excess = np.zeros(int(column.max()) + 1)
+    """Return the columns whose subgradients are not zero, the ``n_most`` that are furthest.
+
+    Of gates and of experts, as `seen_by` does.
+    """
+    strength = l1_strengths(model)
+    excess = np.zeros(model.n_flat)
     for end in ends:
         largest = np.abs(end.gradient).reshape(-1, model.n_flat).max(axis=0)
-        np.maximum.at(excess, column[has_l1], largest[has_l1] / strength[has_l1])
-    order = np.argsort(-excess, kind="stable")[:n_most]
-    return np.sort(order[excess[order] > _SLACK])
+        np.divide(largest, strength, out=largest, where=strength > 0.0)
+        excess = np.maximum(excess, np.where(strength > 0.0, largest, 0.0))
+    column = columns_of(model)
+    by_column = np.zeros(1 + int(column.max()))
+    np.maximum.at(by_column, column, excess)
+    least = np.sort(by_column)[::-1][min(n_most, len(by_column) - 1)]
+    return seen_by(model, (excess > _SLACK) & (by_column[column] >= least))
 
 
 def _settle(
     problem: Problem,
     end: EMResult,
     columns: np.ndarray,
-    needed: np.ndarray,
     options: Options,
     follower: "_Follower",
     place: int,
@@ -184,10 +201,8 @@ def _settle(
     problem : Problem
         Of all columns, as is the end.
     end : EMResult
-    columns : ndarray of int
-        Those that it is of.
-    needed : ndarray of int
-        Those that may not leave.
+    columns : ndarray of shape (2, 1 + p), bool
+        Those that it is of, of gates and of experts.
     options : Options
     follower : _Follower
     place : int
@@ -196,12 +211,12 @@ def _settle(
     n_burst = _FIRST_BURST
     while end.n_iter < options.max_iter and end.reason != ASKED_TO_STOP:
         flat = problem.model.flatten(end.evaluation.params)
-        present = np.union1d(columns_of(problem.model)[flat != 0.0], needed)
-        most = max(_FIRST_COLUMNS, len(present))
+        present = seen_by(problem.model, flat != 0.0) | indispensable_columns(problem.model)
+        most = max(_FIRST_COLUMNS, int(present.any(axis=0).sum()))
         missing = _violators(problem.model, [end.evaluation], most)
-        if end.is_converged and np.isin(missing, columns).all():
+        if end.is_converged and columns[missing].all():
             break
-        columns = np.union1d(present, missing)
+        columns = present | missing
         budget = min(n_burst, options.max_iter - end.n_iter)
         following = _go_on(problem, columns, end, budget, options, follower, place)
         is_stuck = not following.is_converged and following.n_iter < end.n_iter + budget

@@ -40,6 +40,7 @@ from mixexp.model._narrowing import (
     columns_of,
     indispensable_columns,
     narrow_model,
+    seen_by,
 )
 from mixexp.model._others import PlacedSubmodel, object_array
 from mixexp.model._parameters import Parameters, map_parameters, unstack_parameters
@@ -135,6 +136,7 @@ __all__ = [
     "posterior_of_block",
     "predict_block",
     "routed_mean",
+    "seen_by",
     "settle_gates",
     "steepest_gradient",
     "top_route",

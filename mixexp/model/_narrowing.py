@@ -4,7 +4,7 @@ Its coefficients are those of the whole model on these columns, with the same pr
 zero. Only columns whose slopes all have an L1 penalty may be left out.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
@@ -63,8 +63,32 @@ def columns_of(model: Model) -> np.ndarray:
     return flatten_slots(slots).astype(np.intp)
 
 
+def seen_by(model: Model, chosen: np.ndarray) -> np.ndarray:
+    """Return the columns that some coefficients belong to, of gates and of experts.
+
+    Parameters
+    ----------
+    model : Model
+    chosen : ndarray of shape (n_flat,), bool
+
+    Returns
+    -------
+    ndarray of shape (2, 1 + p), bool
+        For gates, and for experts; the intercept is the first column.
+    """
+    column, n_columns = columns_of(model), 1 + max(int(design.max()) for design in model.designs)
+    at = np.flatnonzero(chosen)
+    out = np.zeros((2, n_columns), dtype=bool)
+    out[(at >= _n_of_gates(model)).astype(int), column[at]] = True
+    return out
+
+
+def _n_of_gates(model: Model) -> int:
+    return model.slot_slices[len(model.gates) - 1].stop if model.gates else 0
+
+
 def indispensable_columns(model: Model) -> np.ndarray:
-    """Return the columns that cannot be left out, 0 among them, rising.
+    """Return the columns that cannot be left out, as `seen_by` does, the intercept among them.
 
     Some coefficient of theirs has no L1 penalty, or a constraint beside being shared.
     """
@@ -75,36 +99,51 @@ def indispensable_columns(model: Model) -> np.ndarray:
         is_needed |= ~np.isnan(ties.known) | np.isfinite(lower) | np.isfinite(upper)
         if ties.rows is not None:
             is_needed |= np.any(ties.rows != 0.0, axis=0)
-    return np.unique(np.append(columns_of(model)[is_needed], 0))
+    found = seen_by(model, is_needed)
+    found[:, 0] = True
+    return found
 
 
-def narrow_model(model: Model, columns: np.ndarray) -> NarrowModel:
+def narrow_model(model: Model, seen: np.ndarray) -> NarrowModel:
     """Return the model of some columns, those of `indispensable_columns` among them.
 
     Parameters
     ----------
     model : Model
         Of gates and experts with linear predictors alone.
-    columns : ndarray of int
-        Rising, 0 first. The features of the narrow model are these, in this order.
+    seen : ndarray of shape (2, 1 + p), bool
+        Columns of gates, and of experts. The features of the narrow model are these, in their
+        order.
     """
-    kept = np.flatnonzero(np.isin(columns_of(model), columns))
-    is_seen = [np.isin(design, columns) for design in model.designs]
+    columns = np.flatnonzero(seen.any(axis=0))
+    is_expert = (np.arange(model.n_flat) >= _n_of_gates(model)).astype(int)
+    kept = np.flatnonzero(seen[is_expert, columns_of(model)])
+    designs: list[np.ndarray] = []
+
+    def place(design: int, kind: int) -> int:
+        """Return where the columns of a design that are seen stand among all designs."""
+        own = np.searchsorted(columns, _part(model.designs[design], seen[kind]))
+        for at, known in enumerate(designs):
+            if np.array_equal(known, own):
+                return at
+        designs.append(own)
+        return len(designs) - 1
+
+    gates = tuple(replace(own, design=place(own.design, 0)) for own in model.gates)
     groups = tuple(
         group._replace(
+            designs=tuple(place(design, 1) for design in group.designs),
             center=tuple(
-                center[is_seen[design]]
+                center[seen[1][model.designs[design]]]
                 for center, design in zip(group.center, group.designs, strict=False)
-            )
+            ),
         )
         for group in model.groups
     )
     of_columns = {
         "groups": groups,
-        "designs": tuple(
-            np.searchsorted(columns, design[seen])
-            for design, seen in zip(model.designs, is_seen, strict=True)
-        ),
+        "gates": gates,
+        "designs": tuple(designs),
         "ties": None if model.ties is None else _take_ties(model.ties, kept),
         "constant_columns": tuple(
             int(at) for at in np.flatnonzero(np.isin(columns, model.constant_columns))
@@ -112,6 +151,10 @@ def narrow_model(model: Model, columns: np.ndarray) -> NarrowModel:
     }
     rest = {own.name: getattr(model, own.name) for own in fields(Model)}
     return NarrowModel(**{**rest, **of_columns}, whole=model, columns=columns, kept=kept)
+
+
+def _part(design: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    return design[seen[design]]
 
 
 def _take_ties(ties: EqualityConstraints, kept: np.ndarray) -> EqualityConstraints:
