@@ -40,8 +40,9 @@ class NarrowModel(Model):
 
     @property
     def apart(self) -> Model:
-        """The same as a model of its own, whose priors are for these columns."""
-        return Model(**{own.name: getattr(self, own.name) for own in fields(Model)})
+        """The same as a model of its own, whose priors are for these columns and pull to zero."""
+        rest = {own.name: getattr(self, own.name) for own in fields(Model)}
+        return Model(**{**rest, "groups": tuple(own._replace(center=()) for own in self.groups)})
 
     def take(self, params: Parameters) -> Parameters:
         """Return parameters of the whole model without those of columns that are left out."""
