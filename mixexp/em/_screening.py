@@ -25,7 +25,6 @@ from mixexp.model import (
     Parameters,
     columns_of,
     indispensable_columns,
-    l1_strengths,
     narrow_model,
     seen_by,
 )
@@ -152,7 +151,7 @@ def _first_columns(
 def _at_partitions(problem: Problem, pooled: Parameters) -> list[Evaluation]:
     """Return gradients at experts without slopes, of rows as starts divide them."""
     model = problem.model
-    flat = np.where(l1_strengths(model) > 0.0, 0.0, model.flatten(pooled))
+    flat = np.where(model.prior.l1 > 0.0, 0.0, model.flatten(pooled))
     bare = model.unflatten(flat)
     drawn = draw_partitions(problem, pooled, "auto", list(range(_N_PARTITIONS)))
     ends = []
@@ -171,7 +170,7 @@ def _violators(model: Model, ends: Sequence[Evaluation], n_most: int) -> np.ndar
 
     Of gates and of experts, as `seen_by` does.
     """
-    strength = l1_strengths(model)
+    strength = model.prior.l1
     excess = np.zeros(model.n_flat)
     for end in ends:
         largest = np.abs(end.gradient).reshape(-1, model.n_flat).max(axis=0)

@@ -8,7 +8,6 @@ from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
-from mixexp.model._lasso import l1_strengths
 from mixexp.model._model import Model
 from mixexp.model._parameters import Parameters, flatten_slots
 from mixexp.model._ties import EqualityConstraints
@@ -93,7 +92,7 @@ def indispensable_columns(model: Model) -> np.ndarray:
 
     Some coefficient of theirs has no L1 penalty, or a constraint beside being shared.
     """
-    is_needed = l1_strengths(model) == 0.0
+    is_needed = model.prior.l1 == 0.0
     ties = model.ties
     if ties is not None:
         lower, upper = ties.bounds()
