@@ -166,6 +166,7 @@ def test_memory_does_not_grow_as_the_square_of_the_columns():
 def test_a_path_of_wide_data_has_no_square_of_the_columns():
     wide, y = _rows(80, 2000, seed=3)
     model = MoERegressor(2, **{**LASSO, "dispersion_prior": 30.0})
+    regularization_path(model, wide[:, :80], y, strengths=[60.0])  # imports and caches
     tracemalloc.start()
     try:
         path = regularization_path(model, wide, y, strengths=[60.0, 32.0])
