@@ -22,7 +22,9 @@ from mixexp.estimators._sparse import (
 )
 from mixexp.text import shown
 
-_ENCODE = "Encode it as numbers first, for instance with a ColumnTransformer."
+_ENCODE = (
+    "Encode it as numbers first, for instance with a ColumnTransformer, or use mixexp.from_formula."
+)
 
 
 def check_features(

@@ -176,8 +176,8 @@ class MoERegressor(_Regressor):
         Family of the experts; a list gives one per expert, from left to right. By name,
         <FAMILIES>;
         or an object of `mixexp.experts`, which has options, an estimator of scikit-learn's, or a
-        `Submodel`. Which for which y:
-        docs/user_guide/choose_expert.md. "auto" or an `Auto` chooses, by held-out log density, one
+        `Submodel`. The guide page "Which
+        expert for which y" compares them. "auto" or an `Auto` chooses, by held-out log density, one
         family for all experts of those whose support holds y.
     <PARAMETERS>
 
@@ -264,8 +264,8 @@ class HMERegressor(_Regressor):
         Family of the experts; a list gives one per expert, from left to right. By name,
         <FAMILIES>;
         or an object of `mixexp.experts`, which has options, an estimator of scikit-learn's, or a
-        `Submodel`. Which for which y:
-        docs/user_guide/choose_expert.md. "auto" or an `Auto` chooses, by held-out log density, one
+        `Submodel`. The guide page "Which
+        expert for which y" compares them. "auto" or an `Auto` chooses, by held-out log density, one
         family for all experts of those whose support holds y.
     <PARAMETERS>
 

@@ -1,4 +1,4 @@
-"""Student t expert: a linear model that outliers do not pull.
+"""Student t expert: a linear model that is robust to outliers.
 
 With r = y - eta, dispersion = ``exp(log_dispersion)`` = squared scale and distance =
 r**2 / dispersion, ``log f(y) = log Gamma((df + 1) / 2) - log Gamma(df / 2)
@@ -184,10 +184,9 @@ def _lower_quantile(df: np.ndarray, tail: np.ndarray) -> np.ndarray:
     """Return the quantile of a standard t at a level in (0, 1/2].
 
     SciPy's has a relative error of up to 5e-9 in version 1.12, and of 2e-9 at 4 degrees of freedom
-    in version 1.17, which one step of Newton's method for ``log F(t) = log tail`` takes away. Where
+    in version 1.17; one step of Newton's method for ``log F(t) = log tail`` removes it. Where
     SciPy's is infinite or cut off: by the incomplete beta function, Abramowitz & Stegun (1964),
-    eq. 26.7.1.
-    Far in the tail F is a power of t.
+    eq. 26.7.1. Far in the tail F is a power of t.
     """
     found = stdtrit(df, tail)
     log_reached = np.log(np.maximum(stdtr(df, found), 5e-324))
