@@ -166,9 +166,11 @@ def jump_nodes(
         yield first + k * step, step
 
 
-def fall_from_peak(j: np.ndarray, log_peak: np.ndarray) -> np.ndarray:
-    """Return ``j * log(j / peak) - (j - peak)``, of which nothing cancels near the peak."""
-    peak = np.exp(log_peak)
+def fall_from_peak(j: np.ndarray, peak: np.ndarray, log_peak: np.ndarray) -> np.ndarray:
+    """Return ``j * log(j / peak) - (j - peak)``, of which nothing cancels near the peak.
+
+    The log has no digits of a large peak, and the peak may be less than the smallest number.
+    """
     held = np.maximum(peak, 1.0)
     x = (j - held) / held
     near = j * log_excess(x, 1.0 + x) + (j - held) * x

@@ -75,12 +75,12 @@ def _moments_of_one(log_peak: np.ndarray, index: float) -> np.ndarray:
 
 def _log_term(j: np.ndarray, log_peak: np.ndarray, index: float) -> np.ndarray:
     errors = stirling_error(j) + stirling_error(index * j)
-    return -(1.0 + index) * fall_from_peak(j, log_peak) - errors
+    return -(1.0 + index) * fall_from_peak(j, np.exp(log_peak), log_peak) - errors
 
 
 def _deviation(j: np.ndarray, log_peak: np.ndarray, index: float) -> np.ndarray:
     """Return v of so many jumps."""
-    return fall_from_peak(j, log_peak) - j * digamma_gap(index * j)
+    return fall_from_peak(j, np.exp(log_peak), log_peak) - j * digamma_gap(index * j)
 
 
 class _Excess(NamedTuple):

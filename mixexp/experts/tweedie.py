@@ -29,6 +29,7 @@ from mixexp.experts._units import NO_UNIT, Unit
 from mixexp.experts._weighted import log_or_zero, weighted_moments
 from mixexp.links import capped_exp, extended_exp, safe_exp
 
+_MANY_JUMPS, _LEAST_MASS = 1e6, 1e-300
 # Nearer to 1 and 2 densities have spikes at multiples of the dispersion, or none at zero.
 _LEAST_POWER, _LARGEST_POWER, _START_POWER = 1.01, 1.99, 1.5
 
@@ -258,13 +259,14 @@ class Tweedie(PositiveModel):
     def _over_jumps(self, heads: Heads, function: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
         """Return the mean over the number of jumps, at least one, of a function of it."""
         jumps = self._expected_jumps(heads)
-        total = np.zeros_like(jumps)
+        total, mass = np.zeros_like(jumps), np.zeros_like(jumps)
         for j, step in jump_nodes(jumps, np.sqrt(jumps), np.sqrt(jumps / self._index(heads))):
             # Poisson's probability, by Stirling: exact for many jumps too.
-            fall = -fall_from_peak(j, np.log(jumps))
+            fall = -fall_from_peak(j, jumps, np.log(jumps))
             weight = np.exp(fall - stirling_error(j)) / np.sqrt(2.0 * np.pi * j)
-            total = total + step * weight * function(j)
-        return total
+            total, mass = total + step * weight * function(j), mass + step * weight
+        # Nodes of a great many jumps are rounded; their weights should add up to one.
+        return np.where(jumps > _MANY_JUMPS, total / np.maximum(mass, _LEAST_MASS), total)
 
     def _log_no_jump(self, heads: Heads) -> np.ndarray:
         return -self._expected_jumps(heads)
