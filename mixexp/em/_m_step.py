@@ -107,6 +107,10 @@ def _gate_step(
         if free is not None and use_bound:
             blocks = _bound_of_pairs(problem.gate_gram(gates.design), m, len(gate))
             step, is_deficient = _newton_step(blocks, gradient[:, edges], prior[:, edges], free)
+        elif not use_bound and not model.tree.has_pairs(m):
+            blocks = current.stats.gate_pairs[slot][:, pairs]
+            step, is_deficient = _diagonal_step(blocks, gradient[:, edges], prior[:, edges])
+            step *= length
         elif free is None and (use_bound or (m - 1) * gate.shape[-1] > _MOST_NODE_PARAMETERS):
             gram = problem.gate_gram(gates.design)
             step, is_deficient = _bound_step(gram, gradient[:, edges], ridge)
@@ -154,6 +158,17 @@ def _newton_step(
     solutions = solve_semidefinite_each(free.T @ information @ free, right @ free)
     step = (solutions.x @ free.T).reshape(n_starts, m - 1, q)
     return basis @ step, solutions.is_deficient
+
+
+def _diagonal_step(
+    blocks: np.ndarray, gradient: np.ndarray, prior: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Step where the curvature has one block per child, see `GatingTree.coarse`."""
+    penalised = blocks.copy()
+    _add_to_diagonals(penalised, prior)
+    solutions = solve_semidefinite_each(penalised, gradient)
+    step = solutions.x - solutions.x.mean(axis=1, keepdims=True)
+    return step, np.logical_or.reduce(solutions.is_deficient, axis=-1)
 
 
 def _bound_step(
