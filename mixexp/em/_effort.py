@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from mixexp.em._iteration import advance, begin
-from mixexp.em._newton import is_small
+from mixexp.em._m_step import is_large_node
 from mixexp.em._objective import Problem
 from mixexp.em._results import EMResult, Options
 
@@ -26,25 +26,23 @@ _MOST_ROUNDS_MORE = 6
 # part, and moves, of which they have many rounds, are shorter from where starts have come to rest.
 WEAK = Options(max_iter=20, tol=1e-3, acceleration="auto")
 _WEAK_MANY_EXPERTS = WEAK._replace(max_iter=100)
-
-
-# The same where both are dear, extrapolated; and what ends the race, of which one is then finished.
-_WEAK_DEAR = Options(max_iter=30, tol=1e-3, acceleration="anderson")
+_WEAK_DEAR = Options(max_iter=30, tol=1e-3, acceleration="none")
+_MOST_DEAR_ROUNDS = 4
+# What ends a rough race, the winner of which is then finished.
 _RACE_TOL = 1e-6
 # Parameters from which on a search is dear, if experts are many or so many responsibilities, too.
 _MOST_CHEAP_PARAMETERS = 200
 _MOST_CHEAP_RESPONSIBILITIES = 1 << 15
-# With more parameters per row weak priors let experts pass through the rows, wherever they start.
+# With more parameters per row weak priors let experts pass through the rows, wherever they start,
+# and what priors then leave of the experts is little that moves could improve.
 _MOST_PARAMETERS_PER_ROW = 0.5
-
-
 # Where rows are so many times the parameters a pass costs as much as Newton's step, which ends in
 # fewer passes and leaves ridges; with fewer the cube of the parameters is most of a fit.
 _ROWS_FOR_NEWTON = 10
 # Rows that tell under weak priors which way experts part.
 _WEAK_ROWS_PER_PARAMETER = 10
 # Of twelve moves: iterations, and how many go on.
-_EARLY_LOOKS = ((3, 4), (8, 2), (16, 1))
+_EARLY_LOOKS = ((0, 6), (3, 3), (8, 1))
 
 
 class Effort(NamedTuple):
@@ -55,13 +53,18 @@ class Effort(NamedTuple):
     weak : Options or None
         Of runs under weak priors; None if there are none.
     n_rounds : int
-        Rounds of moves under weak priors, as a multiple of those that are asked for.
+        Rounds of moves, as a multiple of those that are asked for.
     n_rivals : int
         A start is dropped if so many earlier ones were better by then.
+    first_round : int
+        Iterations until then, the first time; each further round doubles them.
     looks : tuple of (int, int)
         Iterations after which moves are looked at, and how many are then followed further.
     weak_rows : int or None
         Rows that runs under weak priors see a sample of; None for all.
+    drops_hopeless : bool
+        Whether a finalist is dropped that the best has left far behind, be it a later one: one
+        start more then may cost another one.
     is_rough : bool
         Whether the race is a rough one, and the optimum that remains is finished after it.
     """
@@ -69,9 +72,15 @@ class Effort(NamedTuple):
     weak: Options | None
     n_rounds: int = 1
     n_rivals: int = 2
+    first_round: int = 20
     looks: tuple[tuple[int, int], ...] = ((20, 1),)
     weak_rows: int | None = None
+    drops_hopeless: bool = False
     is_rough: bool = False
+
+
+#: What is affordable for a few experts on some thousand rows.
+USUAL = Effort(WEAK)
 
 
 def effort_for(problem: Problem, options: Options) -> Effort:
@@ -86,15 +95,16 @@ def effort_for(problem: Problem, options: Options) -> Effort:
     n_leaves, n_parameters = problem.model.tree.n_leaves, problem.model.n_parameters
     n_rounds = 1 + min(max(0, n_leaves - FEW_EXPERTS), _MOST_ROUNDS_MORE)
     if _is_dear(problem, options):
-        is_rough = problem.n_rows < _ROWS_FOR_NEWTON * n_parameters
         has_weak = n_parameters <= _MOST_PARAMETERS_PER_ROW * problem.n_rows
         return Effort(
             _WEAK_DEAR if has_weak else None,
-            n_rounds,
+            min(n_rounds, _MOST_DEAR_ROUNDS) if has_weak else 0,
             n_rivals=1,
+            first_round=10,
             looks=_EARLY_LOOKS,
             weak_rows=_WEAK_ROWS_PER_PARAMETER * n_parameters,
-            is_rough=is_rough,
+            drops_hopeless=True,
+            is_rough=problem.n_rows < _ROWS_FOR_NEWTON * n_parameters,
         )
     weak = WEAK if n_leaves <= FEW_EXPERTS else _WEAK_MANY_EXPERTS
     if n_parameters > _MOST_FINISHED_WEAK:
@@ -145,7 +155,9 @@ def finish(problem: Problem, final: EMResult, options: Options) -> EMResult:
     options : Options
         Those that were asked for.
     """
-    finished = problem if is_small(problem) else for_race(problem, options)[0]
+    # The diagonal has directions in which it is far too steep, so that EM stands still too early.
+    is_large = any(is_large_node(problem.model, slot) for slot in range(len(problem.model.gates)))
+    finished = for_race(problem, options)[0] if is_large else problem
     (run,) = begin(finished, [final.evaluation.params], [None], options.near())
     advance(finished, [run], max(0, options.max_iter - final.n_iter))
     ended = run.outcome(f"stopped after max_iter={options.max_iter}")

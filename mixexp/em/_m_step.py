@@ -66,7 +66,7 @@ def em_step(problem: Problem, current: Evaluation, n_halvings: int, use_bound: b
     gates, experts = [], []
     for slot in range(len(model.gates)):
         if model.penalty.gate_l1 > 0.0:
-            on_bound = use_bound or _is_large_node(model, slot)
+            on_bound = use_bound or is_large_node(model, slot)
             gates.append(sparse_gate_step(problem, current, slot, length, on_bound))
             continue
         gate, is_deficient = _gate_step(problem, current, slot, length, use_bound)
@@ -82,7 +82,8 @@ def em_step(problem: Problem, current: Evaluation, n_halvings: int, use_bound: b
     return Step(keep_held(model, current.params, proposed), deficient)
 
 
-def _is_large_node(model: Model, slot: int) -> bool:
+def is_large_node(model: Model, slot: int) -> bool:
+    """Whether some gate of a slot has too many parameters for Newton's step."""
     most = max(model.gates[slot].n_siblings, default=0)
     return most * model.slot_shapes[slot][1] > _MOST_NODE_PARAMETERS
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 import numpy as np
 
 from mixexp.em._convergence import remaining_gain
-from mixexp.em._effort import WEAK, Effort, effort_for, finish, for_race
+from mixexp.em._effort import USUAL, WEAK, Effort, effort_for, finish, for_race
 from mixexp.em._exchanges import draw_exchanges
 from mixexp.em._iteration import Run, Watch, advance, begin
 from mixexp.em._monitor import Monitor
@@ -18,10 +18,10 @@ from mixexp.model import Parameters
 # Objectives closer than this, relative, are one optimum: then the earliest start wins, so that
 # rounding does not choose.
 _SAME_OPTIMUM = 1e-8
-# Iterations of the first round; each round doubles them. A start is dropped at the end of a
-# round if so many earlier starts were better by then as the `Effort` says.
+# Iterations until finalists are looked at again.
 _FIRST_ROUND = 20
-# A move is given up that is further behind than so many times what its own pace promises.
+# A move, or a finalist of a dear search, is given up that is further behind than so many times
+# what its own pace promises.
 _HOPE = 10.0
 # On a sample of the rows an optimum need not be known well, and so many are followed on all rows.
 _SAMPLE_TOL = 1e-6
@@ -69,9 +69,11 @@ def search(
     if weak is not raced and len(starts) > 1 and effort.weak is not None:
         starts, beaten = start_from_weak_priors(weak, starts, seed, effort, n_moves)
         n_moves = 0
+    elif effort.weak is None:
+        n_moves *= effort.n_rounds
     if sample.n_rows == problem.n_rows:  # all rows, in memory
         of_sample = monitor if sample is problem else Monitor()
-        found = compete(raced, starts, way, of_sample, beaten, effort.n_rivals)
+        found = compete(raced, starts, way, of_sample, beaten, effort)
         found = split_and_merge(raced, found, seed, way, n_moves, effort.looks)
         found = split_and_merge(raced, found, seed, way, n_exchanges, effort.looks, draw_exchanges)
         if effort.is_rough:
@@ -79,7 +81,7 @@ def search(
         if sample is problem:
             return found
         return _follow(problem, found, options, monitor, "on all rows in memory")
-    tried = compete(raced, starts, rough, Monitor(), beaten, effort.n_rivals)
+    tried = compete(raced, starts, rough, Monitor(), beaten, effort)
     tried = split_and_merge(raced, tried, seed, rough, n_moves, effort.looks)
     return _follow(problem, tried, options, monitor, f"on a sample of {sample.n_rows} rows")
 
@@ -154,9 +156,7 @@ def start_from_weak_priors(
     options = effort.weak or WEAK
     if effort.weak_rows is not None:
         weak = draw_sample(weak, np.random.default_rng(seed), effort.weak_rows, 1.0)
-    tried = compete(
-        weak, [starts[i] for i in numbers], options, Monitor(), n_rivals=effort.n_rivals
-    )
+    tried = compete(weak, [starts[i] for i in numbers], options, Monitor(), effort=effort)
     n_rounds = n_moves * effort.n_rounds
     tried = split_and_merge(weak, tried, seed, options, n_rounds, effort.looks)
     out, beaten, best = list(starts), set(numbers), -np.inf
@@ -175,7 +175,7 @@ def compete(
     options: Options,
     monitor: Monitor,
     beaten: Collection[int] = (),
-    n_rivals: int = 2,
+    effort: Effort = USUAL,
 ) -> Search:
     """Run EM from every start, on all rows, and drop those that fall behind.
 
@@ -191,14 +191,17 @@ def compete(
     monitor : Monitor
     beaten : collection of int
         Numbers of starts that are dropped at once.
-    n_rivals : int
-        A start is dropped if so many earlier ones were better by then.
+    effort : Effort
+        How soon starts are dropped.
     """
     race = _Race([name for name, _ in starts], monitor)
     race.begin(problem, {i: params for i, (_, params) in enumerate(starts)}, options)
     race.drop(beaten)
-    finalists = race.drop_those_behind(options.max_iter, n_rivals)
-    race.finish(finalists, options.max_iter)
+    finalists = race.drop_those_behind(options.max_iter, effort)
+    if effort.drops_hopeless:
+        finalists = race.finish_hopeful(finalists, options.max_iter)
+    else:
+        race.finish(finalists, options.max_iter)
     return race.result(finalists)
 
 
@@ -270,8 +273,7 @@ def _split_merge_rounds(
             advance(problem, [runs[i] for i in hopeful], min(n_iter, options.max_iter))
             hopeful = sorted(sorted(hopeful, key=lambda i: -runs[i].objective)[:n_kept])
         winner = hopeful[0]
-        hoped = runs[winner].objective + _HOPE * remaining_gain(runs[winner].history)
-        if hoped < final.objective:
+        if _hoped(runs[winner]) < final.objective:
             return
         advance(problem, [runs[winner]], options.max_iter)
         outcome = runs[winner].outcome(f"stopped after max_iter={options.max_iter}")
@@ -318,9 +320,10 @@ class _Race:
         for i in beaten:
             self._end_run(i, "dropped: earlier starts led higher under weak priors")
 
-    def drop_those_behind(self, max_iter: int, n_rivals: int) -> list[int]:
+    def drop_those_behind(self, max_iter: int, effort: Effort) -> list[int]:
         """Carry runs on in rounds, and return those that are to be finished."""
-        alive, n_iter = [i for i in self.runs if i not in self._restarts], _FIRST_ROUND
+        alive, n_iter = [i for i in self.runs if i not in self._restarts], effort.first_round
+        n_rivals = effort.n_rivals
         while len(alive) > n_rivals and n_iter < max_iter:
             self._advance(alive, n_iter)
             # A spurious run stands for nothing: it neither beats another nor survives.
@@ -347,6 +350,26 @@ class _Race:
         for i in finalists:
             if i not in self._restarts:
                 self._end_run(i, f"stopped after max_iter={max_iter}")
+
+    def finish_hopeful(self, finalists: Sequence[int], max_iter: int) -> list[int]:
+        """Carry the best finalist on to the end, and others while they may pass it.
+
+        Returns
+        -------
+        list of int
+            Those that were carried to the end.
+        """
+        ended: list[int] = []
+        for i in sorted(finalists, key=lambda i: _rank(self._outcome(i))):
+            run, best = self.runs[i], max((self.runs[j].objective for j in ended), default=-np.inf)
+            while not run.is_over and run.n_iter < max_iter and _hoped(run) >= best:
+                self._advance([i], min(run.n_iter + _FIRST_ROUND, max_iter))
+            if run.is_over or run.n_iter >= max_iter:
+                ended.append(i)
+        self.finish(ended, max_iter)
+        for i in set(finalists) - set(ended):
+            self._end_run(i, "dropped: another start had left it behind")
+        return sorted(ended)
 
     def _advance(self, numbers: Sequence[int], max_iter: int) -> None:
         number_of = {id(self.runs[i]): i for i in numbers}
@@ -375,6 +398,11 @@ def _n_earlier_and_better(problem: Problem, objectives: dict[int, float], i: int
     slack = _SAME_OPTIMUM * (1.0 + problem.magnitude(own))
     least = own + slack if np.isfinite(own) else own
     return sum(value > least for j, value in objectives.items() if j < i)
+
+
+def _hoped(run: Run) -> float:
+    """Return what a run may come to: so many times what its pace promises."""
+    return run.objective + _HOPE * remaining_gain(run.history)
 
 
 def _rank(outcome: EMResult) -> tuple[bool, float]:
