@@ -18,9 +18,9 @@ from mixexp.text import shown
 #: What is kept of a tree grows with the square of its leaves, and a gate's curvature with that of
 #: its children: 0.3 and 0.3 GB.
 MOST_LEAVES, MOST_SIBLINGS = 1 << 14, 1 << 12
-#: Beyond so many children, pairs of siblings are most of what a pass costs: 28 of 36 Gram matrices
-#: for eight linear experts, 496 of 528 for 32.
-MOST_PAIRED = 8
+#: Beyond so many children, pairs of siblings are most of what a pass costs: 120 of 136 Gram
+#: matrices for 16 linear experts, which their better steps are worth, 496 of 528 for 32.
+MOST_PAIRED = 16
 #: Methods of a tree call themselves once per level.
 MOST_LEVELS = 100
 

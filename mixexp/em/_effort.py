@@ -33,15 +33,16 @@ _RACE_TOL = 1e-6
 # Parameters from which on a search is dear, if experts are many or so many responsibilities, too.
 _MOST_CHEAP_PARAMETERS = 200
 _MOST_CHEAP_RESPONSIBILITIES = 1 << 15
-# With more parameters per row weak priors let experts pass through the rows, wherever they start,
-# and what priors then leave of the experts is little that moves could improve.
+# With more parameters per row weak priors let experts pass through the rows, wherever they start.
 _MOST_PARAMETERS_PER_ROW = 0.5
 # Where rows are so many times the parameters a pass costs as much as Newton's step, which ends in
 # fewer passes and leaves ridges; with fewer the cube of the parameters is most of a fit.
 _ROWS_FOR_NEWTON = 10
 # Rows that tell under weak priors which way experts part.
 _WEAK_ROWS_PER_PARAMETER = 10
-# Of twelve moves: iterations, and how many go on.
+# Of twelve moves: iterations, and how many go on; the fewer where rows are many, or where they are
+# too few for the parameters.
+_LOOKS = ((6, 4), (20, 1))
 _EARLY_LOOKS = ((0, 6), (3, 3), (8, 1))
 
 
@@ -95,17 +96,7 @@ def effort_for(problem: Problem, options: Options) -> Effort:
     n_leaves, n_parameters = problem.model.tree.n_leaves, problem.model.n_parameters
     n_rounds = 1 + min(max(0, n_leaves - FEW_EXPERTS), _MOST_ROUNDS_MORE)
     if _is_dear(problem, options):
-        has_weak = n_parameters <= _MOST_PARAMETERS_PER_ROW * problem.n_rows
-        return Effort(
-            _WEAK_DEAR if has_weak else None,
-            min(n_rounds, _MOST_DEAR_ROUNDS) if has_weak else 0,
-            n_rivals=1,
-            first_round=10,
-            looks=_EARLY_LOOKS,
-            weak_rows=_WEAK_ROWS_PER_PARAMETER * n_parameters,
-            drops_hopeless=True,
-            is_rough=problem.n_rows < _ROWS_FOR_NEWTON * n_parameters,
-        )
+        return _dear_effort(n_parameters, problem.n_rows, n_rounds)
     weak = WEAK if n_leaves <= FEW_EXPERTS else _WEAK_MANY_EXPERTS
     if n_parameters > _MOST_FINISHED_WEAK:
         weak = weak._replace(acceleration="none")
@@ -113,7 +104,26 @@ def effort_for(problem: Problem, options: Options) -> Effort:
         return Effort(weak)
     # On the grid of benchmarks/many_experts.py fits of 8 to 16 experts came to what following all
     # twelve moves came to; of six experts one fit of 34 ended 13 lower.
-    return Effort(weak, n_rounds, looks=((6, 4), (20, 1)))
+    return Effort(weak, n_rounds, looks=_LOOKS)
+
+
+def _dear_effort(n_parameters: int, n_rows: int, n_rounds: int) -> Effort:
+    if n_rows >= _ROWS_FOR_NEWTON * n_parameters:
+        return Effort(
+            _WEAK_DEAR,
+            min(n_rounds, _MOST_DEAR_ROUNDS),
+            n_rivals=1,
+            first_round=10,
+            looks=_EARLY_LOOKS,
+            weak_rows=_WEAK_ROWS_PER_PARAMETER * n_parameters,
+            drops_hopeless=True,
+        )
+    if n_parameters <= _MOST_PARAMETERS_PER_ROW * n_rows:
+        weak = _WEAK_MANY_EXPERTS._replace(acceleration="none")
+        return Effort(weak, n_rounds, looks=_LOOKS, drops_hopeless=True, is_rough=True)
+    return Effort(
+        None, n_rivals=1, first_round=10, looks=_EARLY_LOOKS, drops_hopeless=True, is_rough=True
+    )
 
 
 def _is_dear(problem: Problem, options: Options) -> bool:
