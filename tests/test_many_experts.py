@@ -154,9 +154,9 @@ def test_a_rough_race_ends_in_an_optimum_of_the_problem(n, crowded, rng):
     gradient = basis.T @ again.gradient
     step = np.linalg.lstsq(basis.T @ information @ basis, gradient, rcond=1e-9)[0]
     assert abs(0.5 * gradient @ step) <= 1e-6 * (1.0 + abs(best.objective))
-    # As high as every start followed alone, by the steps of any other search.
+    # Cutting the race may cost the best of the starts, but never all of them.
     ends = [run_em(problem, start, OPTIONS).objective for _, start in starts]
-    assert best.objective >= sorted(ends)[0]
+    assert best.objective >= min(ends) - 1e-6 * (1.0 + abs(best.objective))
 
 
 def test_finalists_without_hope_are_dropped(crowded, rng):
