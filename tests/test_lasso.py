@@ -13,7 +13,6 @@ from test_family_fits import EVERY_FAMILY, few_rows_may_be_warned_of, simulate
 from mixexp import HMEClassifier, HMERegressor, MoEClassifier, MoERegressor
 from mixexp.constraints import Fixed, Shared
 from mixexp.experts import Gaussian
-from mixexp.model._lasso import l1_violation
 
 REFERENCE = Path(__file__).parent / "reference"
 ROWS = {"elastic_net_gaussian": "lasso_gaussian"}
@@ -125,7 +124,7 @@ def violation(model, X, y):
     """Return by how much the conditions of an optimum are missed, in shares of strengths."""
     problem, _ = model._restore_problem(X, y, None, {})
     params = model.fitted_model_.params
-    return l1_violation(problem.model, problem.evaluate(params).gradient)
+    return problem.model.prior.violation(problem.evaluate(params).gradient)
 
 
 @few_rows_may_be_warned_of

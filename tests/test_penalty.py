@@ -17,7 +17,7 @@ from sklearn.preprocessing import StandardScaler
 
 from mixexp import MoERegressor
 from mixexp.experts import Gaussian
-from mixexp.model import Penalty, penalty_terms
+from mixexp.model import Penalty
 
 PENALTY = Penalty(alpha=50.0, gate_alpha=2.0, dispersion_prior=20.0)
 STEP = 1e-5
@@ -36,7 +36,8 @@ def anywhere(family, spec, rng, penalty=PENALTY):
 @every_tree
 def test_derivatives_match_central_differences(family, spec, rng):
     model, params = anywhere(family, spec, rng)
-    flat, found = model.flatten(params), penalty_terms(model, params)
+    prior, flat = model.prior, model.flatten(params)
+    found = prior.at(flat)
 
     def differences(function):
         steps = STEP * np.eye(len(flat))
@@ -44,8 +45,8 @@ def test_derivatives_match_central_differences(family, spec, rng):
             [(function(flat + step) - function(flat - step)) / (2.0 * STEP) for step in steps]
         )
 
-    gradient = differences(lambda at: penalty_terms(model, model.unflatten(at)).value)
-    hessian = differences(lambda at: penalty_terms(model, model.unflatten(at)).gradient)
+    gradient = differences(lambda at: prior.at(at).value)
+    hessian = differences(lambda at: prior.at(at).gradient)
     # step**2 times third derivatives, and rounding, 1e-16 * 1e3 / 1e-5.
     np.testing.assert_allclose(found.gradient, gradient, atol=1e-7)
     np.testing.assert_allclose(found.information(), -hessian, atol=1e-7)
@@ -54,25 +55,22 @@ def test_derivatives_match_central_differences(family, spec, rng):
 @every_tree
 def test_bound_touches_the_penalty_and_is_nowhere_above(spec, rng):
     model, params = anywhere(Gaussian(), spec, rng)
-    flat, here = model.flatten(params), penalty_terms(model, params)
+    flat, here = model.flatten(params), model.prior.at(model.flatten(params))
     for size in (1e-3, 0.1, 1.0, 10.0):
         step = size * rng.standard_normal(len(flat))
-        there = penalty_terms(model, model.unflatten(flat + step)).value
+        there = model.prior.at(flat + step).value
         parabola = here.value + here.gradient @ step - 0.5 * here.majorizer @ step**2
         assert there >= parabola - 1e-12 * (1.0 + abs(there))
 
 
 def test_pull_fades_for_all_slopes_as_some_part(rng):
     model, _ = anywhere(Gaussian(), (3,), rng)
-    center = model.flat_center
-    slopes = np.flatnonzero(model.pooling_weight)
+    center = model.prior.center
+    slopes = np.flatnonzero(model.prior.pull)
     near, apart = center.copy(), center.copy()
     near[slopes[0]] += 1e-3
     apart[slopes[:2]] += [1e-3, 2.0]
-    strengths = [
-        -penalty_terms(model, model.unflatten(at)).gradient[slopes[0]] / 1e-3
-        for at in (near, apart)
-    ]
+    strengths = [-model.prior.at(at).gradient[slopes[0]] / 1e-3 for at in (near, apart)]
     np.testing.assert_allclose(strengths[0], PENALTY.alpha, rtol=1e-4)
     faded = 1.0 + 100.0 / len(slopes) * (np.sqrt(5.0) - 1.0)
     np.testing.assert_allclose(strengths[1], PENALTY.alpha / faded, rtol=1e-4)
@@ -105,9 +103,10 @@ def test_clear_regimes_are_left_alone(rng):
 
 def test_no_alpha_is_no_pull(rng):
     model, params = anywhere(Gaussian(), (3,), rng, PENALTY._replace(alpha=0.0))
-    found = penalty_terms(model, params)
-    is_slope = model.pooling_weight > 0.0
+    flat = model.flatten(params)
+    found = model.prior.at(flat)
+    is_slope = model.prior.pull > 0.0
     for of_slopes in (found.gradient, found.curvature, found.hessian_downdate, found.majorizer):
         np.testing.assert_array_equal(of_slopes[is_slope], 0.0)
     without = replace(model, penalty=Penalty(gate_alpha=2.0, dispersion_prior=20.0))
-    assert found.value == penalty_terms(without, params).value
+    assert found.value == without.prior.at(flat).value

@@ -19,7 +19,7 @@ Array = np.ndarray
 
 
 class Ellipsoids(NamedTuple):
-    """Regions that hold so much of what each expert says, one per row and expert.
+    """Regions of a given probability under each expert, one per row and expert.
 
     A point y is inside where ``(y - center)' inv(shape) (y - center) <= 1``.
 
@@ -54,7 +54,7 @@ class Ellipsoids(NamedTuple):
 
 @joint_docs
 class JointDistribution:
-    """Distribution of several targets at n rows, a mixture of what the experts say.
+    """Distribution of several targets at n rows, a mixture of the experts' distributions.
 
     Made by ``predict_dist`` of a regressor that was fitted to y of shape (n, d); it does not
     change. What is of one target, such as quantiles, is asked of a `marginal`.
@@ -258,19 +258,7 @@ class JointDistribution:
         return self.sample(n_samples, random_state)[0]
 
     def sample(self, n_samples: int = 1, random_state: Any = None) -> tuple[Array, Array]:
-        """Draw y, and say which expert each came from.
-
-        Parameters
-        ----------
-        n_samples : int, default=1
-            Per row.
-        random_state : int, Generator, RandomState or None, default=None
-
-        Returns
-        -------
-        y : ndarray of shape (n, n_samples, d)
-        expert : ndarray of shape (n, n_samples), int
-        """
+        """Draw y, and say which expert each came from."""
         n = check_n_samples(n_samples, len(self) * self.n_outputs)
         seeds = seed_sequence(random_state).spawn(len(self._blocks))
 

@@ -53,7 +53,7 @@ class Variance(NamedTuple):
 
 @mixture_docs
 class MixtureDistribution:
-    """Distribution of y at n rows, a mixture of what the experts say; it does not change.
+    """Distribution of y at n rows, a mixture of the experts' distributions; immutable.
 
     Made by ``predict_dist``. Every method is vectorised over rows. Values of y are given as a
     number, as (n,), one per row, or as a matrix (n, m), or (1, m) for the same grid in every
@@ -365,19 +365,7 @@ class MixtureDistribution:
         return self.sample(n_samples, random_state)[0]
 
     def sample(self, n_samples: int = 1, random_state: Any = None) -> tuple[Array, Array]:
-        """Draw y, and say which expert each came from.
-
-        Parameters
-        ----------
-        n_samples : int, default=1
-            Per row.
-        random_state : int, Generator, RandomState or None, default=None
-
-        Returns
-        -------
-        y : ndarray of shape (n, n_samples)
-        expert : ndarray of shape (n, n_samples), int
-        """
+        """Draw y, and say which expert each came from."""
         m = check_n_samples(n_samples, len(self))
         seeds = seed_sequence(random_state).spawn(len(self._rows))
         drawn = self._map(lambda at: _draw(self._blocks[at], m, seeds[at]))

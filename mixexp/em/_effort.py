@@ -145,12 +145,15 @@ def _is_dear(problem: Problem, options: Options) -> bool:
 
 
 def for_race(problem: Problem, options: Options) -> tuple[Problem, Options]:
-    """Return a dear problem as its starts compete on it, and how they are run."""
+    """Return a dear problem as its starts compete on it, and how they are run.
+
+    For half of the iterations that were asked for: the others are left to `finish`.
+    """
     model, tree = problem.model, problem.model.tree.coarse()
     gates = tuple(replace(own, tree=tree) for own in model.gates)
     raced = replace(problem, model=replace(model, tree=tree, gates=gates))
-    tol = max(options.tol, _RACE_TOL)
-    return raced, options._replace(tol=tol, acceleration="anderson")
+    tol, max_iter = max(options.tol, _RACE_TOL), -(-options.max_iter // 2)
+    return raced, options._replace(tol=tol, max_iter=max_iter, acceleration="anderson")
 
 
 def finish(problem: Problem, final: EMResult, options: Options) -> EMResult:

@@ -49,7 +49,7 @@ def _pooled_others(problem: Problem) -> tuple[np.ndarray, ...]:
     """Fit each submodel of one's own to all rows: gates with equal shares for all children."""
     model, unknown = problem.model, object_array([None], ())
     sums: list[list[np.ndarray]] = [[] for _ in model.others]
-    for block in problem.blocks if model.others else ():
+    for block in problem.held if model.others else ():
         for other, parts in zip(model.others, sums, strict=True):
             own = block.gate_weight if other.is_gate else block.weight
             weight = np.tile(own / len(other.nodes), (len(other.nodes), 1))
@@ -71,7 +71,7 @@ def _pooled_alone(problem: Problem, g: int) -> tuple[np.ndarray, ...]:
         (group._replace(leaves=np.zeros(1, dtype=np.int64)),),
         model.designs,
         SoftmaxGates.everywhere(tree, model.slot_designs[0]),
-        model.penalty.of_pooled(),
+        model.penalty.of_single_expert(),
     )
     blocks = problem.blocks.refine(partial(supported_block, g=g))
     pooled = Problem(single, blocks, problem.n_threads)
@@ -124,7 +124,7 @@ def _pooled_beside(
         tuple(groups),
         (*model.designs, np.zeros(1, dtype=np.int64)),
         SoftmaxGates.everywhere(tree, len(model.designs)),
-        model.penalty.of_pooled(),
+        model.penalty.of_single_expert(),
     )
     blocks = problem.blocks.refine(partial(_block_of_groups, chosen=[g, *beside]))
     start = Parameters(mixed.no_gates(), (alone, *(() for _ in beside)))

@@ -19,7 +19,7 @@ from mixexp.em._monitor import ASKED_TO_STOP
 from mixexp.em._newton import NewtonFinish, is_small
 from mixexp.em._objective import Evaluation, Problem, map_evaluations
 from mixexp.em._results import EMResult, Options
-from mixexp.model import Parameters, l1_violation, map_parameters
+from mixexp.model import Parameters, map_parameters
 
 Item = TypeVar("Item")
 
@@ -89,7 +89,7 @@ class Run:
         self._tol = options.tol
         # What shortens the way is made for the likelihood, and for linear predictors.
         model = problem.model
-        is_plain = problem.is_classification or not model.is_linear or bool(model.held)
+        is_plain = problem.is_classification or not model.is_linear
         acceleration = "none" if is_plain else options.acceleration
         use_newton = acceleration == "newton" or (acceleration == "auto" and is_small(problem))
         use_anderson = acceleration == "anderson" or (acceleration == "auto" and not use_newton)
@@ -245,11 +245,8 @@ class Run:
 
     def _has_settled(self) -> bool:
         """Whether slopes with an L1 penalty meet the conditions of an optimum; others may rest."""
-        model = self._problem.model
-        if not model.penalty.has_l1:
-            return True
         gradient = self.standing.batch.gradient[self.standing.row]
-        return l1_violation(model, gradient) <= _LARGEST_VIOLATION
+        return self._problem.model.prior.violation(gradient) <= _LARGEST_VIOLATION
 
     def _note_uncertain_step(self) -> bool:
         """Note a step that may fall, and tell whether it is to be taken.

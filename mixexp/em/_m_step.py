@@ -20,15 +20,12 @@ from mixexp.em._linear_systems import (
     solve_within_each,
 )
 from mixexp.em._objective import Evaluation, Problem
-from mixexp.em._proximal import maximize_each, smooth_gradient, sparse_gate_step
+from mixexp.em._proximal import smooth_gradient, sparse_gate_step
 from mixexp.gates import node_information
-from mixexp.model import Model, Parameters, l1_strengths
+from mixexp.model import Model, Parameters, Prior
 
 # A dispersion moves by at most e per Newton step, for its likelihood is far from quadratic.
 _LARGEST_DISPERSION_STEP = 1.0
-# The same in the closed form but for one equation: halving alone would need some sixty.
-_MOST_DISPERSION_STEPS = 60
-_DISPERSION_DIGITS = 1e-15
 # A node's Newton step factors ((m - 1) q)**2 numbers; beyond this the bound is cheaper.
 _MOST_NODE_PARAMETERS = 600
 # What is added to the curvature of each child, as a share of the mean, and of the largest on the
@@ -99,7 +96,7 @@ def _gate_step(
     at, first = model.slot_slices[slot], model.flat_index(slot, 0)
     gradient = current.gradient[:, at].reshape(gate.shape)
     idle = model.flat_idle[first]
-    ridge = model.flat_ridge[first] + idle
+    ridge = model.prior.strength[first] + idle
     prior = current.penalty.majorizer[:, at].reshape(gate.shape) + idle
     out, deficient = gate.copy(), np.zeros(len(gate), dtype=bool)
     for m, edges, pairs in zip(gates.n_siblings, gates.spans, gates.pair_spans, strict=True):
@@ -255,9 +252,9 @@ def _location_steps(
     lower, upper = (_by_expert(model, bound, slots) for bound in model.flat_bounds)
     # Bounds on slopes are met exactly by coordinate descent, as an L1 penalty is.
     by_coordinates = has_l1 or (model.ties is not None and model.ties.lower is not None)
-    l1 = _by_expert(model, l1_strengths(model), slots) if by_coordinates else None
+    l1 = _by_expert(model, model.prior.l1, slots) if by_coordinates else None
     if model.ties is None and l1 is not None:
-        aim = maximize_each(penalised, gradient, l1, (lower, upper), flat)
+        aim = Prior.prox(penalised, gradient, l1, (lower, upper), flat)
         steps, deficient = aim - flat, np.zeros(flat.shape[:2], dtype=bool)
     elif model.ties is None:
         steps, deficient = solve_within_each(penalised, gradient, flat, (lower[0], upper[0]))
@@ -305,7 +302,7 @@ def _solve_tied(
     if l1 is None:
         solutions = solve_within_each(joint, right, where, limits)
     else:
-        aim = maximize_each(joint, right, l1.ravel() @ copies, limits, where)
+        aim = Prior.prox(joint, right, l1.ravel() @ copies, limits, where)
         solutions = Solutions(aim - where, np.zeros(n_starts, dtype=bool))
     steps = (solutions.x @ copies.T).reshape(gradient.shape)
     return Solutions(steps, solutions.is_deficient[:, None])
@@ -354,11 +351,11 @@ def _mean_deviance_dispersion(
     if model.is_shared(slot):
         deviance = deviance.sum(axis=-1, keepdims=True)
         mass = mass.sum(axis=-1, keepdims=True)
-    pseudo_rows = model.dispersion_rows(slot)
+    pseudo_rows = model.prior.dispersion_rows(slot)
     move = _log_ratio(deviance, mass)
     if pseudo_rows > 0.0:
         away = group.prior_log_dispersion - log_dispersion
-        move = _shrunk_log_ratio(move, mass / pseudo_rows, away)
+        move = Prior.prox_of_dispersion(move, mass / pseudo_rows, away)
     # An expert without rows or prior keeps its dispersion.
     has_moved = mass + pseudo_rows > np.finfo(float).tiny
     return (log_dispersion + np.where(has_moved, move, 0.0))[..., None]
@@ -367,29 +364,6 @@ def _mean_deviance_dispersion(
 def _log_ratio(deviance: np.ndarray, mass: np.ndarray) -> np.ndarray:
     tiny = np.finfo(float).tiny
     return np.log(np.maximum(deviance, tiny)) - np.log(np.maximum(mass, tiny))
-
-
-def _shrunk_log_ratio(move: np.ndarray, share: np.ndarray, anchor: np.ndarray) -> np.ndarray:
-    """Return the maximum over u of ``-share * (u + exp(move - u)) - sqrt(1 + (u - anchor)**2)``.
-
-    The first term is concave with its top at ``move``, the second with its top at ``anchor``, so
-    that the maximum lies between them: Newton's method, halving where it leaves the bracket.
-    """
-    low, high = np.minimum(move, anchor), np.maximum(move, anchor)
-    u = np.where(share > 1.0, move, anchor)
-    for _ in range(_MOST_DISPERSION_STEPS):
-        fall = share * np.exp(move - u)
-        away = u - anchor
-        root = np.sqrt(1.0 + away**2)
-        slope = fall - share - away / root
-        low, high = np.where(slope > 0.0, u, low), np.where(slope > 0.0, high, u)
-        following = u + slope / (fall + root**-3)
-        is_outside = (following < low) | (following > high)
-        following = np.where(is_outside, 0.5 * (low + high), following)
-        moved, u = np.abs(following - u), following
-        if np.all(moved <= _DISPERSION_DIGITS * (1.0 + np.abs(u))):
-            break
-    return u
 
 
 def _newton_dispersion(

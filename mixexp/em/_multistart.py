@@ -8,7 +8,7 @@ from mixexp.em._convergence import remaining_gain
 from mixexp.em._effort import USUAL, WEAK, Effort, effort_for, finish, for_race
 from mixexp.em._exchanges import draw_exchanges
 from mixexp.em._iteration import Run, Watch, advance, begin
-from mixexp.em._monitor import Monitor
+from mixexp.em._monitor import ASKED_TO_STOP, Monitor
 from mixexp.em._objective import Problem
 from mixexp.em._results import EMResult, Options, Restart, Search, slack_of
 from mixexp.em._split_merge import draw_moves
@@ -93,7 +93,7 @@ def _finish_best(problem: Problem, found: Search, options: Options) -> Search:
         for final in found.finals
     ]
     restarts, best = list(found.restarts), found.best
-    if best.is_converged:
+    if best.reason != ASKED_TO_STOP:
         finals[0] = finish(problem, best, options)
         at = [restart.objective for restart in restarts].index(best.objective)
         restarts[at] = Restart.of(restarts[at].start, finals[0])

@@ -11,15 +11,10 @@ import numpy as np
 from scipy.linalg import LinAlgError, eigh, lapack
 from scipy.sparse import csr_array
 
+from mixexp.em._held import is_held as is_in_held_node
 from mixexp.em._linear_systems import solve_definite
 from mixexp.em._objective import Evaluation, Problem
-from mixexp.model import (
-    Model,
-    complete_information,
-    held_at_zero,
-    movable_basis,
-    move_within_orthant,
-)
+from mixexp.model import Model, complete_information, movable_basis
 
 # EM is in the basin when a whole iteration gains less than this share of the objective: of many
 # starts most are dropped on the way, and Newton's steps, one start at a time, are dear; a start
@@ -279,9 +274,7 @@ def _moved(model: Model, current: Evaluation, step: np.ndarray) -> np.ndarray:
     """Return where a step leads, within bounds, and no further than to zero with an L1 penalty."""
     flat = model.flatten(current.params)
     moved = np.clip(flat + step, *model.flat_bounds)
-    if model.penalty.has_l1:
-        moved = move_within_orthant(model, flat, current.gradient, moved)
-    return moved
+    return model.prior.move_within_orthant(flat, current.gradient, moved)
 
 
 def cautious_newton_move(
@@ -359,8 +352,9 @@ def _identified_basis(problem: Problem, current: Evaluation, metric: np.ndarray)
     is_held = ((flat <= lower) & (current.gradient <= 0.0)) | (
         (flat >= upper) & (current.gradient >= 0.0)
     )
-    if model.penalty.has_l1:
-        is_held |= held_at_zero(model, flat, current.gradient)
+    is_held |= model.prior.is_zero(flat) & (current.gradient == 0.0)
+    if model.held:
+        is_held |= is_in_held_node(model)
     basis = movable_basis(model, is_held)
     metric = _congruence(basis, metric)
     nothing = _FLAT * problem.total_weight

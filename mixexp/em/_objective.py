@@ -25,8 +25,6 @@ from mixexp.model import (
     map_parameters,
     map_statistics,
     observed_statistics,
-    penalty_terms,
-    steepest_gradient,
     truncated_statistics,
     window_block,
 )
@@ -81,13 +79,12 @@ def map_evaluations(function: Callable[..., np.ndarray], *parts: Evaluation) -> 
 
 def evaluation_of(model: Model, params: Parameters, stats: Statistics) -> Evaluation:
     """Return sums of rows beside the priors of some parameters, and the gradient of both."""
-    penalty = penalty_terms(model, params)
+    flat = model.flatten(params)
+    penalty = model.prior.at(flat)
     own_priors = (
         other.log_prior(own) for other, own in zip(model.others, params.others, strict=True)
     )
-    gradient = flat_gradient(model, stats) + penalty.gradient
-    if model.penalty.has_l1:
-        gradient = steepest_gradient(model, model.flatten(params), gradient)
+    gradient = model.prior.least_gradient(flat, flat_gradient(model, stats) + penalty.gradient)
     objective = stats.log_likelihood + stats.objective_offset + sum(own_priors, penalty.value)
     return Evaluation(params, stats, penalty, objective, gradient)
 
@@ -150,8 +147,14 @@ class Problem:
 
     @property
     def alone(self) -> "Problem":
-        """The problem without rows, for those of a partition."""
-        return replace(self, blocks=RowBlocks(_no_features, ()), whole=self.totals)
+        """The problem without rows and followers, for those of a partition."""
+        return replace(
+            self,
+            blocks=RowBlocks(_no_features, ()),
+            whole=self.totals,
+            journal=Journal(),
+            n_threads=self.n_threads if self.blocks.is_local else 1,
+        )
 
     @property
     def held(self) -> RowBlocks:

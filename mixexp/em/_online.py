@@ -31,7 +31,6 @@ from mixexp.model import (
     flat_gradient,
     map_parameters,
     map_statistics,
-    penalty_terms,
 )
 
 #: Rows of a mini-batch at least, and per column of the widest design.
@@ -150,7 +149,7 @@ def resume_sums(problem: Problem, params: Parameters, weight: float) -> RunningS
     found = seen._replace(stats=stats, weight=weight, n_batches=weight / batch_rows(model))
     if model.penalty.has_l1:  # where slopes are zero no gradient is known
         return found
-    pull = -penalty_terms(model, seen.params).gradient
+    pull = -model.prior.at(model.flatten(seen.params)).gradient
     slots = model.slots(model.unflatten(pull))
     groups = tuple(
         GroupStatistics(

@@ -30,13 +30,13 @@ from mixexp.estimators._submodels import as_expert
 from mixexp.experts import FAMILIES, Censored, Expert
 from mixexp.gates import SoftmaxGates
 from mixexp.model import (
-    FEW_SLOPES,
     EqualityConstraints,
     ExpertGroup,
     Model,
     Parameters,
     Penalty,
     PlacedSubmodel,
+    share_taken,
     with_targets,
 )
 from mixexp.submodel import Submodel
@@ -396,7 +396,7 @@ def _anchor(model: Model, pooled: Parameters, n_rows: float) -> tuple[Model, Par
     groups, experts, is_single = [], [], model.tree.n_leaves == 1
     penalty = model.penalty
     if is_single and penalty.l1 == 0.0:
-        penalty = penalty._replace(alpha=penalty.of_pooled().alpha)
+        penalty = penalty._replace(alpha=penalty.of_single_expert().alpha)
     for group, heads in zip(model.groups, pooled.experts, strict=True):
         if group.outputs:
             taken = _share_taken(model, group, n_rows)
@@ -422,10 +422,7 @@ def _anchor(model: Model, pooled: Parameters, n_rows: float) -> tuple[Model, Par
 
 
 def _anchor_of_rows_to_come(model: Model, group: ExpertGroup, n_rows: float) -> float:
-    """Return the log dispersion, in the unit of the residuals, without what slopes took off.
-
-    As strengths do, this leaves few slopes alone. Half of the dispersion remains at the least.
-    """
+    """Return the log dispersion, in the unit of the residuals, without what slopes took off."""
     kinds = [head.kind for head in group.family.heads]
     log_power = group.units[kinds.index("dispersion")].log_power
     return -0.5 * log_power * float(np.log1p(-_share_taken(model, group, n_rows)))
@@ -434,5 +431,4 @@ def _anchor_of_rows_to_come(model: Model, group: ExpertGroup, n_rows: float) -> 
 def _share_taken(model: Model, group: ExpertGroup, n_rows: float) -> float:
     """Return the share of a pooled dispersion that slopes took off it."""
     g = next(at for at, own in enumerate(model.groups) if own is group)
-    taken = max(0, model.n_slopes(g) - FEW_SLOPES) / n_rows if n_rows > 0.0 else 0.0
-    return min(taken, 0.5)
+    return share_taken(model.n_slopes(g), n_rows)

@@ -34,7 +34,7 @@ def bind_submodels(
     ValueError
         If one cannot be fitted there.
     """
-    names = getattr(estimator, "feature_names_in_", None)
+    names, penalty = getattr(estimator, "feature_names_in_", None), estimator._penalty()
 
     def setting(where: str, columns: Sequence[int]) -> Setting:
         return Setting(
@@ -42,8 +42,8 @@ def bind_submodels(
             None if names is None else [str(names[column]) for column in columns],
             len(columns),
             getattr(estimator, "classes_", None),
-            float(getattr(estimator, "dispersion_prior", 0.0)),
-            float(estimator.gate_alpha),
+            penalty.dispersion_prior,
+            penalty.gate_alpha,
         )
 
     experts = [

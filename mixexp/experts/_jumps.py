@@ -6,12 +6,12 @@ Few jumps are added one by one; many jumps make a smooth bump whose sum is its i
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
 
-from mixexp.experts._special import stirling_error
+from mixexp.experts._special import log_excess, stirling_error
 
 # From here on a bump is far enough from j = 0 for the trapezoid rule, which is exact to
 # rounding from 2.5 nodes per standard deviation (test_tweedie_coarse_nodes).
@@ -44,16 +44,41 @@ class JumpMoments(NamedTuple):
     shortfall: np.ndarray
 
 
-def jump_moments(log_peak: np.ndarray, index: float) -> JumpMoments:
+def jump_moments(log_peak: np.ndarray, index: np.ndarray | float) -> JumpMoments:
     """Sum over jumps; zero jumps, with moments zero, where the peak is zero.
 
     Parameters
     ----------
     log_peak : ndarray
         Log of the number of jumps of the largest term; -inf where y is zero.
-    index : float
+    index : ndarray or float
         Shape of the gamma jumps.
     """
+    return JumpMoments(*by_index(_moments_of_one, 3, log_peak, index))
+
+
+def by_index(
+    function: Callable[[np.ndarray, float], np.ndarray],
+    n: int,
+    log_peak: np.ndarray,
+    index: np.ndarray | float,
+) -> np.ndarray:
+    """Return n sums of `function` of peaks and one index, for each index that there is.
+
+    One per expert, so that what depends on the number of jumps and the index alone is found once.
+    """
+    log_peak, index = np.broadcast_arrays(log_peak, index)
+    values = np.unique(index)
+    if len(values) == 1:
+        return function(log_peak, float(values[0]))
+    out = np.zeros((n, *log_peak.shape))
+    for value in values.tolist():
+        where = index == value
+        out[:, where] = function(log_peak[where], value)
+    return out
+
+
+def _moments_of_one(log_peak: np.ndarray, index: float) -> np.ndarray:
     out = np.zeros((3, *log_peak.shape))
     held = np.minimum(log_peak, _LARGEST_LOG_PEAK)
     is_many = held >= _LOG_MANY
@@ -65,7 +90,7 @@ def jump_moments(log_peak: np.ndarray, index: float) -> JumpMoments:
     # A bump's standard deviation, and so its sum, goes on to grow with the root of its peak.
     out[0, is_many] += 0.5 * (log_peak[is_many] - held[is_many])
     out[2, log_peak > _LARGEST_LOG_PEAK_OF_VARIANCE] = 0.0
-    return JumpMoments(*out)
+    return out
 
 
 def _add_all(log_peak: np.ndarray, index: float) -> np.ndarray:
@@ -139,3 +164,12 @@ def jump_nodes(
     last = peak + 10.0 * deviation + 15.0
     for k in range(int(np.max((last - first) / step, initial=0.0)) + 1):
         yield first + k * step, step
+
+
+def fall_from_peak(j: np.ndarray, log_peak: np.ndarray) -> np.ndarray:
+    """Return ``j * log(j / peak) - (j - peak)``, of which nothing cancels near the peak."""
+    peak = np.exp(log_peak)
+    held = np.maximum(peak, 1.0)
+    x = (j - held) / held
+    near = j * log_excess(x, 1.0 + x) + (j - held) * x
+    return np.where(log_peak < 0.0, j * (np.log(j) - log_peak) - (j - peak), near)

@@ -1,6 +1,6 @@
 """Gates: what hands rows down the tree."""
 
-from mixexp.gates.softmax import SOFTMAX_GATES, SoftmaxGates, node_information
+from mixexp.gates.softmax import SOFTMAX_GATES, SoftmaxGates, node_information, node_laplacian
 from mixexp.submodels import EstimatorGate as Estimator
 from mixexp.submodels import GaussianGate as Gaussian
 from mixexp.submodels import QuadraticGate as Quadratic
@@ -16,4 +16,5 @@ __all__ = [
     "Quadratic",
     "SoftmaxGates",
     "node_information",
+    "node_laplacian",
 ]

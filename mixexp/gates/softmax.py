@@ -117,6 +117,26 @@ def node_information(pair_blocks: np.ndarray, m: int) -> np.ndarray:
     return blocks.reshape(*lead, (m - 1) * q, (m - 1) * q)
 
 
+def node_laplacian(pair_blocks: np.ndarray, m: int) -> np.ndarray:
+    """Return the information of a node in its m symmetric columns, (..., m * q, m * q).
+
+    Parameters
+    ----------
+    pair_blocks : ndarray of shape (..., m * (m - 1) // 2, q, q)
+        See `node_information`.
+    m : int
+    """
+    *lead, _, q, _ = pair_blocks.shape
+    out = np.zeros((*lead, m, q, m, q))
+    for t, (a, b) in enumerate(zip(*np.triu_indices(m, 1), strict=True)):
+        block = pair_blocks[..., t, :, :]
+        out[..., a, :, a, :] += block
+        out[..., b, :, b, :] += block
+        out[..., a, :, b, :] -= block
+        out[..., b, :, a, :] -= block
+    return out.reshape(*lead, m * q, m * q)
+
+
 @lru_cache(maxsize=256)
 def _pair_products(m: int) -> np.ndarray:
     """Outer products of contrasts' differences, shape ((m - 1)**2, m * (m - 1) // 2)."""

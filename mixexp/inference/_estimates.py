@@ -10,7 +10,6 @@ from mixexp.data import RowBlocks, Scaling
 from mixexp.em import Evaluation, Problem
 from mixexp.inference._covariance import Covariance, of_constant_columns
 from mixexp.inference._terms import Label, Names, Terms
-from mixexp.model import l1_strengths
 from mixexp.text import printable
 
 # Share of a combination of coefficients that may lie along a direction that is not determined.
@@ -93,7 +92,7 @@ class Estimates:
     @cached_property
     def _is_zero_by_l1(self) -> np.ndarray:
         model, flat = self.problem.model, self.problem.model.flatten(self.current.params)
-        return (flat == 0.0) & (l1_strengths(model) > 0.0)
+        return model.prior.is_zero(flat)
 
     def _is_restricted(self, row: np.ndarray) -> bool:
         """Whether linear restrictions leave a combination of coefficients no freedom."""

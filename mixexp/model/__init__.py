@@ -23,21 +23,10 @@ from mixexp.model._information import (
     observed_statistics,
 )
 from mixexp.model._joint_group import JointGroup
-from mixexp.model._lasso import (
-    count_nonzero,
-    held_at_zero,
-    l1_strengths,
-    l1_violation,
-    movable_basis,
-    move_within_orthant,
-    node_laplacian,
-    settle_gates,
-    steepest_gradient,
-)
+from mixexp.model._lasso import count_nonzero, movable_basis
 from mixexp.model._model import Model
 from mixexp.model._others import PlacedSubmodel, object_array
 from mixexp.model._parameters import Parameters, map_parameters, unstack_parameters
-from mixexp.model._penalty import PenaltyTerms, penalty_terms
 from mixexp.model._prediction import (
     Prediction,
     batch_invariant_product,
@@ -45,6 +34,7 @@ from mixexp.model._prediction import (
     piece_rows,
     predict_block,
 )
+from mixexp.model._prior import PenaltyTerms, Prior
 from mixexp.model._routing import (
     Route,
     Rows,
@@ -62,13 +52,12 @@ from mixexp.model._statistics import (
     flat_gradient,
     map_statistics,
 )
-from mixexp.model._strengths import FEW_SLOPES, Penalty
+from mixexp.model._strengths import Penalty, share_taken
 from mixexp.model._targets import with_targets
 from mixexp.model._ties import EqualityConstraints
 from mixexp.model._truncation import truncated_statistics, window_block
 
 __all__ = [
-    "FEW_SLOPES",
     "EqualityConstraints",
     "ExpertGroup",
     "FittedModel",
@@ -81,6 +70,7 @@ __all__ = [
     "PlacedSubmodel",
     "Posterior",
     "Prediction",
+    "Prior",
     "Route",
     "Rows",
     "Statistics",
@@ -102,25 +92,18 @@ __all__ = [
     "group_heads",
     "group_information",
     "has_mass",
-    "held_at_zero",
-    "l1_strengths",
-    "l1_violation",
     "linear_predictors",
     "map_parameters",
     "map_statistics",
     "mean_of_block",
     "movable_basis",
-    "move_within_orthant",
-    "node_laplacian",
     "object_array",
     "observed_statistics",
-    "penalty_terms",
     "piece_rows",
     "posterior_of_block",
     "predict_block",
     "routed_mean",
-    "settle_gates",
-    "steepest_gradient",
+    "share_taken",
     "top_route",
     "truncated_statistics",
     "unstack_parameters",

@@ -19,15 +19,7 @@ from mixexp.gates import SoftmaxGates
 from mixexp.model._group import ExpertGroup
 from mixexp.model._others import PlacedSubmodel, WithOthers
 from mixexp.model._parameters import Parameters, flatten_slots
-from mixexp.model._strengths import (
-    GATE_NARROWS,
-    PER_DISPERSION,
-    PER_GATE,
-    PER_POOLING,
-    POOLING_FADES,
-    Penalty,
-    growth,
-)
+from mixexp.model._prior import Penalty, Prior, PriorSlot
 from mixexp.model._ties import EqualityConstraints
 from mixexp.submodel import SubmodelRows
 from mixexp.tree import GatingTree, as_slice
@@ -155,38 +147,11 @@ class Model(WithOthers):
         ends = np.cumsum([rows * columns for rows, columns in self.slot_shapes])
         return tuple(slice(int(a), int(b)) for a, b in zip([0, *ends], ends, strict=False))
 
-    def dispersion_rows(self, slot: int) -> float:
-        """Return the pseudo-rows of the prior on each dispersion of a slot.
-
-        More where an expert has many slopes: one that passes through as many rows as it has
-        coefficients must gain less than the prior takes.
-        """
-        g, _ = self.head_of(slot)
-        return self.penalty.dispersion_prior * growth(self.n_slopes(g), PER_DISPERSION)
-
     def n_slopes(self, g: int) -> int:
         """Return the number of slopes in the locations of each expert of a group."""
         heads = zip(self.groups[g].designs, self.groups[g].family.heads, strict=True)
         sizes = [len(self.designs[at]) - 1 for at, head in heads if head.kind == "location"]
         return max(sizes, default=0)
-
-    @cached_property
-    def pooling(self) -> float:
-        """Strength of the pull to the pooled fit, more where an expert has many slopes."""
-        growth = 1.0 if self.penalty.l1 > 0.0 else self._pooling_growth
-        return self.penalty.alpha * growth
-
-    @cached_property
-    def pooling_room(self) -> float:
-        """How little it takes to fade the pull to the pooled fit, 1 where slopes are few."""
-        return self._pooling_growth**-POOLING_FADES
-
-    @cached_property
-    def _pooling_growth(self) -> float:
-        if self.tree.n_leaves == 1:
-            return 1.0
-        most = max((self.n_slopes(g) for g in range(len(self.groups))), default=0)
-        return growth(most, PER_POOLING)
 
     def known_log_dispersion(self, slot: int) -> float | None:
         """Return the log dispersion of a slot on its family's scale, if it is not estimated."""
@@ -295,32 +260,25 @@ class Model(WithOthers):
         return slice(start, start + columns)
 
     @cached_property
-    def flat_ridge(self) -> np.ndarray:
-        """Ridge of every coefficient in the flat vector, 0 at intercepts.
+    def prior(self) -> Prior:
+        """The prior on all coefficients."""
+        slots = tuple(self._prior_slot(slot) for slot in range(len(self.slot_shapes)))
+        return Prior(self.penalty, slots, self.ties, self.tree.n_leaves == 1)
 
-        Slopes that are one share it, so that it counts once.
-        """
-        ridge = [np.zeros(shape) for shape in self.slot_shapes]
-        for slot, strength in enumerate(ridge):
-            is_gate = slot not in self.expert_slots
-            strength[:, 1:] = self._gate_ridge(slot) if is_gate else self.pooling
-        flat = flatten_slots(ridge)
-        return flat if self.ties is None else flat / self.ties.n_sharing
-
-    @cached_property
-    def flat_width(self) -> np.ndarray:
-        """How far from the center the ridge of every coefficient turns linear, 1 but for gates."""
-        width = [np.ones(shape) for shape in self.slot_shapes]
-        for slot in range(len(self.gates)):
-            width[slot][:] = self._gate_growth(slot) ** -GATE_NARROWS
-        return flatten_slots(width)
-
-    def _gate_ridge(self, slot: int) -> float:
-        growth = 1.0 if self.penalty.gate_l1 > 0.0 else self._gate_growth(slot)
-        return self.penalty.gate_alpha * growth
-
-    def _gate_growth(self, slot: int) -> float:
-        return growth(self.slot_shapes[slot][1] - 1, PER_GATE)
+    def _prior_slot(self, slot: int) -> PriorSlot:
+        n_heads, q = shape = self.slot_shapes[slot]
+        varies = ~np.isin(self.designs[self.slot_designs[slot]], (0, *self.constant_columns))
+        center = np.zeros(q)
+        if slot not in self.expert_slots:
+            return PriorSlot("gate", shape, q - 1, varies, center, 1, self.gates[slot].spans)
+        g, h = self.head_of(slot)
+        group, kind = self.groups[g], self.groups[g].family.heads[h].kind
+        if group.center:
+            center[:] = group.center[h]
+        if kind == "dispersion":
+            center[0] = group.anchor_of(h)
+        n_sharing = n_heads if self.is_shared(slot) else 1
+        return PriorSlot(kind, shape, self.n_slopes(g), varies, center, n_sharing)
 
     @cached_property
     def common_design(self) -> int | None:
@@ -334,20 +292,6 @@ class Model(WithOthers):
         return seen.pop() if seen else min(self.slot_designs, default=0)
 
     @cached_property
-    def pooling_weight(self) -> np.ndarray:
-        """Return how much each coefficient in the flat vector counts among experts' slopes.
-
-        1 for a slope, a share for one that is the same for several experts, 0 for all else, as
-        for slopes of columns that do not vary.
-        """
-        slots = [np.zeros(shape) for shape in self.slot_shapes]
-        idle = (0, *self.constant_columns)
-        for slot in self.expert_slots if self.penalty.l1 == 0.0 else ():
-            slots[slot][:] = ~np.isin(self.designs[self.slot_designs[slot]], idle)
-        pull = flatten_slots(slots)
-        return pull if self.ties is None else pull / self.ties.n_sharing
-
-    @cached_property
     def flat_idle(self) -> np.ndarray:
         """Return 1 for slopes of columns that do not vary, 0 for all else, shape (n_flat,).
 
@@ -359,18 +303,6 @@ class Model(WithOthers):
             for shape, design in zip(self.slot_shapes, self.slot_designs, strict=True)
         ]
         return flatten_slots(idle).astype(float)
-
-    @cached_property
-    def flat_center(self) -> np.ndarray:
-        """What the priors pull every coefficient in the flat vector to."""
-        center = [np.zeros(shape) for shape in self.slot_shapes]
-        for (g, h), slot in self.slot_of.items():
-            is_pulled = self.penalty.l1 == 0.0 or self.groups[g].family.heads[h].kind != "location"
-            if self.groups[g].center and is_pulled:
-                center[slot][:] = self.groups[g].center[h]
-            if self.is_dispersion(slot):
-                center[slot][:, 0] = self.groups[g].anchor_of(h)
-        return flatten_slots(center)
 
     @cached_property
     def flat_bounds(self) -> tuple[np.ndarray, np.ndarray]:
@@ -391,11 +323,6 @@ class Model(WithOthers):
             least, most = self.ties.bounds()
             lower, upper = np.maximum(lower, least), np.minimum(upper, most)
         return lower, upper
-
-    @cached_property
-    def dispersion_slots(self) -> tuple[int, ...]:
-        """Slots that hold a dispersion head."""
-        return tuple(s for s in range(len(self.slot_shapes)) if self.is_dispersion(s))
 
     @cached_property
     def free_basis(self) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Strengths of the priors, and how they grow where there are many slopes."""
+"""Strengths of the prior, and how they grow where there are many slopes."""
 
 from typing import NamedTuple
 
@@ -9,19 +9,22 @@ _WEAK_STRENGTHS = 1.0, 0.3, 1.0
 # Strengths are for few slopes, and grow from so many on, by one per so many more: of dispersions,
 # of what pulls experts together, of gates. With 120 features, three experts on 1 000 rows of two
 # regimes otherwise had dispersions near zero, or two experts parted what is one.
-FEW_SLOPES = 5
-PER_DISPERSION = 30.0
-PER_POOLING = 10.0
-PER_GATE = 2.0
+_FEW_SLOPES = 5
+_PER_DISPERSION = 30.0
+_PER_POOLING = 10.0
+_PER_GATE = 2.0
 # What draws experts apart ends a grown pull sooner, and the ridge of gates turns linear sooner, by
 # these powers of the growth: grown alike near and far, they cost the true number of experts 0.1
 # to 0.7 of held-out log density. Near the centre they decide on experts that are too many.
-POOLING_FADES = 1.5
-GATE_NARROWS = 0.75
+_POOLING_FADES = 1.5
+_GATE_NARROWS = 0.75
+# Mean excess per slope at which the pull to the pooled fit has faded by half: slopes that are
+# some seventh of the pooled standard deviation apart, per standard deviation of the feature.
+_FADING = 0.01
 
 
 class Penalty(NamedTuple):
-    """Strengths of the priors, all zero for maximum likelihood.
+    """Strengths of the prior, all zero for maximum likelihood.
 
     Parameters
     ----------
@@ -51,8 +54,8 @@ class Penalty(NamedTuple):
         """Whether some slopes have an L1 penalty."""
         return self.l1 > 0.0 or self.gate_l1 > 0.0
 
-    def of_pooled(self) -> "Penalty":
-        """Return the priors of a single expert: what there is to learn of it is one model.
+    def of_single_expert(self) -> "Penalty":
+        """Return the strengths for a single expert: what there is to learn of it is one model.
 
         None beside an L1 penalty: nothing is pulled to it then, but it gives the unit of y.
         """
@@ -67,7 +70,38 @@ class Penalty(NamedTuple):
             dispersion_prior=min(self.dispersion_prior, dispersion_prior),
         )
 
+    def pooling(self, n_slopes: int) -> float:
+        """Return the strength of the pull to the pooled fit, of experts with so many slopes."""
+        return self.alpha * (1.0 if self.l1 > 0.0 else _growth(n_slopes, _PER_POOLING))
 
-def growth(n_slopes: int, per_strength: float) -> float:
+    def fades_at(self, n_slopes: int) -> float:
+        """Return the mean excess per slope at which that pull has faded by half."""
+        return _FADING * _growth(n_slopes, _PER_POOLING) ** -_POOLING_FADES
+
+    def gate_ridge(self, n_slopes: int) -> float:
+        """Return the ridge of gates with so many slopes each."""
+        return self.gate_alpha * (1.0 if self.gate_l1 > 0.0 else _growth(n_slopes, _PER_GATE))
+
+    def gate_width(self, n_slopes: int) -> float:
+        """Return the slope of a gate at which that ridge turns linear."""
+        return _growth(n_slopes, _PER_GATE) ** -_GATE_NARROWS
+
+    def dispersion_rows(self, n_slopes: int) -> float:
+        """Return the pseudo-rows on the dispersion of an expert with so many slopes.
+
+        One that passes through as many rows as it has coefficients must gain less than these take.
+        """
+        return self.dispersion_prior * _growth(n_slopes, _PER_DISPERSION)
+
+
+def _growth(n_slopes: int, per_strength: float) -> float:
     """Return the factor on a strength that is for few slopes."""
-    return 1.0 + max(0, n_slopes - FEW_SLOPES) / per_strength
+    return 1.0 + max(0, n_slopes - _FEW_SLOPES) / per_strength
+
+
+def share_taken(n_slopes: int, n_rows: float) -> float:
+    """Return the share of a pooled dispersion that slopes took off it.
+
+    As strengths do, this leaves few slopes alone; half of the dispersion remains at the least.
+    """
+    return min(max(0, n_slopes - _FEW_SLOPES) / n_rows, 0.5) if n_rows > 0.0 else 0.0

@@ -19,7 +19,6 @@ from mixexp.em import smooth_gradient
 from mixexp.estimators._row_arguments import Given, refuse_unknown, row_arguments
 from mixexp.estimators._solver import EM
 from mixexp.estimators._validation import N_JOBS, check_argument, whole
-from mixexp.model import l1_strengths
 from mixexp.selection._growth import Rows
 from mixexp.selection._path_result import RegularizationPath
 from mixexp.selection._select import (
@@ -198,7 +197,7 @@ def _strength_of_null_fit(estimator: Any, rows: Rows, ratio: float) -> float:
         )
         current = problem.evaluate(fitted.fitted_model_.params)
     model = problem.model
-    slope = np.where(l1_strengths(model) > 0.0, np.abs(smooth_gradient(model, current)), 0.0)
+    slope = np.where(model.prior.l1 > 0.0, np.abs(smooth_gradient(model, current)), 0.0)
     n_gates = model.slot_slices[len(model.gates) - 1].stop if model.gates else 0
     of_gates = float(slope[:n_gates].max(initial=0.0)) / ratio if ratio > 0.0 else 0.0
     found = max(float(slope[n_gates:].max(initial=0.0)), of_gates)
