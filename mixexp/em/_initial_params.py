@@ -194,10 +194,13 @@ def params_from_responsibilities(
     Three passes: one is exact for linear experts; gates and other experts are brought close
     enough for EM to go on from.
     """
-    params = stack_parameters(problem, [pooled] * n_starts)
-    for _ in range(_N_STEPS):
+    params, tree = stack_parameters(problem, [pooled] * n_starts), problem.model.tree
+    is_coarse = not tree.has_pairs(int(tree.n_children.max()))
+    for step in range(_N_STEPS):
         evaluation = problem.evaluate(params, lambda rows, _: resp(rows))
-        params = em_step(problem, evaluation, 0, False).params
+        # A coarse gate that has become sure of its rows bends no more, and would be sent far away
+        # by a step that nobody measures; an even one takes Newton's.
+        params = em_step(problem, evaluation, 0, is_coarse and step > 0).params
     return params
 
 

@@ -28,6 +28,9 @@ from mixexp.model import Model, Parameters, Prior
 _LARGEST_DISPERSION_STEP = 1.0
 # A node's Newton step factors ((m - 1) q)**2 numbers; beyond this the bound is cheaper.
 _MOST_NODE_PARAMETERS = 600
+# What is added to the curvature of each child, as a share of the mean, and of the largest on the
+# diagonal, so that none is singular.
+_LEAST_BEND, _FAINTEST = 1e-2, 1e-10
 
 
 class Step(NamedTuple):
@@ -63,7 +66,7 @@ def em_step(problem: Problem, current: Evaluation, n_halvings: int, use_bound: b
     gates, experts = [], []
     for slot in range(len(model.gates)):
         if model.penalty.gate_l1 > 0.0:
-            on_bound = use_bound or _is_large_node(model, slot)
+            on_bound = use_bound or is_large_node(model, slot)
             gates.append(sparse_gate_step(problem, current, slot, length, on_bound))
             continue
         gate, is_deficient = _gate_step(problem, current, slot, length, use_bound)
@@ -79,7 +82,8 @@ def em_step(problem: Problem, current: Evaluation, n_halvings: int, use_bound: b
     return Step(keep_held(model, current.params, proposed), deficient)
 
 
-def _is_large_node(model: Model, slot: int) -> bool:
+def is_large_node(model: Model, slot: int) -> bool:
+    """Whether some gate of a slot has too many parameters for Newton's step."""
     most = max(model.gates[slot].n_siblings, default=0)
     return most * model.slot_shapes[slot][1] > _MOST_NODE_PARAMETERS
 
@@ -101,9 +105,13 @@ def _gate_step(
         free = _free_of_node(model, slot, edges, m)
         if free is not None and free.shape[1] == 0:  # it is known
             continue
+        is_deficient = np.zeros(len(gate), dtype=bool)
         if free is not None and use_bound:
             blocks = _bound_of_pairs(problem.gate_gram(gates.design), m, len(gate))
             step, is_deficient = _newton_step(blocks, gradient[:, edges], prior[:, edges], free)
+        elif not use_bound and not model.tree.has_pairs(m):
+            blocks = current.stats.gate_pairs[slot][:, pairs]
+            step = length * _diagonal_step(blocks, gradient[:, edges], prior[:, edges])
         elif free is None and (use_bound or (m - 1) * gate.shape[-1] > _MOST_NODE_PARAMETERS):
             gram = problem.gate_gram(gates.design)
             step, is_deficient = _bound_step(gram, gradient[:, edges], ridge)
@@ -151,6 +159,25 @@ def _newton_step(
     solutions = solve_semidefinite_each(free.T @ information @ free, right @ free)
     step = (solutions.x @ free.T).reshape(n_starts, m - 1, q)
     return basis @ step, solutions.is_deficient
+
+
+def _diagonal_step(blocks: np.ndarray, gradient: np.ndarray, prior: np.ndarray) -> np.ndarray:
+    """Step where the curvature has one block C per child, see `GatingTree.coarse`.
+
+    The maximum over steps that sum to zero, ``C_a**-1 (gradient_a - shift)``. A share of the mean
+    block is added to each, for a child that is next to never chosen bends next to nothing, and
+    would be sent as far as no number goes.
+    """
+    penalised, q = blocks + _LEAST_BEND * blocks.mean(axis=1, keepdims=True), gradient.shape[-1]
+    _add_to_diagonals(penalised, prior)
+    largest = np.einsum("scii->sci", penalised).max(axis=1, keepdims=True)
+    _add_to_diagonals(penalised, np.maximum(_FAINTEST * largest, np.finfo(float).tiny))
+    sides = np.broadcast_to(np.eye(q), penalised.shape)
+    solved = np.linalg.solve(penalised, np.concatenate([gradient[..., None], sides], axis=-1))
+    own, inverse = solved[..., 0], solved[..., 1:]
+    shift = np.linalg.solve(inverse.sum(axis=1), own.sum(axis=1)[..., None])
+    step = own - (inverse @ shift[:, None])[..., 0]
+    return step - step.mean(axis=1, keepdims=True)
 
 
 def _bound_step(

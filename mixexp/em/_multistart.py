@@ -5,45 +5,29 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 import numpy as np
 
 from mixexp.em._convergence import remaining_gain
+from mixexp.em._effort import USUAL, WEAK, Effort, effort_for, finish, for_race
 from mixexp.em._exchanges import draw_exchanges
 from mixexp.em._iteration import Run, Watch, advance, begin
-from mixexp.em._monitor import Monitor
+from mixexp.em._monitor import ASKED_TO_STOP, Monitor
 from mixexp.em._objective import Problem
 from mixexp.em._results import EMResult, Options, Restart, Search, slack_of
 from mixexp.em._split_merge import draw_moves
-from mixexp.em._subsample import sample_problem
+from mixexp.em._subsample import draw_sample, sample_problem
 from mixexp.model import Parameters
 
 # Objectives closer than this, relative, are one optimum: then the earliest start wins, so that
 # rounding does not choose.
 _SAME_OPTIMUM = 1e-8
-# Iterations of the first round; each round doubles them. A start is dropped at the end of a
-# round if so many earlier starts were better by then.
+# Iterations until finalists are looked at again.
 _FIRST_ROUND = 20
-_N_RIVALS = 2
-# Of the moves of a round so many are followed, the best after so many iterations: on the grid of
-# benchmarks/many_experts.py fits of 8 to 16 experts came to what following all twelve came to;
-# of six experts one fit of 34 ended 13 lower, so that few experts have all moves followed.
-_FIRST_LOOK = 6
-_N_HOPEFUL = 4
-# A move is given up that is further behind than so many times what its own pace promises.
+# A move, or a finalist of a dear search, is given up that is further behind than so many times
+# what its own pace promises.
 _HOPE = 10.0
 # On a sample of the rows an optimum need not be known well, and so many are followed on all rows.
 _SAMPLE_TOL = 1e-6
 _N_JUDGED = 3
-# What starts lead to under weak priors need not be known well either. Many experts take longer to
-# part, and moves, of which they have many rounds, are shorter from where starts have come to rest.
-_WEAK = Options(max_iter=20, tol=1e-3, acceleration="auto")
-_WEAK_MANY_EXPERTS = _WEAK._replace(max_iter=100)
 # Every exchange of a level's rows leads higher or ends the exchanges; so many at most.
 _N_EXCHANGES = 10
-# Of so many experts or fewer one round of moves finds what is there; each more has one more, up to
-# so many more: 32 experts had 27 rounds, most of the time of a fit.
-_FEW_EXPERTS = 6
-_MOST_ROUNDS_MORE = 6
-# Newton's steps cost the cube of the number of parameters: beyond this the way under weak priors,
-# which is followed to three digits only, is EM's.
-_MOST_FINISHED_WEAK = 200
 
 #: From a problem, the optimum to leave and a source of randomness to starts with their names.
 DrawMoves = Callable[[Problem, Parameters, np.random.Generator], list[tuple[str, Parameters]]]
@@ -75,29 +59,45 @@ def search(
         Rounds of split-and-merge moves, see `split_and_merge`.
     """
     sample = sample_problem(problem, rng)
-    weak = sample.with_weak_priors()
+    effort = effort_for(sample, options)
+    raced, way = for_race(sample, options) if effort.is_rough else (sample, options)
+    weak = raced.with_weak_priors()
     n_exchanges = _N_EXCHANGES if n_moves else 0
     starts, seed = draw(weak), int(rng.integers(np.iinfo(np.int64).max))
-    rough = options._replace(tol=max(options.tol, _SAMPLE_TOL))
+    rough = way._replace(tol=max(way.tol, _SAMPLE_TOL))
     beaten: frozenset[int] = frozenset()
-    if weak is not sample and len(starts) > 1:
-        are_few = weak.model.tree.n_leaves <= _FEW_EXPERTS
-        rough_options = _WEAK if are_few else _WEAK_MANY_EXPERTS
-        if weak.model.n_parameters > _MOST_FINISHED_WEAK:
-            rough_options = rough_options._replace(acceleration="none")
-        starts, beaten = start_from_weak_priors(weak, starts, seed, rough_options, n_moves)
+    if weak is not raced and len(starts) > 1 and effort.weak is not None:
+        starts, beaten = start_from_weak_priors(weak, starts, seed, effort, n_moves)
         n_moves = 0
+    elif effort.weak is None:
+        n_moves *= effort.n_rounds
     if sample.n_rows == problem.n_rows:  # all rows, in memory
         of_sample = monitor if sample is problem else Monitor()
-        found = compete(sample, starts, options, of_sample, beaten)
-        found = split_and_merge(sample, found, seed, options, n_moves)
-        found = split_and_merge(sample, found, seed, options, n_exchanges, draw_exchanges)
+        found = compete(raced, starts, way, of_sample, beaten, effort)
+        found = split_and_merge(raced, found, seed, way, n_moves, effort.looks)
+        found = split_and_merge(raced, found, seed, way, n_exchanges, effort.looks, draw_exchanges)
+        if effort.is_rough:
+            found = _finish_best(sample, found, options)
         if sample is problem:
             return found
         return _follow(problem, found, options, monitor, "on all rows in memory")
-    tried = compete(sample, starts, rough, Monitor(), beaten)
-    tried = split_and_merge(sample, tried, seed, rough, n_moves)
+    tried = compete(raced, starts, rough, Monitor(), beaten, effort)
+    tried = split_and_merge(raced, tried, seed, rough, n_moves, effort.looks)
     return _follow(problem, tried, options, monitor, f"on a sample of {sample.n_rows} rows")
+
+
+def _finish_best(problem: Problem, found: Search, options: Options) -> Search:
+    """Finish the best optimum of a rough race, unless it was stopped; measure the others."""
+    finals = [
+        final._replace(evaluation=problem.evaluate(final.evaluation.params))
+        for final in found.finals
+    ]
+    restarts, best = list(found.restarts), found.best
+    if best.reason != ASKED_TO_STOP:
+        finals[0] = finish(problem, best, options)
+        at = [restart.objective for restart in restarts].index(best.objective)
+        restarts[at] = Restart.of(restarts[at].start, finals[0])
+    return Search(finals, found.places, restarts)
 
 
 def _follow(
@@ -124,7 +124,7 @@ def start_from_weak_priors(
     weak: Problem,
     starts: Sequence[tuple[str, Parameters]],
     seed: int,
-    options: Options,
+    effort: Effort,
     n_moves: int,
 ) -> tuple[list[tuple[str, Parameters]], frozenset[int]]:
     """Let some starts compete under weak priors first, for those that win to go on from there.
@@ -142,7 +142,7 @@ def start_from_weak_priors(
     starts : sequence of (str, Parameters)
     seed : int
         Of the directions that experts are split along.
-    options : Options
+    effort : Effort
     n_moves : int
         Rounds of split-and-merge moves, see `split_and_merge`.
 
@@ -153,10 +153,12 @@ def start_from_weak_priors(
         Numbers of the starts that were.
     """
     numbers = [i for i in range(len(starts)) if i % 4 < 2]
-    tried = compete(weak, [starts[i] for i in numbers], options, Monitor())
-    n_more = min(max(0, weak.model.tree.n_leaves - _FEW_EXPERTS), _MOST_ROUNDS_MORE)
-    n_rounds = n_moves * (1 + n_more)
-    tried = split_and_merge(weak, tried, seed, options, n_rounds)
+    options = effort.weak or WEAK
+    if effort.weak_rows is not None:
+        weak = draw_sample(weak, np.random.default_rng(seed), effort.weak_rows, 1.0)
+    tried = compete(weak, [starts[i] for i in numbers], options, Monitor(), effort=effort)
+    n_rounds = n_moves * effort.n_rounds
+    tried = split_and_merge(weak, tried, seed, options, n_rounds, effort.looks)
     out, beaten, best = list(starts), set(numbers), -np.inf
     ends = zip(tried.places, tried.finals, strict=True)
     for place, final in sorted(ends, key=lambda end: (end[0], end[1].objective)):
@@ -173,12 +175,13 @@ def compete(
     options: Options,
     monitor: Monitor,
     beaten: Collection[int] = (),
+    effort: Effort = USUAL,
 ) -> Search:
     """Run EM from every start, on all rows, and drop those that fall behind.
 
-    All starts run together for 20, 40, 80, ... iterations, and those that two earlier starts have
-    left behind by then are dropped. Only earlier starts count, so that one more start never
-    changes what the others come to: more starts are never worse.
+    All starts run together for 20, 40, 80, ... iterations, and those that two earlier starts (or
+    one) have left behind by then are dropped. Only earlier starts count, so that one more start
+    never changes what the others come to: more starts are never worse.
 
     Parameters
     ----------
@@ -188,12 +191,17 @@ def compete(
     monitor : Monitor
     beaten : collection of int
         Numbers of starts that are dropped at once.
+    effort : Effort
+        How soon starts are dropped.
     """
     race = _Race([name for name, _ in starts], monitor)
     race.begin(problem, {i: params for i, (_, params) in enumerate(starts)}, options)
     race.drop(beaten)
-    finalists = race.drop_those_behind(options.max_iter)
-    race.finish(finalists, options.max_iter)
+    finalists = race.drop_those_behind(options.max_iter, effort)
+    if effort.drops_hopeless:
+        finalists = race.finish_hopeful(finalists, options.max_iter)
+    else:
+        race.finish(finalists, options.max_iter)
     return race.result(finalists)
 
 
@@ -203,6 +211,7 @@ def split_and_merge(
     seed: int,
     options: Options,
     n_moves: int,
+    looks: Sequence[tuple[int, int]],
     draw: DrawMoves = draw_moves,
 ) -> Search:
     """Try split-and-merge moves from the best optimum as long as they lead higher.
@@ -219,6 +228,8 @@ def split_and_merge(
     options : Options
     n_moves : int
         Rounds at most, per optimum.
+    looks : sequence of (int, int)
+        See `Effort`.
     draw : callable
         Draws other moves than these.
     """
@@ -230,7 +241,7 @@ def split_and_merge(
         if final.objective <= best or final.is_spurious:
             continue
         best, rng = final.objective, np.random.default_rng([seed, place])
-        for moved in _split_merge_rounds(problem, final, rng, options, n_moves, draw):
+        for moved in _split_merge_rounds(problem, final, rng, options, n_moves, looks, draw):
             places.append(place)
             finals.append(moved[1])
             name = f"{restarts[place].start}: {moved[0]}"
@@ -245,25 +256,24 @@ def _split_merge_rounds(
     rng: np.random.Generator,
     options: Options,
     n_moves: int,
+    looks: Sequence[tuple[int, int]],
     draw: DrawMoves,
 ) -> Iterator[tuple[str, EMResult]]:
     """Yield what every move that led higher came to, with its name."""
     for _ in range(n_moves):
         # A fit that max_iter cut short ends there; under weak priors only the way is sought.
-        if not final.is_converged and options.tol < _WEAK.tol:
+        if not final.is_converged and options.tol < WEAK.tol:
             return
         moves = draw(problem, final.evaluation.params, rng)
         if not moves:
             return
         runs = begin(problem, [start for _, start in moves], [None] * len(moves), options)
         hopeful = list(range(len(runs)))
-        if problem.model.tree.n_leaves > _FEW_EXPERTS:
-            advance(problem, runs, min(_FIRST_LOOK, options.max_iter))
-            hopeful = sorted(sorted(hopeful, key=lambda i: -runs[i].objective)[:_N_HOPEFUL])
-        advance(problem, [runs[i] for i in hopeful], min(_FIRST_ROUND, options.max_iter))
-        winner = max(hopeful, key=lambda i: runs[i].objective)
-        hoped = runs[winner].objective + _HOPE * remaining_gain(runs[winner].history)
-        if hoped < final.objective:
+        for n_iter, n_kept in looks:
+            advance(problem, [runs[i] for i in hopeful], min(n_iter, options.max_iter))
+            hopeful = sorted(sorted(hopeful, key=lambda i: -runs[i].objective)[:n_kept])
+        winner = hopeful[0]
+        if _hoped(runs[winner]) < final.objective:
             return
         advance(problem, [runs[winner]], options.max_iter)
         outcome = runs[winner].outcome(f"stopped after max_iter={options.max_iter}")
@@ -310,10 +320,11 @@ class _Race:
         for i in beaten:
             self._end_run(i, "dropped: earlier starts led higher under weak priors")
 
-    def drop_those_behind(self, max_iter: int) -> list[int]:
+    def drop_those_behind(self, max_iter: int, effort: Effort) -> list[int]:
         """Carry runs on in rounds, and return those that are to be finished."""
-        alive, n_iter = [i for i in self.runs if i not in self._restarts], _FIRST_ROUND
-        while len(alive) > _N_RIVALS and n_iter < max_iter:
+        alive, n_iter = [i for i in self.runs if i not in self._restarts], effort.first_round
+        n_rivals = effort.n_rivals
+        while len(alive) > n_rivals and n_iter < max_iter:
             self._advance(alive, n_iter)
             # A spurious run stands for nothing: it neither beats another nor survives.
             objectives = {
@@ -321,12 +332,12 @@ class _Race:
             }
             for i in alive:
                 if (
-                    _n_earlier_and_better(self._problem, objectives, i) >= _N_RIVALS
+                    _n_earlier_and_better(self._problem, objectives, i) >= n_rivals
                     and i not in self._restarts
                 ):
                     self._end_run(i, "dropped: earlier starts were better by then")
             alive = [
-                i for i in alive if _n_earlier_and_better(self._problem, objectives, i) < _N_RIVALS
+                i for i in alive if _n_earlier_and_better(self._problem, objectives, i) < n_rivals
             ]
             n_iter *= 2
             if all(self.runs[i].is_over for i in alive):
@@ -339,6 +350,26 @@ class _Race:
         for i in finalists:
             if i not in self._restarts:
                 self._end_run(i, f"stopped after max_iter={max_iter}")
+
+    def finish_hopeful(self, finalists: Sequence[int], max_iter: int) -> list[int]:
+        """Carry the best finalist on to the end, and others while they may pass it.
+
+        Returns
+        -------
+        list of int
+            Those that were carried to the end.
+        """
+        ended: list[int] = []
+        for i in sorted(finalists, key=lambda i: _rank(self._outcome(i))):
+            run, best = self.runs[i], max((self.runs[j].objective for j in ended), default=-np.inf)
+            while not run.is_over and run.n_iter < max_iter and _hoped(run) >= best:
+                self._advance([i], min(run.n_iter + _FIRST_ROUND, max_iter))
+            if run.is_over or run.n_iter >= max_iter:
+                ended.append(i)
+        self.finish(ended, max_iter)
+        for i in set(finalists) - set(ended):
+            self._end_run(i, "dropped: another start had left it behind")
+        return sorted(ended)
 
     def _advance(self, numbers: Sequence[int], max_iter: int) -> None:
         number_of = {id(self.runs[i]): i for i in numbers}
@@ -367,6 +398,11 @@ def _n_earlier_and_better(problem: Problem, objectives: dict[int, float], i: int
     slack = _SAME_OPTIMUM * (1.0 + problem.magnitude(own))
     least = own + slack if np.isfinite(own) else own
     return sum(value > least for j, value in objectives.items() if j < i)
+
+
+def _hoped(run: Run) -> float:
+    """Return what a run may come to: so many times what its pace promises."""
+    return run.objective + _HOPE * remaining_gain(run.history)
 
 
 def _rank(outcome: EMResult) -> tuple[bool, float]:

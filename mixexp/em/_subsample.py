@@ -40,8 +40,24 @@ def sample_problem(problem: Problem, rng: np.random.Generator) -> Problem:
     """
     if problem.blocks.sample is not None:
         return replace(problem, blocks=problem.blocks.sample, whole=None)
-    n_drawn = drawn_rows(problem.model.n_parameters)
-    if problem.n_rows < LEAST_RATIO * n_drawn:
+    return draw_sample(problem, rng, drawn_rows(problem.model.n_parameters))
+
+
+def draw_sample(
+    problem: Problem, rng: np.random.Generator, n_drawn: int, least_ratio: float = LEAST_RATIO
+) -> Problem:
+    """Return the problem on so many of its rows, or itself where it has not many more.
+
+    Parameters
+    ----------
+    problem : Problem
+        With rows in memory.
+    rng : Generator
+    n_drawn : int
+    least_ratio : float
+        Times so many more rows that a sample is worth its trouble.
+    """
+    if problem.n_rows < least_ratio * n_drawn:
         return problem
     n_points = max(1, round(n_drawn * problem.n_classes / problem.n_rows))
     share = problem.total_gate_weight / n_points

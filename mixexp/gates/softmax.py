@@ -69,7 +69,8 @@ class SoftmaxGates:
     @cached_property
     def pair_spans(self) -> list[slice]:
         """Where the pairs of each node stand among `pairs`."""
-        return _consecutive([m * (m - 1) // 2 for m in self.n_siblings])
+        nodes = self.tree.parent[self.tree.sibling_pairs[0] + 1]
+        return _consecutive([int(np.count_nonzero(nodes == node)) for node in self.nodes])
 
     @cached_property
     def edge_rows(self) -> slice | np.ndarray:

@@ -49,6 +49,13 @@ def multiply(left, right, out):  # type: ignore[no-untyped-def]
 
 
 @kernel
+def multiply_by_rest(left, share, out):  # type: ignore[no-untyped-def]
+    """Fill out with a product by ``min(1, 2 * (1 - share))``."""
+    for r in range(left.shape[0]):
+        out[r] = left[r] * min(1.0, 2.0 * (1.0 - share[r]))
+
+
+@kernel
 def packed_grams(features, weights, weight_piece, products, part, out):  # type: ignore[no-untyped-def]
     """Add the packed weighted Gram matrices to out.
 
@@ -121,7 +128,7 @@ def head_sums(  # type: ignore[no-untyped-def]
         every row has its own.
     parent : ndarray of shape (n_nodes,), int64
     pair_a, pair_b : ndarray of shape (n_pairs,), int64
-        Edges of every pair of siblings.
+        Edges of every pair of siblings; the same where there is one weight per child.
     value_nodes : ndarray of shape (n_values,), int64
         Leaf of each row of values, as a node.
     curvature_nodes : ndarray of shape (m,), int64
@@ -168,7 +175,10 @@ def head_sums(  # type: ignore[no-untyped-def]
             for t in range(n_pairs):
                 above, out = node_weight[parent[pair_a[t] + 1], :n], weight_piece[g + t]
                 multiply(above, gate_piece[pair_a[t]], out)
-                multiply(out[:n], gate_piece[pair_b[t]], out)
+                if pair_a[t] == pair_b[t]:
+                    multiply_by_rest(out[:n], gate_piece[pair_a[t]], out)
+                else:
+                    multiply(out[:n], gate_piece[pair_b[t]], out)
                 if is_first.shape[0] > 0:
                     multiply(out[:n], is_first[start:stop], out)
             for k in range(values.shape[0]):

@@ -125,12 +125,14 @@ def gate_weights(gate, node_weight, weight, parent, pair_a, pair_b, residual, pa
         Sample weights; as often over as there are starts, rows = n_starts * n.
     parent : ndarray of shape (n_nodes,), int64
     pair_a, pair_b : ndarray of shape (n_pairs,), int64
-        Edges of every pair of siblings.
+        Edges of every pair of siblings; the same where there is one weight per child.
     residual : ndarray of shape (n_nodes - 1, rows)
         Receives ``node_weight[c] - node_weight[parent] * gate[c]``.
     pair_weight : ndarray of shape (n_pairs, rows)
         Receives ``node_weight[parent] * gate[a] * gate[b]``: less than zero this is the
         Hessian's block (a, b); its diagonal blocks follow, for siblings' blocks sum to zero.
+        Of one edge ``node_weight[parent] * gate[a] * min(1, 2 * (1 - gate[a]))``: of these
+        alone a diagonal is made that stands for the Hessian, see `GatingTree.coarse`.
     """
     n_edges, rows = gate.shape
     n = weight.shape[0]
@@ -152,5 +154,9 @@ def gate_weights(gate, node_weight, weight, parent, pair_a, pair_b, residual, pa
                 above = node_weight[parent[pair_a[t] + 1], begin:end]
                 in_a, in_b = gate[pair_a[t], begin:end], gate[pair_b[t], begin:end]
                 both = pair_weight[t, begin:end]
+                if pair_a[t] == pair_b[t]:
+                    for r in range(end - begin):
+                        both[r] = above[r] * in_a[r] * min(1.0, 2.0 * (1.0 - in_a[r]))
+                    continue
                 for r in range(end - begin):
                     both[r] = above[r] * in_a[r] * in_b[r]

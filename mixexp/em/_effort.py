@@ -1,0 +1,178 @@
+"""How much a search spends where: what serves three experts is dear for thirty.
+
+A pass over the rows costs the square of the features times the experts, Newton's step the cube of
+both, and starts, moves and their rounds multiply that. So models of many parameters have a search
+of their own: gates of many children by a diagonal curvature (`GatingTree.coarse`), Anderson's
+extrapolation in place of Newton's steps, one rival that is enough to drop a start, moves that are
+cut early. The one optimum that remains is finished as all others are.
+"""
+
+from dataclasses import replace
+from typing import NamedTuple
+
+from mixexp.em._iteration import advance, begin
+from mixexp.em._m_step import is_large_node
+from mixexp.em._objective import Problem
+from mixexp.em._results import EMResult, Options
+
+# Newton's steps cost the cube of the number of parameters: beyond this the way under weak priors,
+# which is followed to three digits only, is EM's.
+_MOST_FINISHED_WEAK = 200
+# Up to so many experts one round of moves finds what is there; each more has one more, up to so
+# many more: 32 experts had 27 rounds, most of the time of a fit.
+FEW_EXPERTS = 6
+_MOST_ROUNDS_MORE = 6
+# What starts lead to under weak priors need not be known well either. Many experts take longer to
+# part, and moves, of which they have many rounds, are shorter from where starts have come to rest.
+WEAK = Options(max_iter=20, tol=1e-3, acceleration="auto")
+_WEAK_MANY_EXPERTS = WEAK._replace(max_iter=100)
+_WEAK_DEAR = Options(max_iter=30, tol=1e-3, acceleration="none")
+_MOST_DEAR_ROUNDS = 4
+# What ends a rough race, the winner of which is then finished.
+_RACE_TOL = 1e-6
+# Parameters from which on a search is dear, if experts are many or so many responsibilities, too.
+_MOST_CHEAP_PARAMETERS = 200
+_MOST_CHEAP_RESPONSIBILITIES = 1 << 15
+# With more parameters per row weak priors let experts pass through the rows, wherever they start.
+_MOST_PARAMETERS_PER_ROW = 0.5
+# Where rows are so many times the parameters a pass costs as much as Newton's step, which ends in
+# fewer passes and leaves ridges; with fewer the cube of the parameters is most of a fit.
+_ROWS_FOR_NEWTON = 10
+# Rows that tell under weak priors which way experts part.
+_WEAK_ROWS_PER_PARAMETER = 10
+# Of twelve moves: iterations, and how many go on; the fewer where rows are many, or where they are
+# too few for the parameters.
+_LOOKS = ((6, 4), (20, 1))
+_EARLY_LOOKS = ((0, 6), (3, 3), (8, 1))
+
+
+class Effort(NamedTuple):
+    """What a search may spend.
+
+    Parameters
+    ----------
+    weak : Options or None
+        Of runs under weak priors; None if there are none.
+    n_rounds : int
+        Rounds of moves, as a multiple of those that are asked for.
+    n_rivals : int
+        A start is dropped if so many earlier ones were better by then.
+    first_round : int
+        Iterations until then, the first time; each further round doubles them.
+    looks : tuple of (int, int)
+        Iterations after which moves are looked at, and how many are then followed further.
+    weak_rows : int or None
+        Rows that runs under weak priors see a sample of; None for all.
+    drops_hopeless : bool
+        Whether a finalist is dropped that the best has left far behind, be it a later one: one
+        start more then may cost another one.
+    is_rough : bool
+        Whether the race is a rough one, and the optimum that remains is finished after it.
+    """
+
+    weak: Options | None
+    n_rounds: int = 1
+    n_rivals: int = 2
+    first_round: int = 20
+    looks: tuple[tuple[int, int], ...] = ((20, 1),)
+    weak_rows: int | None = None
+    drops_hopeless: bool = False
+    is_rough: bool = False
+
+
+#: What is affordable for a few experts on some thousand rows.
+USUAL = Effort(WEAK)
+
+
+def effort_for(problem: Problem, options: Options) -> Effort:
+    """Return what a search on a problem may spend.
+
+    Parameters
+    ----------
+    problem : Problem
+        On all rows, or the sample that starts compete on.
+    options : Options
+    """
+    n_leaves, n_parameters = problem.model.tree.n_leaves, problem.model.n_parameters
+    n_rounds = 1 + min(max(0, n_leaves - FEW_EXPERTS), _MOST_ROUNDS_MORE)
+    if _is_dear(problem, options):
+        return _dear_effort(n_parameters, problem.n_rows, n_rounds)
+    weak = WEAK if n_leaves <= FEW_EXPERTS else _WEAK_MANY_EXPERTS
+    if n_parameters > _MOST_FINISHED_WEAK:
+        weak = weak._replace(acceleration="none")
+    if n_leaves <= FEW_EXPERTS:
+        return Effort(weak)
+    # On the grid of benchmarks/many_experts.py fits of 8 to 16 experts came to what following all
+    # twelve moves came to; of six experts one fit of 34 ended 13 lower.
+    return Effort(weak, n_rounds, looks=_LOOKS)
+
+
+def _dear_effort(n_parameters: int, n_rows: int, n_rounds: int) -> Effort:
+    if n_rows >= _ROWS_FOR_NEWTON * n_parameters:
+        return Effort(
+            _WEAK_DEAR,
+            min(n_rounds, _MOST_DEAR_ROUNDS),
+            n_rivals=1,
+            first_round=10,
+            looks=_EARLY_LOOKS,
+            weak_rows=_WEAK_ROWS_PER_PARAMETER * n_parameters,
+            drops_hopeless=True,
+        )
+    if n_parameters <= _MOST_PARAMETERS_PER_ROW * n_rows:
+        weak = _WEAK_MANY_EXPERTS._replace(acceleration="none")
+        return Effort(weak, n_rounds, looks=_LOOKS, drops_hopeless=True, is_rough=True)
+    return Effort(
+        None, n_rivals=1, first_round=10, looks=_EARLY_LOOKS, drops_hopeless=True, is_rough=True
+    )
+
+
+def _is_dear(problem: Problem, options: Options) -> bool:
+    """Whether a search pays for being cheap: a plain likelihood of many parameters."""
+    model = problem.model
+    is_plain = (
+        options.acceleration == "auto"
+        and model.is_linear
+        and model.ties is None
+        and not model.held
+        and not model.penalty.has_l1
+        and model.penalty.balance == 0.0
+        and not problem.is_classification
+        and problem.blocks.pattern.window is None
+    )
+    n_leaves = model.tree.n_leaves
+    is_large = n_leaves > FEW_EXPERTS or problem.n_rows * n_leaves > _MOST_CHEAP_RESPONSIBILITIES
+    return is_plain and is_large and model.n_parameters > _MOST_CHEAP_PARAMETERS
+
+
+def for_race(problem: Problem, options: Options) -> tuple[Problem, Options]:
+    """Return a dear problem as its starts compete on it, and how they are run.
+
+    For half of the iterations that were asked for: the others are left to `finish`.
+    """
+    model, tree = problem.model, problem.model.tree.coarse()
+    gates = tuple(replace(own, tree=tree) for own in model.gates)
+    raced = replace(problem, model=replace(model, tree=tree, gates=gates))
+    tol, max_iter = max(options.tol, _RACE_TOL), -(-options.max_iter // 2)
+    return raced, options._replace(tol=tol, max_iter=max_iter, acceleration="anderson")
+
+
+def finish(problem: Problem, final: EMResult, options: Options) -> EMResult:
+    """Carry on the optimum that remains as a search that is not dear does.
+
+    Parameters
+    ----------
+    problem : Problem
+        As it was before `for_race`.
+    final : EMResult
+        What the race came to.
+    options : Options
+        Those that were asked for.
+    """
+    # The diagonal has directions in which it is far too steep, so that EM stands still too early.
+    is_large = any(is_large_node(problem.model, slot) for slot in range(len(problem.model.gates)))
+    finished = for_race(problem, options)[0] if is_large else problem
+    (run,) = begin(finished, [final.evaluation.params], [None], options.near())
+    advance(finished, [run], max(0, options.max_iter - final.n_iter))
+    ended = run.outcome(f"stopped after max_iter={options.max_iter}")
+    evaluation = problem.evaluate(ended.evaluation.params)
+    return ended._replace(evaluation=evaluation, history=[*final.history, *ended.history[1:]])
