@@ -61,6 +61,7 @@ default_role = "literal"
 
 autosummary_generate = True
 autodoc_typehints = "none"
+toc_object_entries_show_parents = "hide"  # long names of methods run out of the sidebar
 autodoc_default_options = {
     "exclude-members": ", ".join(
         [

@@ -1,5 +1,8 @@
 """Mixtures of experts and hierarchical mixtures of experts, fitted by EM."""
 
+from importlib import import_module
+from types import ModuleType
+
 from mixexp._version import __version__
 from mixexp.estimators import (
     EM,
@@ -37,3 +40,16 @@ __all__ = [
     "from_json",
     "select_n_experts",
 ]
+
+# What fits do not need is imported when it is asked for.
+_LATER = ("datasets", "displays", "ensemble", "metrics")
+
+
+def __getattr__(name: str) -> ModuleType:
+    if name in _LATER:
+        return import_module(f"mixexp.{name}")
+    raise AttributeError(f"module 'mixexp' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LATER})

@@ -104,6 +104,8 @@ def as_array(values: Any, name: str) -> np.ndarray:
         ) from error
     if array.ndim == 0 and array.dtype.kind == "O" and _as_float(values) is None:
         hint = f"call {name}.collect() first" if hasattr(values, "collect") else _WANTED
+        if hasattr(values, "toarray"):
+            hint = f"give {name}.toarray().ravel()"
         kind = f"the class {values.__name__}" if isinstance(values, type) else shown(values)
         raise ValueError(f"{name} must hold numbers, not be a scalar; got {kind}: {hint}.")
     return array

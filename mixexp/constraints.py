@@ -62,7 +62,7 @@ class Fixed:
 
 @dataclass(frozen=True)
 class Bounded:
-    """Slopes that lie between bounds, such as those whose sign is known.
+    """Slopes between bounds, such as those whose sign is known.
 
     A slope that ends at its bound is no estimate: it has no standard error ("at its bound") and
     counts as no degree of freedom.

@@ -4,6 +4,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 __all__ = [
     "CheckpointError",
+    "ClusterError",
     "ConvergenceWarning",
     "DegenerateExpertError",
     "DegenerateExpertWarning",
@@ -12,6 +13,7 @@ __all__ = [
     "ImplausibleFitWarning",
     "InferenceWarning",
     "ModelFileError",
+    "PartitionError",
     "RankDeficientWarning",
     "RoundedTargetWarning",
     "SeparationWarning",
@@ -20,6 +22,14 @@ __all__ = [
 
 class CheckpointError(ValueError):
     """A checkpoint of a fit with other rows or settings than the one that should go on."""
+
+
+class ClusterError(RuntimeError):
+    """A Dask cluster that has no worker or no scheduler any more; the estimator is as it was."""
+
+
+class PartitionError(RuntimeError):
+    """A partition of a source whose rows could not be made, by number and cause."""
 
 
 class RankDeficientWarning(UserWarning):
@@ -35,11 +45,11 @@ class DegenerateExpertWarning(UserWarning):
 
 
 class ExportError(ValueError):
-    """A model that the asked form cannot hold, such as one with a submodel of the user's own."""
+    """A model that cannot be written in this format, such as one with a user-defined submodel."""
 
 
 class FormulaError(ValueError):
-    """A formula that is none, or whose terms cannot be made of the columns of the data."""
+    """An invalid formula, or one whose terms cannot be made from the columns of the data."""
 
 
 class ImplausibleFitWarning(ConvergenceWarning):
@@ -50,7 +60,7 @@ class ImplausibleFitWarning(ConvergenceWarning):
 
 
 class ModelFileError(ValueError):
-    """A file that holds no model which this version can read; nothing was made of it."""
+    """A file without a model that this version can read; no model was created."""
 
 
 class RoundedTargetWarning(UserWarning):
@@ -65,4 +75,4 @@ class SeparationWarning(UserWarning):
 
 
 class InferenceWarning(UserWarning):
-    """Some standard errors are not to be had, and are NaN; the message says which and why."""
+    """Some standard errors are not available, and are NaN; the message says which and why."""

@@ -6,6 +6,7 @@ parameters from these sums (its M-step). Softmax gates and expert families are b
 times faster: they share products of features, Newton's method and standard errors.
 """
 
+from collections.abc import Iterator
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -90,6 +91,8 @@ class Submodel:
     is_joint: bool = False
     #: Whether a gate does with missing features (NaN) where rows are predicted.
     accepts_missing: bool = False
+    #: Whether it says how missing features are distributed under each child: `fill_missing`.
+    fills_missing: bool = False
     #: Number of classes of which an expert gives probabilities; 0 where y is a number.
     n_classes: int = 0
     #: Whether an expert takes the offset of a row into account.
@@ -117,6 +120,28 @@ class Submodel:
             If it cannot be fitted there.
         """
         return self
+
+    def fill_missing(
+        self, params: Any, X: np.ndarray
+    ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """Yield rows that miss the same features, and how these are distributed under each child.
+
+        Parameters
+        ----------
+        params : object
+            As `m_step` returned it.
+        X : ndarray of shape (rows, q)
+            NaN where a feature is missing.
+
+        Yields
+        ------
+        rows : ndarray of shape (r,), int
+        mean : ndarray of shape (m, r, q)
+            Features, those that are missing at their mean given the others.
+        covariance : ndarray of shape (m, q, q)
+            Of the missing ones given the others; zero for these.
+        """
+        raise NotImplementedError
 
     def density_at(self, params: Any, rows: SubmodelRows) -> tuple[Any, tuple[np.ndarray, ...]]:
         """Return an expert's distribution of y: a family, and its heads at some rows.

@@ -97,6 +97,13 @@ def _student_t(y, eta, log_dispersion, log_df=None, df=None):
     return constant - (df + 1) / 2 * mp.log1p(distance / df)
 
 
+def _skew_normal(y, eta, log_dispersion, shape_head=_ZERO, shape=None):
+    slant = shape_head if shape is None else mpf(shape)
+    z = (y - eta) * mp.exp(-log_dispersion / 2)
+    below = _log_normal_cdf(slant * z) if slant * z < 10**3 else mpf(0)
+    return mp.log(2) + _gaussian(y, eta, log_dispersion) + below
+
+
 def _laplace(y: mpf, eta: mpf, log_dispersion: mpf) -> mpf:
     # Within 1e-4 scales the kink is a parabola, as the family's docstring says.
     size, near = abs(y - eta) * mp.exp(-log_dispersion / 2), mpf(1e-4)
@@ -142,9 +149,12 @@ def _generalized_pareto(y: mpf, eta: mpf, log_shape: mpf = _ZERO, shape: object 
     return -eta - (1 / tail + 1) * mp.log1p(tail * y * mp.exp(-eta))
 
 
-def _tweedie(y: mpf, eta: mpf, log_dispersion: mpf, power: float) -> mpf:
+def _tweedie(
+    y: mpf, eta: mpf, log_dispersion: mpf, own_power: mpf = _ZERO, *, power: float | str
+) -> mpf:
     """Sum the compound distribution: Poisson numbers of gamma jumps; by saddle point if many."""
-    below, rest = mpf(power) - 1, 2 - mpf(power)
+    known = own_power if power == "estimate" else mpf(power)
+    below, rest = known - 1, 2 - known
     dispersion, mean = mp.exp(log_dispersion), mp.exp(eta)
     rate = mean**rest / (rest * dispersion)
     if y == 0:
@@ -199,6 +209,30 @@ def _binomial(y: tuple[mpf, mpf], eta: mpf, link: str) -> mpf:
     return ways + gain + ((trials - successes) * log_rest if trials > successes else mpf(0))
 
 
+def _beta_binomial(y: tuple[mpf, mpf], eta: mpf, log_dispersion: mpf) -> mpf:
+    """Write out gamma functions; for a tiny precision what is left of them."""
+    successes, trials = y
+    log_mean, log_rest = _probability(eta, "logit")
+    precision = mp.exp(-log_dispersion)
+    ways = mp.loggamma(trials + 1) - mp.loggamma(successes + 1)
+    ways -= mp.loggamma(trials - successes + 1)
+    rises = _log_rise(log_mean - log_dispersion, successes)
+    rises += _log_rise(log_rest - log_dispersion, trials - successes)
+    return ways + rises - _log_rise(-log_dispersion, trials)
+
+
+def _log_rise(log_a: mpf, count: mpf) -> mpf:
+    """Return ``log(Gamma(a + count) / Gamma(a))``; of a tiny a ``log(a) + log Gamma(count)``."""
+    if not count:
+        return mpf(0)
+    a = mp.exp(log_a)
+    if log_a < -400:
+        return log_a + mp.loggamma(count)
+    if log_a > 800:  # next to the count it is a power
+        return count * log_a
+    return mp.loggamma(a + count) - mp.loggamma(a)
+
+
 def _logistic(y: mpf, eta: mpf) -> mpf:
     return -_softplus(-eta if y else eta)
 
@@ -242,6 +276,7 @@ def _uniform(y: mpf, low: float, high: float) -> mpf:
 REFERENCES: dict[str, Reference] = {
     "gaussian": _gaussian,
     "student_t": _student_t,
+    "skew_normal": _skew_normal,
     "laplace": _laplace,
     "lognormal": _lognormal,
     "gamma": _with_tangent(_gamma),
@@ -255,6 +290,7 @@ REFERENCES: dict[str, Reference] = {
     "negative_binomial": _negative_binomial,
     "zero_truncated_poisson": _zero_truncated_poisson,
     "binomial": _binomial,
+    "beta_binomial": _beta_binomial,
     "logistic": _logistic,
     "multinomial": _multinomial,
     "ordinal": _ordinal,
@@ -266,6 +302,8 @@ _ONE_LINK = {
     (name, "link")
     for name in (
         "student_t",
+        "skew_normal",
+        "beta_binomial",
         "laplace",
         "lognormal",
         "weibull",

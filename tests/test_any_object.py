@@ -114,7 +114,7 @@ def test_parts_of_trees(make):
 def in_support(family):
     if family.name == "point_mass":
         return np.zeros(N)
-    if family.name == "binomial":
+    if family.uses_trials:
         return CLASSES.astype(float)
     if family.is_discrete:
         return COUNTS + 1.0

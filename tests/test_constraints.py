@@ -9,9 +9,10 @@ from problems import UNPENALIZED, simulate_classes, simulate_regimes
 from scipy import optimize
 from scipy.special import logsumexp
 from scipy.stats import norm
+from sklearn.linear_model import Ridge
 
 from mixexp import EM, HMERegressor, MoEClassifier, MoERegressor, select_n_experts
-from mixexp.constraints import Fixed, Shared
+from mixexp.constraints import Bounded, Fixed, Shared
 from mixexp.em._iteration import stack_parameters
 from mixexp.em._m_step import em_step
 from mixexp.experts import Gaussian
@@ -263,6 +264,14 @@ def test_the_number_of_experts_is_chosen_under_constraints(rng):
     assert np.diff(found.columns["n_parameters"]) == [6]  # 7 less the slope that is shared
 
 
+def test_columns_without_names_are_called_as_tables_call_them(rng):
+    data = simulate_regimes(rng, N_ROWS, n_regimes=2)
+    by_number = MoERegressor(2, constraints=[Fixed(1, 0.5)], gate_features=[0], **QUICK)
+    by_name = MoERegressor(2, constraints=[Fixed("x1", 0.5)], gate_features=["x0"], **QUICK)
+    same = by_number.fit(data.X, data.y).coef_
+    np.testing.assert_array_equal(by_name.fit(data.X, data.y).coef_, same)
+
+
 @pytest.mark.parametrize(
     ("constraints", "message"),
     [
@@ -298,6 +307,9 @@ def test_constraints_that_do_not_fit_the_model_are_refused(rng):
         MoERegressor(2, expert=["gaussian", "laplace"], constraints=[Shared(0)]).fit(X, y)
     with pytest.raises(ValueError, match="column that is constant"):
         MoERegressor(2, constraints=[Fixed(0, 1.0)]).fit(X * [0.0, 1.0], y)
+    mixed = MoERegressor(2, expert=["gaussian", Ridge()], constraints=[Bounded(0, lower=0.0)])
+    with pytest.raises(ValueError, match="about slopes, which expert 1, an estimator"):
+        mixed.fit(X, y)
     classes = simulate_classes(rng, 60, 3)
     with pytest.raises(ValueError, match="a value of 0 where there are more than two classes"):
         MoEClassifier(2, constraints=[Fixed(0, 1.0)]).fit(classes.X, classes.y)

@@ -24,7 +24,9 @@ SHAPES = {
     "burr": (-6.9, -1.0, -0.02),
     "generalized_pareto": (-6.9, -1.0, -0.02),
     "student_t": (0.0, 6.9),
+    "skew_normal": (-100.0, -0.3, 0.0, 2.0),
     "ordinal": (-20.0, -8.0, 0.4, 20.0),
+    "tweedie": (1.3,),
 }
 # Log densities below are no more than a direction to leave in.
 LOST, AT_MOST = -1e70, -1e69
@@ -33,6 +35,7 @@ COUNTS = [0.0, 1.0, 2.0, 67.0, 1e5, 1e12]
 Y = {
     "gaussian": [-1e12, 0.0, 1.0, 1e-300, 1e300],
     "student_t": [-1e12, 0.0, 1.0, 1e-300, 1e300],
+    "skew_normal": [-1e12, 0.0, 1.0, 1e-300, 1e300],
     "laplace": [-1e12, 0.0, 1.0, 1e-300, 1e300],
     "lognormal": POSITIVE,
     "gamma": POSITIVE,
@@ -54,9 +57,10 @@ OPTIONS = {
     "ordinal": [{"n_classes": 2}, {"n_classes": 4}],
     "point_mass": [{"at": 1.5}],
     "student_t": [{}, {"df": 5.0}],
+    "skew_normal": [{}, {"shape": -3.0}],
     "burr": [{}, {"shape": 1.0}],
     "generalized_pareto": [{}, {"shape": 2.0}],
-    "tweedie": [{"power": 1.5}, {"power": 1.1}],
+    "tweedie": [{"power": 1.5}, {"power": 1.1}, {"power": "estimate"}],
     "uniform": [{"low": -1.0, "high": 2.5}],
 }
 TRIALS = [(0.0, 1.0), (1.0, 1.0), (0.0, 1e12), (3.0, 1e12), (1e12, 1e12), (2.0, 5.0)]
@@ -116,11 +120,12 @@ def is_known(family: Expert, point: Point) -> bool:
         return True
     eta, log_dispersion = point.heads[:2]
     if family.name == "tweedie":
-        log_peak = (2 - family.power) * mp.log(point.y) - log_dispersion if point.y else mpf(0)
+        rest = 2 - (family.power if len(point.heads) == 2 else point.heads[2])
+        log_peak = rest * mp.log(point.y) - log_dispersion if point.y else mpf(0)
         return (log_peak < 5 or log_peak > 30) and abs(log_dispersion) < 1e4
     if family.name == "beta" and log_dispersion < -900 and abs(eta) > 900:
         return False
-    if family.name in ("gamma", "beta"):
+    if family.name in ("gamma", "beta", "beta_binomial"):
         return log_dispersion > -(10**4)
     # With a log link a mean below 1e-74 is taken as that: seen by a smaller deviation alone.
     is_small = getattr(family, "link", "") == "log" and abs(point.y) < 1e-70 and eta < -150

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy import stats
 from sklearn import config_context
 from sklearn.base import BaseEstimator, RegressorMixin, clone
 from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
@@ -239,10 +240,60 @@ def test_a_gaussian_gate_does_with_what_is_known(rng):
     np.testing.assert_allclose(found[::2], density / density.sum(axis=1, keepdims=True), rtol=1e-9)
     assert np.isfinite(model.predict(missing)).all()
     assert np.isfinite(model.predict_quantile(missing, 0.5)).all()
-    with pytest.raises(ValueError, match="NaN in column 0"):
-        model.predict(np.where([True, False], np.nan, X))
     with pytest.raises(ValueError, match="infinity in column 1"):
         model.predict(np.where([False, True], np.inf, X))
+
+
+def test_missing_features_are_integrated_out_of_gaussian_experts(rng):
+    label = rng.integers(0, 2, 300)
+    X = rng.multivariate_normal(np.zeros(3), 0.5 * np.eye(3) + 0.5, 300)
+    X += 2.0 * label[:, None]
+    y = np.where(label, X @ [1.0, 2.0, -1.0], 3.0 - X.sum(axis=1)) + 0.4 * rng.normal(size=300)
+    model = MoERegressor(2, gate="gaussian", random_state=0, n_init=1).fit(X, y)
+    holed = X[:40].copy()
+    holed[::3, 1] = holed[1::4, 0] = holed[7] = np.nan
+    gate, chance, joint = model.submodel_params_["gate 0"], np.zeros((2, 40)), np.zeros((2, 40))
+    mean = np.zeros((2, 40))
+    for k, (coef, center) in enumerate(zip(model.coef_, gate.means, strict=True)):
+        lift = np.vstack([np.eye(3), coef])  # x and y together are normal under each expert
+        cov = lift @ gate.covariances[k] @ lift.T
+        cov[3, 3] += model.dispersion_[k]
+        all_means = np.append(center, model.intercept_[k] + coef @ center)
+        for i, row in enumerate(holed):
+            own = np.flatnonzero(~np.isnan(row))
+            inner, away = cov[np.ix_(own, own)], row[own] - all_means[own]
+            slopes = np.linalg.solve(inner, cov[own, 3])
+            chance[k, i] = gate.weights[k]
+            if len(own):
+                chance[k, i] *= stats.multivariate_normal(cov=inner).pdf(away)
+            mean[k, i] = all_means[3] + slopes @ away
+            spread = np.sqrt(cov[3, 3] - slopes @ cov[own, 3])
+            joint[k, i] = chance[k, i] * stats.norm(mean[k, i], spread).pdf(y[i])
+    prior = chance / chance.sum(axis=0)
+    np.testing.assert_allclose(model.gate_proba(holed), prior.T, rtol=1e-9)
+    np.testing.assert_allclose(model.predict_experts(holed), mean.T, rtol=1e-9)
+    np.testing.assert_allclose(model.predict(holed), (prior * mean).sum(axis=0), rtol=1e-9)
+    best = mean[prior.argmax(axis=0), np.arange(40)]
+    np.testing.assert_allclose(model.predict(holed, routing="hard"), best, rtol=1e-9)
+    density = joint.sum(axis=0) / chance.sum(axis=0)
+    np.testing.assert_allclose(model.log_density(holed, y[:40]), np.log(density), rtol=1e-9)
+    half = model.predict_quantile(holed, 0.5)
+    np.testing.assert_allclose(model.predict_dist(holed).cdf(half), 0.5, atol=1e-9)
+    beside = model.predict(np.vstack([holed, X]))[40:]
+    np.testing.assert_array_equal(beside, model.predict(X))  # bits go by the row alone
+
+
+def test_experts_of_other_families_need_the_features_that_they_see(rng):
+    X, y, _ = make_rows(rng)
+    holed = np.where([True, False], np.nan, X)
+    for model in (
+        MoERegressor(2, gate="gaussian", expert="student_t", random_state=0, n_init=1),
+        HMERegressor([[1, 1], 1], gate="gaussian", random_state=0, n_init=1),
+    ):
+        model.fit(X, y)
+        assert np.isfinite(model.gate_proba(holed)).all()
+        with pytest.raises(ValueError, match="NaN in column 0"):
+            model.predict(holed)
 
 
 # What is given stays as it is, and what cannot be is said.

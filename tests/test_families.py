@@ -44,9 +44,10 @@ OPTIONS = {
     "ordinal": [{"n_classes": 2}, {"n_classes": 4}],
     "point_mass": [{"at": 1.5}],
     "student_t": [{}, {"df": 12.0}],
+    "skew_normal": [{}, {"shape": 2.0}],
     "burr": [{}, {"shape": 0.1}],
     "generalized_pareto": [{}, {"shape": 0.1}],
-    "tweedie": [{"power": 1.5}, {"power": 1.1}, {"power": 1.9}],
+    "tweedie": [{"power": 1.5}, {"power": 1.1}, {"power": 1.9}, {"power": "estimate"}],
     "uniform": [{"low": -1.0, "high": 2.5}],
 }
 # Moments are finite, and what is beyond the last node is next to nothing.
@@ -54,7 +55,7 @@ POWER_TAILS, TAILS = ("burr", "generalized_pareto"), np.log([[0.05], [0.08]])
 POSITIVE_LINKS = {"inverse", "inverse_squared"}
 NEEDS_POSITIVE = {("gamma", "identity")}
 # Where the curvature of EM steps is not the expected information: for a reason given there.
-APPROXIMATE = {"laplace", "negative_binomial", "tweedie"}
+APPROXIMATE = {"beta_binomial", "laplace", "negative_binomial", "tweedie"}
 CONTINUOUS_TAILS = np.array([1e-13, 1e-10, 1e-7, 1e-5, 1e-3, 0.02])
 
 
@@ -87,7 +88,9 @@ def heads_of(family: Expert, link: str | None) -> tuple[np.ndarray, ...]:
     is_positive = link in POSITIVE_LINKS or (family.name, link) in NEEDS_POSITIVE
     location = POSITIVE if is_positive else LOCATION
     # 12 and 16 degrees of freedom, or thresholds e**0.2 and e**0.5 apart.
-    shapes = {"student_t": np.log([[12.0], [16.0]]), **dict.fromkeys(POWER_TAILS, TAILS)}
+    shapes = {"student_t": np.log([[12.0], [16.0]]), "skew_normal": np.array([[2.0], [-3.0]])}
+    shapes["tweedie"] = np.array([[1.3], [1.7]])
+    shapes |= dict.fromkeys(POWER_TAILS, TAILS)
     shape = shapes.get(family.name, np.array([[0.2], [0.5]]))
     # Beta densities of little precision have poles at which 1 - y has no digits.
     dispersion = DISPERSION - 2.0 if family.name == "beta" else DISPERSION
@@ -507,6 +510,8 @@ def reference(case: Case, y: np.ndarray) -> np.ndarray:
     }[getattr(family, "link", "logit")]
     mean = inverse(heads[0])
     dispersion = np.exp(heads[1]) if family.has_dispersion else np.ones_like(mean)
+    if family.name == "tweedie":
+        return tweedie_reference(family.power_of(heads), y, mean, dispersion)
     return REFERENCES[family.name](family, y, mean, dispersion)
 
 
@@ -523,9 +528,8 @@ def ordinal_reference(family, y, heads):
     return np.log(np.diff(ends, axis=1))[:, y.astype(int)]
 
 
-def tweedie_reference(family, y, mean, dispersion):
+def tweedie_reference(p, y, mean, dispersion):
     """Series by Wright's Bessel function: Dunn & Smyth (2005), eq. 9."""
-    p = family.power
     index = (2.0 - p) / (p - 1.0)
     power = mean ** (1.0 - p) / (1.0 - p) * y - mean ** (2.0 - p) / (2.0 - p)
     inside = np.where(y > 0.0, y, 1.0)
@@ -549,12 +553,12 @@ def power_tail_reference(family, y, heads):
 
 REFERENCES = {
     "gaussian": lambda f, y, m, d: stats.norm.logpdf(y, m, np.sqrt(d)),
+    "beta_binomial": lambda f, y, m, d: stats.betabinom.logpmf(y, 1, m / d, (1.0 - m) / d),
     "laplace": lambda f, y, m, d: stats.laplace.logpdf(y, m, np.sqrt(d)),
     "lognormal": lambda f, y, m, d: stats.lognorm.logpdf(y, np.sqrt(d), scale=np.exp(m)),
     "gamma": lambda f, y, m, d: stats.gamma.logpdf(y, 1.0 / d, scale=m * d),
     "inverse_gaussian": lambda f, y, m, d: stats.invgauss.logpdf(y, m * d, scale=1.0 / d),
     "weibull": lambda f, y, m, d: stats.weibull_min.logpdf(y, 1.0 / d, scale=m),
-    "tweedie": tweedie_reference,
     "beta": lambda f, y, m, d: stats.beta.logpdf(y, m / d, (1.0 - m) / d),
     "poisson": lambda f, y, m, d: stats.poisson.logpmf(y, m),
     "negative_binomial": lambda f, y, m, d: stats.nbinom.logpmf(y, 1.0 / d, 1.0 / (1.0 + d * m)),
@@ -577,6 +581,10 @@ def test_log_density_equals_the_reference(case, rng):
     elif name == "student_t":
         df = case.family.df or np.exp(case.heads[2])
         expected = student_reference(case.family, y, case.heads[0], np.exp(case.heads[1]), df)
+    elif name == "skew_normal":
+        shape = case.family.shape or case.heads[2]
+        scale = np.exp(0.5 * case.heads[1])
+        expected = stats.skewnorm.logpdf(y, shape, case.heads[0], scale)
     elif name in POWER_TAILS:
         expected = power_tail_reference(case.family, y, case.heads)
     else:
@@ -691,6 +699,7 @@ def test_student_t_with_many_degrees_is_gaussian():
 OUTSIDE = {
     "gaussian": [np.nan, np.inf],
     "student_t": [np.nan, -np.inf],
+    "skew_normal": [np.nan, np.inf],
     "laplace": [np.nan],
     "lognormal": [0.0, -1.0, np.inf],
     "gamma": [0.0, -1.0, np.nan],
@@ -704,6 +713,7 @@ OUTSIDE = {
     "negative_binomial": [-1.0, 0.5],
     "zero_truncated_poisson": [0.0, 1.5, -1.0],
     "binomial": [0.5, 2.0, -1.0, np.nan],
+    "beta_binomial": [0.5, 2.0, -1.0, np.nan],
     "point_mass": [np.nan],
     "uniform": [np.inf],
     "logistic": [0.5, 2.0],
@@ -764,6 +774,7 @@ def test_family_stands_by_its_name_and_its_defaults_are_valid(name):
     [
         (Tweedie(power=1.0), "power"),
         (Tweedie(power=2.5), "power"),
+        (Tweedie(power="guess"), "power"),
         (StudentT(df=0.0), "df"),
         (StudentT(df=np.inf), "df"),
         (Gaussian(dispersion="mine"), "dispersion"),

@@ -96,7 +96,7 @@ def draw_target(case, rng):
     """Draw numbers that are in the support of the experts named, but for overflow."""
     names = {case.expert} if isinstance(case.expert, str) else set(case.expert)
     y = rng.standard_normal(case.n)
-    if names & {"binomial"}:
+    if names & {"binomial", "beta_binomial"}:
         return (y > 0.0).astype(float)
     if names & {"beta"}:
         return rng.random(case.n)
@@ -105,7 +105,7 @@ def draw_target(case, rng):
     if any(FAMILIES[name].is_discrete for name in names - {"point_mass"}):
         counts = np.floor(rng.exponential(min(max(case.scale_of_y, 0.1), 1e6), case.n))
         return counts + ("zero_truncated_poisson" in names)
-    if names <= {"gaussian", "student_t", "laplace", "uniform"}:
+    if names <= {"gaussian", "student_t", "laplace", "skew_normal", "uniform"}:
         y[: case.n_outliers] *= 1e6
         return (y + case.shift) * case.scale_of_y
     return np.exp(y) * case.scale_of_y * (y > -1.0 if "point_mass" in names else 1.0)

@@ -48,7 +48,7 @@ ALLOWED = {
     "tree": set(),
     "submodel": set(),
     "links": {"kernels"},
-    "data": {"kernels"},
+    "data": {"kernels", "exceptions"},
     "experts": _EXPERTS,
     "submodels": _SUBMODELS,
     "gates": {*_SUBMODELS, "submodels", "tree"},

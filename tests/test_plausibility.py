@@ -27,13 +27,13 @@ def family_of(name: str, link: str | None) -> Expert:
 
 def make_target(name: str, location: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     noise, share = rng.normal(size=len(location)), 1.0 / (1.0 + np.exp(-location))
-    if name in ("gaussian", "student_t", "laplace"):
+    if name in ("gaussian", "student_t", "laplace", "skew_normal"):
         return location + 0.5 * noise
     if name == "beta":
         return 1.0 / (1.0 + np.exp(-location - noise))
     if name in ("poisson", "negative_binomial", "zero_truncated_poisson"):
         return rng.poisson(np.exp(location)) + (name == "zero_truncated_poisson") * 1.0
-    if name in ("binomial", "logistic"):
+    if name in ("binomial", "beta_binomial", "logistic"):
         return np.r_[0.0, 1.0, rng.random(len(location) - 2) < share[2:]]
     if name in ("multinomial", "ordinal"):
         return np.r_[0, 1, 2, rng.integers(0, 3, len(location) - 3)]
@@ -49,7 +49,8 @@ def make_data(kind: str, name: str) -> tuple[np.ndarray, np.ndarray]:
     y = make_target(name, 0.5 * X[:, 0], rng)
     if kind == "duplicated":
         X, y = np.repeat(X[:4], 6, axis=0), np.repeat(y[:4], 6)
-    if kind == "large" and name not in ("beta", "binomial", "logistic", "multinomial", "ordinal"):
+    shares = ("beta", "binomial", "beta_binomial", "logistic", "multinomial", "ordinal")
+    if kind == "large" and name not in shares:
         y = np.round(1e15 * (y + (y >= 0.0)))
     return X, y
 

@@ -139,3 +139,6 @@ def test_parquet_files_are_fitted_with_their_names_and_errors(two_lines, tmp_pat
         )
     with pytest.raises(ValueError, match="no column 'c'"):
         ParquetRows(tmp_path, ["a", "c"], "y")
+    parquet.write_table(pa.table({"a": ["low"], "y": [1.0]}), tmp_path / "text")
+    with pytest.raises(TypeError, match="Column 'a' of the files holds string"):
+        ParquetRows(tmp_path / "text", ["a"], "y")

@@ -3,6 +3,7 @@
 A Sphinx extension. sphinx-gallery shrinks whole figures, and a wide one becomes a strip.
 """
 
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,13 @@ PARTS = {
     "plot_18_claims_with_deductible": (0.0, 0.0, 0.34, 1.0),
     "plot_18_growth_curves": (0.0, 0.0, 0.73, 1.0),
     "plot_18_which_columns": (0.0, 0.0, 0.45, 1.0),
+    "plot_1_customers": (0.0, 0.0, 0.5, 1.0),
+    "plot_2_growth": (0.0, 0.0, 0.745, 1.0),
+    "plot_3_claims": (0.0, 0.0, 0.5, 1.0),
+    "plot_4_kinks": (0.0, 0.0, 0.75, 1.0),
+    "plot_5_local_rules": (0.0, 0.0, 0.745, 1.0),
 }
+FOLDERS = ("auto_examples", "stories")
 
 
 def cut(figure: Path, part: tuple[float, float, float, float]) -> Image.Image:
@@ -49,9 +56,9 @@ def cut(figure: Path, part: tuple[float, float, float, float]) -> Image.Image:
 
 
 def write_thumbnails(app: Sphinx) -> None:
-    """Write the thumbnails of all figures that the gallery has made."""
-    images = Path(app.srcdir) / "auto_examples" / "images"
-    for name, part in PARTS.items():
+    """Write the thumbnails of all figures that the gallery and the stories have made."""
+    for folder, (name, part) in product(FOLDERS, PARTS.items()):
+        images = Path(app.srcdir) / folder / "images"
         figure = images / f"sphx_glr_{name}_001.png"
         if figure.exists():
             cut(figure, part).save(images / "thumb" / f"sphx_glr_{name}_thumb.png")

@@ -3,7 +3,7 @@ Who is responsible for whom?
 ============================
 
 A flat mixture of two linear experts on 442 diabetes patients: their disease a year later, from
-ten measurements. The gate may look at body mass index and s5 alone.
+ten measurements. The gate uses body mass index and s5 only.
 """
 
 # %%
@@ -23,11 +23,11 @@ print(model.summary())
 # %%
 # The map
 # -------
-# What to see: colour is the expert that the gate expects before the outcome is known, paler
-# where it is less sure, and the line is where both are equally probable. Marks are patients, by
-# the expert that explains their outcome best; ringed ones are not with the expert that was
-# expected. There are many of those: body mass index and s5 make an expert probable, they do
-# not decide.
+# What to see: colour is the expert that the gate predicts before the outcome is known, paler where
+# it is uncertain; on the line both experts are equally probable. Marks are patients, coloured by
+# the expert that is most probable given the outcome, and ringed where it differs from the
+# prediction. There are many rings: body mass index and s5 change the probabilities of the experts,
+# but do not determine the expert.
 ResponsibilityMapDisplay.from_estimator(
     model, X, y, features=gate_features, xlabel="body mass index", ylabel="s5 (log triglycerides)"
 )

@@ -2,9 +2,8 @@
 What does a tree of experts say?
 ================================
 
-A hierarchical mixture, read like a decision tree: gates that divide patients softly, and a
-linear model at every leaf. A pair of leaves beside a single one: of the four in a tree of two by
-two, one is left without patients.
+A hierarchical mixture, read like a decision tree: gates divide patients softly, and every leaf is a
+linear model. The tree has three leaves, because one of four leaves would have no patients.
 """
 
 # %%
@@ -22,8 +21,8 @@ print(export_text(model, n_terms=3))
 # %%
 # The same as a picture
 # ---------------------
-# What to see: every box above the leaves is a gate. Its share is the part of the patients that
-# come to it, words on its edges are what sends them there, its histogram how sure it is
-# after the outcome is seen. A leaf shows the strongest terms of its expert. Widths of edges are
-# shares: a thin edge would lead to an expert that few patients follow.
+# What to see: every box above the leaves is a gate. Its share is the proportion of patients that
+# reach it, the words on its edges are the features that lead there, and its histogram shows how
+# certain the assignment is after the outcome is known. A leaf shows the strongest terms of its
+# expert. The widths of edges are shares.
 TreeDisplay.from_estimator(model, X, y)

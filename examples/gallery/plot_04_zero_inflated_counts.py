@@ -37,11 +37,10 @@ for name, fit in fits.items():
 # %%
 # Counts seen and counts expected
 # -------------------------------
-# What to see: one Poisson regression expects less than a third of the zeros and hardly any of the
-# large counts. The zero-inflated one gets the zeros right, and after them has a hole and a hump
-# that are not there. With a negative binomial the whole histogram fits, and only the share of the
-# people that is printed below is left to the point mass: most zeros are of people who might have
-# gone.
+# What to see: one Poisson regression predicts less than a third of the zeros and hardly any of the
+# large counts. The zero-inflated Poisson model fits the zeros, but has too few ones and too many
+# counts after them. With negative binomial counts the whole histogram fits, and the point mass has
+# only the share that is printed below: most zeros are of people who might have gone.
 visits = np.arange(16)
 figure, ax = plt.subplots(figsize=(7.0, 4.2), layout="constrained")
 ax.bar(visits, [(y == count).mean() for count in visits], color="0.75", label="seen")

@@ -2,8 +2,8 @@
 What do wild measurements do to a line?
 =======================================
 
-Robust regression: a linear expert beside a uniform one that takes what fits no line. A
-fifth of Engel's households is given a nonsense expenditure, so that the truth is known.
+Robust regression: a linear expert and a uniform expert for rows that fit no line. A
+fifth of Engel's households is given a random expenditure, so that the truth is known.
 """
 
 # %%
@@ -38,9 +38,9 @@ print(f"linear expert beside a noise expert {model.coef_[gaussian, 0]:.3f}")
 # %%
 # Lines
 # -----
-# What to see: least squares follows the crosses up. The expert's line lies on the one that the
-# clean rows give; crosses are the rows it leaves to the noise. Spoilt rows that happen to fall
-# near the line are not found, and do no harm.
+# What to see: least squares follows the outliers (crosses). The expert's line is close to that of
+# the clean rows; crosses are the rows assigned to the noise. Changed rows that happen to lie near
+# the line are not detected, but do no harm.
 grid = np.linspace(X.min(), X.max(), 50)[:, None]
 figure, ax = plt.subplots(figsize=(7.0, 4.4), layout="constrained")
 ax.scatter(X[~is_noise], y[~is_noise], s=14, color="0.55", label="kept")

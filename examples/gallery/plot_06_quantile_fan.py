@@ -31,9 +31,9 @@ print(f"80 % intervals hold {covered:.0%} of the households")
 # %%
 # The fan
 # -------
-# What to see: the bands hold half, 80 % and 95 % of the households of an income. They open as
-# income grows, about as fast as the median rises, so that the rich differ from each other no less
-# in proportion than the poor do. Mean and median are nearly one line: the fan is not lopsided.
+# What to see: the bands contain 50, 80 and 95 % of the households of an income. They widen with
+# income about as fast as the median rises, so the relative spread is nearly constant. Mean and
+# median are almost equal: the distribution is nearly symmetric.
 PredictiveDisplay.from_estimator(
     model, X, y, xlabel="income, francs", ylabel="spent on food, francs"
 )

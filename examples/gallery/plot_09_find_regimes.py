@@ -9,8 +9,8 @@ Regimes along time: the head of a motorcycle's rider before, in and after an imp
 # %%
 # Five experts on time
 # --------------------
-# The ridge on gates is weak, for borders are sharp, and so is the prior on dispersions, for the
-# quiet before the impact is truly quieter. That slopes differ the data say clearly enough.
+# The ridge on gates is weak, since borders are sharp, and so is the prior on dispersions, since
+# the variance before the impact is much smaller.
 import matplotlib.pyplot as plt
 import numpy as np
 

@@ -2,7 +2,7 @@
 Do 90 % intervals hold 90 % of new patients?
 ============================================
 
-Coverage of a mixture's own intervals, and of the same made safe by split-conformal calibration,
+Coverage of a mixture's own intervals, and of the same intervals with split-conformal calibration,
 over twenty splits of the diabetes data.
 """
 
@@ -37,11 +37,10 @@ for name, widths in width.items():
 # %%
 # Promised and held
 # -----------------
-# What to see: points are splits, lines their means. The model's own intervals hold a little less
-# than they promise, as those of any model that is fitted to few rows and checked on others.
-# Conformal ones hold on average what they promise, whatever the model, at a price: a quarter of
-# the training rows is set aside to calibrate on, so that single splits scatter more and intervals
-# are wider.
+# What to see: points are splits, lines their means. The model's own intervals contain slightly
+# fewer patients than stated, which is usual for models fitted to few rows. Conformal intervals
+# have the stated coverage on average for any model, at a price: a quarter of the training rows is
+# used for calibration, so single splits vary more and intervals are wider.
 figure, ax = plt.subplots(figsize=(6.5, 4.6), layout="constrained")
 ax.plot([0.45, 0.95], [0.45, 0.95], color="0.6", linewidth=0.8, label="as promised")
 for shift, (name, colour, marker) in zip(

@@ -9,7 +9,7 @@ ended, and how fast the winner came to where it is.
 # %%
 # Twenty starts
 # -------------
-# The priors are weak, which leaves the likelihood as rugged as it is.
+# The priors are weak, so the likelihood keeps its many optima.
 
 from mixexp import MoERegressor
 from mixexp.datasets import make_motorcycle
@@ -28,9 +28,9 @@ for optimum in model.optima_:
 # %%
 # How far below the best
 # ----------------------
-# What to see: the curve is the way of the winner, on a logarithmic scale. EM creeps along a plateau
-# where other starts give up and call it an optimum, then Newton's method falls to the bottom in
-# a few steps. Two starts got there, by different ways: a sign that there is nothing better, and
-# no proof. With other seeds it is found by one to five of twenty: with ten starts it may be missed.
+# What to see: the curve is the best start, on a logarithmic scale. EM makes little progress on a
+# plateau where other starts stop, then Newton's method reaches the optimum in a few steps. Two
+# starts found it by different paths, which suggests, but does not prove, that it is the global
+# optimum. With other seeds one to five of twenty starts find it, so ten starts may miss it.
 
 ConvergenceDisplay.from_estimator(model)

@@ -38,8 +38,8 @@ RootogramDisplay.from_estimator(crash, time, acceleration)
 # %%
 # The patients
 # ------------
-# What to see: every expert has its sure patients, and as many that are shared with others. Such
-# experts are fit to predict, and to say how uncertain that is. They are no list of patients by
-# kind: relative entropy says so in a figure, where 1 is certain.
+# What to see: every expert has patients that certainly belong to it, and as many that are shared.
+# Such experts are useful for prediction and for its uncertainty, but not for classifying patients:
+# the relative entropy, 1 for certain assignments, is low.
 
 RootogramDisplay.from_estimator(patients, X, y)

@@ -8,10 +8,10 @@ Maps of every pair of three measurements that a gate may look at: two experts, t
 # %%
 # Pairs
 # -----
-# What to see: on the diagonal how probable the experts are along one measurement, below it maps of
-# two, all else held at its typical value. Expert 1 is expected where body mass index, blood
-# pressure and s5 are high. No measurement decides alone: borders run aslant in every map, and
-# with blood pressure alone expert 0 keeps a quarter even at the upper end.
+# What to see: on the diagonal the probabilities of the experts along one measurement, below it
+# maps of two, with all others at typical values. Expert 1 is expected where body mass index, blood
+# pressure and s5 are high. No single measurement decides: the borders are oblique in every map,
+# and at the highest blood pressure expert 0 still has a quarter of the probability.
 
 from sklearn.datasets import load_diabetes
 

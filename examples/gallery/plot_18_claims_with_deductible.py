@@ -2,8 +2,8 @@
 What did the losses cost that were never claimed?
 =================================================
 
-Claims are seen above a deductible only, and paid up to a limit. Two kinds of losses, simulated so
-that the truth is known: what a mixture says of all losses if it is told so, and if it is not.
+Claims are observed only above a deductible, and paid up to a policy limit. Two kinds of losses are
+simulated, so that the truth is known: a mixture with and without this information.
 """
 
 # %%
@@ -47,9 +47,9 @@ print(f"not told {naive.predict(everyone).mean():.2f}")
 # %%
 # All losses
 # ----------
-# What to see: on the left the fit that knows follows all losses, also those that were never
-# claimed, and its experts are the two kinds. On the right the other has no small losses, which
-# it never saw, and too few large ones, which were capped.
+# What to see: on the left, the fit with truncation and censoring follows all losses, including
+# those that were never claimed, and its experts are the two kinds. On the right, the fit without
+# this information lacks small losses, which were not reported, and large ones, which were capped.
 figure, axes = plt.subplots(1, 2, figsize=(11.0, 4.2), layout="constrained", sharey=True)
 for ax, model, name in zip(axes, (told, naive), ("told", "not told"), strict=True):
     SurvivalDisplay.from_estimator(model, everyone, np.minimum(loss, 15.0), ax=ax, xlabel="loss")

@@ -1,9 +1,9 @@
 """
-Which columns does whom need?
-=============================
+Which features do gate and experts need?
+========================================
 
-Blood measurements and the progress of diabetes (scikit-learn's ``diabetes``), beside ten columns of
-noise: a lasso for the experts and for the gate, from all slopes zero to next to no penalty.
+Blood measurements and the progress of diabetes (scikit-learn's ``diabetes``), with ten columns of
+noise: a lasso path for experts and gate, from all slopes zero to almost no penalty.
 """
 
 # %%
@@ -32,10 +32,10 @@ print(path.table[["l1", "n_nonzero", "n_parameters", "bic"]].iloc[::5].round(1).
 # %%
 # Who came in
 # -----------
-# What to see: from left to right the penalty falls. Body mass index (``bmi``) and triglycerides
-# (``s5``) come first, in the gate and in the experts. At the choice of BIC, the dashed line, nearly
-# all columns of noise are zero still; one is not, for the choice has looked at the same rows. To
-# the right slopes grow that cost more than they bring.
+# What to see: from left to right the penalty decreases. Body mass index (``bmi``) and
+# triglycerides (``s5``) enter first, in the gate and in the experts. At the choice of BIC, the
+# dashed line, nearly all columns of noise are zero; one is not, since the choice used the same
+# rows. Further right, slopes are included that do not improve the fit enough.
 RegularizationPathDisplay.from_path(path)
 for part, slopes in [("experts", best.coef_), ("gate", best.gate_coef_)]:
     print(f"{part}:", ", ".join(X.columns[slopes.any(axis=0)]))

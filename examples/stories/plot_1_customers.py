@@ -61,8 +61,8 @@ print(best.summary())
 # %%
 # Is the difference in slopes real?
 # ---------------------------------
-# A Wald test of equal slopes, with errors that allow a customer's months to depend on each other
-# beyond the kind (``kind="robust"``), and the rate ratio per 5 % of discount.
+# A Wald test of equal slopes, with standard errors that allow dependence between a customer's
+# months beyond the segment (``kind="robust"``), and the rate ratio per 5 % of discount.
 found = best.inference(data, orders, kind="robust", **known)
 print(found.equality_test("discount"))
 for unit in ("discount hunter", "regular"):

@@ -33,8 +33,8 @@ print(f"{is_seen.mean():.0%} of losses were reported, {is_capped.mean():.0%} of 
 # %%
 # Which family?
 # -------------
-# The likelihood is that of what was seen: truncated at the deductible, censored at the limit.
-# Three families, each with one expert and with two, compared by BIC on the same claims.
+# The likelihood is truncated at the deductible and censored at the limit. Three families, each
+# with one expert and with two, are compared by BIC on the same claims.
 known = {"censoring": is_capped, "truncation": entry}
 fits = {}
 for family in ("lognormal", "gamma", "weibull"):
@@ -55,24 +55,26 @@ print(best.summary())
 # %%
 # Does it fit, and what does the naive fit miss?
 # ----------------------------------------------
-# What to see: the fit that was told of deductibles and limits follows all losses, also those that
-# nobody reported; a fit to the payments as they are does not.
+# What to see: the fit with deductibles and limits follows all losses, including those that were
+# not reported; the fit to the payments alone does not.
 naive = MoERegressor(
     2, expert="lognormal", expert_features=[0], gate_features=[1], n_init=2, random_state=0
 ).fit(X, paid)
 figure, axes = plt.subplots(1, 2, figsize=(10.0, 4.0), layout="constrained", sharey=True)
-for ax, model, name in zip(axes, (best, naive), ("told", "not told"), strict=True):
+for ax, model, name in zip(
+    axes, (best, naive), ("with deductibles and limits", "payments alone"), strict=True
+):
     SurvivalDisplay.from_estimator(model, X_all, np.minimum(loss, 25.0), ax=ax, xlabel="loss")
     ax.set_title(name)
 
 # %%
 # The answer
 # ----------
-# The pure premium of a policy with deductible d and limit u is the mean of what is paid per loss:
-# the limited expected value at u less that at d. Beside it is the mean over the simulated losses.
+# The expected payment per loss of a policy with deductible d and limit u is the limited expected
+# value at u minus that at d. Points are the means over the simulated losses.
 dist = best.predict_dist(X_all)
-print(f"mean loss: truth {loss.mean():.2f}, told {dist.mean().mean():.2f}, "
-      f"not told {naive.predict(X_all).mean():.2f}")  # fmt: skip
+print(f"mean loss: truth {loss.mean():.2f}, with deductibles and limits {dist.mean().mean():.2f}, "
+      f"payments alone {naive.predict(X_all).mean():.2f}")  # fmt: skip
 deductibles = np.array([0.0, 0.5, 1.0, 2.0, 4.0])
 premium, truth = np.zeros((2, 3, 5)), (10.0, 25.0, 50.0)
 for row, upper in enumerate(truth):

@@ -10,7 +10,7 @@ the bend, and a test of whether there is one at all.
 # %%
 # The runs
 # --------
-# Two inputs; the response is linear on both sides of a line that nobody has told the model.
+# Two inputs; the response is linear on both sides of a line that the model does not know.
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -42,8 +42,7 @@ print(best.summary())
 # %%
 # Which slope changes?
 # --------------------
-# Both slopes change by three where the bend is passed; the tests of equal slopes say that it is no
-# accident.
+# Both slopes change by three at the bend; the tests reject equal slopes.
 found = best.inference(X, y)
 for name in ("flow", "heat"):
     slopes = best.coef_[:, X.columns.get_loc(name)].round(2)

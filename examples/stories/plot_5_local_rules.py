@@ -71,8 +71,8 @@ ResponsibilityMapDisplay.from_estimator(
 # %%
 # The answer
 # ----------
-# Two rules, and better probabilities on applicants that no model has seen. The forest has what
-# can be learned without such a structure, and no rule that can be read.
+# Two rules give better probabilities on new applicants. The forest shows what can be learned
+# without this structure, but it has no rule that can be read.
 rivals = {
     "one rule": LogisticRegression().fit(X_train, y_train),
     "random forest": RandomForestClassifier(300, min_samples_leaf=10, random_state=0).fit(

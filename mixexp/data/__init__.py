@@ -8,6 +8,7 @@ from mixexp.data._blocks import (
     mean_of_groups,
     sums_of_groups,
 )
+from mixexp.data._dask import DaskRows, is_dask, lazy_array, read_source
 from mixexp.data._design import (
     PRODUCT_ROWS,
     DenseDesign,
@@ -23,9 +24,10 @@ from mixexp.data._executor import map_blocks, single_threaded_blas
 from mixexp.data._moments import ColumnMoments
 from mixexp.data._rows import ColumnRows, RowSource, cut_rows
 from mixexp.data._scaling import Scaling, weighted_scaling
-from mixexp.data._source_blocks import SourceBlocks
-from mixexp.data._sources import Batch, Batches, NamedRows, ParquetRows, Source, as_source
+from mixexp.data._source_blocks import SourceBlocks, check_count
+from mixexp.data._sources import Batch, Batches, NamedRows, ParquetRows, Rows, Source
 from mixexp.data._sparse import SparseRows, as_array, rows_to_expand
+from mixexp.data._writing import write_parquet
 
 __all__ = [
     "PRODUCT_ROWS",
@@ -34,6 +36,7 @@ __all__ = [
     "Block",
     "ColumnMoments",
     "ColumnRows",
+    "DaskRows",
     "DenseDesign",
     "Design",
     "NamedRows",
@@ -42,18 +45,22 @@ __all__ = [
     "RowBlocks",
     "RowGradients",
     "RowSource",
+    "Rows",
     "Scaling",
     "Source",
     "SourceBlocks",
     "SparseRows",
     "as_array",
     "as_kernel_array",
-    "as_source",
+    "check_count",
     "cross_grams",
     "cut_features",
     "cut_rows",
+    "is_dask",
+    "lazy_array",
     "map_blocks",
     "mean_of_groups",
+    "read_source",
     "rows_to_expand",
     "sees_all",
     "single_threaded_blas",
@@ -61,4 +68,5 @@ __all__ = [
     "unpacking",
     "use_packed_products",
     "weighted_scaling",
+    "write_parquet",
 ]

@@ -179,6 +179,8 @@ class RowBlocks(Sequence[Block]):
     features are needed.
     """
 
+    #: Whether they are passed over in this process.
+    is_local = True
     #: The rows that starts may compete on in the place of these, if they are held by a source.
     sample: "RowBlocks | None" = None
 

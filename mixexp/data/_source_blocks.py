@@ -1,6 +1,6 @@
 """The rows of a source as a problem sees them: partitions that are in memory one at a time."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple, Protocol, TypeVar
 
@@ -26,12 +26,22 @@ class SourceBlocks:
         See `OpenPartition`; may be sent to other processes.
     sample : RowBlocks
         Rows in memory that stand for all, with weights to match: what starts are drawn from.
+    n_partitions : int
+        In the first pass, and so in all.
     """
 
-    def __init__(self, source: Source, open_partition: OpenPartition, sample: RowBlocks) -> None:
+    def __init__(
+        self, source: Source, open_partition: OpenPartition, sample: RowBlocks, n_partitions: int
+    ) -> None:
         self._source = source
         self._open = open_partition
         self.sample = sample
+        self._n_partitions = n_partitions
+
+    @property
+    def is_local(self) -> bool:
+        """Whether partitions are passed over in this process, one at a time."""
+        return self._source.is_local
 
     @property
     def pattern(self) -> Block:
@@ -46,8 +56,17 @@ class SourceBlocks:
     def total(
         self, function: Callable[[RowBlocks], Result], add: Callable[[Result, Result], Result]
     ) -> Result:
-        """Return the sum of what a function returns for the rows of each partition."""
-        found = self._source.total(partial(_apply, self._open, function), partial(_add_if_any, add))
+        """Return the sum of what a function returns for the rows of each partition.
+
+        Raises
+        ------
+        ValueError
+            If there are other partitions than in the first pass.
+        """
+        n_found, found = self._source.total(
+            partial(_apply, self._open, function), partial(_add_if_any, add)
+        )
+        check_count(n_found, self._n_partitions)
         if found is None:
             raise ValueError("The source has no row any more: every pass has to give the same.")
         return found
@@ -55,17 +74,8 @@ class SourceBlocks:
     def refine(self, function: Callable[[Block], Block]) -> "SourceBlocks":
         """Return the same rows with a function of each bare block in its place."""
         opened = _Refined(self._open, function)
-        return SourceBlocks(self._source, opened, self.sample.refine(function))
-
-    def __iter__(self) -> Iterator[Block]:
-        """Yield all blocks, one partition after the other."""
-        if not self._source.is_local:
-            raise ValueError(
-                "This needs rows one after the other, but they are on workers; give arrays, or a "
-                "sample of the rows."
-            )
-        for blocks in self._source.each(self._open):
-            yield from blocks or ()
+        sample = self.sample.refine(function)
+        return SourceBlocks(self._source, opened, sample, self._n_partitions)
 
 
 class _Refined(NamedTuple):
@@ -79,16 +89,35 @@ class _Refined(NamedTuple):
         return None if blocks is None else blocks.refine(self.function)
 
 
+def check_count(n_found: int, n_before: int) -> None:
+    """Refuse a pass with fewer partitions than the first had.
+
+    Raises
+    ------
+    ValueError
+        With both numbers.
+    """
+    if n_found != n_before:
+        raise ValueError(
+            f"The source gave {n_found} partitions, but {n_before} in its first pass: every pass "
+            "has to give the same rows. An iterator can be passed over once only; give an object "
+            "whose __iter__ starts anew."
+        )
+
+
 def _apply(
     opened: OpenPartition, function: Callable[[RowBlocks], Result], number: int, batch: Batch
-) -> Result | None:
+) -> tuple[int, Result | None]:
     blocks = opened(number, batch)
-    return None if blocks is None else function(blocks)
+    return 1, None if blocks is None else function(blocks)
 
 
 def _add_if_any(
-    add: Callable[[Result, Result], Result], first: Result | None, second: Result | None
-) -> Result | None:
-    if first is None or second is None:
-        return second if first is None else first
-    return add(first, second)
+    add: Callable[[Result, Result], Result],
+    first: tuple[int, Result | None],
+    second: tuple[int, Result | None],
+) -> tuple[int, Result | None]:
+    count, one, other = first[0] + second[0], first[1], second[1]
+    if one is None or other is None:
+        return count, other if one is None else one
+    return count, add(one, other)

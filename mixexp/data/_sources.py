@@ -7,7 +7,9 @@ sum what comes back. Where the function runs is the source's affair.
 import queue
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from copy import copy
 from functools import reduce
+from itertools import islice
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
@@ -19,6 +21,8 @@ from mixexp.text import shown
 Result = TypeVar("Result")
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
+#: Before the names of columns that are kept for whoever writes them.
+KEPT = "kept column "
 # Batches that are read while one is worked on.
 _READ_AHEAD = 1
 
@@ -45,7 +49,7 @@ class Batch(NamedTuple):
 class Source(Protocol):
     """Partitions of rows, which a fit passes over many times."""
 
-    #: Whether partitions can be read here, and not on workers alone.
+    #: Whether functions run in this process, one partition at a time.
     is_local: bool
 
     def __len__(self) -> int: ...
@@ -61,8 +65,8 @@ class Source(Protocol):
         ...
 
 
-class _LocalSource:
-    """Passes in this process; the next batch is read while one is worked on."""
+class Rows:
+    """Rows that are passed over in this process; the next batch is read while one is worked on."""
 
     is_local = True
 
@@ -71,15 +75,22 @@ class _LocalSource:
 
     def each(self, function: Callable[[int, Batch], Result]) -> Iterator[Result]:
         for number, batch in enumerate(_read_ahead(self)):
-            yield function(number, _as_batch(number, batch))
+            yield function(number, as_batch(number, batch))
 
     def total(
         self, function: Callable[[int, Batch], Result], add: Callable[[Result, Result], Result]
     ) -> Result:
-        return reduce(add, self.each(function))
+        found = self.each(function)
+        first = list(islice(found, 1))
+        if not first:
+            raise ValueError(
+                "The source has no partition, or none any more: an iterator can be passed over "
+                "once only. Give an object whose __iter__ starts anew."
+            )
+        return reduce(add, found, first[0])
 
 
-class Batches(_LocalSource):
+class Batches(Rows):
     """Batches of rows from any object that can be iterated again and again.
 
     Give it to `fit` in the place of X. Each pass of EM iterates once; a batch or two are in memory.
@@ -130,7 +141,7 @@ class Batches(_LocalSource):
         return iter(self._batches)
 
 
-class ParquetRows(_LocalSource):
+class ParquetRows(Rows):
     """Rows of Parquet files, read batch by batch, and of each only the columns that are named.
 
     Give it to `fit` in the place of X. Needs pyarrow (extra ``parquet``).
@@ -157,6 +168,8 @@ class ParquetRows(_LocalSource):
         If there is no pyarrow.
     ValueError
         If a column is not there.
+    TypeError
+        If a feature holds no numbers.
     """
 
     def __init__(
@@ -175,14 +188,43 @@ class ParquetRows(_LocalSource):
         )
         self._features, self._target, self._weight = list(features), target, weight
         self._given, self._batch_rows = given, int(batch_rows)
+        self._kept: list[str] = []
         named = [*self._features, target, weight, *given.values()]
         self._columns = list(dict.fromkeys(name for name in named if name is not None))
+        self._check_columns()
+
+    def keeping(self, names: Sequence[str]) -> "ParquetRows":
+        """Return the same rows with further columns as they are in the files.
+
+        Parameters
+        ----------
+        names : sequence of str
+
+        Raises
+        ------
+        ValueError
+            If a column is not there.
+        """
+        found = copy(self)
+        found._kept = list(names)
+        found._columns = list(dict.fromkeys([*self._columns, *names]))
+        found._check_columns()
+        return found
+
+    def _check_columns(self) -> None:
         missing = [name for name in self._columns if name not in self._dataset.schema.names]
         if missing:
             raise ValueError(
                 f"The files have no column {shown(missing[0])}; they have "
                 f"{list(self._dataset.schema.names)}."
             )
+        for name in self._features:
+            kind = self._dataset.schema.field(name).type
+            if not _is_number(kind):
+                raise TypeError(
+                    f"Column {shown(name)} of the files holds {kind}; features must be numbers. "
+                    "Encode it before it is written, or leave it out of 'features'."
+                )
 
     def __len__(self) -> int:
         rows = [
@@ -211,6 +253,7 @@ class ParquetRows(_LocalSource):
         for place, name in zip(X, self._features, strict=True):
             place[:] = column(name)
         given = {argument: column(name) for argument, name in self._given.items()}
+        given.update({KEPT + name: batch[name] for name in self._kept})
         return Batch(
             NamedRows(X.T, self._features), column(self._target), column(self._weight), given
         )
@@ -227,6 +270,14 @@ class NamedRows(NamedTuple):
 
     values: np.ndarray
     names: list[str]
+
+
+def _is_number(kind: Any) -> bool:
+    """Tell whether a type of Arrow's is one of real numbers or of truth values."""
+    from pyarrow import types
+
+    tests = types.is_integer, types.is_floating, types.is_decimal, types.is_boolean
+    return any(test(kind) for test in tests)
 
 
 def _parquet() -> Any:
@@ -258,7 +309,14 @@ def as_source(X: Any, y: Any) -> "Source | None":
     return Batches(X)
 
 
-def _as_batch(number: int, batch: Any) -> Batch:
+def as_batch(number: int, batch: Any) -> Batch:
+    """Return what a source gave as a partition; refuse what is none.
+
+    Raises
+    ------
+    TypeError
+        Naming the partition.
+    """
     if isinstance(batch, Batch):
         return batch
     if not isinstance(batch, tuple) or not 2 <= len(batch) <= 4:

@@ -22,7 +22,7 @@ _AREA, _LARGEST = 9.0, 12.0
 
 
 class PredictiveDisplay(Display):
-    """What the mixture expects of y along one feature: median and central intervals.
+    """Predictive distribution of y along one feature: median and central intervals.
 
     Each shade is the central interval of one coverage; the white line is the median, the dashed
     one the mean. Data that the model describes lie evenly: one in ten outside of 90 %.

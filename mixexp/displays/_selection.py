@@ -18,7 +18,7 @@ _USUAL = ("aic", "bic", "icl")
 
 
 class SelectionDisplay(Display):
-    """Criteria of every candidate, and which is the best by each.
+    """Criteria of every candidate, and the best candidate by each criterion.
 
     A curve per criterion; its own best candidate is filled, the others are hollow, and a line
     stands at the candidate that was chosen. Scores have bars of one standard error.

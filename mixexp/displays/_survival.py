@@ -21,7 +21,7 @@ _MOST_VALUES = 2_000_000
 
 
 class SurvivalDisplay(Display):
-    """The probability that y is larger than a value: of the mixture and of each expert.
+    """Survival functions of y: of the mixture and of each expert.
 
     Averaged over rows, the mixture should follow the Kaplan-Meier estimate, which knows nothing
     of features; where it does not, the model misses something. An expert's average is over

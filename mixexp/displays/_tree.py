@@ -40,7 +40,7 @@ _LEAST_SCALE = 0.6
 
 
 class TreeDisplay(Display):
-    """A fitted tree of gates and experts: how rows are divided, and what each expert says.
+    """A fitted tree of gates and experts: how rows are divided, and each expert's strongest terms.
 
     From the root on the left to the experts on the right. Edges are as wide as the share of the
     rows that take them, and say what makes their child likely: features in the order of their

@@ -13,7 +13,7 @@ Array = np.ndarray
 
 @class_docs
 class ClassDistribution:
-    """Distribution of the class of n rows, a mixture of what the experts say.
+    """Distribution of the class of n rows, a mixture of the experts' probabilities.
 
     Made by ``predict_dist`` of classifiers; it does not change.
 

@@ -19,7 +19,7 @@ Array = np.ndarray
 
 
 class Ellipsoids(NamedTuple):
-    """Regions that hold so much of what each expert says, one per row and expert.
+    """Regions of a given probability under each expert, one per row and expert.
 
     A point y is inside where ``(y - center)' inv(shape) (y - center) <= 1``.
 
@@ -54,7 +54,7 @@ class Ellipsoids(NamedTuple):
 
 @joint_docs
 class JointDistribution:
-    """Distribution of several targets at n rows, a mixture of what the experts say.
+    """Distribution of several targets at n rows, a mixture of the experts' distributions.
 
     Made by ``predict_dist`` of a regressor that was fitted to y of shape (n, d); it does not
     change. What is of one target, such as quantiles, is asked of a `marginal`.

@@ -53,7 +53,7 @@ class Variance(NamedTuple):
 
 @mixture_docs
 class MixtureDistribution:
-    """Distribution of y at n rows, a mixture of what the experts say; it does not change.
+    """Distribution of y at n rows, a mixture of the experts' distributions; immutable.
 
     Made by ``predict_dist``. Every method is vectorised over rows. Values of y are given as a
     number, as (n,), one per row, or as a matrix (n, m), or (1, m) for the same grid in every

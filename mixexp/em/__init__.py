@@ -3,7 +3,7 @@
 from mixexp.em._degeneracy import collapsed_experts, experts_at_floor, experts_without_rows
 from mixexp.em._initial_params import params_from_responsibilities, pooled_params, smooth_labels
 from mixexp.em._initial_partitions import STARTS, draw_starts
-from mixexp.em._iteration import run_em
+from mixexp.em._iteration import run_em, stack_parameters
 from mixexp.em._journal import Journal
 from mixexp.em._monitor import ASKED_TO_STOP, Monitor
 from mixexp.em._multistart import compete, search
@@ -78,6 +78,7 @@ __all__ = [
     "smooth_gradient",
     "smooth_labels",
     "split_experts",
+    "stack_parameters",
     "surviving_leaves",
     "unchanged_and_even",
     "without_leaves",

@@ -1,5 +1,7 @@
 """Gates and experts that EM leaves as they are, while it fits the others."""
 
+import numpy as np
+
 from mixexp.model import Model, Parameters
 
 
@@ -31,3 +33,10 @@ def keep_held(model: Model, current: Parameters, proposed: Parameters) -> Parame
     own = zip(model.others, current.others, proposed.others, strict=True)
     others = tuple(old if model.holds(other) else new for other, old, new in own)
     return Parameters(tuple(gates), tuple(experts), others)
+
+
+def is_held(model: Model) -> np.ndarray:
+    """Return which numbers of the flat parameter vector belong to held nodes, (n_flat,), bool."""
+    zero = model.unflatten(np.zeros((1, model.n_flat)))
+    one = model.unflatten(np.ones((1, model.n_flat)))
+    return np.asarray(model.flatten(keep_held(model, zero, one))[0] == 0.0)

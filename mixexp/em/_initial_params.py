@@ -49,7 +49,7 @@ def _pooled_others(problem: Problem) -> tuple[np.ndarray, ...]:
     """Fit each submodel of one's own to all rows: gates with equal shares for all children."""
     model, unknown = problem.model, object_array([None], ())
     sums: list[list[np.ndarray]] = [[] for _ in model.others]
-    for block in problem.blocks if model.others else ():
+    for block in problem.held if model.others else ():
         for other, parts in zip(model.others, sums, strict=True):
             own = block.gate_weight if other.is_gate else block.weight
             weight = np.tile(own / len(other.nodes), (len(other.nodes), 1))

@@ -89,7 +89,7 @@ class Run:
         self._tol = options.tol
         # What shortens the way is made for the likelihood, and for linear predictors.
         model = problem.model
-        is_plain = problem.is_classification or not model.is_linear or bool(model.held)
+        is_plain = problem.is_classification or not model.is_linear
         acceleration = "none" if is_plain else options.acceleration
         use_newton = acceleration == "newton" or (acceleration == "auto" and is_small(problem))
         use_anderson = acceleration == "anderson" or (acceleration == "auto" and not use_newton)

@@ -11,6 +11,7 @@ import numpy as np
 from scipy.linalg import LinAlgError, eigh, lapack
 from scipy.sparse import csr_array
 
+from mixexp.em._held import is_held as is_in_held_node
 from mixexp.em._linear_systems import solve_definite
 from mixexp.em._objective import Evaluation, Problem
 from mixexp.model import Model, complete_information, movable_basis
@@ -352,6 +353,8 @@ def _identified_basis(problem: Problem, current: Evaluation, metric: np.ndarray)
         (flat >= upper) & (current.gradient >= 0.0)
     )
     is_held |= model.prior.is_zero(flat) & (current.gradient == 0.0)
+    if model.held:
+        is_held |= is_in_held_node(model)
     basis = movable_basis(model, is_held)
     metric = _congruence(basis, metric)
     nothing = _FLAT * problem.total_weight

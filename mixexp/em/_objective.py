@@ -147,8 +147,14 @@ class Problem:
 
     @property
     def alone(self) -> "Problem":
-        """The problem without rows, for those of a partition."""
-        return replace(self, blocks=RowBlocks(_no_features, ()), whole=self.totals)
+        """The problem without rows and followers, for those of a partition."""
+        return replace(
+            self,
+            blocks=RowBlocks(_no_features, ()),
+            whole=self.totals,
+            journal=Journal(),
+            n_threads=self.n_threads if self.blocks.is_local else 1,
+        )
 
     @property
     def held(self) -> RowBlocks:

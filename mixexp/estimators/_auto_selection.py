@@ -8,7 +8,7 @@ from mixexp.inference import Table
 
 @dataclass(frozen=True, eq=False)
 class AutoSelection:
-    """Candidates that a fit has tried for its parameters of "auto", and the one it took.
+    """Candidates for the parameters that are "auto", and the one that was chosen.
 
     The attribute ``selection_`` of such a fit.
 

@@ -24,6 +24,7 @@ from mixexp.estimators._naming import NamedExperts
 from mixexp.estimators._online import Online
 from mixexp.estimators._outputs import check_targets_of
 from mixexp.estimators._panels import history_evidence, read_labels
+from mixexp.estimators._partitioned import by_partition
 from mixexp.estimators._routing import RoutedPrediction
 from mixexp.estimators._row_arguments import (
     NOTHING,
@@ -162,6 +163,7 @@ class MixtureOfExperts(
         by_row = self._fitted_to(per_row).leaf_log_densities(X, target, per_row)
         return history_evidence(read_labels(groups, "groups", n), past, by_row)
 
+    @by_partition
     @row_arguments
     def gate_proba(self, X: Any, **given: Unpack[GivenOfGates]) -> np.ndarray:
         """Return the probability of each expert before y is seen.
@@ -180,8 +182,12 @@ class MixtureOfExperts(
         ------
         <RAISES>
         """
-        return np.concatenate([block.prior.T for block in self._predictions(X, given)])
+        check_is_fitted(self)
+        X = check_features(self, X, reset=False, for_gates=True)
+        per_row = self._read_without_y(len(X), given)
+        return self.fitted_model_.priors(X, per_row)
 
+    @by_partition
     @row_arguments
     def responsibilities(self, X: Any, y: Any, **given: Unpack[Given]) -> np.ndarray:
         """Return the probability of each expert after y is seen.
@@ -205,6 +211,7 @@ class MixtureOfExperts(
         leaves = self.tree_.leaves
         return in_given_order([of_block.node_resp[leaves].T for of_block, _ in found], order)
 
+    @by_partition
     @row_arguments
     def predict_expert(self, X: Any, y: Any = None, **given: Unpack[Given]) -> np.ndarray:
         """Return the most probable expert of each row, by the gate or, given y, posterior.
@@ -228,6 +235,7 @@ class MixtureOfExperts(
             return self.gate_proba(X).argmax(axis=1)
         return self.responsibilities(X, y, **given).argmax(axis=1)
 
+    @by_partition
     @row_arguments
     def predict_experts(self, X: Any, **given: Unpack[GivenWithoutY]) -> np.ndarray:
         """Return what each expert predicts, whoever is responsible.
@@ -249,6 +257,7 @@ class MixtureOfExperts(
         found = self._predictions(X, given)
         return np.concatenate([np.moveaxis(block.mean, -1, 0) for block in found])
 
+    @by_partition
     @row_arguments
     def log_density(self, X: Any, y: Any, **given: Unpack[Given]) -> np.ndarray:
         """Return the log density of each y given its x, natural log.

@@ -23,7 +23,7 @@ from mixexp.estimators._validation import (
     check_argument,
     whole,
 )
-from mixexp.estimators._weights import doubt_counts
+from mixexp.estimators._weights import doubt_counts, weight_facts
 from mixexp.exceptions import InferenceWarning
 from mixexp.inference import (
     BootstrapRatioTest,
@@ -136,7 +136,7 @@ class Resampled:
                 cluster = given["groups"]
             elif self.weight_type == "sampling":
                 cluster = np.arange(len(weight))
-            elif doubt := doubt_counts(weight, "robust"):
+            elif doubt := doubt_counts(weight_facts(weight), "robust"):
                 warnings.warn(f"{type(self).__name__}: {doubt}", InferenceWarning, stacklevel=2)
         draw = resampling(self, X, y, weight, kind, cluster, given)
         refit = partial(_matched_terms, self, draw, (X, y), resp, weight, given, places)
@@ -186,6 +186,14 @@ class Resampled:
         _check_restricted(restricted)
         for model in (self, restricted):
             check_is_fitted(model)
+        has_fewer = restricted.n_parameters_ < self.n_parameters_
+        if has_fewer and restricted.tree_.n_leaves != self.tree_.n_leaves:
+            raise ValueError(
+                f"restricted has {restricted.tree_.n_leaves} experts, this model "
+                f"{self.tree_.n_leaves}: the ratio is not chi-squared then. Use "
+                "bootstrap_ratio_test."
+            )
+        for model in (self, restricted):
             if model.weight_type == "sampling" and sample_weight is not None:
                 raise ValueError(
                     "With weight_type='sampling' the likelihood-ratio statistic is not "
@@ -205,12 +213,6 @@ class Resampled:
                     f"penalised; fit with {' and '.join(f'{name}=0' for name in given)}."
                 )
         _check_nested(self, restricted)
-        if restricted.tree_.n_leaves != self.tree_.n_leaves:
-            raise ValueError(
-                f"restricted has {restricted.tree_.n_leaves} experts, this model "
-                f"{self.tree_.n_leaves}: the ratio is not chi-squared then. Use "
-                "bootstrap_ratio_test."
-            )
         full = self.log_likelihood(X, y, sample_weight, **per_row)
         gain = full - restricted.log_likelihood(X, y, sample_weight, **per_row)
         if gain < -_NOISE * (1.0 + abs(full)):

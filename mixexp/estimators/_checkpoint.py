@@ -26,7 +26,7 @@ _FREE = ("n_jobs", "verbose")
 
 
 class Checkpoint:
-    """Callback that writes where a fit stands, for `fit` to go on from in another process.
+    """Callback that saves the state of a fit, so that `fit` can resume it in another process.
 
     ``model.set_callbacks(Checkpoint("fit.json")).fit(X, y)`` is resumed by ``model.fit(X, y,
     resume="fit.json")``, with the same rows and settings, to the same bits. Needs scikit-learn 1.9

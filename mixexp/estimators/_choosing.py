@@ -16,7 +16,7 @@ from sklearn.base import clone
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import _num_samples
 
-from mixexp.data import as_source
+from mixexp.data import read_source
 from mixexp.estimators._auto import Auto, is_automatic, read_options, refuse_what_has_numbers
 from mixexp.estimators._auto_selection import AutoSelection
 from mixexp.estimators._families_of_y import families_for, is_whole_target
@@ -122,7 +122,7 @@ class Automatic:
         self.selection_ = None
         if not automatic:
             return self.init, []
-        if as_source(X, y) is not None:
+        if read_source(X, y, sample_weight, given)[0] is not None:
             raise ValueError(
                 f"The {next(iter(automatic))!r} parameter is 'auto', which needs all rows in "
                 "memory for its folds; choose on a sample of the rows, then fit the source."

@@ -12,6 +12,7 @@ from mixexp.estimators._base import MixtureOfExperts, store_parameters
 from mixexp.estimators._class_order import sort_classes
 from mixexp.estimators._docs import method_docs, routing_docs, shared_docs
 from mixexp.estimators._online import learns_in_parts
+from mixexp.estimators._partitioned import by_partition
 from mixexp.estimators._predictive import ClassPredictive
 from mixexp.estimators._row_arguments import Given, GivenOfClasses, row_arguments
 from mixexp.estimators._solver import EM
@@ -86,7 +87,7 @@ class _Classifier(ClassifierMixin, MixtureOfExperts, ClassPredictive):
         forget: float | None = None,
         **given: Unpack[Given],
     ) -> Any:
-        """Learn from some more rows, and keep none of them.
+        """Update the fit by some more rows, without keeping them.
 
         Stepwise EM (Cappe & Moulines 2009) in mini-batches of 512 rows, or 4 per feature if that
         is more, in the order of the rows: mini-batch t moves what is known by the share
@@ -147,8 +148,8 @@ class _Classifier(ClassifierMixin, MixtureOfExperts, ClassPredictive):
         if not is_known.all():
             row = int(np.argmin(is_known))
             raise ValueError(
-                f"y holds class {shown(labels[row])} at row {row}, which was not there in fit; "
-                f"expected one of {list(self.classes_)}."
+                f"y holds class {shown(labels[row].tolist())} at row {row}, which was not there in "
+                f"fit; expected one of {shown(self.classes_.tolist())}."
             )
         sorter = np.argsort(self.classes_)  # ordered classes need not be sorted
         at = np.searchsorted(self.classes_, labels, sorter=sorter)
@@ -163,6 +164,7 @@ class _Classifier(ClassifierMixin, MixtureOfExperts, ClassPredictive):
             return [_expert_for_classes(entry, n_classes) for entry in self.expert]
         return _expert_for_classes(self.expert, n_classes)
 
+    @by_partition
     @routing_docs
     @row_arguments
     def predict_proba(
@@ -187,6 +189,7 @@ class _Classifier(ClassifierMixin, MixtureOfExperts, ClassPredictive):
         """
         return np.ascontiguousarray(self._mixture_mean(X, routing, given).T)
 
+    @by_partition
     @row_arguments
     def predict(
         self, X: Any, *, routing: str | int = "soft", **given: Unpack[GivenOfClasses]

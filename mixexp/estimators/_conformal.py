@@ -42,7 +42,7 @@ _RULES = {
 
 @method_docs
 class ConformalRegressor(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
-    """Regressor with intervals that cover what they say even where its model is wrong.
+    """Regressor with conformal intervals, whose coverage holds even if its model is wrong.
 
     Some rows are held out of the fit. Each has a score, and the interval of a new row holds all
     y that score no worse than a share ``coverage`` of them. With exchangeable rows it holds y

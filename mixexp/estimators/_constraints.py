@@ -170,6 +170,11 @@ def _coefficients(
     per_head: dict[int, list[int]] = {}
     for leaf in leaves:
         g = model.kind_of(leaf)[0]
+        if g < 0:
+            raise ValueError(
+                f"{shown(constraint)} in 'constraints' is about slopes, which expert {leaf}, an "
+                "estimator or a submodel, does not show; name other experts by 'experts'."
+            )
         group = model.groups[g]
         row = int(np.flatnonzero(group.leaves == leaf)[0])
         found = False

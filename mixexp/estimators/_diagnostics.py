@@ -4,6 +4,8 @@ What deserves a warning is in `_warnings`; here nothing is judged.
 """
 
 from collections.abc import Sequence
+from functools import partial
+from operator import add
 from typing import NamedTuple
 
 import numpy as np
@@ -97,9 +99,13 @@ def gate_shares(problem: Problem, params: Parameters) -> np.ndarray:
 
 def _gate_use(problem: Problem, params: Parameters) -> tuple[np.ndarray, np.ndarray, float, int]:
     """Return importance, load, entropy and the number of unexplained rows."""
+    return problem.total(partial(_use_by_rows, params=params), _use_by_both)
+
+
+def _use_by_rows(problem: Problem, params: Parameters) -> tuple[np.ndarray, np.ndarray, float, int]:
     n_leaves = problem.model.tree.n_leaves
     importance, load, entropy, n_unexplained = np.zeros(n_leaves), np.zeros(n_leaves), 0.0, 0
-    for block in problem.blocks:
+    for block in problem.held:
         weight = block.weight / problem.total_weight
         found = posterior_of_block(problem.model, params, block)
         prior = _leaf_prior(problem.model.tree, found.gate)
@@ -107,6 +113,13 @@ def _gate_use(problem: Problem, params: Parameters) -> tuple[np.ndarray, np.ndar
         load += np.bincount(prior.argmax(axis=0), weight, n_leaves)
         entropy += float(entr(prior).sum(axis=0) @ weight)
         n_unexplained += int(np.isneginf(found.log_density).sum())
+    return importance, load, entropy, n_unexplained
+
+
+def _use_by_both(
+    one: tuple[np.ndarray, np.ndarray, float, int], other: tuple[np.ndarray, np.ndarray, float, int]
+) -> tuple[np.ndarray, np.ndarray, float, int]:
+    importance, load, entropy, n_unexplained = map(add, one, other)
     return importance, load, entropy, n_unexplained
 
 

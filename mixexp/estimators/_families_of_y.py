@@ -37,7 +37,7 @@ def families_for(y: np.ndarray, given: Mapping[str, Any], wanted: Any) -> list[A
     if wanted is not None:
         return list(wanted)
     if given.get("trials") is not None:
-        return ["binomial"]
+        return ["binomial", "beta_binomial"]
     known = y[np.isfinite(y)]
     lowest, highest = float(known.min()), float(known.max())
     found: list[str] = [] if given.get("exposure") is not None else [*_REAL]

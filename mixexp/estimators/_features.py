@@ -22,10 +22,19 @@ from mixexp.estimators._sparse import (
 )
 from mixexp.text import shown
 
-_ENCODE = "Encode it as numbers first, for instance with a ColumnTransformer."
+_ENCODE = (
+    "Encode it as numbers first, for instance with a ColumnTransformer, or use mixexp.from_formula."
+)
 
 
-def check_features(estimator: Any, X: Any, *, reset: bool, needs_features: bool = True) -> Any:
+def check_features(
+    estimator: Any,
+    X: Any,
+    *,
+    reset: bool,
+    needs_features: bool = True,
+    for_gates: bool = False,
+) -> Any:
     """Return the rows of X as numbers, names and number of features kept or compared.
 
     Arrays of float64 or float32 and the columns of frames are not copied, whatever their layout:
@@ -39,13 +48,17 @@ def check_features(estimator: Any, X: Any, *, reset: bool, needs_features: bool 
         Whether to keep names and number, or to compare them.
     needs_features : bool, default=True
         Whether X of no columns is refused, if there is nothing to compare with.
+    for_gates : bool, default=False
+        Whether gates alone are asked, of which some do with features that are missing.
 
     Returns
     -------
     ndarray of shape (n, p), ColumnRows or SparseRows
     """
     fitted = None if reset else getattr(estimator, "fitted_model_", None)
-    may_miss = frozenset() if fitted is None else fitted.model.gap_columns
+    may_miss: frozenset[int] = frozenset()
+    if fitted is not None:
+        may_miss = fitted.model.gate_gap_columns if for_gates else fitted.model.gap_columns
     if isinstance(X, ColumnRows | SparseRows):  # checked before, and kept by `partial_fit`
         return X
     if sparse.issparse(X):
@@ -174,8 +187,8 @@ def _refuse_duplicate_names(names: Any) -> None:
 
 
 _NO_NAMES = (
-    "a column number, for X has no column names. In a pipeline the steps before give them with "
-    "set_output(transform='pandas')"
+    "a column number, or 'x0', 'x1', ..., for X has no column names. In a pipeline the steps "
+    "before give them with set_output(transform='pandas')"
 )
 
 
@@ -188,7 +201,7 @@ def select_columns(features: Any, name: str, names: np.ndarray | None, p: int) -
     name : str
         The hyper-parameter, for messages.
     names : ndarray of str or None
-        Names of the columns, if they have any.
+        Names of the columns, if they have any; else they are x0, x1, ...
     p : int
         Number of columns.
 
@@ -215,9 +228,10 @@ def select_columns(features: Any, name: str, names: np.ndarray | None, p: int) -
 
 def _column_number(feature: Any, name: str, names: np.ndarray | None, p: int) -> int:
     if isinstance(feature, str):
-        known = [] if names is None else list(names)
+        # Columns without names are called so in tables, too.
+        known = [f"x{column}" for column in range(p)] if names is None else list(names)
         if feature not in known:
-            allowed = f"one of {known}" if known else _NO_NAMES
+            allowed = _NO_NAMES if names is None else f"one of {known}"
             raise ValueError(f"Unknown feature {shown(feature)} in {name!r}; expected {allowed}.")
         return known.index(feature)
     if not is_whole(feature) or not 0 <= int(feature) < p:

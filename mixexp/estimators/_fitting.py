@@ -10,7 +10,7 @@ import numpy as np
 from joblib import effective_n_jobs
 from sklearn.utils import check_random_state
 
-from mixexp.data import ColumnRows, RowArguments, Scaling, as_source, single_threaded_blas
+from mixexp.data import ColumnRows, RowArguments, Scaling, read_source, single_threaded_blas
 from mixexp.em import (
     Monitor,
     Options,
@@ -230,9 +230,9 @@ class FittedByEM(CallbackSupportMixin, Automatic):
         record = FitRecord(self, resume)
         tree = self._make_tree()
         begin_task = partial(FitTask.begin, self, X, y, {"sample_weight": sample_weight, **given})
-        source = as_source(X, y)
+        source, beside = read_source(X, y, sample_weight, given)
         if source is not None:
-            beside = {"y": y, "sample_weight": sample_weight, "resume": resume, **given}
+            beside["resume"] = resume
             return fit_source(self, source, beside, tree, begin_task, record)
         needs = needs_features(self.gate, self.gate_features)
         X = check_features(self, X, reset=True, needs_features=needs)

@@ -19,6 +19,7 @@ from mixexp.em import (
     Search,
     compete,
     params_from_responsibilities,
+    stack_parameters,
     unchanged_and_even,
     without_leaves,
 )
@@ -48,6 +49,8 @@ from mixexp.tree import GatingTree
 # Shares of the rows, those that are explained worst, that a new expert is tried on.
 _SHARES = (0.05, 0.15, 0.3, 0.5)
 _OWN_SHARE = 0.9
+# Steps that starts are followed before the best of them is chosen.
+_N_TRIAL_STEPS = 4
 _REFITS = ("new", "gates", "all")
 _KEPT_REFITS = ("gates", "all")
 
@@ -130,8 +133,8 @@ class Growing:
             free = {node} | ({at} if refit == "new" else set(model.tree.inner_nodes.tolist()))
             held = tuple(sorted(set(range(model.tree.n_nodes)) - free))
             partly = replace(problem, model=replace(model, held=held))
-            starts = [("unchanged", start), *_starts_of_new(partly, start, even, node)]
-            found = compete(partly, starts, self._options(), Monitor())
+            starts = _starts_of_new(partly, start, even, node)
+            found = _from_best(partly, start, starts, self._options())
             return self._grown(found, problem, refit, self._spec_with(expert, model, node))
 
     @row_arguments
@@ -358,6 +361,23 @@ def _starts_of_new(
         params = params_from_responsibilities(problem, even, partial(_some_of, given), 1)
         starts.append((f"worst {share:.0%} of the rows", _first(params)))
     return starts
+
+
+def _from_best(
+    problem: Problem, unchanged: Parameters, starts: list[tuple[str, Parameters]], options: Options
+) -> Search:
+    """Follow all starts a few steps and the best to its end, or the unchanged one if that is higher.
+
+    The latter is a slow way: an expert that has next to nothing gains it by factors.
+    """
+    few = options._replace(max_iter=min(_N_TRIAL_STEPS, options.max_iter))
+    tried = compete(problem, starts, few, Monitor())
+    best = (tried.restarts[tried.places[0]].start, tried.best.evaluation.params)
+    found = compete(problem, [best], options, Monitor())
+    before = problem.evaluate(stack_parameters(problem, [unchanged])).objective[0]
+    if found.best.objective >= before:
+        return found
+    return compete(problem, [("unchanged", unchanged)], options, Monitor())
 
 
 def _some_of(resp: np.ndarray, rows: slice) -> np.ndarray:

@@ -9,7 +9,7 @@ from joblib import effective_n_jobs
 from sklearn.utils.validation import check_is_fitted
 
 from mixexp.arguments import is_word
-from mixexp.data import RowArguments, RowBlocks, as_source, single_threaded_blas
+from mixexp.data import RowArguments, RowBlocks, read_source, single_threaded_blas
 from mixexp.em import Problem
 from mixexp.estimators._build import check_support
 from mixexp.estimators._diagnostics import gate_shares
@@ -28,7 +28,7 @@ from mixexp.estimators._tables import (
     summarize_fit,
 )
 from mixexp.estimators._validation import number_clusters
-from mixexp.estimators._weights import doubt_counts
+from mixexp.estimators._weights import WeightFacts, doubt_counts, weight_facts
 from mixexp.exceptions import ConvergenceWarning, InferenceWarning
 from mixexp.inference import (
     KINDS,
@@ -164,7 +164,6 @@ class Inferential:
         with single_threaded_blas():
             problem, chosen = self._restore_problem(X, y, sample_weight, given)
             codes = None if cluster is None else number_clusters(cluster, len(y), chosen)
-            rows = problem.class_numbers if is_sampled else None
             if codes is not None:
                 check_clusters_hold_groups(codes, problem.class_numbers, problem.blocks.has_groups)
             state = self.fitted_model_
@@ -175,9 +174,7 @@ class Inferential:
                 state.scaling,
                 names,
                 list_terms(state.model, state.scaling, names, places),
-                estimate_covariance(
-                    problem, current, state.scaling, kind, rows if codes is None else codes
-                ),
+                estimate_covariance(problem, current, state.scaling, kind, codes, is_sampled),
                 kind,
                 None if codes is None else int(codes.max()) + 1,
                 problem_header(self, problem, current),
@@ -196,7 +193,7 @@ class Inferential:
         return found
 
     def _doubt_weights(self, problem: Problem, kind: str) -> str:
-        return doubt_counts(np.concatenate([block.weight for block in problem.blocks]), kind)
+        return doubt_counts(problem.total(_weights_of_rows, WeightFacts.plus), kind)
 
     def _names(self) -> Names:
         features = feature_labels(self, list(range(self.n_features_in_)))
@@ -206,9 +203,9 @@ class Inferential:
         self, X: Any, y: Any, sample_weight: Any, given: Mapping[str, Any]
     ) -> tuple[Problem, np.ndarray | None]:
         """Return the fitted model on rows as `fit` would see them, and which rows those are."""
-        source = as_source(X, y)
+        source, beside = read_source(X, y, sample_weight, given)
         if source is not None:
-            check_source_options(self, {"y": y, "sample_weight": sample_weight, **given})
+            check_source_options(self, beside)
             return restore_problem(self, source), None
         X = check_features(self, X, reset=False)
         target, interval = self._read_target(X, y, given)
@@ -334,3 +331,7 @@ def _refuse_without_data(y: Any, sample_weight: Any, options: Mapping[str, Any])
         raise ValueError(
             f"{given[0]} is for standard errors, which need the rows of the fit: pass X and y."
         )
+
+
+def _weights_of_rows(problem: Problem) -> WeightFacts:
+    return weight_facts(np.concatenate([block.weight for block in problem.held.bare]))

@@ -130,7 +130,8 @@ def _read_window(truncation: Any, lower: np.ndarray, upper: np.ndarray) -> np.nd
         raise ValueError(
             f"y must lie above its lower limit of truncation and not above the upper one; found "
             f"{lower[row]:g} at row {row}, where these are {limits[0, row]:g} and "
-            f"{limits[1, row]:g}. Such a row could not have been seen."
+            f"{limits[1, row]:g}. Such a row cannot have been observed. If y is a payment, add "
+            "what was deducted: y is the value before any deductible."
         )
     return None if np.isinf(limits).all() else limits
 

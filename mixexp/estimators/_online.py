@@ -173,7 +173,7 @@ class Online:
         forget: float | None = None,
         **given: Unpack[Given],
     ) -> Any:
-        """Learn from some more rows, and keep none of them.
+        """Update the fit by some more rows, without keeping them.
 
         Stepwise EM (Cappe & Moulines 2009) in mini-batches of 512 rows, or 4 per feature if that
         is more, in the order of the rows: mini-batch t moves what is known by the share

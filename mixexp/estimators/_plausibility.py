@@ -1,5 +1,8 @@
 """Whether a fit makes sense of the rows it was made from, and starts from which one can."""
 
+from functools import partial
+from operator import add
+
 import numpy as np
 
 from mixexp.em import Evaluation, Problem
@@ -68,10 +71,14 @@ def bring_near(problem: Problem, start: Parameters, pooled: Parameters) -> Param
 
 
 def _log_likelihood(problem: Problem, params: Parameters) -> float:
+    return problem.total(partial(_sum_densities, params=params), add)
+
+
+def _sum_densities(problem: Problem, params: Parameters) -> float:
     return float(
         sum(
             posterior_of_block(problem.model, params, block).log_density @ block.weight
-            for block in problem.blocks
+            for block in problem.held
         )
     )
 
@@ -83,14 +90,25 @@ def _means_beyond(problem: Problem, params: Parameters) -> tuple[int, float]:
         return 0, 0.0
     lowest, highest = _range_of_y(problem)
     width = (highest - lowest) or max(abs(lowest), abs(highest))
+    look = partial(_look_beyond, params=params, lowest=lowest, highest=highest, width=width)
+    return problem.total(look, _beyond_in_both)
+
+
+def _look_beyond(
+    problem: Problem, params: Parameters, lowest: float, highest: float, width: float
+) -> tuple[int, float]:
     n_beyond, reach = 0, 0.0
-    for block in problem.blocks:
-        mean = mean_of_block(model, params, block)
+    for block in problem.held:
+        mean = mean_of_block(problem.model, params, block)
         beyond = np.maximum(mean - highest, lowest - mean)
         is_beyond = ~(beyond <= _MOST_WIDTHS * width)
         n_beyond += int(is_beyond.sum())
         reach = max(reach, float(np.abs(mean[is_beyond]).max(initial=0.0)))
     return n_beyond, reach
+
+
+def _beyond_in_both(one: tuple[int, float], other: tuple[int, float]) -> tuple[int, float]:
+    return one[0] + other[0], max(one[1], other[1])
 
 
 def _has_mean(family: Expert) -> bool:
@@ -102,13 +120,21 @@ def _has_mean(family: Expert) -> bool:
 
 def _range_of_y(problem: Problem) -> tuple[float, float]:
     """Return least and largest y, in its unit."""
+    return problem.total(_ends_of_rows, _range_of_both)
+
+
+def _ends_of_rows(problem: Problem) -> tuple[float, float]:
     ends = [
         end
-        for block in (problem.blocks if problem.blocks.sample else problem.held.bare)
+        for block in problem.held.bare
         for group, target in zip(problem.model.groups, block.targets, strict=True)
         for end in _ends(group, target)
     ]
     return min(ends), max(ends)
+
+
+def _range_of_both(one: tuple[float, float], other: tuple[float, float]) -> tuple[float, float]:
+    return min(one[0], other[0]), max(one[1], other[1])
 
 
 def _ends(group: ExpertGroup, target: np.ndarray) -> tuple[float, float]:

@@ -18,6 +18,7 @@ from mixexp.distribution import (
 )
 from mixexp.estimators._docs import method_docs
 from mixexp.estimators._features import check_features
+from mixexp.estimators._partitioned import by_partition
 from mixexp.estimators._row_arguments import NOTHING, GivenOfClasses, GivenWithoutY, row_arguments
 from mixexp.model import FittedModel, Model, Parameters, Prediction
 
@@ -149,6 +150,7 @@ class Predictive:
         """
         return self._distribution(X, given).frozen()
 
+    @by_partition
     @row_arguments
     def predict_quantile(self, X: Any, q: Any, **given: Unpack[GivenWithoutY]) -> np.ndarray:
         """Return quantiles of y given x: the least y whose cdf is at least q.
@@ -174,6 +176,7 @@ class Predictive:
         """
         return self._distribution(X, given).ppf(q)
 
+    @by_partition
     @row_arguments
     def predict_interval(
         self,

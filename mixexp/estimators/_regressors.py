@@ -13,6 +13,7 @@ from mixexp.estimators._auto import or_automatic
 from mixexp.estimators._base import MixtureOfExperts, store_parameters
 from mixexp.estimators._docs import method_docs, routing_docs, shared_docs
 from mixexp.estimators._outputs import check_real_targets, check_targets_of, takes_outputs
+from mixexp.estimators._partitioned import by_partition
 from mixexp.estimators._predictive import Predictive
 from mixexp.estimators._row_arguments import GivenWithoutY, row_arguments
 from mixexp.estimators._solver import EM
@@ -55,6 +56,7 @@ class _Regressor(RegressorMixin, MixtureOfExperts, Predictive):
     def _dispersion_spec(self) -> Any:
         return [] if self.dispersion_features is None else self.dispersion_features
 
+    @by_partition
     @routing_docs
     @row_arguments
     def predict(
@@ -174,8 +176,8 @@ class MoERegressor(_Regressor):
         Family of the experts; a list gives one per expert, from left to right. By name,
         <FAMILIES>;
         or an object of `mixexp.experts`, which has options, an estimator of scikit-learn's, or a
-        `Submodel`. Which for which y:
-        docs/user_guide/choose_expert.md. "auto" or an `Auto` chooses, by held-out log density, one
+        `Submodel`. The guide page "Which
+        expert for which y" compares them. "auto" or an `Auto` chooses, by held-out log density, one
         family for all experts of those whose support holds y.
     <PARAMETERS>
 
@@ -262,8 +264,8 @@ class HMERegressor(_Regressor):
         Family of the experts; a list gives one per expert, from left to right. By name,
         <FAMILIES>;
         or an object of `mixexp.experts`, which has options, an estimator of scikit-learn's, or a
-        `Submodel`. Which for which y:
-        docs/user_guide/choose_expert.md. "auto" or an `Auto` chooses, by held-out log density, one
+        `Submodel`. The guide page "Which
+        expert for which y" compares them. "auto" or an `Auto` chooses, by held-out log density, one
         family for all experts of those whose support holds y.
     <PARAMETERS>
 

@@ -5,6 +5,7 @@ compete, with the ends of y; and the unit of y.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,10 +15,12 @@ from sklearn.base import clone
 from mixexp.data import (
     Batch,
     Block,
+    Design,
     RowBlocks,
     Scaling,
     Source,
     SourceBlocks,
+    check_count,
     cut_features,
     single_threaded_blas,
 )
@@ -42,6 +45,8 @@ from mixexp.experts import Expert
 from mixexp.model import ExpertGroup, Model, Parameters, with_targets
 from mixexp.submodel import Submodel
 
+# Rows drawn of a partition, and the range of y per family.
+_Drawn = tuple[RowBlocks | None, list[FreeRange]]
 # Parameters per expert and feature that a sample is large enough for, with a gate and a dispersion.
 _HEADS = 3
 
@@ -92,7 +97,7 @@ class SourceRows(NamedTuple):
         """Pass over the rows, and set what the estimator learns of columns and classes."""
         shell = make_shell(estimator)
         first = Reader(shell, n_leaves)
-        parts = list(source.each(lambda number, batch: find_facts(first, number, batch)))
+        parts = list(source.each(partial(find_facts, first)))
         facts, scaling = merge_facts(parts)
         for learner in (shell, estimator):
             learner.n_features_in_ = facts.n_features
@@ -116,17 +121,11 @@ class SourceRows(NamedTuple):
         weights = [0.0 if part is None else part.gate_weight for part in self.parts]
         before = np.cumsum([0.0, *weights]) * self.reader.factor
 
-        def look(number: int, batch: Batch) -> tuple[RowBlocks | None, list[FreeRange]] | None:
-            rows, blocks = self.reader.read(number, batch), opened(number, batch)
-            if rows is None or blocks is None:
-                return None
-            ranges = [FreeRange.of(family, rows.y, rows.known) for family in fresh]
-            if is_all:
-                return blocks.keep_features(), ranges
-            ahead = points[np.searchsorted(points, before[number]) :]
-            return draw_rows(blocks, ahead, share, float(before[number])), ranges
-
-        found = [each for each in self.source.each(look) if each is not None]
+        look = _Draw(opened, tuple(fresh), is_all, points, share, before)
+        parts: Iterator[_Drawn | None] = self.source.each(look.__call__)
+        every = list(parts)
+        check_count(len(every), len(self.parts))
+        found = [each for each in every if each is not None]
         ranges = [_sum(parts) for parts in zip(*(of for _, of in found), strict=True)]
         return join_rows([drawn for drawn, _ in found if drawn is not None]), ranges
 
@@ -135,18 +134,51 @@ class SourceRows(NamedTuple):
     ) -> list[TargetUnit]:
         """Return the unit of y per family; check that every y is in some support."""
 
-        def look(number: int, batch: Batch) -> list[TargetMoments | None] | None:
-            rows = self.reader.read(number, batch)
-            if rows is None:
-                return None
-            try:
-                check_fixed_support(fixed, families, rows.y, rows.known, rows.chosen)
-                check(rows.X, rows.known, rows.chosen, given=rows.given)
-            except ValueError as error:
-                raise ValueError(f"Partition {number} of the source: {error}") from error
-            return [TargetMoments.of(family, rows.y, rows.known) for family in fixed]
+        look = partial(_look_at_target, self.reader, fixed, families, check)
+        found = list(self.source.each(look))
+        check_count(len(found), len(self.parts))
+        return merge_targets([each for each in found if each is not None], fixed)
 
-        return merge_targets([each for each in self.source.each(look) if each is not None], fixed)
+
+class _Draw(NamedTuple):
+    """Draws rows of a partition, or takes all, beside the range of y per family."""
+
+    opened: _Opener
+    fresh: tuple[FixedFamily, ...]
+    is_all: bool
+    points: np.ndarray
+    share: float
+    before: np.ndarray
+
+    def __call__(self, number: int, batch: Batch) -> _Drawn | None:
+        rows, blocks = self.opened.reader.read(number, batch), self.opened(number, batch)
+        if rows is None or blocks is None:
+            return None
+        ranges = [FreeRange.of(family, rows.y, rows.known) for family in self.fresh]
+        if self.is_all:
+            return blocks.keep_features(), ranges
+        reached = float(self.before[number])
+        ahead = self.points[np.searchsorted(self.points, reached) :]
+        return draw_rows(blocks, ahead, self.share, reached), ranges
+
+
+def _look_at_target(
+    reader: Reader,
+    fixed: Sequence[FixedFamily],
+    families: Sequence[Expert],
+    check: Callable[..., None],
+    number: int,
+    batch: Batch,
+) -> list[TargetMoments | None] | None:
+    rows = reader.read(number, batch)
+    if rows is None:
+        return None
+    try:
+        check_fixed_support(fixed, families, rows.y, rows.known, rows.chosen)
+        check(rows.X, rows.known, rows.chosen, given=rows.given)
+    except ValueError as error:
+        raise ValueError(f"Partition {number} of the source: {error}") from error
+    return [TargetMoments.of(family, rows.y, rows.known) for family in fixed]
 
 
 def _sum(parts: Sequence[Any]) -> Any:
@@ -183,11 +215,23 @@ def restore_problem(estimator: Any, source: Source) -> Problem:
     if "regression" not in estimator._targets:
         shell.classes_ = estimator.classes_
     opened = _Opener(rows.reader, state.scaling, state.model)
-    found: Iterator[RowBlocks | None] = source.each(opened.__call__)
+    found = source.each(partial(_first_bare, opened))
     pattern = next(blocks for blocks in found if blocks is not None)
     return Problem(
-        state.model, SourceBlocks(source, opened, pattern), effective_n_jobs(estimator.n_jobs)
+        state.model,
+        SourceBlocks(source, opened, pattern, len(rows.parts)),
+        effective_n_jobs(estimator.n_jobs),
     )
+
+
+def _first_bare(opened: _Opener, number: int, batch: Batch) -> RowBlocks | None:
+    """Return the first block of a partition without features, None if it has no row."""
+    blocks = opened(number, batch)
+    return None if blocks is None else RowBlocks(_no_features, blocks.bare[:1])
+
+
+def _no_features(at: int) -> Design:
+    raise IndexError(at)
 
 
 def make_build(
@@ -204,10 +248,8 @@ def make_build(
         sample, ranges = rows.draw(fresh, n_parameters)
         fixed = [fix_by_sample(*each, sample) for each in zip(fresh, ranges, strict=True)]
 
-        def check(X: Any, known: Any, chosen: Any, given: Any) -> None:
-            seen = columns_seen(tree, node_gates)
-            estimator._check_groups(X, known, chosen, seen, given)
-
+        seen = columns_seen(tree, node_gates)
+        check = partial(rows.reader.shell._check_groups, columns=seen)
         units = rows.measure_target(fixed, families, check)
         placed = [(found, _placing(unit)) for found, unit in zip(fixed, units, strict=True)]
         model = lay_out_model(
@@ -224,7 +266,8 @@ def make_build(
 
         def blocks_of(model: Model) -> SourceBlocks:
             opened = _Opener(rows.reader, rows.scaling, model)
-            return SourceBlocks(rows.source, opened, with_targets(model, sample, y))
+            found = with_targets(model, sample, y)
+            return SourceBlocks(rows.source, opened, found, len(rows.parts))
 
         return anchor_problem(model, blocks_of, n_threads, estimator._tie, rows.scaling)
 

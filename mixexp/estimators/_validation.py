@@ -143,16 +143,16 @@ def _check_l1(penalty: Penalty, parts: Sequence[Any]) -> None:
     for part in parts if penalty.has_l1 else ():
         if isinstance(part, Submodel):
             raise ValueError(
-                f"The 'l1' and 'gate_l1' parameters must be 0 for a model with a "
-                f"{type(part).__name__}, which is no linear predictor. Got {penalty.l1:g} and "
-                f"{penalty.gate_l1:g}."
+                "The 'l1' and 'gate_l1' parameters, which a regularization_path sets, must be 0 "
+                f"for a model with a {part.title}, which is no linear predictor. Got "
+                f"{penalty.l1:g} and {penalty.gate_l1:g}."
             )
         if part is not None and penalty.l1 > 0.0:
             n_locations = sum(head.kind == "location" for head in part.heads)
             if part.has_outputs:
                 raise ValueError(
-                    "The 'l1' parameter must be 0 for experts of several targets. Got "
-                    f"{penalty.l1:g}. Use 'alpha', or 'gate_l1' alone."
+                    "The 'l1' parameter, which a regularization_path sets, must be 0 for experts "
+                    f"of several targets. Got {penalty.l1:g}. Use 'alpha', or 'gate_l1' alone."
                 )
             if n_locations > 1:
                 raise ValueError(

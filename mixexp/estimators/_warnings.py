@@ -1,6 +1,7 @@
 """What a user should know about a fit before believing it, as named warnings."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -228,23 +229,36 @@ def _gaps_between_values(problem: Problem, blocks: Sequence[Block]) -> np.ndarra
 
 def _gates_separate(problem: Problem, params: Parameters) -> bool:
     tree = problem.model.tree
+    certain, total = problem.total(partial(_certainty_of_gates, params=params), np.add)
+    inner = [node for node in tree.inner_nodes if tree.n_children[node] > 1]
+    return any(certain[node] > _NEARLY_ALL * total[node] > 0.0 for node in inner)
+
+
+def _certainty_of_gates(problem: Problem, params: Parameters) -> np.ndarray:
+    """Return the weight of rows of which each node is certain, and of all, (2, n_nodes)."""
+    tree = problem.model.tree
     certain, total = np.zeros(tree.n_nodes), np.zeros(tree.n_nodes)
-    for block in problem.blocks:
+    for block in problem.held:
         found = posterior_of_block(problem.model, params, block)
         weight = found.node_resp * block.weight
         for node in tree.inner_nodes:
             largest = found.gate[tree.edges(node)].max(axis=0)
             certain[node] += weight[node] @ (largest > _CERTAIN)
             total[node] += weight[node].sum()
-    inner = [node for node in tree.inner_nodes if tree.n_children[node] > 1]
-    return any(certain[node] > _NEARLY_ALL * total[node] > 0.0 for node in inner)
+    return np.array([certain, total])
 
 
 def _classes_separate(problem: Problem, params: Parameters) -> bool:
     if not any(_has_outcomes(group.family) for group in problem.model.groups):
         return False
+    certain, total = problem.total(partial(_certainty_of_classes, params=params), np.add)
+    return bool(certain > _NEARLY_ALL * total > 0.0)
+
+
+def _certainty_of_classes(problem: Problem, params: Parameters) -> np.ndarray:
+    """Return the weight of rows of whose class its expert is certain, and of all, (2,)."""
     certain, total = 0.0, 0.0
-    for block in problem.blocks:
+    for block in problem.held:
         resp = posterior_of_block(problem.model, params, block).node_resp[problem.model.tree.leaves]
         eta = group_heads(problem.model, linear_predictors(problem.model, params, block))
         for group, heads in zip(problem.model.groups, eta, strict=True):
@@ -255,7 +269,7 @@ def _classes_separate(problem: Problem, params: Parameters) -> bool:
             is_certain = by_class.max(axis=0) > _CERTAIN
             certain += float((weight * is_certain).sum())
             total += float(weight.sum())
-    return certain > _NEARLY_ALL * total > 0.0
+    return np.array([certain, total])
 
 
 def _has_outcomes(family: Expert) -> bool:

@@ -6,6 +6,8 @@ it, so that in the sandwich it is squared, and its scale means nothing (Binder 1
 Int. Statist. Rev. 51, section 3; Pfeffermann 1993, Int. Statist. Rev. 61).
 """
 
+from typing import NamedTuple
+
 import numpy as np
 
 WEIGHT_TYPES = ("frequency", "sampling")
@@ -19,20 +21,47 @@ def mean_one(weight: np.ndarray) -> np.ndarray:
     return share * (np.count_nonzero(share) / share.sum())
 
 
-def doubt_counts(weight: np.ndarray, kind: str) -> str:
+class WeightFacts(NamedTuple):
+    """What tells whether weights are numbers of rows: of those that are positive.
+
+    Parameters
+    ----------
+    n_rows : int
+    total : float
+    has_fractions : bool
+    """
+
+    n_rows: int
+    total: float
+    has_fractions: bool
+
+    def plus(self, other: "WeightFacts") -> "WeightFacts":
+        """Return what both tell."""
+        return WeightFacts(
+            self.n_rows + other.n_rows,
+            self.total + other.total,
+            self.has_fractions or other.has_fractions,
+        )
+
+
+def weight_facts(weight: np.ndarray) -> WeightFacts:
+    """Return what some weights tell of being numbers of rows."""
+    used = weight[weight > 0.0]
+    return WeightFacts(len(used), float(used.sum()), bool(np.any(used != np.round(used))))
+
+
+def doubt_counts(facts: WeightFacts, kind: str) -> str:
     """Return why weights that standard errors take for numbers of rows are none; "" if they may be.
 
     Parameters
     ----------
-    weight : ndarray of shape (n,)
+    facts : WeightFacts
     kind : {"model", "robust", "opg"}
         Of standard errors without clusters; within clusters weights are squared in any case.
     """
-    used = weight[weight > 0.0]
-    mean = float(used.mean())
+    mean = facts.total / facts.n_rows
     lower, upper = _MEANS_OF_COUNTS
-    has_fractions = bool(np.any(used != np.round(used)))
-    if not has_fractions or (kind != "robust" and lower <= mean <= upper):
+    if not facts.has_fractions or (kind != "robust" and lower <= mean <= upper):
         return ""
     return (
         f"sample_weight holds fractions (mean {mean:.4g}), which are no numbers of rows, but a row "

@@ -16,6 +16,7 @@ _LEFT_SIDES = {
     "burr": "log scale of y",
     "generalized_pareto": "log scale of y",
     "student_t": "centre of y",
+    "skew_normal": "location of y",
     "zero_truncated_poisson": "log rate",
 }
 _LINK_SIDES = {

@@ -9,6 +9,7 @@ from mixexp.experts._numerical import NumericalExpert, check_derivatives
 from mixexp.experts._quantile import least_integer, middle_of
 from mixexp.experts._units import Unit
 from mixexp.experts.beta import Beta
+from mixexp.experts.beta_binomial import BetaBinomial
 from mixexp.experts.binomial import Binomial
 from mixexp.experts.burr import Burr
 from mixexp.experts.gamma import Gamma
@@ -25,6 +26,7 @@ from mixexp.experts.ordinal import Ordinal
 from mixexp.experts.point_mass import PointMass
 from mixexp.experts.poisson import Poisson
 from mixexp.experts.product import Product
+from mixexp.experts.skew_normal import SkewNormal
 from mixexp.experts.student_t import StudentT
 from mixexp.experts.tweedie import Tweedie
 from mixexp.experts.uniform import Uniform
@@ -34,6 +36,7 @@ from mixexp.experts.zero_truncated_poisson import ZeroTruncatedPoisson
 FAMILIES = Registry(
     Gaussian,
     StudentT,
+    SkewNormal,
     Laplace,
     Lognormal,
     Gamma,
@@ -47,6 +50,7 @@ FAMILIES = Registry(
     NegativeBinomial,
     ZeroTruncatedPoisson,
     Binomial,
+    BetaBinomial,
     PointMass,
     Uniform,
     Logistic,
@@ -58,6 +62,7 @@ __all__ = [
     "FAMILIES",
     "GLM",
     "Beta",
+    "BetaBinomial",
     "Binomial",
     "Burr",
     "Censored",
@@ -83,6 +88,7 @@ __all__ = [
     "PointMass",
     "Poisson",
     "Product",
+    "SkewNormal",
     "StudentT",
     "Tweedie",
     "Uniform",

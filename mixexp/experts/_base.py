@@ -135,6 +135,22 @@ class Expert(BaseEstimator):
     has_mean_distance: ClassVar[bool] = False
 
     @property
+    def takes_error(self) -> bool:
+        """Whether y is of the same family if its location has a normal error: `with_error`."""
+        return False
+
+    def with_error(self, heads: Heads, variance: np.ndarray) -> Heads:
+        """Return the heads of y's density where the location has a normal error beside.
+
+        Parameters
+        ----------
+        heads : tuple of ndarray of shape (experts, rows) or (experts, 1)
+        variance : ndarray of shape (experts, rows)
+            Of the error, at least 0.
+        """
+        raise NotImplementedError
+
+    @property
     def support_limits(self) -> tuple[float, float]:
         """Limits of y, where its cdf is 0 below the first and 1 at the second."""
         return -math.inf, math.inf

@@ -11,7 +11,7 @@ from mixexp.text import shown
 
 
 class Censored(IntervalExpert):
-    """A family of a y that is seen up to limits only: where it lies at a limit or beyond.
+    """A family whose y is censored at fixed limits, as in the Tobit model.
 
     The Tobit model is ``Censored("gaussian", lower=0)``: y at 0 says that what is behind it is 0 or
     less. Coefficients, means and predicted distributions are those of the uncensored y. Limits

@@ -120,6 +120,13 @@ class IntervalExpert(Expert):
         self.base.check_options()
 
     @property
+    def takes_error(self) -> bool:
+        return self.base.takes_error
+
+    def with_error(self, heads: Heads, variance: np.ndarray) -> Heads:
+        return self.base.with_error(heads, variance)
+
+    @property
     def limits(self) -> tuple[float, float]:
         """Limits, in the unit of y, that y is seen up to; infinite where there are none."""
         return -np.inf, np.inf

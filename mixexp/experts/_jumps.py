@@ -6,7 +6,7 @@ Few jumps are added one by one; many jumps make a smooth bump whose sum is its i
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -44,16 +44,41 @@ class JumpMoments(NamedTuple):
     shortfall: np.ndarray
 
 
-def jump_moments(log_peak: np.ndarray, index: float) -> JumpMoments:
+def jump_moments(log_peak: np.ndarray, index: np.ndarray | float) -> JumpMoments:
     """Sum over jumps; zero jumps, with moments zero, where the peak is zero.
 
     Parameters
     ----------
     log_peak : ndarray
         Log of the number of jumps of the largest term; -inf where y is zero.
-    index : float
+    index : ndarray or float
         Shape of the gamma jumps.
     """
+    return JumpMoments(*by_index(_moments_of_one, 3, log_peak, index))
+
+
+def by_index(
+    function: Callable[[np.ndarray, float], np.ndarray],
+    n: int,
+    log_peak: np.ndarray,
+    index: np.ndarray | float,
+) -> np.ndarray:
+    """Return n sums of `function` of peaks and one index, for each index that there is.
+
+    One per expert, so that what depends on the number of jumps and the index alone is found once.
+    """
+    log_peak, index = np.broadcast_arrays(log_peak, index)
+    values = np.unique(index)
+    if len(values) == 1:
+        return function(log_peak, float(values[0]))
+    out = np.zeros((n, *log_peak.shape))
+    for value in values.tolist():
+        where = index == value
+        out[:, where] = function(log_peak[where], value)
+    return out
+
+
+def _moments_of_one(log_peak: np.ndarray, index: float) -> np.ndarray:
     out = np.zeros((3, *log_peak.shape))
     held = np.minimum(log_peak, _LARGEST_LOG_PEAK)
     is_many = held >= _LOG_MANY
@@ -65,7 +90,7 @@ def jump_moments(log_peak: np.ndarray, index: float) -> JumpMoments:
     # A bump's standard deviation, and so its sum, goes on to grow with the root of its peak.
     out[0, is_many] += 0.5 * (log_peak[is_many] - held[is_many])
     out[2, log_peak > _LARGEST_LOG_PEAK_OF_VARIANCE] = 0.0
-    return JumpMoments(*out)
+    return out
 
 
 def _add_all(log_peak: np.ndarray, index: float) -> np.ndarray:

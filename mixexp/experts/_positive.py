@@ -67,6 +67,10 @@ class PositiveModel(DispersionModel):
     def head_units(self) -> tuple[Unit, Unit]:
         return UNITS_OF_LINKS[self.link], Unit(log_power=2.0 - self.variance_power)
 
+    def power_of(self, heads: Heads) -> np.ndarray | float:
+        """Return the variance power of experts at their heads."""
+        return self.variance_power
+
     def find_unsupported(self, y: np.ndarray) -> np.ndarray:
         return ~(np.isfinite(y) & (y > 0.0))
 
@@ -105,7 +109,7 @@ class PositiveModel(DispersionModel):
 
     def _location_terms(self, y: np.ndarray, heads: Heads) -> _LocationTerms:
         log_ratio = self.log_ratio(y, heads)
-        log_weight = (2.0 - self.variance_power) * self.log_mean(heads) - heads[1]
+        log_weight = (2.0 - self.power_of(heads)) * self.log_mean(heads) - heads[1]
         weight, pull = capped_exp(log_weight), capped_exp(log_ratio + log_weight)
         near = np.expm1(np.clip(log_ratio, -1.0, 1.0)) * weight
         surplus = np.where(np.abs(log_ratio) < 1.0, near, pull - weight)
@@ -122,7 +126,7 @@ class PositiveModel(DispersionModel):
 
     def observed_curvature(self, y: np.ndarray, heads: Heads) -> Curvature:
         found = self._location_terms(y, heads)
-        bend = found.bend + (2.0 - self.variance_power) * found.slope**2
+        bend = found.bend + (2.0 - self.power_of(heads)) * found.slope**2
         return {
             (0, 0): found.pull * found.slope**2 - found.surplus * bend,
             (0, 1): found.surplus * found.slope,

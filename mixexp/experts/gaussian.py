@@ -58,6 +58,13 @@ class Gaussian(DispersionModel):
     def has_mean_deviance_dispersion(self) -> bool:
         return self.link == "identity"
 
+    @property
+    def takes_error(self) -> bool:
+        return self.link == "identity"
+
+    def with_error(self, heads: Heads, variance: np.ndarray) -> Heads:
+        return heads[0], heads[1] + np.log1p(variance * capped_exp(-heads[1]))
+
     def unit_variance(self, mean: np.ndarray) -> np.ndarray:
         return np.ones_like(mean)
 

@@ -78,7 +78,7 @@ class MultivariateGaussian(Elliptical):
 
 
 class MultivariateStudentT(Elliptical):
-    """Student t expert of several targets: rows far off in any of them do not pull it.
+    """Student t expert of several targets, robust to outliers in any of them.
 
     Location and scatter matrix are as for `MultivariateGaussian`; the covariance is the scatter
     times ``df / (df - 2)``, infinite for df <= 2.

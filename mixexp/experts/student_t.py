@@ -1,4 +1,4 @@
-"""Student t expert: a linear model that outliers do not pull.
+"""Student t expert: a linear model that is robust to outliers.
 
 With r = y - eta, dispersion = ``exp(log_dispersion)`` = squared scale and distance =
 r**2 / dispersion, ``log f(y) = log Gamma((df + 1) / 2) - log Gamma(df / 2)
@@ -27,6 +27,8 @@ _HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)
 # what fits come to.
 _LARGEST_DISTANCE = 1e80
 _LARGEST_LOG_DISPERSION = 100.0
+# Quantiles, over the root of df, beyond which 1 + t**2 / df is t**2 / df to the last digit.
+_LOG_FAR = math.log(1e9)
 
 
 class StudentT(Expert):
@@ -210,12 +212,21 @@ def _log_constant(df: np.ndarray) -> np.ndarray:
 def _lower_quantile(df: np.ndarray, tail: np.ndarray) -> np.ndarray:
     """Return the quantile of a standard t at a level in (0, 1/2].
 
-    SciPy's is infinite for some levels below 1e-280: there by the incomplete beta function,
-    Abramowitz & Stegun (1964), eq. 26.7.1.
+    SciPy's has a relative error of up to 5e-9 in version 1.12, and of 2e-9 at 4 degrees of freedom
+    in version 1.17; one step of Newton's method for ``log F(t) = log tail`` removes it. Where
+    SciPy's is infinite or cut off: by the incomplete beta function, Abramowitz & Stegun (1964),
+    eq. 26.7.1. Far in the tail F is a power of t.
     """
     found = stdtrit(df, tail)
-    is_lost = ~((found <= 0.0) & np.isfinite(found))
-    if not is_lost.any():
-        return found
-    share = np.maximum(betaincinv(0.5 * df, 0.5, 2.0 * tail), 1e-300)
-    return np.where(is_lost, -np.sqrt(df * (1.0 - share) / share), found)
+    log_reached = np.log(np.maximum(stdtr(df, found), 5e-324))
+    gap = np.log(tail) - log_reached
+    is_lost = ~(np.abs(gap) < 1e-3)
+    # By hypot, for squares of quantiles overflow at one degree of freedom.
+    log_density = _log_constant(df) - (df + 1.0) * np.log(np.hypot(1.0, found / np.sqrt(df)))
+    found = found + np.where(is_lost, 0.0, gap * np.exp(log_reached - log_density))
+    if is_lost.any():
+        share = np.maximum(betaincinv(0.5 * df, 0.5, 2.0 * tail), 1e-300)
+        found = np.where(is_lost, -np.sqrt(df * (1.0 - share) / share), found)
+    log_far = (_log_constant(df) + 0.5 * (df - 1.0) * np.log(df) - np.log(tail)) / df
+    is_far = log_far > _LOG_FAR + 0.5 * np.log(df)
+    return np.where(is_far, -np.exp(np.minimum(log_far, 700.0)), found)

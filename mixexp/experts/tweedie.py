@@ -18,14 +18,19 @@ from collections.abc import Callable
 import numpy as np
 from scipy.special import gammainc, gammaincc
 
-from mixexp.arguments import is_in_range
-from mixexp.experts._base import Expert, Heads
+from mixexp.arguments import is_in_range, is_word
+from mixexp.experts._base import LOG_DISPERSION_FLOOR, Curvature, Derivatives, Expert, Head, Heads
 from mixexp.experts._jumps import jump_moments, jump_nodes
 from mixexp.experts._positive import PositiveModel
 from mixexp.experts._quantile import cantelli_bracket
 from mixexp.experts._special import log_exponential_excess, stirling_error
+from mixexp.experts._tweedie_power import PowerTerms, power_terms
+from mixexp.experts._units import NO_UNIT, Unit
 from mixexp.experts._weighted import log_or_zero, weighted_moments
 from mixexp.links import capped_exp, extended_exp, safe_exp
+
+# Nearer to 1 and 2 densities have spikes at multiples of the dispersion, or none at zero.
+_LEAST_POWER, _LARGEST_POWER, _START_POWER = 1.01, 1.99, 1.5
 
 
 class Tweedie(PositiveModel):
@@ -33,8 +38,10 @@ class Tweedie(PositiveModel):
 
     Parameters
     ----------
-    power : float, default=1.5
-        Of the mean in the variance, between 1 and 2, both excluded.
+    power : float or "estimate", default=1.5
+        Of the mean in the variance, between 1 and 2, both excluded. "estimate" means estimated per
+        expert, within [1.01, 1.99], by a head ``power`` of kind "shape"; y is then fitted in the
+        unit that it is given in, for a dispersion has none of its own.
     link : {"log"}, default="log"
     dispersion : {"own", "shared"} or float, default="own"
         Whether every expert has a dispersion of its own, all have the same, or it is known.
@@ -59,7 +66,7 @@ class Tweedie(PositiveModel):
     support = ">= 0"
 
     def __init__(
-        self, power: float = 1.5, link: str = "log", dispersion: str | float = "own"
+        self, power: float | str = 1.5, link: str = "log", dispersion: str | float = "own"
     ) -> None:
         self.dispersion = dispersion
         self.power = power
@@ -67,17 +74,41 @@ class Tweedie(PositiveModel):
 
     def check_options(self) -> None:
         super().check_options()
-        is_valid = is_in_range(self.power, 1.0, 2.0)
-        self._check_range("power", is_valid, "a number between 1 and 2, both excluded")
+        is_valid = is_word(self.power, ("estimate",)) or is_in_range(self.power, 1.0, 2.0)
+        expected = "a number between 1 and 2, both excluded, or 'estimate'"
+        self._check_range("power", is_valid, expected)
+
+    @property
+    def _known_power(self) -> float | None:
+        return None if isinstance(self.power, str) else float(self.power)
 
     @property
     def variance_power(self) -> float:
-        """The variance is the dispersion times the mean to this power."""
-        return self.power
+        """The variance is the dispersion times the mean to this power; where estimated, its start."""
+        return _START_POWER if self._known_power is None else self._known_power
+
+    def power_of(self, heads: Heads) -> np.ndarray | float:
+        if self._known_power is None:
+            return np.clip(heads[2], _LEAST_POWER, _LARGEST_POWER)
+        return self._known_power
 
     @property
-    def _index(self) -> float:
-        return (2.0 - self.power) / (self.power - 1.0)
+    def head_units(self) -> tuple[Unit, Unit]:
+        return super().head_units if self._known_power is not None else (NO_UNIT, NO_UNIT)
+
+    @property
+    def heads(self) -> tuple[Head, ...]:
+        if self._known_power is not None:
+            return super().heads
+        return (
+            Head("location", "location", unit=NO_UNIT),
+            Head("log_dispersion", "dispersion", lower=LOG_DISPERSION_FLOOR, unit=NO_UNIT),
+            Head("power", "shape", _LEAST_POWER, _LARGEST_POWER, unit=NO_UNIT),
+        )
+
+    def _index(self, heads: Heads) -> np.ndarray | float:
+        power = self.power_of(heads)
+        return (2.0 - power) / (power - 1.0)
 
     def fixed_to(self, y: np.ndarray, weight: np.ndarray) -> Expert:
         """Return the family itself; see `Expert.fixed_to`.
@@ -98,18 +129,20 @@ class Tweedie(PositiveModel):
         return ~(np.isfinite(y) & (y >= 0.0))
 
     def log_base(self, y: np.ndarray) -> np.ndarray:
-        constant = 0.5 * math.log(self._index) - math.log(2.0 * math.pi)
+        constant = -math.log(2.0 * math.pi)
         return np.where(y > 0.0, constant - np.log(np.where(y > 0.0, y, 1.0)), 0.0)
 
     def log_kernel(self, y: np.ndarray, heads: Heads) -> np.ndarray:
-        log_sum = jump_moments(self._log_peak(y, heads), self._index).log_sum
+        index = self._index(heads)
+        log_sum = jump_moments(self._log_peak(y, heads), index).log_sum
+        log_sum = log_sum + np.where(y > 0.0, 0.5 * np.log(index), 0.0)
         return log_sum - extended_exp(self._log_half_deviance(y, heads))
 
     def _log_peak(self, y: np.ndarray, heads: Heads) -> np.ndarray:
         """Return the log of ``y**(2 - power) / ((2 - power) * dispersion)``."""
-        rest = 2.0 - self.power
+        rest = 2.0 - self.power_of(heads)
         with np.errstate(divide="ignore"):
-            return rest * np.log(y) - heads[1] - math.log(rest)
+            return rest * np.log(y) - heads[1] - np.log(rest)
 
     def _log_half_deviance(self, y: np.ndarray, heads: Heads) -> np.ndarray:
         """Return the log of half the deviance over the dispersion.
@@ -118,33 +151,61 @@ class Tweedie(PositiveModel):
         ``y**rest * (e(-rest * u) / rest + e(below * u) / below) / dispersion``, where
         ``below = power - 1`` and ``rest = 2 - power``: nothing cancels.
         """
-        below, rest = self.power - 1.0, 2.0 - self.power
-        at_zero = rest * self.log_mean(heads) - math.log(rest) - heads[1]
+        power = self.power_of(heads)
+        below, rest = power - 1.0, 2.0 - power
+        at_zero = rest * self.log_mean(heads) - np.log(rest) - heads[1]
         log_y = np.log(np.where(y > 0.0, y, 1.0))
         log_ratio = log_y - self.log_mean(heads)
         excess = np.logaddexp(
-            log_exponential_excess(-rest * log_ratio) - math.log(rest),
-            log_exponential_excess(below * log_ratio) - math.log(below),
+            log_exponential_excess(-rest * log_ratio) - np.log(rest),
+            log_exponential_excess(below * log_ratio) - np.log(below),
         )
         return np.where(y > 0.0, rest * log_y + excess - heads[1], at_zero)
 
-    def _expected_jumps(self, mean: np.ndarray, dispersion: np.ndarray) -> np.ndarray:
-        return mean ** (2.0 - self.power) / ((2.0 - self.power) * dispersion)
+    def _expected_jumps(self, heads: Heads) -> np.ndarray:
+        rest = 2.0 - self.power_of(heads)
+        return self.mean(heads) ** rest / (rest * safe_exp(heads[1]))
 
     def dispersion_terms(
         self, y: np.ndarray, heads: Heads
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        per_jump = 1.0 + self._index
+        index = self._index(heads)
+        per_jump = 1.0 + index
         deviance = capped_exp(self._log_half_deviance(y, heads))
-        _, deviation, shortfall = jump_moments(self._log_peak(y, heads), self._index)
+        _, deviation, shortfall = jump_moments(self._log_peak(y, heads), index)
         observed = deviance + per_jump * shortfall
-        expected = self._expected_jumps(self.mean(heads), safe_exp(heads[1]))
+        expected = self._expected_jumps(heads)
         least = 1.0 / (1.0 / (per_jump * expected) + 2.0)
         return deviance - per_jump * deviation, np.maximum(observed, least), observed
 
+    def _power_terms(self, y: np.ndarray, heads: Heads) -> PowerTerms:
+        log_peak, power = self._log_peak(y, heads), np.asarray(self.power_of(heads))
+        jumps = jump_moments(log_peak, self._index(heads))
+        return power_terms(y, self.log_mean(heads), heads[1], power, jumps, log_peak)
+
+    def derivatives(self, y: np.ndarray, heads: Heads) -> Derivatives:
+        found = super().derivatives(y, heads)
+        if self._known_power is not None:
+            return found
+        own = self._power_terms(y, heads)
+        # At least the squared score, whose mean is the information.
+        curvature = np.maximum(own.observed, np.square(np.clip(own.score, -1e100, 1e100)))
+        return Derivatives((*found.score, own.score), {**found.curvature, (2, 2): curvature})
+
+    def observed_curvature(self, y: np.ndarray, heads: Heads) -> Curvature:
+        found = super().observed_curvature(y, heads)
+        if self._known_power is not None:
+            return found
+        own, location = self._power_terms(y, heads), self._location_terms(y, heads)
+        found[0, 2] = location.surplus * location.slope * self.log_mean(heads)
+        return {**found, (1, 2): own.across, (2, 2): own.observed}
+
+    def variance(self, heads: Heads) -> np.ndarray:
+        return safe_exp(heads[1]) * self.mean(heads) ** self.power_of(heads)
+
     def _jump_size(self, heads: Heads) -> np.ndarray:
         """Return the scale of the gamma jumps, whose shape is the index."""
-        below = self.power - 1.0
+        below = self.power_of(heads) - 1.0
         return safe_exp(heads[1]) * below * self.mean(heads) ** below
 
     def _reach(self, y: np.ndarray, heads: Heads) -> np.ndarray:
@@ -154,9 +215,9 @@ class Tweedie(PositiveModel):
 
     def _over_jumps(self, heads: Heads, function: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
         """Return the mean over the number of jumps, at least one, of a function of it."""
-        jumps = self._expected_jumps(self.mean(heads), safe_exp(heads[1]))
+        jumps = self._expected_jumps(heads)
         total = np.zeros_like(jumps)
-        for j, step in jump_nodes(jumps, np.sqrt(jumps), np.sqrt(jumps / self._index)):
+        for j, step in jump_nodes(jumps, np.sqrt(jumps), np.sqrt(jumps / self._index(heads))):
             # Poisson's probability, by Stirling: exact for many jumps too.
             fall = j - jumps - j * np.log1p((j - jumps) / jumps)
             weight = np.exp(fall - stirling_error(j)) / np.sqrt(2.0 * np.pi * j)
@@ -164,16 +225,16 @@ class Tweedie(PositiveModel):
         return total
 
     def _log_no_jump(self, heads: Heads) -> np.ndarray:
-        return -self._expected_jumps(self.mean(heads), safe_exp(heads[1]))
+        return -self._expected_jumps(heads)
 
     def cdf(self, y: np.ndarray, heads: Heads) -> np.ndarray:
-        reach = self._reach(y, heads)
-        total = self._over_jumps(heads, lambda j: gammainc(self._index * j, reach))
+        reach, index = self._reach(y, heads), self._index(heads)
+        total = self._over_jumps(heads, lambda j: gammainc(index * j, reach))
         return np.where(y < 0.0, 0.0, np.minimum(total + np.exp(self._log_no_jump(heads)), 1.0))
 
     def survival(self, y: np.ndarray, heads: Heads) -> np.ndarray:
-        reach = self._reach(y, heads)
-        total = self._over_jumps(heads, lambda j: gammaincc(self._index * j, reach))
+        reach, index = self._reach(y, heads), self._index(heads)
+        total = self._over_jumps(heads, lambda j: gammaincc(index * j, reach))
         at_zero = -np.expm1(self._log_no_jump(heads))
         return np.where(y < 0.0, 1.0, np.where(y == 0.0, at_zero, np.minimum(total, 1.0)))
 
@@ -185,7 +246,7 @@ class Tweedie(PositiveModel):
         return cantelli_bracket(q, self.mean(heads), self.variance(heads), 0.0)
 
     def expected_excess(self, y: np.ndarray, heads: Heads) -> np.ndarray:
-        index, size = self._index, self._jump_size(heads)
+        index, size = self._index(heads), self._jump_size(heads)
         reach = self._reach(y, heads)
 
         def excess(j: np.ndarray) -> np.ndarray:
@@ -196,11 +257,12 @@ class Tweedie(PositiveModel):
         return np.where(y <= 0.0, self.mean(heads) - y, inside)
 
     def sample(self, heads: Heads, rng: np.random.Generator) -> np.ndarray:
-        n_jumps = rng.poisson(self._expected_jumps(self.mean(heads), safe_exp(heads[1])))
-        return rng.gamma(self._index * n_jumps, self._jump_size(heads))
+        n_jumps = rng.poisson(self._expected_jumps(heads))
+        return rng.gamma(self._index(heads) * n_jumps, self._jump_size(heads))
 
     def start(self, y: np.ndarray, weight: np.ndarray) -> tuple[float, ...]:
         mean, variance = weighted_moments(y, weight)
+        power = () if self._known_power is not None else (_START_POWER,)
         if not mean > 0.0:
-            return 0.0, 0.0
-        return math.log(mean), log_or_zero(variance / mean**self.power)
+            return 0.0, 0.0, *power
+        return math.log(mean), log_or_zero(variance / mean**self.variance_power), *power

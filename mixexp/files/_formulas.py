@@ -131,8 +131,23 @@ def _glm(family: Any, heads: Heads, ops: Operations) -> Any:
     return ops.clip(mean, *family.mean_limits) if np.isfinite(family.mean_limits).any() else mean
 
 
+def _logit(family: Any, heads: Heads, ops: Operations) -> Any:
+    return ops.logistic(heads[0])
+
+
 def _location(family: Any, heads: Heads, ops: Operations) -> Any:
     return heads[0]
+
+
+def _skew_normal(family: Any, heads: Heads, ops: Operations) -> Any:
+    if not all(map(is_number, heads[2:])):
+        raise ExportError("The shape of a skew_normal expert must not depend on features.")
+    return ops.add(heads[0], ops.multiply(_exp(ops.multiply(0.5, heads[1]), ops), _lean(family, heads)))
+
+
+def _lean(family: Any, heads: Heads) -> Any:
+    """Return the mean of a skew-normal where location and scale are 0 and 1."""
+    return _number(family.mean(_with_zeros(2, heads)))
 
 
 def _lognormal(family: Any, heads: Heads, ops: Operations) -> Any:
@@ -208,6 +223,7 @@ _MEANS: Mapping[type, Formula] = MappingProxyType(
     {
         experts.Gaussian: _glm,
         experts.StudentT: _location,
+        experts.SkewNormal: _skew_normal,
         experts.Laplace: _location,
         experts.Lognormal: _lognormal,
         experts.Gamma: _glm,
@@ -221,6 +237,7 @@ _MEANS: Mapping[type, Formula] = MappingProxyType(
         experts.NegativeBinomial: _glm,
         experts.ZeroTruncatedPoisson: _zero_truncated,
         experts.Binomial: _glm,
+        experts.BetaBinomial: _logit,
         experts.PointMass: _constant,
         experts.Uniform: _constant,
         experts.Logistic: _logistic,

@@ -18,6 +18,10 @@ _SAID = ("expert_features", "gate_features", "dispersion_features")
 _NOT_ITS = ("fit", "get_params", "set_params")
 # Methods that need y, but for rows of a source, which has its own.
 _OF_Y = ("inference",)
+# Groups matter only beside y or a history: new rows without either need no such column.
+_OF_KNOWN_ROWS = ("groups",)
+# Of the rows of the fit alone, and no part of a history.
+_OF_THE_FIT = ("groups", "sample_weight", "known_expert")
 # A prediction without these is another one.
 _NEEDED = ("offset", "exposure", "trials")
 
@@ -29,6 +33,9 @@ class FormulaModel:
     where they take y as well, it is made from the frame, too, unless it is given. What was given
     to `from_formula` by name, such as an offset, is made from the frame again. Displays and
     `export_text` take it as they take pipelines. To fit again, call `from_formula` again.
+
+    ``history=past`` may be a frame of the past rows of groups, in place of a tuple. New rows need
+    a column of groups only beside y or ``history``.
 
     Parameters
     ----------
@@ -161,8 +168,13 @@ def _from_frame(
         # Where X may be left out, it stands for the rows of the fit, and y with it.
         if is_required or parameters["X"].default is not Parameter.empty:
             out["y"] = target_of(model.formula, data)
+    if out.get("history") is not None and not isinstance(out["history"], tuple | list):
+        out["history"] = _history(model, as_frame(out["history"]))
+    is_known = "y" in out or "y" in by_position or out.get("history") is not None
     for name, value in model._row_arguments.items():
         if name not in taken or name in out or name in by_position:
+            continue
+        if name in _OF_KNOWN_ROWS and not is_known:
             continue
         if isinstance(value, str):
             out[name] = evaluate(value, data, name)
@@ -172,6 +184,23 @@ def _from_frame(
                 f"these rows, {name}=..., or name a column in from_formula."
             )
     return out
+
+
+def _history(model: FormulaModel, past: Any) -> tuple[Any, ...]:
+    """Return a frame of past rows as the tuple that the estimator takes."""
+    said = {
+        name: evaluate(value, past, name)
+        for name, value in model._row_arguments.items()
+        if isinstance(value, str) and name not in _OF_THE_FIT
+    }
+    groups = model._row_arguments.get("groups")
+    if not isinstance(groups, str):
+        raise FormulaError(
+            "A history that is a frame needs groups to be the name of a column in from_formula. "
+            "Name it there, or give history=(X, y, groups), with X from transform(past)."
+        )
+    past_groups = evaluate(groups, past, "groups")
+    return model.transform(past), model.target(past), past_groups, said
 
 
 def _takes_any(parameters: Any) -> bool:

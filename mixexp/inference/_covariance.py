@@ -13,7 +13,7 @@ from scipy.linalg import eigh
 
 from mixexp.data import Scaling
 from mixexp.em import Evaluation, Problem, experts_at_floor, experts_without_rows
-from mixexp.inference._scores import cluster_products, score_products
+from mixexp.inference._scores import class_products, cluster_products, score_products
 from mixexp.model import Model, Parameters, movable_basis
 
 KINDS = ("model", "robust", "opg")
@@ -60,6 +60,7 @@ def estimate_covariance(
     scaling: Scaling,
     kind: str,
     clusters: np.ndarray | None,
+    is_sampled: bool = False,
 ) -> Covariance:
     """Return the covariance of one kind, and what has none.
 
@@ -72,6 +73,8 @@ def estimate_covariance(
     kind : {"model", "robust", "opg"}
     clusters : ndarray of shape (n_rows,), int, or None
         Numbers of the clusters, for "robust".
+    is_sampled : bool
+        Whether each row, or group of rows, is a cluster where none are given.
 
     Returns
     -------
@@ -90,7 +93,7 @@ def estimate_covariance(
     priors = current.penalty.information()
     products = None
     if kind != "model":
-        products = basis.T @ _products(problem, current.params, clusters) @ basis
+        products = basis.T @ _products(problem, current.params, clusters, is_sampled) @ basis
     if kind == "opg":
         bread = products + basis.T @ priors @ basis
     else:
@@ -156,11 +159,13 @@ def _roughness(model: Model, kind: str) -> str:
     )
 
 
-def _products(problem: Problem, params: Parameters, clusters: np.ndarray | None) -> np.ndarray:
+def _products(
+    problem: Problem, params: Parameters, clusters: np.ndarray | None, is_sampled: bool
+) -> np.ndarray:
     if clusters is not None:
         return cluster_products(problem, params, clusters)
-    if problem.blocks.has_groups:
-        return cluster_products(problem, params, problem.class_numbers, are_counts=True)
+    if is_sampled or problem.blocks.has_groups:
+        return class_products(problem, params, are_counts=not is_sampled)
     return score_products(problem, params)
 
 

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -173,19 +174,31 @@ def compute_criteria(blocks: Iterable[Scored], n_parameters: int) -> Criteria:
     -------
     Criteria
     """
-    sums, n_rows, n_experts = np.zeros(4), 0, 0
+    sums, n_experts = np.zeros(5), 0
     for block in blocks:
-        used = block.weight > 0.0
-        density, resp, weight = block.log_density[used], block.resp[:, used], block.weight[used]
-        n_rows, n_experts = n_rows + len(weight), len(resp)
-        sums += (
+        n_experts = len(block.resp)
+        sums += _sums(block)
+    return _criteria_of(sums, n_parameters, n_experts)
+
+
+def _sums(block: Scored) -> np.ndarray:
+    """Return log-likelihood, weight, entropy, log of the largest responsibilities, and rows."""
+    used = block.weight > 0.0
+    density, resp, weight = block.log_density[used], block.resp[:, used], block.weight[used]
+    return np.array(
+        [
             weight @ density,
             weight.sum(),
             -(xlogy(resp, resp).sum(axis=0) @ weight),
             np.log(resp.max(axis=0)) @ weight,
-        )
-    log_likelihood, total, entropy, log_max = sums.tolist()
-    return Criteria(log_likelihood, n_parameters, n_experts, n_rows, total, entropy, log_max)
+            len(weight),
+        ]
+    )
+
+
+def _criteria_of(sums: np.ndarray, n_parameters: int, n_experts: int) -> Criteria:
+    log_likelihood, total, entropy, log_max, n_rows = sums.tolist()
+    return Criteria(log_likelihood, n_parameters, n_experts, int(n_rows), total, entropy, log_max)
 
 
 def score_block(found: Posterior, block: Block, tree: GatingTree) -> Scored:
@@ -223,6 +236,13 @@ def problem_criteria(problem: Problem, params: Parameters, n_parameters: int) ->
     -------
     Criteria
     """
-    found = ((posterior_of_block(problem.model, params, block), block) for block in problem.blocks)
-    scored = (score_block(posterior, block, problem.model.tree) for posterior, block in found)
-    return compute_criteria(scored, n_parameters)
+    sums = problem.total(partial(_sums_of_rows, params=params), np.add)
+    return _criteria_of(sums, n_parameters, problem.model.tree.n_leaves)
+
+
+def _sums_of_rows(problem: Problem, params: Parameters) -> np.ndarray:
+    sums = np.zeros(5)
+    for block in problem.held:
+        found = posterior_of_block(problem.model, params, block)
+        sums += _sums(score_block(found, block, problem.model.tree))
+    return sums

@@ -5,7 +5,7 @@ responsibilities, of the complete-data scores that the observed information is m
 """
 
 from collections.abc import Iterator
-from functools import reduce
+from functools import partial, reduce
 
 import numpy as np
 from scipy import sparse
@@ -81,6 +81,10 @@ def score_products(problem: Problem, params: Parameters) -> np.ndarray:
     ndarray of shape (n_flat, n_flat)
     """
 
+    return problem.total(partial(_products_of_rows, params=params), np.add)
+
+
+def _products_of_rows(problem: Problem, params: Parameters) -> np.ndarray:
     def of_block(block: Block) -> np.ndarray:
         return reduce(
             np.add,
@@ -90,10 +94,29 @@ def score_products(problem: Problem, params: Parameters) -> np.ndarray:
             ),
         )
 
-    blocks = problem.blocks
-    if blocks.sample is not None:
-        return reduce(np.add, map(of_block, blocks))
     return reduce(np.add, map_blocks(of_block, problem.held, problem.n_threads))
+
+
+def class_products(problem: Problem, params: Parameters, are_counts: bool) -> np.ndarray:
+    """Return `cluster_products` of what shares a class: groups of rows, or each row alone.
+
+    Parameters
+    ----------
+    problem : Problem
+    params : Parameters
+    are_counts : bool
+
+    Returns
+    -------
+    ndarray of shape (n_flat, n_flat)
+    """
+    return problem.total(
+        partial(_products_of_classes, params=params, are_counts=are_counts), np.add
+    )
+
+
+def _products_of_classes(problem: Problem, params: Parameters, are_counts: bool) -> np.ndarray:
+    return cluster_products(problem, params, problem.class_numbers, are_counts)
 
 
 def cluster_products(

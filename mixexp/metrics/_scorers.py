@@ -40,7 +40,7 @@ _CRITERIA = ("aic", "aicc", "bic", "sabic", "caic", "icl", "icl_bic")
 class LogDensityScorer(BaseEstimator):
     """Mean log density of y given x: the score to choose a model by.
 
-    Natural log, per row; proper (Good 1952), so that it rewards honest uncertainty. Call it,
+    Natural log, per row; proper (Good 1952), so that it is best for the true distribution. Call it,
     or its `score`, with a fitted estimator of this package or a pipeline that ends in one.
 
     Examples

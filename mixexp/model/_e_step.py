@@ -14,6 +14,7 @@ import numpy as np
 from mixexp import kernels
 from mixexp.data import Block, Design
 from mixexp.experts import Derivatives
+from mixexp.model._gaps import fill_gaps
 from mixexp.model._grams import narrow, split_like, swap_lead
 from mixexp.model._model import Model
 from mixexp.model._parameters import Parameters
@@ -70,6 +71,10 @@ def linear_predictors(
             values = values.reshape(*stacked.shape[:-1], values.shape[-1])
             for slot, own in zip(members, split_like(values, parts), strict=True):
                 eta[slot] = own
+    if model.filling_gate is not None:
+        gates, groups = eta[: len(model.gates)], enumerate(group_heads(model, eta))
+        filled = (fill_gaps(model, params, block, g, heads) for g, heads in groups)
+        eta = [*gates, *(head for heads in filled for head in heads)]
     return eta if block.known.offset is None else _add_offset(model, eta, block.known.offset)
 
 

@@ -32,6 +32,7 @@ from mixexp.model._parameters import Parameters
 from mixexp.model._prediction import (
     Prediction,
     batch_invariant_product,
+    block_priors,
     mean_of_block,
     piece_rows,
     predict_block,
@@ -116,6 +117,13 @@ class FittedModel(NamedTuple):
         """Yield priors and means of all experts block by block."""
         for block in cut_features(X, self.scaling, per_row, block_rows=piece_rows(self.model)):
             yield predict_block(self.model, self.params, block)
+
+    def priors(self, X: RowSource, per_row: RowArguments) -> np.ndarray:
+        """Return the probability of each expert before y is seen, shape (n, n_leaves)."""
+        blocks = cut_features(X, self.scaling, per_row, block_rows=piece_rows(self.model))
+        return np.concatenate(
+            [block_priors(self.model, self.params, block)[1].T for block in blocks]
+        )
 
     def mean(
         self, X: RowSource, per_row: RowArguments, k: int | None, n_threads: int

@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from mixexp.gates import SoftmaxGates
+from mixexp.model._group import ExpertGroup
 from mixexp.submodel import Submodel, SubmodelRows
 from mixexp.tree import GatingTree
 
@@ -160,12 +162,19 @@ class WithOthers:
 
     tree: GatingTree
     designs: tuple[np.ndarray, ...]
+    groups: tuple[ExpertGroup, ...]
+    gates: tuple[SoftmaxGates, ...]
     others: tuple[PlacedSubmodel, ...]
     held: tuple[int, ...]
 
     @property
     def slot_designs(self) -> tuple[int, ...]:
         """Design of every slot."""
+        raise NotImplementedError
+
+    @property
+    def slot_of(self) -> dict[tuple[int, int], int]:
+        """Slot of every pair of group and head."""
         raise NotImplementedError
 
     @property
@@ -215,15 +224,39 @@ class WithOthers:
         return tuple(counts)
 
     @cached_property
+    def filling_gate(self) -> PlacedSubmodel | None:
+        """The gate that says how missing features are distributed under each expert, if one does.
+
+        That of a flat model, where y is of a known family once they are integrated out.
+        """
+        if len(self.others) != 1 or not self.others[0].submodel.fills_missing:
+            return None
+        is_flat = len(self.tree.inner_nodes) == 1
+        takes_error = all(group.family.takes_error for group in self.groups if group.designs)
+        return self.others[0] if is_flat and takes_error else None
+
+    @cached_property
     def gap_columns(self) -> frozenset[int]:
         """Columns of X, from 0, that may be missing where rows are predicted.
 
-        Those that none but such gates look at as can do without.
+        Those that gates look at that can do without, if no expert does, or these can, too.
         """
+        needed = {own.design for own in self.others if not own.is_gate}
+        for (g, h), slot in self.slot_of.items():
+            if self.filling_gate is None or not self.groups[g].is_location(h):
+                needed.add(self.slot_designs[slot])
+        return self.gate_gap_columns - self.columns_of(needed)
+
+    @cached_property
+    def gate_gap_columns(self) -> frozenset[int]:
+        """Columns of X, from 0, that may be missing where gates alone are asked."""
         able: set[int] = set()
-        rest = set(self.slot_designs)
+        needed = {gates.design for gates in self.gates}
         for other in self.others:
-            (able if other.submodel.accepts_missing else rest).add(other.design)
-        seen = {int(column) for design in able for column in self.designs[design][1:]}
-        needed = {int(column) for design in rest for column in self.designs[design][1:]}
-        return frozenset(column - 1 for column in seen - needed)
+            if other.is_gate:
+                (able if other.submodel.accepts_missing else needed).add(other.design)
+        return self.columns_of(able) - self.columns_of(needed)
+
+    def columns_of(self, designs: Iterable[int]) -> frozenset[int]:
+        """Return the columns of X, from 0, that are seen in some designs."""
+        return frozenset(int(c) - 1 for design in designs for c in self.designs[design][1:])

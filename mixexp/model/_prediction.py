@@ -7,6 +7,7 @@ import numpy as np
 from mixexp import kernels
 from mixexp.data import Block, Design
 from mixexp.model._e_step import allocate, gate_logits
+from mixexp.model._gaps import fill_gaps
 from mixexp.model._model import Model
 from mixexp.model._parameters import Parameters
 from mixexp.tree import GatingTree
@@ -49,7 +50,7 @@ def batch_invariant_product(coef: np.ndarray, design: Design) -> np.ndarray:
 def predict_block(model: Model, params: Parameters, block: Block) -> Prediction:
     """Evaluate gates and experts at the features of a block."""
     gate, prior = block_priors(model, params, block)
-    return Prediction(gate, prior, _leaf_means(model, params, block))
+    return Prediction(gate, prior, leaf_means(model, params, block))
 
 
 def block_priors(model: Model, params: Parameters, block: Block) -> tuple[np.ndarray, np.ndarray]:
@@ -74,7 +75,7 @@ def mean_of_block(model: Model, params: Parameters, block: Block) -> np.ndarray:
     """
     odds = _gate_odds(model, params, block)
     if len(model.groups) != 1 or not model.is_linear:
-        return _average_up(model, odds, _leaf_means(model, params, block))
+        return _average_up(model, odds, leaf_means(model, params, block))
     # One family has one unit, which can wait until there is one mean per row.
     mean = _average_up(model, odds, _group_means(model, params, 0, block))
     return model.groups[0].in_unit(mean, block.known.trials)
@@ -124,7 +125,7 @@ def _predictors(model: Model, coef: np.ndarray, design: int, block: Block) -> np
     return batch_invariant_product(coef, model.design(block, design))
 
 
-def _leaf_means(model: Model, params: Parameters, block: Block) -> np.ndarray:
+def leaf_means(model: Model, params: Parameters, block: Block) -> np.ndarray:
     """Return what every expert predicts, (n_leaves, rows) or (n_leaves, n_classes, rows)."""
     means = [
         group.in_unit(_group_means(model, params, g, block), block.known.trials)
@@ -150,6 +151,8 @@ def _group_means(model: Model, params: Parameters, g: int, block: Block) -> np.n
         _predictors(model, coef, design, block)
         for coef, design in zip(params.experts[g], group.designs, strict=True)
     ]
+    if model.filling_gate is not None:
+        heads = list(fill_gaps(model, params, block, g, heads))
     mean = group.predict(heads, block.known.offset)
     mean = mean if mean.ndim == 2 else np.moveaxis(mean, 1, 0)
     if mean.shape[-1] != n_rows:

@@ -15,7 +15,7 @@ from mixexp import kernels
 from mixexp.data import Block, DenseDesign, RowArguments, as_kernel_array, cut_rows
 from mixexp.model._model import Model
 from mixexp.model._parameters import Parameters
-from mixexp.model._prediction import block_priors, piece_rows
+from mixexp.model._prediction import block_priors, leaf_means, piece_rows
 
 # A gate opened for one row costs as much as 16 to 23 opened for many rows at once, heap included: a
 # binary tree of 1024 leaves, 20 features. A search that has opened this share of all gates gives
@@ -176,7 +176,11 @@ def routed_mean(
     -------
     ndarray of shape (rows,) or (n_classes, rows)
     """
-    mean = _expert_means(model, params, rows, leaf)
+    if model.filling_gate is None:
+        mean = _expert_means(model, params, rows, leaf)
+    else:  # what an expert predicts goes by what the gate says of missing features
+        block = _as_block(rows)
+        mean = np.take_along_axis(leaf_means(model, params, block), leaf.T, axis=0).T
     total = weight[:, 0] * mean[..., 0]
     for place in range(1, leaf.shape[1]):
         total += weight[:, place] * mean[..., place]

@@ -140,6 +140,7 @@ def select_n_experts(
     samples = [rows, *(take_rows(rows, train) for train, _ in splits)]
     run = Parallel(n_jobs=n_jobs, verbose=10 if verbose > 1 else 0)
     own = run(delayed(fit_once)(clone(model), sample) for sample in samples for model in models)
+    check_has_criteria(criterion, own[0])
     own = [own[at : at + len(models)] for at in range(0, len(own), len(models))]
     seed = int(check_random_state(estimator.random_state).randint(np.iinfo(np.int32).max))
     report = partial(_print_fit, parameter) if verbose else _say_nothing
@@ -337,17 +338,40 @@ def _describe(fit: _Fit, rows: Rows) -> dict[str, Any]:
     model = fit.estimator
     resp = model.responsibilities(rows.X, rows.y, **rows.offsets)
     weight = model._row_weights(rows.per_row["sample_weight"], len(resp))
-    found = model.criteria(rows.X, rows.y, rows.per_row["sample_weight"], **rows.offsets)
     return {
-        "log_likelihood": found.log_likelihood,
-        "n_parameters": found.n_parameters,
-        **{name: getattr(found, name) for name in CRITERIA},
+        **_criteria_of(model, rows),
         "converged": bool(model.converged_),
         "n_degenerate": _n_degenerate(model, rows_per_weight(weight) * (weight @ resp)),
         "n_found": _n_found(fit),
         "n_starts": len(fit.objectives),
         "warnings": ", ".join(sorted({caught.category.__name__ for caught in fit.warned})),
     }
+
+
+def _criteria_of(model: Any, rows: Rows) -> dict[str, Any]:
+    """Return log-likelihood, number of parameters and criteria, NaN where that is not known."""
+    sample_weight = rows.per_row["sample_weight"]
+    if not model.fitted_model_.model.is_linear:
+        found = model.log_likelihood(rows.X, rows.y, sample_weight, **rows.offsets)
+        unknown = dict.fromkeys(("n_parameters", *CRITERIA), np.nan)
+        return {"log_likelihood": found, **unknown}
+    criteria = model.criteria(rows.X, rows.y, sample_weight, **rows.offsets)
+    return {
+        "log_likelihood": criteria.log_likelihood,
+        "n_parameters": criteria.n_parameters,
+        **{name: getattr(criteria, name) for name in CRITERIA},
+    }
+
+
+def check_has_criteria(criterion: Any, fit: _Fit) -> None:
+    """Refuse a criterion for a fit whose number of parameters is not known."""
+    model = fit.estimator.fitted_model_.model
+    if not callable(criterion) and not model.is_linear:
+        names = " and ".join(model.other_names)
+        raise ValueError(
+            f"How many parameters {names} has is not known, so there is no {criterion}; give "
+            "criterion=mixexp.metrics.log_density_scorer, which compares held-out rows."
+        )
 
 
 def _has_spike(fit: _Fit) -> bool:

@@ -6,6 +6,7 @@ M-step is closed-form, and what is maximised is the likelihood of y *and* the fe
 identity, so that neither units nor columns that say the same matter.
 """
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -65,12 +66,16 @@ class GaussianGate(Submodel, BaseEstimator):
 
     Notes
     -----
-    Where rows are predicted, columns that none but such gates look at may be missing (NaN): the
-    gate then goes by the others.
+    Where rows are predicted, features may be missing (NaN). Gates go by the others. In a flat
+    model of Gaussian experts with identity link so do these: a missing feature is integrated out,
+    given the others, and y's variance grows by what it would explain. Experts of other families,
+    and of trees, need the features that they look at.
 
     References
     ----------
     Xu, Jordan & Hinton (1995), An alternative model for mixtures of experts.
+    Deleforge, Forbes & Horaud (2015), High-dimensional regression with Gaussian mixtures and
+    partially-latent response variables, for features that are missing.
 
     Examples
     --------
@@ -89,6 +94,7 @@ class GaussianGate(Submodel, BaseEstimator):
 
     is_joint = True
     accepts_missing = True
+    fills_missing = True
 
     def __init__(self, covariance: str = "full", prior: float | None = None) -> None:
         self.covariance = covariance
@@ -125,15 +131,14 @@ class GaussianGate(Submodel, BaseEstimator):
         return float(self.prior or 0.0)
 
     def log_terms(self, params: GaussianGateParams, rows: SubmodelRows) -> np.ndarray:
-        is_missing = np.isnan(rows.X)
-        if is_missing.any():
-            return _log_terms_of_known(params, rows.X, is_missing)
         log_det = np.linalg.slogdet(params.basis.T @ params.basis)[1] / 2.0
         out = np.empty((len(params.weights), len(rows.X)))
         for child, (mean, factor) in enumerate(zip(params.means, params.factors, strict=True)):
             away = _product(rows.X - mean, params.basis @ factor.T)
             log_scale = log_det + np.log(np.diagonal(factor)).sum()
             out[child] = log_scale - 0.5 * (_squares(away) + away.shape[1] * _LOG_2PI)
+        if np.isnan(rows.X).any():
+            _put_terms_of_known(out, params, rows.X)
         return out + np.log(params.weights)[:, None]
 
     def statistics(self, params: Any, rows: SubmodelRows, weight: np.ndarray) -> Any:
@@ -171,6 +176,24 @@ class GaussianGate(Submodel, BaseEstimator):
         factors = params.factors[:1] if self.covariance == "shared" else params.factors
         log_det = -2.0 * np.log(np.diagonal(factors, axis1=1, axis2=2)).sum()
         return -0.5 * self._pseudo_rows * float(log_det + (factors**2).sum())
+
+    def fill_missing(
+        self, params: GaussianGateParams, X: np.ndarray
+    ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        m, q = params.means.shape
+        for rows, known, missing in _patterns(X):
+            mean, spread = np.repeat(X[None, rows], m, axis=0), np.zeros((m, q, q))
+            for child, (center, own) in enumerate(
+                zip(params.means, params.covariances, strict=True)
+            ):
+                half = _half_inverse(own[np.ix_(known, known)])
+                slopes = (half @ half.T) @ own[np.ix_(known, missing)]
+                away = X[np.ix_(rows, known)] - center[known]
+                mean[child][:, missing] = center[missing] + _product(away, slopes)
+                spread[child][np.ix_(missing, missing)] = (
+                    own[np.ix_(missing, missing)] - own[np.ix_(missing, known)] @ slopes
+                )
+            yield rows, mean, spread
 
     def rescaled(
         self, params: GaussianGateParams, shift: np.ndarray, factor: np.ndarray
@@ -216,24 +239,33 @@ def _inverse_factor(covariance: np.ndarray) -> np.ndarray:
     return np.linalg.inv(np.linalg.cholesky(covariance))
 
 
-def _log_terms_of_known(
-    params: GaussianGateParams, X: np.ndarray, is_missing: np.ndarray
-) -> np.ndarray:
-    """Return log densities of the columns that are known, the others integrated out."""
-    out = np.empty((len(params.weights), len(X)))
-    patterns, pattern_of = np.unique(is_missing, axis=0, return_inverse=True)
+def _patterns(X: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Yield rows that miss the same columns, with the columns that are known and missing."""
+    is_missing = np.isnan(X)
+    holed = np.flatnonzero(is_missing.any(axis=1))
+    patterns, pattern_of = np.unique(is_missing[holed], axis=0, return_inverse=True)
     for number, pattern in enumerate(patterns):
-        rows, known = np.flatnonzero(pattern_of.ravel() == number), np.flatnonzero(~pattern)
+        rows = holed[pattern_of.ravel() == number]
+        yield rows, np.flatnonzero(~pattern), np.flatnonzero(pattern)
+
+
+def _half_inverse(covariance: np.ndarray) -> np.ndarray:
+    """Return H with ``H H'`` the inverse of a covariance in the directions in which it varies."""
+    values, vectors = eigh(covariance)
+    is_kept = values > _NEGLIGIBLE * float(values.max(initial=0.0))
+    return vectors[:, is_kept] / np.sqrt(values[is_kept])
+
+
+def _put_terms_of_known(out: np.ndarray, params: GaussianGateParams, X: np.ndarray) -> None:
+    """Put log densities of the columns that are known where others are missing."""
+    for rows, known, _ in _patterns(X):
         for child, (mean, covariance) in enumerate(
             zip(params.means, params.covariances, strict=True)
         ):
-            values, vectors = eigh(covariance[np.ix_(known, known)])
-            is_kept = values > _NEGLIGIBLE * float(values.max(initial=0.0))
-            half = vectors[:, is_kept] / np.sqrt(values[is_kept])
+            half = _half_inverse(covariance[np.ix_(known, known)])
             away = _product(X[np.ix_(rows, known)] - mean[known], half)
-            log_scale = np.log(values[is_kept]).sum() + len(values[is_kept]) * _LOG_2PI
+            log_scale = half.shape[1] * _LOG_2PI - np.log((half**2).sum(axis=0)).sum()
             out[child, rows] = -0.5 * (_squares(away) + log_scale)
-    return out + np.log(params.weights)[:, None]
 
 
 def _product(rows: np.ndarray, matrix: np.ndarray) -> np.ndarray:

@@ -1,0 +1,160 @@
+"""Beta-binomial and skew-normal experts, and Tweedie's power: against SciPy and direct maxima."""
+
+import numpy as np
+import pytest
+from scipy import stats
+from scipy.optimize import minimize, minimize_scalar
+
+from mixexp import MoERegressor
+from mixexp.experts import BetaBinomial, Binomial, SkewNormal, Tweedie, check_derivatives
+
+ML = {"alpha": 0.0, "gate_alpha": 0.0, "dispersion_prior": 0.0, "tol": 1e-12}
+HEADS = np.array([[-0.4], [0.7]]), np.array([[-1.2], [0.3]])
+TRIALS = np.array([0.0, 1.0, 5.0, 40.0, 40.0])
+SUCCESSES = np.array([0.0, 1.0, 2.0, 37.0, 0.0])
+
+
+def beta_parameters(heads):
+    mean, precision = 1.0 / (1.0 + np.exp(-heads[0])), np.exp(-heads[1])
+    return mean * precision, (1.0 - mean) * precision
+
+
+def test_beta_binomial_with_trials_equals_scipy():
+    family, y = BetaBinomial(), np.stack([SUCCESSES, TRIALS])
+    known = stats.betabinom(TRIALS.astype(int), *beta_parameters(HEADS))
+    np.testing.assert_allclose(family.log_density(y, HEADS), known.logpmf(SUCCESSES), atol=1e-12)
+    np.testing.assert_allclose(family.cdf(y, HEADS), known.cdf(SUCCESSES), rtol=1e-12)
+    np.testing.assert_allclose(family.survival(y, HEADS), known.sf(SUCCESSES), atol=1e-13)
+    np.testing.assert_allclose(family.variance(HEADS, trials=TRIALS), known.var(), atol=1e-12)
+    q = np.array([[0.02, 0.3, 0.5, 0.8, 0.99]])
+    found = family.quantile(q, HEADS, trials=TRIALS)
+    np.testing.assert_array_equal(found, np.maximum(known.ppf(q), 0.0))
+    assert check_derivatives(family, y, HEADS) < 1e-5
+
+
+def test_beta_binomial_excess_is_the_sum_of_what_is_beyond():
+    trials, at = np.full(4, 12.0), np.array([-1.0, 0.0, 3.5, 12.0])
+    found = BetaBinomial().expected_excess(np.stack([at, trials]), HEADS)
+    counts = np.arange(13.0)[:, None]
+    mass = stats.betabinom(12, *(p[:, None] for p in beta_parameters(HEADS))).pmf(counts)
+    expected = (mass * np.maximum(counts - at, 0.0)).sum(axis=1)
+    np.testing.assert_allclose(found, expected, rtol=1e-11, atol=1e-13)
+
+
+@pytest.mark.parametrize(("a", "b"), [(0.5, 0.7), (3.0, 9.0), (200.0, 100.0)])
+def test_beta_binomial_probabilities_of_many_trials_are_sums(a, b):
+    # 5 000 trials: by quadrature; SciPy's log density is good to 1e-12 here.
+    n, count = 5000, np.array([0.0, 40.0, 1200.0, 2500.0, 4990.0])
+    heads = np.full((1, 1), np.log(a / b)), np.full((1, 1), -np.log(a + b))
+    mass = stats.betabinom(n, a, b).pmf(np.arange(n + 1))
+    expected = np.cumsum(mass)[count.astype(int)]
+    y = np.stack([count, np.full(5, float(n))])
+    np.testing.assert_allclose(BetaBinomial().cdf(y, heads)[0], expected, atol=1e-10)
+    np.testing.assert_allclose(BetaBinomial().survival(y, heads)[0], 1.0 - expected, atol=1e-10)
+
+
+def test_beta_binomial_is_binomial_at_its_least_dispersion():
+    floor = np.full((2, 1), BetaBinomial().heads[1].lower)
+    y = np.stack([SUCCESSES, TRIALS])
+    found = BetaBinomial().log_density(y, (HEADS[0], floor))
+    expected = Binomial().log_density(y, HEADS[:1])
+    # They differ by trials**2 times the dispersion of 1e-10.
+    np.testing.assert_allclose(found, expected, atol=2e-7)
+
+
+@pytest.fixture(scope="module")
+def batches():
+    rng = np.random.default_rng(1)
+    X, trials = rng.normal(size=(250, 1)), rng.integers(1, 30, 250).astype(float)
+    mean = 1.0 / (1.0 + np.exp(-0.3 - 0.8 * X[:, 0]))
+    y = rng.binomial(trials.astype(int), rng.beta(4.0 * mean, 4.0 * (1.0 - mean)))
+    return X, y.astype(float), trials
+
+
+def test_one_beta_binomial_expert_is_maximum_likelihood(batches):
+    X, y, trials = batches
+    model = MoERegressor(1, expert="beta_binomial", **ML).fit(X, y, trials=trials)
+
+    def loss(at):
+        mean, precision = 1.0 / (1.0 + np.exp(-at[0] - at[1] * X[:, 0])), np.exp(-at[2])
+        known = stats.betabinom(trials.astype(int), mean * precision, (1.0 - mean) * precision)
+        return -known.logpmf(y).sum()
+
+    best = minimize(loss, [0.0, 0.0, -1.0], method="BFGS", options={"gtol": 1e-7})
+    assert model.log_likelihood_ == pytest.approx(-best.fun, abs=1e-7)
+    found = [model.intercept_[0], model.coef_[0, 0], np.log(model.dispersion_[0])]
+    np.testing.assert_allclose(found, best.x, atol=1e-4)
+    errors = model.inference(X, y, trials=trials).to_frame()["std_error"].to_numpy()
+    np.testing.assert_allclose(errors[:2], np.sqrt(np.diag(best.hess_inv))[:2], rtol=0.1)
+    assert model.log_density(X, y, trials=trials).shape == (250,)
+    dist = model.predict_dist(X[:3], trials=trials[:3])
+    assert np.all(dist.quantile(0.5) <= trials[:3])
+
+
+def test_trials_choose_between_binomial_and_beta_binomial(batches):
+    X, y, trials = batches
+    model = MoERegressor(1, expert="auto", n_init=1, random_state=0)
+    model.fit(X, y, trials=trials)
+    assert model.experts_[0].name == "beta_binomial"
+    assert set(model.selection_.columns["expert"]) == {"binomial", "beta_binomial"}
+
+
+@pytest.fixture(scope="module")
+def leaning():
+    rng = np.random.default_rng(2)
+    X = rng.normal(size=(600, 1))
+    return X, 1.0 + 2.0 * X[:, 0] + stats.skewnorm.rvs(4.0, size=600, random_state=rng)
+
+
+def test_one_skew_normal_expert_is_maximum_likelihood(leaning):
+    X, y = leaning
+    model = MoERegressor(1, expert="skew_normal", **ML).fit(X, y)
+
+    def loss(at):
+        location = at[0] + at[1] * X[:, 0]
+        return -stats.skewnorm.logpdf(y, at[3], location, np.exp(at[2])).sum()
+
+    best = minimize(loss, [1.0, 2.0, 0.0, 4.0], method="BFGS", options={"gtol": 1e-6})
+    assert model.log_likelihood_ == pytest.approx(-best.fun, abs=1e-6)
+    assert model.shape_[0]["shape"] == pytest.approx(best.x[3], abs=1e-2)
+    np.testing.assert_allclose(model.coef_[0], best.x[1:2], atol=1e-4)
+
+
+def test_a_mirrored_target_has_the_opposite_shape(leaning):
+    X, y = leaning
+    there, mirrored = (
+        MoERegressor(1, expert="skew_normal", **ML).fit(X, sign * y) for sign in (1.0, -1.0)
+    )
+    assert mirrored.log_likelihood_ == pytest.approx(there.log_likelihood_, abs=1e-7)
+    assert mirrored.shape_[0]["shape"] == pytest.approx(-there.shape_[0]["shape"], rel=1e-4)
+
+
+@pytest.mark.parametrize("shape", [-5.0, 0.0, 0.5, 30.0])
+def test_skew_normal_tails_have_their_digits(shape):
+    z = np.array([-8.0, -3.0, -0.5, 0.0, 1.0, 4.0, 9.0])
+    heads = np.zeros((1, 1)), np.zeros((1, 1)), np.full((1, 1), shape)
+    ends = np.linspace(0.0, 14.0, 1401)
+    at, weight = np.polynomial.legendre.leggauss(20)
+    inner = (ends[:-1, None] + 0.005 * (1.0 + at)).ravel()
+    mass = np.tile(0.005 * weight, 1400)
+    for sign, found in ((-1.0, SkewNormal().cdf(z, heads)), (1.0, SkewNormal().survival(z, heads))):
+        below = stats.skewnorm.pdf(z[:, None] + sign * inner, shape)
+        np.testing.assert_allclose(found[0], below @ mass, rtol=1e-8, atol=1e-290)
+
+
+def test_estimated_power_of_tweedie_is_where_its_profile_is_highest():
+    rng = np.random.default_rng(3)
+    X = rng.normal(size=(300, 1))
+    heads = (0.3 + 0.5 * X.T, np.full((1, 1), -0.5))
+    y = Tweedie(power=1.35).sample(heads, rng)[0]
+    model = MoERegressor(1, expert=Tweedie(power="estimate"), **ML).fit(X, y)
+
+    def loss(power):
+        return -MoERegressor(1, expert=Tweedie(power=power), **ML).fit(X, y).log_likelihood_
+
+    best = minimize_scalar(loss, bounds=(1.2, 1.6), method="bounded", options={"xatol": 1e-5})
+    assert model.shape_[0]["power"] == pytest.approx(best.x, abs=1e-3)
+    assert model.log_likelihood_ == pytest.approx(-best.fun, abs=1e-6)
+    assert model.log_likelihood_ > -loss(1.5) + 1.0
+    table = model.inference(X, y).to_frame()
+    assert np.isfinite(table["std_error"]).all()
