@@ -134,6 +134,19 @@ def test_pooled_dispersion_is_told_of_the_rows_that_coefficients_use_up(n_slopes
     assert share_taken(n_slopes, n_rows) == pytest.approx(taken)
 
 
+@pytest.mark.filterwarnings("ignore::mixexp.exceptions.RankDeficientWarning")
+def test_columns_that_do_not_vary_do_not_count_among_slopes():
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((60, 5))
+    y = np.abs(X[:, 0]) + rng.standard_normal(60)
+    init = (X[:, 0] > 0.0).astype(int)
+    model = MoERegressor(2, init=init).fit(X, y)
+    wide = MoERegressor(2, init=init).fit(np.hstack([X, np.ones((60, 3))]), y)
+    np.testing.assert_allclose(
+        wide.penalized_log_likelihood_, model.penalized_log_likelihood_, rtol=1e-9
+    )
+
+
 @pytest.mark.filterwarnings("ignore::mixexp.exceptions.DegenerateExpertWarning")  # of eight
 def test_experts_too_many_do_no_harm_where_noise_differs():
     rng = np.random.default_rng(0)
