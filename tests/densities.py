@@ -213,7 +213,6 @@ def _beta_binomial(y: tuple[mpf, mpf], eta: mpf, log_dispersion: mpf) -> mpf:
     """Write out gamma functions; for a tiny precision what is left of them."""
     successes, trials = y
     log_mean, log_rest = _probability(eta, "logit")
-    precision = mp.exp(-log_dispersion)
     ways = mp.loggamma(trials + 1) - mp.loggamma(successes + 1)
     ways -= mp.loggamma(trials - successes + 1)
     rises = _log_rise(log_mean - log_dispersion, successes)

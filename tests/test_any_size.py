@@ -5,8 +5,9 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from mixexp import MoEClassifier, MoERegressor
+from mixexp import Checkpoint, MoEClassifier, MoERegressor
 from mixexp.data import Batches, ParquetRows, write_parquet
+from mixexp.exceptions import CheckpointError
 
 
 def draw(n, seed=0):
@@ -203,3 +204,40 @@ def test_a_file_is_written_as_a_whole_or_not_at_all(tmp_path, fitted):
         write_parquet(path, model, batches, ["predict_mean"])
     with pytest.raises(ValueError, match="keep names columns of Parquet files"):
         write_parquet(path, model, batches, keep=["key"])
+
+
+class Breaking:
+    """Breaks in some pass."""
+
+    def __init__(self, batches, n_passes):
+        self.batches, self.n_left = batches, n_passes
+
+    def __len__(self):
+        return len(self.batches)
+
+    def __iter__(self):
+        self.n_left -= 1
+        if self.n_left < 0:
+            raise OSError("the disk is gone")
+        return iter(self.batches)
+
+
+def test_a_fit_to_a_source_goes_on_where_it_broke(tmp_path):
+    X, y = draw(400)
+    batches = [(X[at], y[at]) for at in cut(3, X)]
+    model = MoERegressor(2, n_init=3, random_state=0)
+    if not hasattr(model, "set_callbacks"):
+        pytest.skip("callbacks are of scikit-learn 1.9")
+    counting = Breaking(batches, 1000)
+    whole = model.fit(Batches(counting)).coef_.tobytes()
+    path, n_before = tmp_path / "fit.json", 1000 - counting.n_left - 8
+    broken = MoERegressor(2, n_init=3, random_state=0).set_callbacks(Checkpoint(path, iterations=1))
+    with pytest.raises(OSError, match="the disk is gone"):
+        broken.fit(Batches(Breaking(batches, n_before)))
+    assert not hasattr(broken, "coef_")
+    found = MoERegressor(2, n_init=3, random_state=0).fit(Batches(batches), resume=path)
+    assert found.coef_.tobytes() == whole
+    with pytest.raises(CheckpointError, match="other data: X"):
+        MoERegressor(2, n_init=3, random_state=0).fit(
+            Batches([(X + 1.0, y) for X, y in batches]), resume=path
+        )

@@ -195,7 +195,8 @@ def with_truth(model, truth):
     for head in family.heads[n_locations:]:
         name = head.name.removeprefix("log_")
         values = truth.dispersion if head.kind == "dispersion" else [s[name] for s in truth.shape]
-        heads.append(np.log(values)[:, None])
+        is_log = head.kind == "dispersion" or name != head.name
+        heads.append((np.log(values) if is_log else np.array(values))[:, None])
     gate = np.column_stack([truth.gate_intercept, truth.gate_coef])
     params = FittedModel.from_raw_slots(state.model, state.scaling, [gate, *heads]).params
     model.fitted_model_ = state._replace(params=params)

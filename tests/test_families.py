@@ -47,7 +47,12 @@ OPTIONS = {
     "skew_normal": [{}, {"shape": 2.0}],
     "burr": [{}, {"shape": 0.1}],
     "generalized_pareto": [{}, {"shape": 0.1}],
-    "tweedie": [{"power": 1.5}, {"power": 1.1}, {"power": 1.9}, {"power": "estimate"}],
+    "tweedie": [
+        {"power": 1.5},
+        {"power": 1.1},
+        {"power": 1.9},
+        {"power": "estimate", "dispersion_at": 2.0},
+    ],
     "uniform": [{"low": -1.0, "high": 2.5}],
 }
 # Moments are finite, and what is beyond the last node is next to nothing.
@@ -511,7 +516,9 @@ def reference(case: Case, y: np.ndarray) -> np.ndarray:
     mean = inverse(heads[0])
     dispersion = np.exp(heads[1]) if family.has_dispersion else np.ones_like(mean)
     if family.name == "tweedie":
-        return tweedie_reference(family.power_of(heads), y, mean, dispersion)
+        power = family.power_of(heads)
+        dispersion = dispersion * (family.dispersion_at or 1.0) ** (2.0 - power)
+        return tweedie_reference(power, y, mean, dispersion)
     return REFERENCES[family.name](family, y, mean, dispersion)
 
 

@@ -1,4 +1,4 @@
-"""Selection tools with what is no linear predictor, and with several targets: work or say why not."""
+"""Selection tools with what is no linear predictor, and several targets: work or say why not."""
 
 import matplotlib
 
@@ -70,7 +70,7 @@ def test_penalties_are_refused_by_the_name_of_what_has_none(tool, options):
     model = model_of(options).set_params(n_experts=2)
     if tool is stability_selection:
         model.set_params(l1=1.0)
-    with pytest.raises(ValueError, match="for a model with a .*, which is no linear predictor"):
+    with pytest.raises(ValueError, match=r"for a model with a .*, which is no linear predictor"):
         tool(model, X, Y)
 
 
@@ -84,13 +84,14 @@ def test_criteria_and_scores_of_several_targets_products_and_panels(options, y, 
 
 
 def test_paths_of_several_targets_are_refused_by_name():
-    with pytest.raises(ValueError, match="'l1' parameter.*must be 0 for experts of several"):
+    with pytest.raises(ValueError, match=r"'l1' parameter.*must be 0 for experts of several"):
         regularization_path(model_of({"n_experts": 2}), X, TWO)
 
 
 def test_automatic_choices_hold_for_estimators_and_several_targets():
     few = Auto(max_experts=2, cv=2)
-    for options, y in (({"expert": Ridge()}, Y), ({}, TWO)):
+    product = {"expert": [("poisson", "gamma")]}
+    for options, y in (({"expert": Ridge()}, Y), ({}, TWO), (product, MIXED_KINDS)):
         model = model_of(options).set_params(n_experts=few).fit(X, y)
         display = SelectionDisplay.from_selection(model.selection_)
         assert np.isfinite(list(display.values.values())).all()

@@ -27,6 +27,7 @@ def test_survival_is_what_the_cdf_leaves(case):
     # Either is good to some 1e-14.
     np.testing.assert_allclose(total, 1.0, atol=1e-12)
 
+
 # Families of a largest y, beside counts of trials.
 LIMITED = ("uniform", "point_mass", "beta")
 

@@ -183,7 +183,12 @@ class ParquetRows(Rows):
         **given: str,
     ) -> None:
         paths = [path] if isinstance(path, str | Path) else list(path)
-        self._dataset = _parquet().dataset(
+        parquet = _parquet()
+        # Not a whole file ahead, as is the default: of a million rows by 20 columns 200 MB.
+        self._scan_options = parquet.ParquetFragmentScanOptions(
+            pre_buffer=False, use_buffered_stream=True
+        )
+        self._dataset = parquet.dataset(
             str(paths[0]) if len(paths) == 1 else [str(one) for one in paths], format="parquet"
         )
         self._features, self._target, self._weight = list(features), target, weight
@@ -241,6 +246,7 @@ class ParquetRows(Rows):
             batch_readahead=_READ_AHEAD,
             fragment_readahead=1,
             use_threads=False,
+            fragment_scan_options=self._scan_options,
         ):
             if batch.num_rows:
                 yield self._rows_of(batch)

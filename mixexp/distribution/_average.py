@@ -6,28 +6,34 @@ import numpy as np
 
 from mixexp.distribution._block import BlockMixture
 from mixexp.distribution._classes import ClassDistribution
+from mixexp.distribution._joint import JointDistribution
 from mixexp.distribution._mixture import MixtureDistribution
 
 
 def average_mixtures(
-    members: Sequence[MixtureDistribution] | Sequence[ClassDistribution],
-) -> MixtureDistribution | ClassDistribution:
+    members: Sequence[MixtureDistribution | ClassDistribution | JointDistribution],
+) -> MixtureDistribution | ClassDistribution | JointDistribution:
     """Return the distribution whose density is the mean of the members'.
 
     Parameters
     ----------
-    members : sequence of MixtureDistribution or of ClassDistribution
+    members : sequence of MixtureDistribution, of ClassDistribution or of JointDistribution
         Of the same rows.
 
     Returns
     -------
-    MixtureDistribution or ClassDistribution
+    MixtureDistribution, ClassDistribution or JointDistribution
     """
     of_classes = [member for member in members if isinstance(member, ClassDistribution)]
     if of_classes:
         gate = np.concatenate([own.gate for own in of_classes], axis=1) / len(of_classes)
         by_expert = np.concatenate([own.by_expert for own in of_classes], axis=1)
         return ClassDistribution(of_classes[0].classes, gate, by_expert)
+    joint = [member for member in members if isinstance(member, JointDistribution)]
+    if joint:
+        by_block = zip(*(own.blocks() for own in joint), strict=True)
+        blocks = [_average_block(parts) for parts in by_block]
+        return JointDistribution(blocks, len(joint[0]), joint[0].n_outputs)
     mixtures = [member for member in members if isinstance(member, MixtureDistribution)]
     by_block = zip(*(mixture.blocks() for mixture in mixtures), strict=True)
     blocks = [_average_block(parts) for parts in by_block]

@@ -80,20 +80,7 @@ class ClassDistribution:
         return self.sample(n_samples, random_state)[0]
 
     def sample(self, n_samples: int = 1, random_state: Any = None) -> tuple[Array, Array]:
-        """Draw classes, and say which expert each came from.
-
-        Parameters
-        ----------
-        n_samples : int, default=1
-            Per row.
-        random_state : int, Generator, RandomState or None, default=None
-
-        Returns
-        -------
-        y : ndarray of shape (n, n_samples)
-            Labels from ``classes``.
-        expert : ndarray of shape (n, n_samples), int
-        """
+        """Draw classes, and say which expert each came from."""
         shape = len(self), check_n_samples(n_samples, len(self))
         rng = np.random.default_rng(seed_sequence(random_state))
         expert = _draw(self.gate[:, None], rng.random(shape))

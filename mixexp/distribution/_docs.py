@@ -5,6 +5,7 @@ from mixexp.docstrings import fill_sections
 _VALUES = "float or array-like of shape (n,), (n, m) or (1, m)\n"
 _FOUND = "ndarray of shape (n,) or (n, m)"
 _PER_ROW = "ndarray of shape (n,)"
+_AND_EXPERTS = ", and the numbers of the experts that they came from."
 _DRAWS = {
     "n_samples": "int, default=1\nPer row.",
     "random_state": "int, Generator, RandomState or None, default=None",
@@ -36,6 +37,7 @@ mixture_docs = fill_sections(
         "conformal_interval": 'ndarray of shape (n, 2), or (n, m, 2) for "hdr"\nLower and upper '
         "ends; NaN where a row has fewer than m intervals.",
         "rvs": "ndarray of shape (n, n_samples)",
+        "sample": f"tuple of two ndarray of shape (n, n_samples)\nDraws{_AND_EXPERTS}",
     },
 )
 
@@ -45,6 +47,8 @@ class_docs = fill_sections(
         "": _PER_ROW,
         "proba": "ndarray of shape (n, n_classes)\nIn the order of ``classes``.",
         "rvs": "ndarray of shape (n, n_samples)\nLabels from ``classes``.",
+        "sample": "tuple of two ndarray of shape (n, n_samples)\nLabels from ``classes``"
+        f"{_AND_EXPERTS}",
     },
 )
 
@@ -67,6 +71,8 @@ joint_docs = fill_sections(
         "corr": "ndarray of shape (n, d, d)",
         "variance": "Variance\nFields ``total``, ``within`` and ``between``, each of shape (n, d).",
         "rvs": "ndarray of shape (n, n_samples, d)",
+        "sample": "tuple of ndarray of shape (n, n_samples, d) and ndarray of shape (n, n_samples)"
+        f"\nDraws{_AND_EXPERTS}",
         **dict.fromkeys(("cdf", "sf", "ppf", "interval", "crps", "pit"), ""),
     },
 )

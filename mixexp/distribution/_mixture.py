@@ -365,19 +365,7 @@ class MixtureDistribution:
         return self.sample(n_samples, random_state)[0]
 
     def sample(self, n_samples: int = 1, random_state: Any = None) -> tuple[Array, Array]:
-        """Draw y, and say which expert each came from.
-
-        Parameters
-        ----------
-        n_samples : int, default=1
-            Per row.
-        random_state : int, Generator, RandomState or None, default=None
-
-        Returns
-        -------
-        y : ndarray of shape (n, n_samples)
-        expert : ndarray of shape (n, n_samples), int
-        """
+        """Draw y, and say which expert each came from."""
         m = check_n_samples(n_samples, len(self))
         seeds = seed_sequence(random_state).spawn(len(self._rows))
         drawn = self._map(lambda at: _draw(self._blocks[at], m, seeds[at]))

@@ -23,6 +23,7 @@ from mixexp.em._regrow import unchanged_and_even, without_leaves
 from mixexp.em._relabel import canonical_order, reorder
 from mixexp.em._respawn import respawn_experts, restrict_parameters, surviving_leaves
 from mixexp.em._results import EMResult, Optimum, Options, Restart, Search
+from mixexp.em._screening import find_on_columns
 from mixexp.em._split_merge import Split, split_experts
 from mixexp.em._subsample import (
     LEAST_RATIO,
@@ -62,6 +63,7 @@ __all__ = [
     "evaluation_of",
     "experts_at_floor",
     "experts_without_rows",
+    "find_on_columns",
     "is_small",
     "join_rows",
     "learn_batch",

@@ -16,7 +16,7 @@ from mixexp.em._convergence import allowed_gain, remaining_gain
 from mixexp.em._degeneracy import collapsed_experts, is_spurious
 from mixexp.em._m_step import em_step
 from mixexp.em._monitor import ASKED_TO_STOP
-from mixexp.em._newton import NewtonFinish, is_small
+from mixexp.em._newton import NewtonFinish, affords_newton
 from mixexp.em._objective import Evaluation, Problem, map_evaluations
 from mixexp.em._results import EMResult, Options
 from mixexp.model import Parameters, map_parameters
@@ -91,7 +91,9 @@ class Run:
         model = problem.model
         is_plain = problem.is_classification or not model.is_linear
         acceleration = "none" if is_plain else options.acceleration
-        use_newton = acceleration == "newton" or (acceleration == "auto" and is_small(problem))
+        use_newton = acceleration == "newton" or (
+            acceleration == "auto" and affords_newton(problem)
+        )
         use_anderson = acceleration == "anderson" or (acceleration == "auto" and not use_newton)
         use_anderson = use_anderson and not problem.model.penalty.has_l1  # for zeros are exact
         self._finish = NewtonFinish(problem, options.basin_gain) if use_newton else None

@@ -30,6 +30,8 @@ _LARGEST_CHORD_RATIO = 0.01
 # Beyond these the full matrix costs more than the EM iterations that it saves.
 _MOST_PARAMETERS = 600
 _MOST_HEADS = 64
+# With an L1 penalty; formed for all of them, solved for those that are not zero.
+_MOST_SPARSE_PARAMETERS = 1500
 # EM's steps are lengthened at most so many times, by the inverse, along a ridge.
 _SMALLEST_RATE = 0.02
 # A step along a ridge is doubled at most so many times.
@@ -81,8 +83,18 @@ class _Chord(NamedTuple):
 
 def is_small(problem: Problem) -> bool:
     """Tell whether the full information matrix costs less than the iterations that it saves."""
-    n_heads = sum(rows for rows, _ in problem.model.slot_shapes)
-    return problem.model.n_parameters <= _MOST_PARAMETERS and n_heads <= _MOST_HEADS
+    return problem.model.n_parameters <= _MOST_PARAMETERS and _n_heads(problem) <= _MOST_HEADS
+
+
+def _n_heads(problem: Problem) -> int:
+    return sum(rows for rows, _ in problem.model.slot_shapes)
+
+
+def affords_newton(problem: Problem) -> bool:
+    """Tell the same of Newton's steps, which solve for coefficients that are not zero alone."""
+    is_sparse = problem.model.penalty.has_l1
+    most = _MOST_SPARSE_PARAMETERS if is_sparse else _MOST_PARAMETERS
+    return problem.model.n_parameters <= most and _n_heads(problem) <= _MOST_HEADS
 
 
 class NewtonFinish:

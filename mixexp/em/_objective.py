@@ -15,12 +15,15 @@ from mixexp.model import (
     Parameters,
     PenaltyTerms,
     Statistics,
+    SumHeads,
     TransformResp,
     add_statistics,
     assemble_information,
     classify,
     em_statistics,
     flat_gradient,
+    gradients_alone,
+    gradients_and_grams,
     group_information,
     map_parameters,
     map_statistics,
@@ -183,7 +186,17 @@ class Problem:
             Returns the responsibilities of some rows, shape (n_leaves, ..., rows), from these and
             those of the parameters. The objective has then no part in them.
         """
-        stats = self.total(partial(_statistics, params=params, resp=resp), _add_statistics)
+        return self._evaluate(params, resp, gradients_and_grams)
+
+    def gradients(self, params: Parameters, resp: Responsibilities | None = None) -> Evaluation:
+        """Return the same without curvature, which no step can be taken from: O(n p), not p**2."""
+        return self._evaluate(params, resp, gradients_alone)
+
+    def _evaluate(
+        self, params: Parameters, resp: Responsibilities | None, sum_all: SumHeads
+    ) -> Evaluation:
+        function = partial(_statistics, params=params, resp=resp, sum_all=sum_all)
+        stats = self.total(function, _add_statistics)
         self.journal.count(self.n_rows, stats.log_likelihood.size)
         return evaluation_of(self.model, params, stats)
 
@@ -298,7 +311,9 @@ def _sum_partition(alone: Problem, function: Callable[[Problem], Sums], blocks: 
     return function(replace(alone, blocks=blocks))
 
 
-def _statistics(problem: Problem, params: Parameters, resp: Responsibilities | None) -> Statistics:
+def _statistics(
+    problem: Problem, params: Parameters, resp: Responsibilities | None, sum_all: SumHeads
+) -> Statistics:
     blocks = problem.held
     partition = blocks.partition
 
@@ -306,8 +321,10 @@ def _statistics(problem: Problem, params: Parameters, resp: Responsibilities | N
         block = blocks[at]
         transform_resp = problem.transform_resp(partition[at], resp, block)
         weight = problem.pseudo_weight(block)
-        found = em_statistics(problem.model, params, block, transform_resp, weight)
-        unseen = truncated_statistics(problem.model, params, block) if resp is None else None
+        found = em_statistics(problem.model, params, block, transform_resp, weight, sum_all)
+        unseen = None
+        if resp is None:
+            unseen = truncated_statistics(problem.model, params, block, sum_all)
         return found if unseen is None else add_statistics([found, unseen])
 
     return reduce(

@@ -109,8 +109,9 @@ def affordable_starts(problem: Problem) -> int:
     ----------
     problem : Problem
     """
-    n_rows = min(problem.n_rows, drawn_rows(problem.model.n_parameters))
-    work = n_rows * sum(rows * columns for rows, columns in problem.model.slot_shapes)
+    model = problem.model.in_full
+    n_rows = min(problem.n_rows, drawn_rows(model.n_parameters))
+    work = n_rows * sum(rows * columns for rows, columns in model.slot_shapes)
     return int(np.clip(_AFFORDABLE_WORK // work, *_FEWEST_AND_MOST_STARTS))
 
 

@@ -12,7 +12,12 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from mixexp.arguments import check_count
-from mixexp.distribution import ClassDistribution, MixtureDistribution, average_mixtures
+from mixexp.distribution import (
+    ClassDistribution,
+    JointDistribution,
+    MixtureDistribution,
+    average_mixtures,
+)
 from mixexp.estimators import MoERegressor
 from mixexp.estimators._base import MixtureOfExperts, store_parameters
 from mixexp.estimators._docs import method_docs
@@ -242,7 +247,7 @@ class BaggedMixture(MetaEstimatorMixin, BaseEstimator):
     @row_arguments
     def predict_dist(
         self, X: Any, **given: Unpack[GivenWithoutY]
-    ) -> MixtureDistribution | ClassDistribution:
+    ) -> MixtureDistribution | ClassDistribution | JointDistribution:
         """Return the distribution of y given x, a mixture of all experts of all members.
 
         Parameters
@@ -252,7 +257,7 @@ class BaggedMixture(MetaEstimatorMixin, BaseEstimator):
 
         Returns
         -------
-        MixtureDistribution, or ClassDistribution for classifiers
+        MixtureDistribution, ClassDistribution for classifiers, JointDistribution of several targets
 
         Raises
         ------

@@ -6,6 +6,7 @@ from typing import Any
 from sklearn.base import BaseEstimator
 
 from mixexp.arguments import is_listed, is_real, is_whole
+from mixexp.estimators._outputs import is_product_for_all
 from mixexp.estimators._validation import Rule, check_parameters, whole
 from mixexp.text import shown
 from mixexp.tree import MOST_SIBLINGS
@@ -68,7 +69,7 @@ class Auto(BaseEstimator):
     >>> from mixexp.selection import Auto
     >>> x = np.linspace(-1.0, 1.0, 200)[:, None]
     >>> y = np.abs(x[:, 0]) + 0.05 * np.sin(50.0 * x[:, 0])
-    >>> model = MoERegressor(n_experts=Auto(max_experts=4), random_state=0).fit(x, y)
+    >>> model = MoERegressor(n_experts=Auto(max_experts=3), random_state=0).fit(x, y)
     >>> model.tree_.n_leaves
     2
     """
@@ -177,7 +178,7 @@ def refuse_what_has_numbers(
             f"{prefix} 'init' is of type {kind}, a start for one number of experts. {advice}"
         )
     for other in ("expert", "gate"):
-        if isinstance(settings[other], list | tuple):
+        if isinstance(settings[other], list | tuple) and not is_product_for_all(settings[other]):
             raise ValueError(
                 f"{prefix} {other!r} is a list, which is for one number of experts. Give one for "
                 f"all, or {advice[0].lower()}{advice[1:]}"

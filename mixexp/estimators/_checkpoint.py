@@ -6,7 +6,7 @@ their checksums: it is of use with the same rows, settings and version alone.
 
 import hashlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -244,20 +244,25 @@ def _settings_of(estimator: Any) -> dict[str, str]:
 
 
 def _checksums(problem: Problem, scaling: Scaling) -> dict[str, str]:
-    blocks = problem.held
-    others = (values for block in blocks.bare for values in block.known if values is not None)
+    parts = problem.total(_checksums_of_rows, list.__add__)
+    found = {name: _digest([part[name] for part in parts]) for name in parts[0]}
     return {
         "shape of X": f"{problem.n_rows} rows, {len(scaling.center)} columns",
-        "X": _digest(_features(blocks, scaling)),
-        "y": _digest(block.y for block in blocks.bare if block.y is not None),
-        "sample_weight or what else is known of rows": _digest(others),
+        **found,
+        "X": _digest([*scaling, found["X"]]),
     }
 
 
-def _features(blocks: Any, scaling: Scaling) -> Iterator[np.ndarray]:
-    yield from scaling
-    for block in blocks:
-        yield _as_rows(block)
+def _checksums_of_rows(problem: Problem) -> list[dict[str, str]]:
+    """Return those of a partition, in a list of one."""
+    blocks = problem.held
+    others = (values for block in blocks.bare for values in block.known if values is not None)
+    found = {
+        "X": _digest(_as_rows(block) for block in blocks),
+        "y": _digest(block.y for block in blocks.bare if block.y is not None),
+        "sample_weight or what else is known of rows": _digest(others),
+    }
+    return [found]
 
 
 def _as_rows(block: Block) -> np.ndarray:

@@ -215,7 +215,7 @@ def _check_names(argument: str, names: Any) -> None:
 
 
 def refuse_submodels(estimator: Any, form: str) -> None:
-    """Refuse models with parts that are no formulas.
+    """Refuse models with parts that are no formulas, or of several targets.
 
     Raises
     ------
@@ -226,4 +226,10 @@ def refuse_submodels(estimator: Any, form: str) -> None:
     if names:
         raise ExportError(
             f"The model has submodels of the user's own, {names}, which are no {form}."
+        )
+    n_outputs = estimator.fitted_model_.model.n_outputs
+    if n_outputs > 1:
+        raise ExportError(
+            f"The model has {n_outputs} targets, but a {form} is written for one. What can be "
+            "exported is the model as a file, to_json, or a fit to each target alone."
         )

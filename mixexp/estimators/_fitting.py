@@ -10,7 +10,7 @@ import numpy as np
 from joblib import effective_n_jobs
 from sklearn.utils import check_random_state
 
-from mixexp.data import ColumnRows, RowArguments, Scaling, read_source, single_threaded_blas
+from mixexp.data import Scaling, read_source, single_threaded_blas
 from mixexp.em import (
     Monitor,
     Options,
@@ -19,6 +19,7 @@ from mixexp.em import (
     affordable_starts,
     compete,
     draw_starts,
+    find_on_columns,
     respawn_experts,
     restrict_parameters,
     search,
@@ -40,10 +41,10 @@ from mixexp.estimators._diagnostics import diagnose
 from mixexp.estimators._docs import method_docs
 from mixexp.estimators._features import check_features, select_columns
 from mixexp.estimators._gates import NodeGate, columns_seen, needs_features, of_origin, select_gates
+from mixexp.estimators._grouped import GroupedRows
 from mixexp.estimators._initial_guess import given_starts
 from mixexp.estimators._intervals import Interval, has_limits, read_interval, with_intervals
 from mixexp.estimators._outputs import resolve_experts
-from mixexp.estimators._panels import check_gate_features
 from mixexp.estimators._plausibility import find_implausible
 from mixexp.estimators._progress import CallbackSupportMixin, FitTask, make_monitor, with_callbacks
 from mixexp.estimators._row_arguments import (
@@ -56,7 +57,6 @@ from mixexp.estimators._row_arguments import (
 from mixexp.estimators._solver import EM, check_solver
 from mixexp.estimators._source_fit import fit_source
 from mixexp.estimators._submodels import bind_submodels
-from mixexp.estimators._tables import feature_labels
 from mixexp.estimators._validation import (
     N_INIT,
     N_JOBS,
@@ -83,6 +83,8 @@ from mixexp.estimators._weights import WEIGHT_TYPES, mean_one
 from mixexp.model import EqualityConstraints, Model, Parameters, Penalty
 from mixexp.tree import GatingTree
 
+Starts = Sequence[tuple[str, Parameters]]  # with their names
+
 _RULES: dict[str, Rule] = {
     "alpha": or_automatic(real(0.0)),
     "gate_alpha": real(0.0),
@@ -100,7 +102,7 @@ _RULES: dict[str, Rule] = {
 
 
 @method_docs
-class FittedByEM(CallbackSupportMixin, Automatic):
+class FittedByEM(CallbackSupportMixin, GroupedRows, Automatic):
     """What is fitted by EM, and how."""
 
     #: Targets that experts may be for.
@@ -168,7 +170,7 @@ class FittedByEM(CallbackSupportMixin, Automatic):
         Parameters
         ----------
         X : array-like of shape (n, n_features)
-            NumPy array, sparse matrix, pandas or polars frame; or a source of `mixexp.data`, alone.
+            NumPy array, sparse matrix, pandas or polars frame, Dask; or a source of `mixexp.data`.
         y : array-like of shape (n,)
             Target, (n, d) for several, where experts are for such; a source has its own.
         sample_weight : array-like of shape (n,), default=None
@@ -232,7 +234,6 @@ class FittedByEM(CallbackSupportMixin, Automatic):
         begin_task = partial(FitTask.begin, self, X, y, {"sample_weight": sample_weight, **given})
         source, beside = read_source(X, y, sample_weight, given)
         if source is not None:
-            beside["resume"] = resume
             return fit_source(self, source, beside, tree, begin_task, record)
         needs = needs_features(self.gate, self.gate_features)
         X = check_features(self, X, reset=True, needs_features=needs)
@@ -315,19 +316,6 @@ class FittedByEM(CallbackSupportMixin, Automatic):
         """Return y, and the ends of the intervals that it is known to lie in, if it is."""
         return read_interval(y, given, "regression" in self._targets)
 
-    def _check_groups(
-        self,
-        X: np.ndarray | ColumnRows,
-        known: RowArguments,
-        chosen: np.ndarray | None,
-        columns: Sequence[int],
-        given: Mapping[str, Any],
-    ) -> None:
-        """Check that gates see the same in all rows of a group."""
-        if known.groups is not None and chosen is not None:
-            names = feature_labels(self, list(range(X.shape[1])))
-            check_gate_features(X, known.groups, chosen, columns, names, given["groups"])
-
     def _fit_rows(
         self,
         build: Callable[..., tuple[Problem, Parameters, Scaling]],
@@ -382,22 +370,32 @@ class FittedByEM(CallbackSupportMixin, Automatic):
     def _find(
         self,
         layout: Layout,
-        first: Sequence[tuple[str, Parameters]],
+        first: Starts,
         is_given: bool,
         monitor: Monitor,
     ) -> Search:
         """Run EM from some starts, and from those of ``init`` unless these were given."""
-        problem = layout.problem
         options = Options(int(self.max_iter), float(self.tol), self._solver.acceleration)
-        if is_given:
-            found = compete(problem, first, options.near(), monitor)
-        else:
-            found = self._search(layout, first, options, monitor)
-        if self._solver.on_collapse == "respawn":
-            random = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
-            (seed,) = problem.journal.remember([int(random)])
-            found = respawn_experts(problem, found, seed, options)
-        return found
+
+        def find(
+            problem: Problem,
+            pooled: Parameters,
+            first: Starts,
+            monitor: Monitor,
+            options: Options,
+        ) -> Search:
+            if is_given:
+                found = compete(problem, first, options.near(), monitor)
+            else:
+                own = layout._replace(problem=problem, pooled=pooled)
+                found = self._search(own, first, options, monitor)
+            if self._solver.on_collapse == "respawn":
+                random = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
+                (seed,) = problem.journal.remember([int(random)])
+                found = respawn_experts(problem, found, seed, options)
+            return found
+
+        return find_on_columns(*layout[:2], first, is_given, monitor, options, find)
 
     def _drop_collapsed(
         self,
@@ -430,7 +428,7 @@ class FittedByEM(CallbackSupportMixin, Automatic):
     def _search(
         self,
         layout: Layout,
-        first: Sequence[tuple[str, Parameters]],
+        first: Starts,
         options: Options,
         monitor: Monitor,
     ) -> Search:

@@ -366,7 +366,7 @@ def _starts_of_new(
 def _from_best(
     problem: Problem, unchanged: Parameters, starts: list[tuple[str, Parameters]], options: Options
 ) -> Search:
-    """Follow all starts a few steps and the best to its end, or the unchanged one if that is higher.
+    """Follow all starts a few steps, and the best, or the unchanged density, to its end.
 
     The latter is a slow way: an expert that has next to nothing gains it by factors.
     """

@@ -72,8 +72,7 @@ def resolve_experts(
                     f"y has shape {y.shape}; give y of shape (n, d), one column per target."
                 )
         return resolve_families(expert, n_leaves, targets)
-    is_for_all = isinstance(expert, list) and len(expert) == 1 and isinstance(expert[0], tuple)
-    entries = expert * n_leaves if is_for_all else expert
+    entries = expert * n_leaves if is_product_for_all(expert) else expert
     if not isinstance(entries, list | tuple):
         entries = [entries] * n_leaves
     if len(entries) != n_leaves:
@@ -87,6 +86,11 @@ def resolve_experts(
     _check_kinds(families)
     _check_missing(families, y)
     return list(families)
+
+
+def is_product_for_all(expert: Any) -> bool:
+    """Return whether a list holds a family for each target, which is for all experts."""
+    return isinstance(expert, list) and len(expert) == 1 and isinstance(expert[0], tuple)
 
 
 def _resolve_joint(entry: Any, d: int, targets: Sequence[str]) -> JointExpert:

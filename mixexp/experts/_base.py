@@ -194,29 +194,11 @@ class Expert(BaseEstimator):
         return None if isinstance(dispersion, str) else float(dispersion)
 
     def shares_head(self, h: int) -> bool:
-        """Return whether all experts of this family have one set of coefficients of a head.
-
-        Parameters
-        ----------
-        h : int
-
-        Returns
-        -------
-        bool
-        """
+        """Return whether all experts of this family have one set of coefficients of a head."""
         return self.heads[h].kind == "dispersion" and self.shares_dispersion
 
     def known_dispersion_of(self, h: int) -> float | None:
-        """Return the dispersion of a head, in the unit of y, if it is given.
-
-        Parameters
-        ----------
-        h : int
-
-        Returns
-        -------
-        float or None
-        """
+        """Return the dispersion of a head, in the unit of y, if it is given."""
         return self.known_dispersion if self.heads[h].kind == "dispersion" else None
 
     @property

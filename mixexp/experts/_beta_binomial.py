@@ -84,7 +84,11 @@ def _terms(k: np.ndarray, trials: np.ndarray, a: np.ndarray, b: np.ndarray) -> n
     term, total, j = np.ones_like(a), np.ones_like(a), k.copy()
     while np.any(j > 0.0):
         held = np.maximum(j, 1.0)
-        fall = held / (trials - held + 1.0) * ((b + trials - held) / np.maximum(a + held - 1.0, 1e-300))
+        fall = (
+            held
+            / (trials - held + 1.0)
+            * ((b + trials - held) / np.maximum(a + held - 1.0, 1e-300))
+        )
         term = np.where(j > 0.0, term * fall, 0.0)
         total += term
         j -= 1.0

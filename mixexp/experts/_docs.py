@@ -20,6 +20,8 @@ PARAMETERS = {
     "dispersion": "ndarray of shape (..., rows) or float\nDispersion: variance over V(mean).",
     "rng": "numpy.random.Generator",
     "n_rows": "int",
+    "h": "int\nNumber of a head.",
+    "output": "int\nNumber of a target.",
     "scale": "float\nPositive factor of y.",
     "shift": "float, default=0.0\nSummand of y.",
 }
@@ -49,6 +51,12 @@ RETURNS = {
     "dispersion_terms": "tuple of three ndarray of shape (..., rows)",
     "class_logits": "ndarray of shape (n_classes, ..., rows)",
     "start": "tuple of float\nOne per head.",
+    "shares_head": "bool",
+    "known_dispersion_of": "float or None",
+    "output_of": "int",
+    "dispersion_head": "int or None",
+    "takes_offset": "bool",
+    "kind_of_output": "tuple of (bool, tuple of float)",
     "change": "tuple of (float, float)\nFactor and summand.",
 }
 

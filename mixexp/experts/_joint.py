@@ -69,29 +69,11 @@ class JointExpert(Expert):
         return type(self)(**{**params, "n_outputs": n_outputs})
 
     def output_of(self, h: int) -> int:
-        """Return which output a head is of.
-
-        Parameters
-        ----------
-        h : int
-
-        Returns
-        -------
-        int
-        """
+        """Return which output a head is of."""
         raise NotImplementedError
 
     def dispersion_head(self, output: int) -> int | None:
-        """Return which head is the log dispersion of an output, None if it has none.
-
-        Parameters
-        ----------
-        output : int
-
-        Returns
-        -------
-        int or None
-        """
+        """Return which head is the log dispersion of an output, None if it has none."""
         for h, head in enumerate(self.heads):
             if head.kind == "dispersion" and self.output_of(h) == output:
                 return h
@@ -116,16 +98,7 @@ class JointExpert(Expert):
         return self.units[h].change(scale, shift)
 
     def takes_offset(self, h: int) -> bool:
-        """Return whether offsets are added to a head.
-
-        Parameters
-        ----------
-        h : int
-
-        Returns
-        -------
-        bool
-        """
+        """Return whether offsets are added to a head."""
         return False
 
     def seen(self, values: np.ndarray, placeholder: np.ndarray | None) -> np.ndarray:
@@ -149,16 +122,7 @@ class JointExpert(Expert):
         return np.ones((self.size, y.shape[-1]))
 
     def kind_of_output(self, output: int) -> tuple[bool, tuple[float, ...]]:
-        """Return whether an output is discrete, and its values with a probability of their own.
-
-        Parameters
-        ----------
-        output : int
-
-        Returns
-        -------
-        tuple of (bool, tuple of float)
-        """
+        """Return whether an output is discrete, and its values with a probability of their own."""
         return False, ()
 
     def marginal(self, output: int, heads: Heads) -> tuple[Expert, Heads]:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mixexp.experts._special import stirling_error
+from mixexp.experts._special import log_excess, stirling_error
 
 # From here on a bump is far enough from j = 0 for the trapezoid rule, which is exact to
 # rounding from 2.5 nodes per standard deviation (test_tweedie_coarse_nodes).
@@ -164,3 +164,14 @@ def jump_nodes(
     last = peak + 10.0 * deviation + 15.0
     for k in range(int(np.max((last - first) / step, initial=0.0)) + 1):
         yield first + k * step, step
+
+
+def fall_from_peak(j: np.ndarray, peak: np.ndarray, log_peak: np.ndarray) -> np.ndarray:
+    """Return ``j * log(j / peak) - (j - peak)``, of which nothing cancels near the peak.
+
+    The log has no digits of a large peak, and the peak may be less than the smallest number.
+    """
+    held = np.maximum(peak, 1.0)
+    x = (j - held) / held
+    near = j * log_excess(x, 1.0 + x) + (j - held) * x
+    return np.where(log_peak < 0.0, j * (np.log(j) - log_peak) - (j - peak), near)

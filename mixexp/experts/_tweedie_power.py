@@ -14,8 +14,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mixexp.experts._jumps import JumpMoments, by_index, jump_nodes
-from mixexp.experts._special import digamma_gap, exponential_excess, log_excess, stirling_error, trigamma_gap
+from mixexp.experts._jumps import JumpMoments, by_index, fall_from_peak, jump_nodes
+from mixexp.experts._special import (
+    digamma_gap,
+    exponential_excess,
+    stirling_error,
+    trigamma_gap,
+)
 from mixexp.links import capped_exp
 
 # Limits of the moments for many jumps are reached to seven digits, which beyond are lost.
@@ -68,23 +73,14 @@ def _moments_of_one(log_peak: np.ndarray, index: float) -> np.ndarray:
     return out
 
 
-def _fall(j: np.ndarray, log_peak: np.ndarray) -> np.ndarray:
-    """Return ``j * log(j / peak) - (j - peak)``, of which nothing cancels near the peak."""
-    peak = np.exp(log_peak)
-    held = np.maximum(peak, 1.0)
-    x = (j - held) / held
-    near = j * log_excess(x, 1.0 + x) + (j - held) * x
-    return np.where(log_peak < 0.0, j * (np.log(j) - log_peak) - (j - peak), near)
-
-
 def _log_term(j: np.ndarray, log_peak: np.ndarray, index: float) -> np.ndarray:
     errors = stirling_error(j) + stirling_error(index * j)
-    return -(1.0 + index) * _fall(j, log_peak) - errors
+    return -(1.0 + index) * fall_from_peak(j, np.exp(log_peak), log_peak) - errors
 
 
 def _deviation(j: np.ndarray, log_peak: np.ndarray, index: float) -> np.ndarray:
     """Return v of so many jumps."""
-    return _fall(j, log_peak) - j * digamma_gap(index * j)
+    return fall_from_peak(j, np.exp(log_peak), log_peak) - j * digamma_gap(index * j)
 
 
 class _Excess(NamedTuple):
@@ -121,7 +117,9 @@ def _of_deviance(
     )
 
 
-def _scaled(log_weight: np.ndarray, weight: np.ndarray, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _scaled(
+    log_weight: np.ndarray, weight: np.ndarray, x: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Return ``exp(x) - 1`` and ``exp(x) - 1 - x`` times a weight, which may overflow alone."""
     near = np.clip(x, -1.0, 1.0)
     far = capped_exp(log_weight + x) - weight

@@ -50,7 +50,7 @@ class _Side(NamedTuple):
 
     Parameters
     ----------
-    count : ndarray
+    number : ndarray
         Successes, or failures.
     log_count, log_share : ndarray
         Logs of it, 0 where it is 0, and of its share of the trials.
@@ -58,7 +58,7 @@ class _Side(NamedTuple):
         Logs of the expected share, and of that times the precision.
     """
 
-    count: np.ndarray
+    number: np.ndarray
     log_count: np.ndarray
     log_share: np.ndarray
     log_mean: np.ndarray
@@ -172,8 +172,8 @@ class BetaBinomial(Expert):
         _, trials = split_trials(y)
         log_trials = np.log(np.maximum(trials, 1.0))
         return (
-            _rise(first.count, first.log_count, first.log_parameter),
-            _rise(second.count, second.log_count, second.log_parameter),
+            _rise(first.number, first.log_count, first.log_parameter),
+            _rise(second.number, second.log_count, second.log_parameter),
             _rise(trials, log_trials, -heads[1]),
         )
 
@@ -264,7 +264,7 @@ def _base_of(count: np.ndarray) -> np.ndarray:
 
 def _is_small(side: _Side) -> np.ndarray:
     """Return 1 where the log of the parameter is taken out of `_errors_of`."""
-    return np.where((side.log_parameter < 0.0) & (side.count > 0.0), 1.0, 0.0)
+    return np.where((side.log_parameter < 0.0) & (side.number > 0.0), 1.0, 0.0)
 
 
 def _errors_of(side: _Side) -> np.ndarray:
@@ -281,7 +281,7 @@ def _errors_of(side: _Side) -> np.ndarray:
     large = np.maximum(log_a, 0.0)
     of_large = -stirling_error_of_log(large) - 0.5 * softplus(log_count - large)
     out = np.where(log_a < 0.0, of_small, of_large) + stirling_error_of_log(log_total)
-    return np.where(side.count == 0.0, 0.0, out)
+    return np.where(side.number == 0.0, 0.0, out)
 
 
 def _log_shift(
@@ -289,7 +289,7 @@ def _log_shift(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the logs of ``(y + a) / (trials + precision)`` over y's share, and over the mean."""
     own, whole = side.log_parameter - side.log_count, log_precision - log_trials
-    own = np.where(side.count == 0.0, _FAR, own)
+    own = np.where(side.number == 0.0, _FAR, own)
     tails = np.log1p(np.exp(-np.abs(own))) - np.log1p(np.exp(-np.abs(whole)))
     both = side.log_mean - side.log_share
     from_share = np.where(
@@ -308,21 +308,23 @@ def _divergence(side: _Side, log_trials: np.ndarray, log_precision: np.ndarray) 
     # Of no successes trials * (y + a) / (trials + precision) is left.
     none = side.log_mean + log_trials - softplus(log_trials - log_precision)
     none = np.where(side.log_mean > -np.inf, none, -np.inf)
-    total = extended_exp(np.where(side.count == 0.0, none, of_count))
+    total = extended_exp(np.where(side.number == 0.0, none, of_count))
     return total + _of_parameter(side, from_mean, log_trials, log_precision)
 
 
 def _of_parameter(
     side: _Side, from_mean: np.ndarray, log_trials: np.ndarray, log_precision: np.ndarray
 ) -> np.ndarray:
-    """Return ``a * e(shift of the mean)``; far above it by what the exponential of it stands for."""
+    """Return ``a * e(shift of the mean)``; of large shifts ``a * exp(shift)`` by itself."""
     log_a = side.log_parameter
     near = extended_exp(log_a + log_exponential_excess(np.minimum(from_mean, 1.0)))
-    log_total = np.maximum(log_a, side.log_count) + np.log1p(np.exp(-np.abs(log_a - side.log_count)))
+    log_total = np.maximum(log_a, side.log_count) + np.log1p(
+        np.exp(-np.abs(log_a - side.log_count))
+    )
     log_moved = log_total - softplus(log_trials - log_precision)
     rest = capped_exp(log_a) * (1.0 + np.maximum(from_mean, 0.0))
     far = np.maximum(extended_exp(log_moved) - rest, 0.0)
-    return np.where((from_mean > 1.0) & (side.count > 0.0), far, near)
+    return np.where((from_mean > 1.0) & (side.number > 0.0), far, near)
 
 
 def _rise(count: np.ndarray, log_count: np.ndarray, log_a: np.ndarray) -> _Rise:

@@ -8,8 +8,8 @@ import math
 
 import numpy as np
 
-from mixexp.experts._base import LOG_DISPERSION_FLOOR, Curvature, Derivatives, Expert, Head, Heads
-from mixexp.experts._units import Unit
+from mixexp.experts._base import Curvature, Derivatives, Expert, Head, Heads
+from mixexp.experts._location_scale import location_scale_heads
 from mixexp.experts._weighted import log_or_zero, weighted_median
 from mixexp.links import capped_exp, extended_exp, safe_exp
 
@@ -66,15 +66,7 @@ class Laplace(Expert):
 
     @property
     def heads(self) -> tuple[Head, ...]:
-        return (
-            Head("location", "location", unit=Unit(power=1.0, moves=True)),
-            Head(
-                "log_dispersion",
-                "dispersion",
-                lower=LOG_DISPERSION_FLOOR,
-                unit=Unit(log_power=2.0),
-            ),
-        )
+        return location_scale_heads()
 
     def _standardize(self, y: np.ndarray, heads: Heads) -> tuple[np.ndarray, np.ndarray]:
         """Return the residual in scales, and one over the scale."""

@@ -8,16 +8,13 @@ import math
 import numpy as np
 from scipy.special import digamma, fdtri, gammaincinv, gammaln, polygamma
 
-from mixexp.arguments import is_in_range
 from mixexp.experts._base import Curvature, Derivatives, Expert, Head, Heads
 from mixexp.experts._elliptical import Elliptical
+from mixexp.experts._location_scale import START_DF, WithDegrees
 from mixexp.experts.gaussian import Gaussian
 from mixexp.experts.student_t import StudentT
 
 _LOG_2PI = math.log(2.0 * math.pi)
-# As for one target.
-_LOG_DF_LIMITS = (0.0, math.log(1000.0))
-_START_DF = 5.0
 
 
 class MultivariateGaussian(Elliptical):
@@ -77,7 +74,7 @@ class MultivariateGaussian(Elliptical):
         return np.full((1, 1), 2.0 * gammaincinv(0.5 * self.size, coverage))
 
 
-class MultivariateStudentT(Elliptical):
+class MultivariateStudentT(WithDegrees, Elliptical):
     """Student t expert of several targets, robust to outliers in any of them.
 
     Location and scatter matrix are as for `MultivariateGaussian`; the covariance is the scatter
@@ -112,25 +109,9 @@ class MultivariateStudentT(Elliptical):
         self.df = df
         self.n_outputs = n_outputs
 
-    def check_options(self) -> None:
-        super().check_options()
-        is_valid = self.df is None or is_in_range(self.df, 0.0, math.inf)
-        self._check_range("df", is_valid, "a positive number or None")
-
     @property
     def heads(self) -> tuple[Head, ...]:
-        own = super().heads
-        if self.df is not None:
-            return own
-        return (
-            *own,
-            Head("log_df", "shape", *_LOG_DF_LIMITS, at_upper="multivariate_gaussian"),
-        )
-
-    def _df(self, heads: Heads) -> np.ndarray:
-        if self.df is not None:
-            return np.full((1, 1), float(self.df))
-        return np.exp(np.clip(heads[-1], -20.0, 20.0))
+        return self._with_df(super().heads, "multivariate_gaussian")
 
     def log_kernel(self, y: np.ndarray, heads: Heads) -> np.ndarray:
         df, distance = self._df(heads), self._parts(y, heads).distance
@@ -212,7 +193,7 @@ class MultivariateStudentT(Elliptical):
 
     def start(self, y: np.ndarray, weight: np.ndarray) -> tuple[float, ...]:
         out = super().start(y, weight)
-        return out if self.df is not None else (*out, math.log(_START_DF))
+        return out if self.df is not None else (*out, math.log(START_DF))
 
     def marginal(self, output: int, heads: Heads) -> tuple[Expert, Heads]:
         scatter = self.scatter_of(heads)[output, output]

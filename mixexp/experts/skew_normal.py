@@ -1,7 +1,7 @@
 """Skew-normal expert: a linear model whose residuals lean to one side.
 
-With ``z = (y - eta) / scale``, dispersion = ``exp(log_dispersion)`` = squared scale and a shape that
-is positive where the upper tail is the longer one,
+With ``z = (y - eta) / scale``, dispersion = ``exp(log_dispersion)`` = squared scale and a shape
+that is positive where the upper tail is the longer one,
 
 ``log f(y) = log(2) - log(2 * pi * dispersion) / 2 - z**2 / 2 + log Phi(shape * z)``.
 Azzalini (1985), Scand. J. Statist. 12. With ``lean = shape / sqrt(1 + shape**2)`` the mean is ``eta
@@ -15,8 +15,8 @@ import numpy as np
 from scipy.special import erfcx, log_ndtr, ndtr, owens_t
 
 from mixexp.arguments import is_in_range
-from mixexp.experts._base import LOG_DISPERSION_FLOOR, Curvature, Derivatives, Expert, Head, Heads
-from mixexp.experts._units import Unit
+from mixexp.experts._base import Curvature, Derivatives, Expert, Head, Heads
+from mixexp.experts._location_scale import location_scale_heads
 from mixexp.experts._weighted import log_or_zero, weighted_moments
 from mixexp.links import PROBABILITY_LINKS, capped_exp, extended_exp, safe_exp
 
@@ -100,15 +100,7 @@ class SkewNormal(Expert):
 
     @property
     def heads(self) -> tuple[Head, ...]:
-        scaled = (
-            Head("location", "location", unit=Unit(power=1.0, moves=True)),
-            Head(
-                "log_dispersion",
-                "dispersion",
-                lower=LOG_DISPERSION_FLOOR,
-                unit=Unit(log_power=2.0),
-            ),
-        )
+        scaled = location_scale_heads()
         if self.shape is not None:
             return scaled
         return *scaled, Head("shape", "shape", lower=-_LARGEST_SHAPE, upper=_LARGEST_SHAPE)
@@ -201,7 +193,10 @@ class SkewNormal(Expert):
 
     def sample(self, heads: Heads, rng: np.random.Generator) -> np.ndarray:
         lean, shape = self._lean(heads), self._shape(heads)
-        half, other = np.abs(rng.standard_normal(heads[0].shape)), rng.standard_normal(heads[0].shape)
+        half, other = (
+            np.abs(rng.standard_normal(heads[0].shape)),
+            rng.standard_normal(heads[0].shape),
+        )
         return heads[0] + safe_exp(0.5 * heads[1]) * (lean * half + other / np.hypot(1.0, shape))
 
     def start(self, y: np.ndarray, weight: np.ndarray) -> tuple[float, ...]:

@@ -11,17 +11,12 @@ import math
 import numpy as np
 from scipy.special import betaincinv, digamma, polygamma, stdtr, stdtrit
 
-from mixexp.arguments import is_in_range
-from mixexp.experts._base import LOG_DISPERSION_FLOOR, Curvature, Derivatives, Expert, Head, Heads
+from mixexp.experts._base import Curvature, Derivatives, Head, Heads
+from mixexp.experts._location_scale import START_DF, WithDegrees, location_scale_heads
 from mixexp.experts._special import stirling_error
-from mixexp.experts._units import Unit
 from mixexp.experts._weighted import log_or_zero, weighted_median
 from mixexp.links import capped_exp, safe_exp
 
-# Below 1 there is no mean; 1000 differs from a Gaussian by less than 1e-3 within 3 scales
-# of the location in log density.
-_LOG_DF_LIMITS = (0.0, math.log(1000.0))
-_START_DF = 5.0
 _HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)
 # Residuals whose square is finite over any dispersion, and logs of dispersions that are beyond
 # what fits come to.
@@ -31,7 +26,7 @@ _LARGEST_LOG_DISPERSION = 100.0
 _LOG_FAR = math.log(1e9)
 
 
-class StudentT(Expert):
+class StudentT(WithDegrees):
     """Student t expert.
 
     ``mean`` is the location, which is the mean for df > 1; ``variance`` is
@@ -64,39 +59,15 @@ class StudentT(Expert):
         self.link = link
         self.df = df
 
-    def check_options(self) -> None:
-        super().check_options()
-        is_valid = self.df is None or is_in_range(self.df, 0.0, math.inf)
-        self._check_range("df", is_valid, "a positive number or None")
-
     @property
     def heads(self) -> tuple[Head, ...]:
-        scaled = (
-            Head("location", "location", unit=Unit(power=1.0, moves=True)),
-            Head(
-                "log_dispersion",
-                "dispersion",
-                lower=LOG_DISPERSION_FLOOR,
-                unit=Unit(log_power=2.0),
-            ),
-        )
-        return (
-            scaled
-            if self.df is not None
-            else (*scaled, Head("log_df", "shape", *_LOG_DF_LIMITS, at_upper="gaussian"))
-        )
+        return self._with_df(location_scale_heads(), "gaussian")
 
     def _terms(self, y: np.ndarray, heads: Heads) -> tuple[np.ndarray, ...]:
         """Return df, residual / scale, its square, and 1 / scale."""
         rate = capped_exp(-0.5 * heads[1])
         z = np.clip(y - heads[0], -_LARGEST_DISTANCE, _LARGEST_DISTANCE) * rate
         return self._df(heads), z, z * z, rate
-
-    def _df(self, heads: Heads) -> np.ndarray:
-        if self.df is not None:
-            return np.full((1, 1), float(self.df))
-        # Heads may leave the limits of their intercept by rounding, or when probed.
-        return np.exp(np.clip(heads[2], -20.0, 20.0))
 
     def log_kernel(self, y: np.ndarray, heads: Heads) -> np.ndarray:
         df = self._df(heads)
@@ -193,7 +164,7 @@ class StudentT(Expert):
         # The upper quartile of a t with 5 degrees of freedom is 0.727.
         scale = weighted_median(np.abs(y - center), weight) / 0.727
         start = (center, log_or_zero(scale**2))
-        return start if self.df is not None else (*start, math.log(_START_DF))
+        return start if self.df is not None else (*start, math.log(START_DF))
 
 
 def _is_far(y: np.ndarray, heads: Heads) -> np.ndarray:

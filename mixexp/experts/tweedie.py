@@ -20,7 +20,7 @@ from scipy.special import gammainc, gammaincc
 
 from mixexp.arguments import is_in_range, is_word
 from mixexp.experts._base import LOG_DISPERSION_FLOOR, Curvature, Derivatives, Expert, Head, Heads
-from mixexp.experts._jumps import jump_moments, jump_nodes
+from mixexp.experts._jumps import fall_from_peak, jump_moments, jump_nodes
 from mixexp.experts._positive import PositiveModel
 from mixexp.experts._quantile import cantelli_bracket
 from mixexp.experts._special import log_exponential_excess, stirling_error
@@ -29,6 +29,7 @@ from mixexp.experts._units import NO_UNIT, Unit
 from mixexp.experts._weighted import log_or_zero, weighted_moments
 from mixexp.links import capped_exp, extended_exp, safe_exp
 
+_MANY_JUMPS, _LEAST_MASS = 1e6, 1e-300
 # Nearer to 1 and 2 densities have spikes at multiples of the dispersion, or none at zero.
 _LEAST_POWER, _LARGEST_POWER, _START_POWER = 1.01, 1.99, 1.5
 
@@ -40,11 +41,14 @@ class Tweedie(PositiveModel):
     ----------
     power : float or "estimate", default=1.5
         Of the mean in the variance, between 1 and 2, both excluded. "estimate" means estimated per
-        expert, within [1.01, 1.99], by a head ``power`` of kind "shape"; y is then fitted in the
-        unit that it is given in, for a dispersion has none of its own.
+        expert, within [1.01, 1.99], by a head ``power`` of kind "shape".
     link : {"log"}, default="log"
     dispersion : {"own", "shared"} or float, default="own"
         Whether every expert has a dispersion of its own, all have the same, or it is known.
+    dispersion_at : float or None, default=None
+        Where powers are estimated, the dispersion is the squared coefficient of variation at this
+        mean, so that it means the same for all powers and in any unit of y. None for the mean of
+        y; not used where the power or the dispersion is known.
 
     Notes
     -----
@@ -66,17 +70,24 @@ class Tweedie(PositiveModel):
     support = ">= 0"
 
     def __init__(
-        self, power: float | str = 1.5, link: str = "log", dispersion: str | float = "own"
+        self,
+        power: float | str = 1.5,
+        link: str = "log",
+        dispersion: str | float = "own",
+        dispersion_at: float | None = None,
     ) -> None:
         self.dispersion = dispersion
         self.power = power
         self.link = link
+        self.dispersion_at = dispersion_at
 
     def check_options(self) -> None:
         super().check_options()
         is_valid = is_word(self.power, ("estimate",)) or is_in_range(self.power, 1.0, 2.0)
         expected = "a number between 1 and 2, both excluded, or 'estimate'"
         self._check_range("power", is_valid, expected)
+        is_valid = self.dispersion_at is None or is_in_range(self.dispersion_at, 0.0, math.inf)
+        self._check_range("dispersion_at", is_valid, "a positive number or None")
 
     @property
     def _known_power(self) -> float | None:
@@ -84,7 +95,7 @@ class Tweedie(PositiveModel):
 
     @property
     def variance_power(self) -> float:
-        """The variance is the dispersion times the mean to this power; where estimated, its start."""
+        """The variance is the dispersion times the mean to this power, or where that starts."""
         return _START_POWER if self._known_power is None else self._known_power
 
     def power_of(self, heads: Heads) -> np.ndarray | float:
@@ -106,12 +117,25 @@ class Tweedie(PositiveModel):
             Head("power", "shape", _LEAST_POWER, _LARGEST_POWER, unit=NO_UNIT),
         )
 
+    @property
+    def _log_reference(self) -> float:
+        """The log of the mean that the dispersion is told at, 0 if it is the plain one."""
+        is_plain = self._known_power is not None or self.known_dispersion is not None
+        return 0.0 if is_plain or self.dispersion_at is None else math.log(self.dispersion_at)
+
+    def _plain(self, heads: Heads) -> Heads:
+        """Return heads with the log of the plain dispersion, variance over a power of the mean."""
+        if self._log_reference == 0.0:
+            return heads
+        rest = 2.0 - self.power_of(heads)
+        return heads[0], heads[1] + rest * self._log_reference, heads[2]
+
     def _index(self, heads: Heads) -> np.ndarray | float:
         power = self.power_of(heads)
         return (2.0 - power) / (power - 1.0)
 
     def fixed_to(self, y: np.ndarray, weight: np.ndarray) -> Expert:
-        """Return the family itself; see `Expert.fixed_to`.
+        """Return the family, with the mean that a dispersion is told at; see `Expert.fixed_to`.
 
         Raises
         ------
@@ -123,7 +147,12 @@ class Tweedie(PositiveModel):
                 "y has no value above 0, so that the tweedie expert has no mean to fit: the "
                 "log of it would go to minus infinity. Use 'point_mass' for rows that are all zero."
             )
-        return super().fixed_to(y, weight)
+        super().fixed_to(y, weight)
+        if self._known_power is not None or self.dispersion_at is not None:
+            return self
+        inside = np.where(self.find_unsupported(y), 0.0, y)
+        mean = float(np.average(inside, weights=np.where(self.find_unsupported(y), 0.0, weight)))
+        return type(self)(**{**self.get_params(), "dispersion_at": mean})
 
     def find_unsupported(self, y: np.ndarray) -> np.ndarray:
         return ~(np.isfinite(y) & (y >= 0.0))
@@ -133,6 +162,7 @@ class Tweedie(PositiveModel):
         return np.where(y > 0.0, constant - np.log(np.where(y > 0.0, y, 1.0)), 0.0)
 
     def log_kernel(self, y: np.ndarray, heads: Heads) -> np.ndarray:
+        heads = self._plain(heads)
         index = self._index(heads)
         log_sum = jump_moments(self._log_peak(y, heads), index).log_sum
         log_sum = log_sum + np.where(y > 0.0, 0.5 * np.log(index), 0.0)
@@ -184,23 +214,36 @@ class Tweedie(PositiveModel):
         return power_terms(y, self.log_mean(heads), heads[1], power, jumps, log_peak)
 
     def derivatives(self, y: np.ndarray, heads: Heads) -> Derivatives:
-        found = super().derivatives(y, heads)
+        plain = self._plain(heads)
+        found = super().derivatives(y, plain)
         if self._known_power is not None:
             return found
-        own = self._power_terms(y, heads)
+        own = self._power_terms(y, plain)
+        score = own.score - self._log_reference * found.score[1]
+        observed = self._with_power(super().observed_curvature(y, plain), y, plain)[2, 2]
         # At least the squared score, whose mean is the information.
-        curvature = np.maximum(own.observed, np.square(np.clip(own.score, -1e100, 1e100)))
-        return Derivatives((*found.score, own.score), {**found.curvature, (2, 2): curvature})
+        curvature = np.maximum(observed, np.square(np.clip(score, -1e100, 1e100)))
+        return Derivatives((*found.score, score), {**found.curvature, (2, 2): curvature})
 
     def observed_curvature(self, y: np.ndarray, heads: Heads) -> Curvature:
-        found = super().observed_curvature(y, heads)
-        if self._known_power is not None:
-            return found
-        own, location = self._power_terms(y, heads), self._location_terms(y, heads)
-        found[0, 2] = location.surplus * location.slope * self.log_mean(heads)
-        return {**found, (1, 2): own.across, (2, 2): own.observed}
+        plain = self._plain(heads)
+        found = super().observed_curvature(y, plain)
+        return found if self._known_power is not None else self._with_power(found, y, plain)
+
+    def _with_power(self, found: Curvature, y: np.ndarray, plain: Heads) -> Curvature:
+        """Return observed curvatures with those of the power, which moves the plain dispersion."""
+        own, location = self._power_terms(y, plain), self._location_terms(y, plain)
+        at = self._log_reference
+        in_location = location.surplus * location.slope * self.log_mean(plain)
+        return {
+            **found,
+            (0, 2): in_location - at * found[0, 1],
+            (1, 2): own.across - at * found[1, 1],
+            (2, 2): own.observed - at * (2.0 * own.across - at * found[1, 1]),
+        }
 
     def variance(self, heads: Heads) -> np.ndarray:
+        heads = self._plain(heads)
         return safe_exp(heads[1]) * self.mean(heads) ** self.power_of(heads)
 
     def _jump_size(self, heads: Heads) -> np.ndarray:
@@ -216,23 +259,26 @@ class Tweedie(PositiveModel):
     def _over_jumps(self, heads: Heads, function: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
         """Return the mean over the number of jumps, at least one, of a function of it."""
         jumps = self._expected_jumps(heads)
-        total = np.zeros_like(jumps)
+        total, mass = np.zeros_like(jumps), np.zeros_like(jumps)
         for j, step in jump_nodes(jumps, np.sqrt(jumps), np.sqrt(jumps / self._index(heads))):
             # Poisson's probability, by Stirling: exact for many jumps too.
-            fall = j - jumps - j * np.log1p((j - jumps) / jumps)
+            fall = -fall_from_peak(j, jumps, np.log(jumps))
             weight = np.exp(fall - stirling_error(j)) / np.sqrt(2.0 * np.pi * j)
-            total = total + step * weight * function(j)
-        return total
+            total, mass = total + step * weight * function(j), mass + step * weight
+        # Nodes of a great many jumps are rounded; their weights should add up to one.
+        return np.where(jumps > _MANY_JUMPS, total / np.maximum(mass, _LEAST_MASS), total)
 
     def _log_no_jump(self, heads: Heads) -> np.ndarray:
         return -self._expected_jumps(heads)
 
     def cdf(self, y: np.ndarray, heads: Heads) -> np.ndarray:
+        heads = self._plain(heads)
         reach, index = self._reach(y, heads), self._index(heads)
         total = self._over_jumps(heads, lambda j: gammainc(index * j, reach))
         return np.where(y < 0.0, 0.0, np.minimum(total + np.exp(self._log_no_jump(heads)), 1.0))
 
     def survival(self, y: np.ndarray, heads: Heads) -> np.ndarray:
+        heads = self._plain(heads)
         reach, index = self._reach(y, heads), self._index(heads)
         total = self._over_jumps(heads, lambda j: gammaincc(index * j, reach))
         at_zero = -np.expm1(self._log_no_jump(heads))
@@ -246,6 +292,7 @@ class Tweedie(PositiveModel):
         return cantelli_bracket(q, self.mean(heads), self.variance(heads), 0.0)
 
     def expected_excess(self, y: np.ndarray, heads: Heads) -> np.ndarray:
+        heads = self._plain(heads)
         index, size = self._index(heads), self._jump_size(heads)
         reach = self._reach(y, heads)
 
@@ -257,6 +304,7 @@ class Tweedie(PositiveModel):
         return np.where(y <= 0.0, self.mean(heads) - y, inside)
 
     def sample(self, heads: Heads, rng: np.random.Generator) -> np.ndarray:
+        heads = self._plain(heads)
         n_jumps = rng.poisson(self._expected_jumps(heads))
         return rng.gamma(self._index(heads) * n_jumps, self._jump_size(heads))
 
@@ -265,4 +313,6 @@ class Tweedie(PositiveModel):
         power = () if self._known_power is not None else (_START_POWER,)
         if not mean > 0.0:
             return 0.0, 0.0, *power
-        return math.log(mean), log_or_zero(variance / mean**self.variance_power), *power
+        plain = variance / mean**self.variance_power
+        rest = (2.0 - self.variance_power) * self._log_reference
+        return math.log(mean), log_or_zero(plain) - (rest if plain > 0.0 else 0.0), *power

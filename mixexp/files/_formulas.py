@@ -142,7 +142,9 @@ def _location(family: Any, heads: Heads, ops: Operations) -> Any:
 def _skew_normal(family: Any, heads: Heads, ops: Operations) -> Any:
     if not all(map(is_number, heads[2:])):
         raise ExportError("The shape of a skew_normal expert must not depend on features.")
-    return ops.add(heads[0], ops.multiply(_exp(ops.multiply(0.5, heads[1]), ops), _lean(family, heads)))
+    return ops.add(
+        heads[0], ops.multiply(_exp(ops.multiply(0.5, heads[1]), ops), _lean(family, heads))
+    )
 
 
 def _lean(family: Any, heads: Heads) -> Any:

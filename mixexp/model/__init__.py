@@ -25,6 +25,13 @@ from mixexp.model._information import (
 from mixexp.model._joint_group import JointGroup
 from mixexp.model._lasso import count_nonzero, movable_basis
 from mixexp.model._model import Model
+from mixexp.model._narrowing import (
+    NarrowModel,
+    columns_of,
+    indispensable_columns,
+    narrow_model,
+    seen_by,
+)
 from mixexp.model._others import PlacedSubmodel, object_array
 from mixexp.model._parameters import Parameters, map_parameters, unstack_parameters
 from mixexp.model._prediction import (
@@ -46,10 +53,13 @@ from mixexp.model._routing import (
 from mixexp.model._statistics import (
     GroupStatistics,
     Statistics,
+    SumHeads,
     TransformResp,
     add_statistics,
     em_statistics,
     flat_gradient,
+    gradients_alone,
+    gradients_and_grams,
     map_statistics,
 )
 from mixexp.model._strengths import Penalty, share_taken
@@ -64,6 +74,7 @@ __all__ = [
     "GroupStatistics",
     "JointGroup",
     "Model",
+    "NarrowModel",
     "Parameters",
     "Penalty",
     "PenaltyTerms",
@@ -74,12 +85,14 @@ __all__ = [
     "Route",
     "Rows",
     "Statistics",
+    "SumHeads",
     "TransformResp",
     "add_statistics",
     "allocate",
     "assemble_information",
     "batch_invariant_product",
     "classify",
+    "columns_of",
     "complete_information",
     "complete_scores",
     "count_nonzero",
@@ -87,22 +100,27 @@ __all__ = [
     "flat_gradient",
     "gate_logits",
     "gate_probabilities",
+    "gradients_alone",
+    "gradients_and_grams",
     "greedy_leaf",
     "greedy_route",
     "group_heads",
     "group_information",
     "has_mass",
+    "indispensable_columns",
     "linear_predictors",
     "map_parameters",
     "map_statistics",
     "mean_of_block",
     "movable_basis",
+    "narrow_model",
     "object_array",
     "observed_statistics",
     "piece_rows",
     "posterior_of_block",
     "predict_block",
     "routed_mean",
+    "seen_by",
     "share_taken",
     "top_route",
     "truncated_statistics",

@@ -76,6 +76,11 @@ class Model(WithOthers):
             X = self.design(block, other.design).to_array()[1:].T
         return SubmodelRows(X, block.y, block.known.offset, block.known.trials)
 
+    @property
+    def in_full(self) -> "Model":
+        """The model with all columns, which is itself unless it has only some of another's."""
+        return self
+
     @cached_property
     def group_rows(self) -> tuple[slice | np.ndarray, ...]:
         """Where each group's leaves stand among all, as a slice if they are consecutive."""

@@ -31,6 +31,21 @@ from mixexp.model._parameters import Parameters, flatten_slots
 from mixexp.model._sums import GroupStatistics, HeadSums, sum_heads
 from mixexp.tree import GatingTree
 
+# What adds up over the heads of a block: from the model, the block, gates, responsibilities of
+# nodes, derivatives, masses of nodes and weights of pseudo-rows.
+SumHeads = Callable[
+    [
+        Model,
+        Block,
+        np.ndarray,
+        np.ndarray,
+        Sequence[Derivatives],
+        np.ndarray,
+        np.ndarray | None,
+    ],
+    HeadSums,
+]
+
 # From the leaves' responsibilities (n_leaves, ..., rows) to those to use in their place, and what
 # the objective gains by it, (..., rows) or a number.
 TransformResp = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray | float]]
@@ -70,12 +85,54 @@ class Statistics(NamedTuple):
         return HeadSums(self.gate_gradient, self.gate_pairs, self.groups)
 
 
+def gradients_and_grams(
+    model: Model,
+    block: Block,
+    gate: np.ndarray,
+    node_weight: np.ndarray,
+    derivatives: Sequence[Derivatives],
+    mass: np.ndarray,
+    pseudo_weight: np.ndarray | None,
+) -> HeadSums:
+    """Return gradients and curvature of all heads; node_weight may be overwritten."""
+    sums = None
+    if pseudo_weight is None:
+        sums = sum_heads(model, block, gate, node_weight, derivatives, mass)
+    if sums is None:
+        sums = sum_by_head(model, block, gate, node_weight, derivatives, pseudo_weight)
+    return sums
+
+
+def gradients_alone(
+    model: Model,
+    block: Block,
+    gate: np.ndarray,
+    node_weight: np.ndarray,
+    derivatives: Sequence[Derivatives],
+    mass: np.ndarray,
+    pseudo_weight: np.ndarray | None,
+) -> HeadSums:
+    """Return gradients of all heads without curvature: one product per design, O(rows * p)."""
+    residual, _ = _weigh_gates(model, block, gate, node_weight, pseudo_weight)
+    leaf_weight = node_weight[model.tree.leaf_rows]
+    designs = [model.design(block, design) for design in range(len(model.designs))]
+    return HeadSums(
+        tuple(_gradient(residual[own.edge_rows], designs[own.design]) for own in model.gates),
+        (),
+        tuple(
+            GroupStatistics(_head_gradients(leaf_weight[rows], d, group.designs, designs), {})
+            for group, rows, d in zip(model.groups, model.group_rows, derivatives, strict=True)
+        ),
+    )
+
+
 def em_statistics(
     model: Model,
     params: Parameters,
     block: Block,
     transform_resp: TransformResp | None = None,
     pseudo_weight: np.ndarray | None = None,
+    sum_all: SumHeads = gradients_and_grams,
 ) -> Statistics:
     """Pass once over a block: log-likelihood, gradient and EM curvature.
 
@@ -89,6 +146,8 @@ def em_statistics(
         in their place with what the objective gains by it, per row.
     pseudo_weight : ndarray of shape (rows,), optional
         Weight of pseudo-rows that belong to all children of a gate in equal shares.
+    sum_all : callable
+        What is to be summed over heads.
 
     Returns
     -------
@@ -109,7 +168,7 @@ def em_statistics(
         node_weight = np.tensordot(model.tree.covers.astype(float), resp, axes=1)
         excess = np.broadcast_to(gain, found.log_density.shape) @ block.gate_weight
     excess = excess + log_evidence(model, logits, block)
-    mass, sums = node_weight @ block.weight, None
+    mass = node_weight @ block.weight
     others = tuple(
         other.statistics(
             own,
@@ -118,13 +177,10 @@ def em_statistics(
         )
         for other, own in zip(model.others, params.others, strict=True)
     )
-    if pseudo_weight is None:
-        sums = sum_heads(model, block, found.gate, node_weight, derivatives, mass)
-    else:
+    if pseudo_weight is not None:
         _, shifted, log_total = gate_probabilities(model.tree, logits, logits.shape[-1])
         excess = excess + balance_value(model.tree, shifted, log_total, pseudo_weight)
-    if sums is None:
-        sums = sum_by_head(model, block, found.gate, node_weight, derivatives, pseudo_weight)
+    sums = sum_all(model, block, found.gate, node_weight, derivatives, mass, pseudo_weight)
     return Statistics(found.log_density @ block.weight, excess, mass.T, *sums, others)
 
 
@@ -137,13 +193,7 @@ def sum_by_head(
     pseudo_weight: np.ndarray | None,
 ) -> HeadSums:
     """Return what `sum_heads` does, whatever features heads see; node_weight is overwritten."""
-    residual, pair_weight = _gate_weights(model.tree, gate, node_weight, block.weight)
-    is_first = block.is_first
-    if is_first is not None:
-        residual *= is_first
-        pair_weight *= is_first
-    if pseudo_weight is not None:
-        residual, pair_weight = add_balance(model.tree, gate, pseudo_weight, residual, pair_weight)
+    residual, pair_weight = _weigh_gates(model, block, gate, node_weight, pseudo_weight)
     leaf_weight = node_weight[model.tree.leaf_rows]
     designs = [model.design(block, design) for design in range(len(model.designs))]
     requests: list[GramRequest] = [
@@ -165,6 +215,24 @@ def sum_by_head(
             for group, rows, d in zip(model.groups, model.group_rows, derivatives, strict=True)
         ),
     )
+
+
+def _weigh_gates(
+    model: Model,
+    block: Block,
+    gate: np.ndarray,
+    node_weight: np.ndarray,
+    pseudo_weight: np.ndarray | None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Weigh the gates' sums; node_weight is multiplied by sample weights, in place."""
+    residual, pair_weight = _gate_weights(model.tree, gate, node_weight, block.weight)
+    is_first = block.is_first
+    if is_first is not None:
+        residual *= is_first
+        pair_weight *= is_first
+    if pseudo_weight is None:
+        return residual, pair_weight
+    return add_balance(model.tree, gate, pseudo_weight, residual, pair_weight)
 
 
 def _gate_weights(
@@ -200,13 +268,22 @@ def _group_statistics(
     designs: Sequence[Design],
     grams: Iterable[np.ndarray],
 ) -> GroupStatistics:
-    gradient = tuple(
-        _gradient(weight * score, designs[design])
-        for score, design in zip(derivatives.score, head_designs, strict=True)
-    )
+    gradient = _head_gradients(weight, derivatives, head_designs, designs)
     # zip asks for a pair of heads first, and so takes no Gram matrix too many.
     pairs = zip(derivatives.curvature.items(), grams, strict=False)
     return GroupStatistics(gradient, {pair: _scaled(gram, c) for (pair, c), gram in pairs})
+
+
+def _head_gradients(
+    weight: np.ndarray,
+    derivatives: Derivatives,
+    head_designs: tuple[int, ...],
+    designs: Sequence[Design],
+) -> tuple[np.ndarray, ...]:
+    return tuple(
+        _gradient(weight * score, designs[design])
+        for score, design in zip(derivatives.score, head_designs, strict=True)
+    )
 
 
 def _scaled(gram: np.ndarray, curvature: np.ndarray) -> np.ndarray:

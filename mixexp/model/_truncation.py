@@ -13,7 +13,13 @@ from mixexp.data import Block
 from mixexp.model._e_step import posterior_of_block
 from mixexp.model._model import Model
 from mixexp.model._parameters import Parameters
-from mixexp.model._statistics import Statistics, add_statistics, em_statistics
+from mixexp.model._statistics import (
+    Statistics,
+    SumHeads,
+    add_statistics,
+    em_statistics,
+    gradients_and_grams,
+)
 
 # More draws than this are not added, lest sums of a window without probability overflow.
 _MOST_UNSEEN = 1e12
@@ -30,7 +36,12 @@ def log_window(model: Model, params: Parameters, block: Block) -> np.ndarray | f
     return 0.0 if window is None else posterior_of_block(model, params, window).log_density
 
 
-def truncated_statistics(model: Model, params: Parameters, block: Block) -> Statistics | None:
+def truncated_statistics(
+    model: Model,
+    params: Parameters,
+    block: Block,
+    sum_all: SumHeads = gradients_and_grams,
+) -> Statistics | None:
     """Return what windows add to the statistics of a block, or None where there are none.
 
     Parameters
@@ -38,6 +49,8 @@ def truncated_statistics(model: Model, params: Parameters, block: Block) -> Stat
     model : Model
     params : Parameters
     block : Block
+    sum_all : callable
+        See `em_statistics`.
     """
     if block.window is None:
         return None
@@ -48,7 +61,7 @@ def truncated_statistics(model: Model, params: Parameters, block: Block) -> Stat
         unseen = outside._replace(features=block.features)
         log_odds = posterior_of_block(model, params, unseen).log_density - inside
         number = np.exp(np.minimum(log_odds, np.log(_MOST_UNSEEN)))
-        found = em_statistics(model, params, unseen, partial(_scaled, number))
+        found = em_statistics(model, params, unseen, partial(_scaled, number), sum_all=sum_all)
         parts.append(found)
     total = add_statistics(parts)
     return total._replace(

@@ -1,8 +1,8 @@
 """A path of L1 penalties, from slopes of zero to next to no penalty, and a choice on it.
 
-Each strength is fitted from its neighbours', from the strongest on and back again: the way down has
-few columns and few optima, the way back up brings what the data say at the weakest. Some strengths
-have the estimator's own starts too. The highest objective is kept.
+Each strength is fitted from the stronger one: that way has few columns and few optima. Some
+strengths have the estimator's own starts too, and what is higher than what the way down came to is
+followed back up, as far as it leads higher. The highest objective is kept.
 """
 
 import warnings
@@ -40,6 +40,8 @@ _BEYOND = 1e4
 _FROM_BELOW = 0.1
 _STEP_UP = 1.4
 _MOST_STEPS_UP = 40
+# Objectives closer than this, relative, are one optimum.
+_SAME_OPTIMUM = 1e-8
 
 
 class _Strength(NamedTuple):
@@ -195,7 +197,7 @@ def _strength_of_null_fit(estimator: Any, rows: Rows, ratio: float) -> float:
         problem, _ = fitted._restore_problem(
             rows.X, rows.y, rows.per_row["sample_weight"], rows.offsets
         )
-        current = problem.evaluate(fitted.fitted_model_.params)
+        current = problem.gradients(fitted.fitted_model_.params)
     model = problem.model
     slope = np.where(model.prior.l1 > 0.0, np.abs(smooth_gradient(model, current)), 0.0)
     n_gates = model.slot_slices[len(model.gates) - 1].stop if model.gates else 0
@@ -225,17 +227,35 @@ def _fit_path(estimator: Any, steps: Sequence[_Strength], rows: Rows) -> list[An
         [fit_once(_with_strength(estimator, step), rows)] if i in fresh else []
         for i, step in enumerate(steps)
     ]
-    down, up = range(1, len(steps)), range(len(steps) - 2, -1, -1)
-    for order, before in ((down, -1), (up, 1)):
-        for i in order:
-            start = max(tried[i + before], key=lambda fit: fit.objective).estimator
+    for i in range(1, len(steps)):
+        start = _best(tried[i - 1]).estimator
+        tried[i].append(fit_once(_with_strength(estimator, steps[i], start), rows))
+    from_above = [some[-1].objective for some in tried]
+    for i in range(len(steps) - 2, -1, -1):
+        below, own = _best(tried[i + 1]), _best(tried[i])
+        # What was found from here leads back here, unless it has come to another optimum.
+        least = from_above[i + 1] + _SAME_OPTIMUM * (1.0 + abs(below.objective))
+        is_higher = _objective_at(below, steps[i + 1], steps[i]) > own.objective
+        if below.objective > least or is_higher:
+            start = below.estimator
             tried[i].append(fit_once(_with_strength(estimator, steps[i], start), rows))
     return [_without_start(estimator, some) for some in tried]
 
 
+def _best(fits: Sequence[Any]) -> Any:
+    return max(fits, key=lambda fit: fit.objective)
+
+
+def _objective_at(fit: Any, own: _Strength, other: _Strength) -> float:
+    """Return the objective of a fit at another strength, of the same ratio to the gates'."""
+    model, params = fit.estimator.fitted_model_.model, fit.estimator.fitted_model_.params
+    penalty = float(np.abs(model.flatten(params)) @ model.prior.l1)
+    return float(fit.objective - (other.l1 / own.l1 - 1.0) * penalty)
+
+
 def _without_start(estimator: Any, fits: list[Any]) -> Any:
     """Return the best of some fits, with the parameters that the user gave."""
-    best = max(fits, key=lambda fit: fit.objective)
+    best = _best(fits)
     given = {name: getattr(estimator, name) for name in ("init", "n_init", "solver")}
     best.estimator.set_params(**given)
     return best._replace(objectives=[end for fit in fits for end in fit.objectives])
