@@ -69,7 +69,7 @@ class Auto(BaseEstimator):
     >>> from mixexp.selection import Auto
     >>> x = np.linspace(-1.0, 1.0, 200)[:, None]
     >>> y = np.abs(x[:, 0]) + 0.05 * np.sin(50.0 * x[:, 0])
-    >>> model = MoERegressor(n_experts=Auto(max_experts=4), random_state=0).fit(x, y)
+    >>> model = MoERegressor(n_experts=Auto(max_experts=3), random_state=0).fit(x, y)
     >>> model.tree_.n_leaves
     2
     """
