@@ -200,6 +200,17 @@ def _negative_binomial(y: mpf, eta: mpf, log_dispersion: mpf) -> mpf:
     return ways - y * _softplus(-log_odds) - size * _softplus(log_odds)
 
 
+def _generalized_poisson(y: mpf, eta: mpf, log_dispersion: mpf) -> mpf:
+    if log_dispersion < -(10**4) and eta > -(10**4):  # what is left of it is Poisson
+        return _poisson(y, eta)
+    log_rest = _softplus(log_dispersion)
+    log_theta, log_share = eta - log_rest, log_dispersion - log_rest
+    if not y:
+        return -mp.exp(log_theta)
+    log_rate = log_theta + _softplus(log_share + mp.log(y) - log_theta)
+    return log_theta + (y - 1) * log_rate - mp.exp(log_rate) - mp.loggamma(y + 1)
+
+
 def _binomial(y: tuple[mpf, mpf], eta: mpf, link: str) -> mpf:
     successes, trials = y
     log_mean, log_rest = _probability(eta, link)
@@ -287,6 +298,7 @@ REFERENCES: dict[str, Reference] = {
     "beta": _beta,
     "poisson": _poisson,
     "negative_binomial": _negative_binomial,
+    "generalized_poisson": _generalized_poisson,
     "zero_truncated_poisson": _zero_truncated_poisson,
     "binomial": _binomial,
     "beta_binomial": _beta_binomial,
@@ -311,6 +323,7 @@ _ONE_LINK = {
         "tweedie",
         "poisson",
         "negative_binomial",
+        "generalized_poisson",
         "zero_truncated_poisson",
         "logistic",
     )

@@ -47,6 +47,7 @@ Y = {
     "beta": [1e-300, 1e-9, 0.3, 1.0 - 2.0**-53],
     "poisson": COUNTS,
     "negative_binomial": COUNTS,
+    "generalized_poisson": COUNTS,
     "zero_truncated_poisson": COUNTS[1:],
     "logistic": [0.0, 1.0],
     "point_mass": [0.0, 1.5],

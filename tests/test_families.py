@@ -558,6 +558,12 @@ def power_tail_reference(family, y, heads):
     return stats.burr12.logpdf(y, 1.0 / dispersion, 1.0 / shape, scale=scale)
 
 
+def generalized_poisson_reference(y, mean, dispersion):
+    theta, share = mean / (1.0 + dispersion), dispersion / (1.0 + dispersion)
+    rate = theta + share * y
+    return np.log(theta) + (y - 1.0) * np.log(rate) - rate - gammaln(y + 1.0)
+
+
 REFERENCES = {
     "gaussian": lambda f, y, m, d: stats.norm.logpdf(y, m, np.sqrt(d)),
     "beta_binomial": lambda f, y, m, d: stats.betabinom.logpmf(y, 1, m / d, (1.0 - m) / d),
@@ -569,6 +575,7 @@ REFERENCES = {
     "beta": lambda f, y, m, d: stats.beta.logpdf(y, m / d, (1.0 - m) / d),
     "poisson": lambda f, y, m, d: stats.poisson.logpmf(y, m),
     "negative_binomial": lambda f, y, m, d: stats.nbinom.logpmf(y, 1.0 / d, 1.0 / (1.0 + d * m)),
+    "generalized_poisson": lambda f, y, m, d: generalized_poisson_reference(y, m, d),
     "zero_truncated_poisson": lambda f, y, m, d: (
         stats.poisson.logpmf(y, m) - np.log(1.0 - np.exp(-m))
     ),
@@ -718,6 +725,7 @@ OUTSIDE = {
     "beta": [0.0, 1.0, -0.1, np.nan],
     "poisson": [-1.0, 0.5, np.nan, np.inf],
     "negative_binomial": [-1.0, 0.5],
+    "generalized_poisson": [-1.0, 0.5, np.nan],
     "zero_truncated_poisson": [0.0, 1.5, -1.0],
     "binomial": [0.5, 2.0, -1.0, np.nan],
     "beta_binomial": [0.5, 2.0, -1.0, np.nan],

@@ -31,7 +31,7 @@ def make_target(name: str, location: np.ndarray, rng: np.random.Generator) -> np
         return location + 0.5 * noise
     if name == "beta":
         return 1.0 / (1.0 + np.exp(-location - noise))
-    if name in ("poisson", "negative_binomial", "zero_truncated_poisson"):
+    if name in ("poisson", "negative_binomial", "generalized_poisson", "zero_truncated_poisson"):
         return rng.poisson(np.exp(location)) + (name == "zero_truncated_poisson") * 1.0
     if name in ("binomial", "beta_binomial", "logistic"):
         return np.r_[0.0, 1.0, rng.random(len(location) - 2) < share[2:]]

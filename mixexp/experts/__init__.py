@@ -15,6 +15,7 @@ from mixexp.experts.burr import Burr
 from mixexp.experts.gamma import Gamma
 from mixexp.experts.gaussian import Gaussian
 from mixexp.experts.generalized_pareto import GeneralizedPareto
+from mixexp.experts.generalized_poisson import GeneralizedPoisson
 from mixexp.experts.inverse_gaussian import InverseGaussian
 from mixexp.experts.laplace import Laplace
 from mixexp.experts.logistic import Logistic
@@ -48,6 +49,7 @@ FAMILIES = Registry(
     Beta,
     Poisson,
     NegativeBinomial,
+    GeneralizedPoisson,
     ZeroTruncatedPoisson,
     Binomial,
     BetaBinomial,
@@ -72,6 +74,7 @@ __all__ = [
     "Gamma",
     "Gaussian",
     "GeneralizedPareto",
+    "GeneralizedPoisson",
     "Head",
     "IntervalExpert",
     "InverseGaussian",

@@ -237,6 +237,7 @@ _MEANS: Mapping[type, Formula] = MappingProxyType(
         experts.Beta: _glm,
         experts.Poisson: _glm,
         experts.NegativeBinomial: _glm,
+        experts.GeneralizedPoisson: _glm,
         experts.ZeroTruncatedPoisson: _zero_truncated,
         experts.Binomial: _glm,
         experts.BetaBinomial: _logit,
