@@ -21,6 +21,9 @@ def of_links():
     return pytest.mark.parametrize(("name", "link"), settings, ids=lambda value: str(value))
 
 
+COUNTS = ("poisson", "negative_binomial", "generalized_poisson")
+
+
 def family_of(name: str, link: str | None) -> Expert:
     return FAMILIES[name]() if link is None else FAMILIES[name](link=link)
 
@@ -31,7 +34,7 @@ def make_target(name: str, location: np.ndarray, rng: np.random.Generator) -> np
         return location + 0.5 * noise
     if name == "beta":
         return 1.0 / (1.0 + np.exp(-location - noise))
-    if name in ("poisson", "negative_binomial", "generalized_poisson", "zero_truncated_poisson"):
+    if name in (*COUNTS, "zero_truncated_poisson"):
         return rng.poisson(np.exp(location)) + (name == "zero_truncated_poisson") * 1.0
     if name in ("binomial", "beta_binomial", "logistic"):
         return np.r_[0.0, 1.0, rng.random(len(location) - 2) < share[2:]]
@@ -149,7 +152,7 @@ def test_means_beyond_any_range_of_y_are_told(name, link, extreme):
     y = make_target(name, 0.5 * X[:, 0], rng)
     if extreme == "large y":
         y[7] = 1e12
-    elif extreme == "small y" and name not in ("poisson", "negative_binomial"):
+    elif extreme == "small y" and name not in COUNTS:
         y[7] = 1e-300 if name != "zero_truncated_poisson" else y[7]
     else:
         X[7, 0] = 1e12

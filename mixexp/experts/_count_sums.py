@@ -62,13 +62,15 @@ def sum_outwards(
         counts = at[left, None] + sign[left, None] * steps
         is_inside = counts >= 0.0
         held = np.where(is_inside, counts, 0.0)
-        mass = np.exp(log_probability(held, tuple(head[:, None] for head in of_left)))
-        mass = np.where(is_inside, weights * mass, 0.0)
+        log_mass = log_probability(held, tuple(head[:, None] for head in of_left))
+        mass = np.where(is_inside, weights * np.exp(log_mass), 0.0)
         gain = mass.sum(axis=1)
         total[left] += gain
         distance[left] += (mass * np.abs(held - first[left, None])).sum(axis=1)
         at[left] += sign[left] * size
-        left = left[(gain > _NEGLIGIBLE * total[left]) & (at[left] >= 0.0)]
+        # Down to a mode at 0 probabilities rise, also from where they are less than any number.
+        is_rising = is_down[left] & (log_mass[:, -1] >= log_mass[:, 0])
+        left = left[((gain > _NEGLIGIBLE * total[left]) | is_rising) & (at[left] >= 0.0)]
     return total, distance
 
 

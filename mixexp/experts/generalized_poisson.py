@@ -227,6 +227,6 @@ def _smooth_over(count: np.ndarray, heads: Heads) -> np.ndarray:
     """Return how many counts a probability is smooth over, next to a count."""
     # (y - mean) / sqrt(y) / (1 + dispersion) is next to normal; its slope, in logs.
     log_count = np.log(np.maximum(count, 1.0))
-    log_sum = log_count + softplus(heads[0] - log_count)
-    log_step = np.log(2.0) + softplus(heads[1]) + 1.5 * log_count - log_sum
+    log_sum = np.logaddexp(log_count - softplus(heads[1]), _log_theta(heads))
+    log_step = math.log(2.0) + 1.5 * log_count - log_sum
     return np.minimum(_MOST_DEVIATIONS * safe_exp(log_step), _MOST_SHARE * count)
