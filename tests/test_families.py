@@ -60,7 +60,13 @@ POWER_TAILS, TAILS = ("burr", "generalized_pareto"), np.log([[0.05], [0.08]])
 POSITIVE_LINKS = {"inverse", "inverse_squared"}
 NEEDS_POSITIVE = {("gamma", "identity")}
 # Where the curvature of EM steps is not the expected information: for a reason given there.
-APPROXIMATE = {"beta_binomial", "laplace", "negative_binomial", "tweedie"}
+APPROXIMATE = {
+    "beta_binomial",
+    "generalized_poisson",
+    "laplace",
+    "negative_binomial",
+    "tweedie",
+}
 CONTINUOUS_TAILS = np.array([1e-13, 1e-10, 1e-7, 1e-5, 1e-3, 0.02])
 
 

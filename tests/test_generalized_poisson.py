@@ -138,3 +138,16 @@ def test_draws_have_the_moments_and_the_probabilities():
     np.testing.assert_allclose(draws.var(axis=1, keepdims=True), variance, rtol=0.1)
     share = (draws <= 3.0).mean(axis=1, keepdims=True)
     np.testing.assert_allclose(share, GeneralizedPoisson().cdf(np.array([3.0]), heads), atol=0.012)
+
+
+@pytest.mark.parametrize("most", [1e6, 1e15])
+def test_counts_of_all_sizes_are_fitted_better_than_by_a_constant(most):
+    # Their mean is far above most of them, where expected information is far too small a curvature.
+    rng = np.random.default_rng(7)
+    X = rng.uniform(-1.0, 1.0, (400, 1))
+    y = np.round(np.exp(4.0 * rng.standard_t(2, 400)).clip(0.0, most))
+    model = MoERegressor(1, expert="generalized_poisson", **ML).fit(X, y)
+    assert model.converged_
+    heads = heads_of(y.mean(), np.sqrt(y.var() / y.mean()))
+    assert model.log_likelihood_ > GeneralizedPoisson().log_density(y, heads).sum()
+    assert np.all(np.diff(model.history_) >= -1e-9 * np.abs(model.history_[-1]))

@@ -70,9 +70,10 @@ class GeneralizedPoisson(CountGLM):
 
     Notes
     -----
-    EM steps use the expected information, which has a closed form. There is none for the cdf: it
-    is a sum of at least 16 and mostly less than 300 probabilities (`_count_sums`). Draws are those
-    of a branching process and take some multiple of ``1 + dispersion`` generations.
+    EM steps use the expected information, which has a closed form, but at least the observed one:
+    counts far below a mean bend the density more than is expected of counts. A cdf has no closed
+    form: it is a sum of at least 16 and mostly less than 300 probabilities (`_count_sums`). Draws
+    are those of a branching process and take some multiple of ``1 + dispersion`` generations.
 
     Examples
     --------
@@ -124,18 +125,16 @@ class GeneralizedPoisson(CountGLM):
         return parts.rest + parts.gap * parts.own, in_dispersion
 
     def derivatives(self, y: np.ndarray, heads: Heads) -> Derivatives:
-        parts, share = self._parts(y, heads), logistic(heads[1])
-        # theta / (theta + 2 * lambda), and the rest.
-        log_odds = _log_theta(heads) + softplus(-heads[1]) - math.log(2.0)
-        first, second = logistic(log_odds), logistic(-log_odds)
-        curvature = {
-            (0, 0): parts.theta * (logistic(-heads[1]) * first + second),
-            (1, 1): 2.0 * share**2 * first,
-        }
+        parts = self._parts(y, heads)
+        bend, information = self._bends(y, parts), _information(heads, parts)
+        curvature = {(a, a): np.maximum(bend[a, a], information[a]) for a in range(2)}
         return Derivatives(self._scores(y, parts), curvature)
 
     def observed_curvature(self, y: np.ndarray, heads: Heads) -> Curvature:
-        theta, own, rest, excess, gap, share = self._parts(y, heads)
+        return self._bends(y, self._parts(y, heads))
+
+    def _bends(self, y: np.ndarray, parts: _Parts) -> Curvature:
+        theta, own, rest, excess, gap, share = parts
         of_zero = np.where(y == 0.0, theta * share * (2.0 * share - 1.0), 0.0)
         bend = own + y * excess**2 * (2.0 * share - own)
         return {
@@ -195,6 +194,14 @@ class GeneralizedPoisson(CountGLM):
         mean, variance = weighted_moments(y, weight)
         dispersion = max(math.sqrt(variance / mean) - 1.0, 0.01) if mean > 0.0 else 1.0
         return (*super().start(y, weight), log_or_zero(dispersion))
+
+
+def _information(heads: Heads, parts: _Parts) -> tuple[np.ndarray, np.ndarray]:
+    """Return the expected information of the location and of the log dispersion."""
+    # theta / (theta + 2 * lambda), and the rest.
+    log_odds = _log_theta(heads) + softplus(-heads[1]) - math.log(2.0)
+    first, second = logistic(log_odds), logistic(-log_odds)
+    return parts.theta * (logistic(-heads[1]) * first + second), 2.0 * parts.share**2 * first
 
 
 def _log_theta(heads: Heads) -> np.ndarray:
