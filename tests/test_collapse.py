@@ -77,13 +77,9 @@ def test_dropped_experts_leave_a_smaller_tree_that_fits_as_well(spec):
     n_left = plain.tree_.n_leaves - int(plain.degenerate_.sum())
     assert model.tree_.n_leaves == len(model.coef_) == len(model.experts_) == n_left
     assert not model.degenerate_.any()
-    # Each of the survivors has the pseudo-rows of few experts, so that objectives compare with:
-    assert n_left <= 3
-    rows = 30.0 * np.sqrt(plain.tree_.n_leaves / 3)
-    whole = HMERegressor(spec, dispersion_prior=rows, random_state=0).fit(X, y)
     # A gate over an expert that is not used costs its penalty, so that less is not worse.
-    slack = 1e-4 * abs(whole.penalized_log_likelihood_)
-    assert model.penalized_log_likelihood_ > whole.penalized_log_likelihood_ - slack
+    slack = 1e-4 * abs(plain.penalized_log_likelihood_)
+    assert model.penalized_log_likelihood_ > plain.penalized_log_likelihood_ - slack
     assert model.restarts_[0].start == "survivors"
     assert model.predict_quantile(X, [0.5]).shape == (len(X), 1)
 

@@ -17,7 +17,7 @@ from sklearn.preprocessing import StandardScaler
 
 from mixexp import MoERegressor
 from mixexp.experts import Gaussian
-from mixexp.model import Penalty, share_taken
+from mixexp.model import Penalty
 
 PENALTY = Penalty(alpha=50.0, gate_alpha=2.0, dispersion_prior=20.0)
 STEP = 1e-5
@@ -110,51 +110,3 @@ def test_no_alpha_is_no_pull(rng):
         np.testing.assert_array_equal(of_slopes[is_slope], 0.0)
     without = replace(model, penalty=Penalty(gate_alpha=2.0, dispersion_prior=20.0))
     assert found.value == without.prior.at(flat).value
-
-
-@pytest.mark.parametrize(
-    ("n_slopes", "n_own", "rows"),
-    [
-        (2, 1, 30.0),
-        (2, 3, 30.0),
-        (2, 12, 15.0),  # by the root of four times as many
-        (9, 48, 20.0),  # two per coefficient
-        (35, 48, 60.0),  # more than it has of its own: what one expert has
-    ],
-)
-def test_pseudo_rows_of_a_dispersion_fall_with_the_number_of_experts(n_slopes, n_own, rows):
-    assert Penalty(dispersion_prior=30.0).dispersion_rows(n_slopes, n_own) == pytest.approx(rows)
-
-
-@pytest.mark.parametrize(
-    ("n_slopes", "n_rows", "taken"),
-    [(3, 16.0, 0.2), (6, 13.0, 6.35 / 13), (6, 8.0, 0.5), (5, 300.0, 0.0), (65, 300.0, 0.2)],
-)
-def test_pooled_dispersion_is_told_of_the_rows_that_coefficients_use_up(n_slopes, n_rows, taken):
-    assert share_taken(n_slopes, n_rows) == pytest.approx(taken)
-
-
-@pytest.mark.filterwarnings("ignore::mixexp.exceptions.RankDeficientWarning")
-def test_columns_that_do_not_vary_do_not_count_among_slopes():
-    rng = np.random.default_rng(0)
-    X = rng.standard_normal((60, 5))
-    y = np.abs(X[:, 0]) + rng.standard_normal(60)
-    init = (X[:, 0] > 0.0).astype(int)
-    model = MoERegressor(2, init=init).fit(X, y)
-    wide = MoERegressor(2, init=init).fit(np.hstack([X, np.ones((60, 3))]), y)
-    np.testing.assert_allclose(
-        wide.penalized_log_likelihood_, model.penalized_log_likelihood_, rtol=1e-9
-    )
-
-
-@pytest.mark.filterwarnings("ignore::mixexp.exceptions.DegenerateExpertWarning")  # of eight
-def test_experts_too_many_do_no_harm_where_noise_differs():
-    rng = np.random.default_rng(0)
-    X = rng.standard_normal((1800, 4))
-    y = X[:, 0] - X[:, 1] + np.exp(X[:, 0] - 0.5) * rng.standard_normal(1800)
-
-    def score(n_experts):
-        model = MoERegressor(n_experts, n_init=2, random_state=0).fit(X[:300], y[:300])
-        return model.log_density(X[300:], y[300:]).mean()
-
-    assert score(8) > score(3) - 0.02  # 0.09 less with 30 pseudo-rows for each of eight

@@ -195,8 +195,6 @@ def test_html_of_classes(frame):
     assert len(head) == 1 + 6
 
 
-# Experts that say the same may leave next to no rows to one of them: no standard errors then.
-@pytest.mark.filterwarnings("ignore::mixexp.exceptions.InferenceWarning")
 def test_a_summary_says_where_experts_are_alike():
     x = np.linspace(1.0, 15.0, 15)
     y = np.where(x <= 6.0, 4.0 + 2.5 * x, 19.0 + 12.4 * (x - 6.0))

@@ -153,9 +153,9 @@ class Model(WithOthers):
         return tuple(slice(int(a), int(b)) for a, b in zip([0, *ends], ends, strict=False))
 
     def n_slopes(self, g: int) -> int:
-        """Return the number of slopes in the locations of each expert, of columns that vary."""
+        """Return the number of slopes in the locations of each expert of a group."""
         heads = zip(self.groups[g].designs, self.groups[g].family.heads, strict=True)
-        sizes = [int(self._varies(at).sum()) for at, head in heads if head.kind == "location"]
+        sizes = [len(self.designs[at]) - 1 for at, head in heads if head.kind == "location"]
         return max(sizes, default=0)
 
     def known_log_dispersion(self, slot: int) -> float | None:
@@ -270,17 +270,12 @@ class Model(WithOthers):
         slots = tuple(self._prior_slot(slot) for slot in range(len(self.slot_shapes)))
         return Prior(self.penalty, slots, self.ties, self.tree.n_leaves == 1)
 
-    def _varies(self, design: int) -> np.ndarray:
-        """Return which columns of a design do, the intercept's left out, as a boolean array."""
-        return ~np.isin(self.designs[design], (0, *self.constant_columns))
-
     def _prior_slot(self, slot: int) -> PriorSlot:
         n_heads, q = shape = self.slot_shapes[slot]
-        varies = self._varies(self.slot_designs[slot])
+        varies = ~np.isin(self.designs[self.slot_designs[slot]], (0, *self.constant_columns))
         center = np.zeros(q)
         if slot not in self.expert_slots:
-            spans = self.gates[slot].spans
-            return PriorSlot("gate", shape, int(varies.sum()), varies, center, 1, spans)
+            return PriorSlot("gate", shape, q - 1, varies, center, 1, self.gates[slot].spans)
         g, h = self.head_of(slot)
         group, kind = self.groups[g], self.groups[g].family.heads[h].kind
         if group.center:

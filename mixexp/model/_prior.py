@@ -147,8 +147,7 @@ class Prior:
 
     def dispersion_rows(self, slot: int) -> float:
         """Return the pseudo-rows on each dispersion of a slot."""
-        own = self.slots[slot]
-        return self.penalty.dispersion_rows(own.n_slopes, own.shape[0] // own.n_sharing)
+        return self.penalty.dispersion_rows(self.slots[slot].n_slopes)
 
     @cached_property
     def strength(self) -> np.ndarray:

@@ -1,19 +1,11 @@
 """Strengths of the prior, and how they grow where there are many slopes."""
 
-import math
 from typing import NamedTuple
 
 # A single model is shrunk to zero by no more than this, however alike experts are to be.
 _LARGEST_POOLED_RIDGE = 1.0
 # Of alpha, gate_alpha and dispersion_prior, at most, where starts are sought.
 _WEAK_STRENGTHS = 1.0, 0.3, 1.0
-# Of more experts than these, whose dispersions differ, each has fewer pseudo-rows, by the root of
-# their number: with 30 each, rows of much noise went to several narrow experts with intercepts far
-# apart, and an equal share of 90 lost 0.02 where noise is the same everywhere.
-_FEW_EXPERTS = 3
-_ROWS_PER_COEFFICIENT = 2.0
-# Rows per coefficient that is not counted among those that make a pooled dispersion too small.
-_ROWS_PER_FREE = 20.0
 # Strengths are for few slopes, and grow from so many on, by one per so many more: of dispersions,
 # of what pulls experts together, of gates. With 120 features, three experts on 1 000 rows of two
 # regimes otherwise had dispersions near zero, or two experts parted what is one.
@@ -94,21 +86,12 @@ class Penalty(NamedTuple):
         """Return the slope of a gate at which that ridge turns linear."""
         return _growth(n_slopes, _PER_GATE) ** -_GATE_NARROWS
 
-    def dispersion_rows(self, n_slopes: int, n_own: int) -> float:
+    def dispersion_rows(self, n_slopes: int) -> float:
         """Return the pseudo-rows on the dispersion of an expert with so many slopes.
 
-        Fewer where more than three have one of their own each. But an expert that passes through
-        as many rows as it has coefficients must gain less than these take.
-
-        Parameters
-        ----------
-        n_slopes : int
-        n_own : int
-            How many experts have a dispersion of their own.
+        One that passes through as many rows as it has coefficients must gain less than these take.
         """
-        rows = self.dispersion_prior * _growth(n_slopes, _PER_DISPERSION)
-        share = rows * math.sqrt(_FEW_EXPERTS / max(n_own, _FEW_EXPERTS))
-        return max(share, min(rows, _ROWS_PER_COEFFICIENT * (n_slopes + 1.0)))
+        return self.dispersion_prior * _growth(n_slopes, _PER_DISPERSION)
 
 
 def _growth(n_slopes: int, per_strength: float) -> float:
@@ -117,11 +100,8 @@ def _growth(n_slopes: int, per_strength: float) -> float:
 
 
 def share_taken(n_slopes: int, n_rows: float) -> float:
-    """Return the share of a pooled dispersion that its coefficients took off it, at most half.
+    """Return the share of a pooled dispersion that slopes took off it.
 
-    As strengths do, this leaves few slopes alone, and the fewer the less rows there are.
+    As strengths do, this leaves few slopes alone; half of the dispersion remains at the least.
     """
-    if n_rows <= 0.0:
-        return 0.0
-    n_free = min(1.0 + _FEW_SLOPES, n_rows / _ROWS_PER_FREE)
-    return min(max(0.0, 1.0 + n_slopes - n_free) / n_rows, 0.5)
+    return min(max(0, n_slopes - _FEW_SLOPES) / n_rows, 0.5) if n_rows > 0.0 else 0.0
