@@ -242,7 +242,8 @@ class Run:
         if self._finish is not None and self._take_newton_step(self._finish):
             return False
         if self._has_settled():
-            self.end(f"EM had {remaining:.1e} left to gain", is_converged=True)
+            left = f"EM had {remaining:.1e} left to gain{self._problem.model.unfinished}"
+            self.end(left, is_converged=True)
         return not self.is_over
 
     def _has_settled(self) -> bool:

@@ -104,7 +104,7 @@ def _shift(model: Model, params: Parameters, shifts: np.ndarray) -> Parameters:
     for slot in moved:
         slot[:, 0] += shifts[at : at + len(slot)]
         at += len(slot)
-    return model.from_slots(moved)
+    return model.from_slots(moved)._replace(others=params.others)
 
 
 def moving_slots(model: Model, params: Parameters, block: Block) -> list[int]:

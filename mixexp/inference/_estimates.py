@@ -57,7 +57,7 @@ class Estimates:
         """Covariance of `estimates`, shape (n_terms, n_terms); NaN where `reasons` says why."""
         matrix = self.terms.matrix
         out = matrix @ self.flat_covariance.flat @ matrix.T
-        is_refused = np.array([bool(reason) for reason in self.reasons])
+        is_refused = np.array([bool(reason) for reason in self.reasons], dtype=bool)
         out[is_refused] = np.nan
         out[:, is_refused] = np.nan
         return out

@@ -218,6 +218,13 @@ class WithOthers:
         return sorted({other.submodel.title for other in self.others})
 
     @property
+    def unfinished(self) -> str:
+        """Why Newton's method does not finish EM, behind a reason; empty if it may."""
+        if self.is_linear:
+            return ""
+        return f" (no Newton finish beside {' and '.join(self.other_names)})"
+
+    @property
     def class_shape(self) -> tuple[int, ...]:
         """Axis of classes of what one's own experts predict, () if y is a number."""
         counts = {o.submodel.n_classes for o in self.others if not o.is_gate} - {0}
