@@ -84,7 +84,6 @@ SEVERAL = {
     "stack": (STACK, "sample_weight"),
     "vote": (VOTE, "sample_weight"),
     "pipeline": (make_pipeline(StandardScaler(), STACK), "stackingregressor__sample_weight"),
-    "bag": (BAG, "sample_weight"),
 }
 
 
@@ -97,6 +96,13 @@ def test_estimators_of_several_are_experts(estimator, argument, rows):
         with config_context(enable_metadata_routing=routing):
             model = MoERegressor(1, expert=estimator, **FEW).fit(X, y, weight)
         np.testing.assert_allclose(model.predict(X), alone, rtol=1e-9)
+
+
+def test_estimators_within_others_are_asked_for_weights_where_they_are_routed(rows):
+    X, y = rows
+    with config_context(enable_metadata_routing=True):
+        model = MoERegressor(2, expert=[BAG, "gaussian"], **FEW).fit(X, y)
+    assert np.isfinite(model.predict(X)).all()
 
 
 def test_votes_need_weights_of_all_members(rows):

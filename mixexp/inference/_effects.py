@@ -66,7 +66,7 @@ def mean_slopes(model: Model, params: Parameters, block: Block, slots: Sequence[
     parts = here.prior[:, None] * _by_outcome(here.mean)
     below = np.tensordot(tree.covers.astype(float), parts, axes=1)
     by_edge = below[1:] - here.gate[:, None] * below[tree.parent[1:]]
-    found = [by_edge[gates.edges] for gates in model.gates]
+    found = [by_edge[:0], *(by_edge[gates.edges] for gates in model.gates)]
     for slot in model.expert_slots:
         g, _ = model.head_of(slot)
         leaves = model.groups[g].leaves
@@ -118,7 +118,7 @@ def moving_slots(model: Model, params: Parameters, block: Block) -> list[int]:
 
 def pieces(blocks: RowBlocks, n_each: int) -> Iterator[Block]:
     """Yield the rows in parts for which n_each numbers per row are not too many."""
-    size = max(1, _MOST_DERIVATIVES // n_each)
+    size = max(1, _MOST_DERIVATIVES // max(n_each, 1))
     for block in blocks:
         for start in range(0, len(block.weight), size):
             yield block.take(slice(start, start + size))
