@@ -18,6 +18,7 @@ from sklearn.preprocessing import StandardScaler
 
 from mixexp import Frozen, HMERegressor, MoEClassifier, MoERegressor
 from mixexp.exceptions import ConvergenceWarning, DegenerateExpertWarning, InferenceWarning
+from mixexp.selection import Auto
 
 FEW = {"n_init": 1, "random_state": 0, "max_iter": 4}
 pytestmark = [
@@ -194,3 +195,21 @@ def test_added_experts_of_several_targets_must_go_with_the_others(rows):
         model.with_expert(X, both, expert=("gaussian", "gaussian"))
     with pytest.raises(ValueError, match="2 columns, but the expert Ridge"):
         model.with_expert(X, both, expert=Ridge())
+
+
+@pytest.mark.parametrize("options", [{"gate": "gaussian"}, {"gate": "quadratic"}])
+def test_a_tree_is_grown_below_any_gate(options):
+    rng = np.random.default_rng(0)
+    x = rng.uniform(-2.0, 2.0, (200, 1))
+    y = 2.0 * np.abs(x[:, 0]) + 0.2 * rng.standard_normal(200)
+    choice = Auto(max_experts=2, cv=2)
+    model = HMERegressor(choice, random_state=0, max_iter=50, **options).fit(x, y)
+    assert model.tree_.to_nested() == [1, 1]
+    assert model.score(x, y) > 0.9
+
+
+def test_a_tree_of_estimators_is_grown(rows):
+    X, y = rows
+    choice = Auto(max_experts=2, cv=2)
+    model = HMERegressor(choice, expert=Ridge(), random_state=0, max_iter=20).fit(X, y)
+    assert model.tree_.to_nested() == [1, 1]

@@ -6,6 +6,7 @@ it is ``prior_k dmu_k``. A feature moves all heads by its coefficients: through 
 heads it acts within experts, through the gates' it re-routes rows from one to another.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -200,6 +201,6 @@ def _bend(
 
 def standard_errors(gradient: np.ndarray, covariance: np.ndarray) -> np.ndarray:
     """Return ``sqrt(g' V g)`` for gradients along the first axis."""
-    flat = gradient.reshape(len(gradient), -1)
+    flat = gradient.reshape(len(gradient), math.prod(gradient.shape[1:]))
     variance = np.einsum("ar,ar->r", flat, covariance @ flat)
     return np.sqrt(np.maximum(variance, 0.0)).reshape(gradient.shape[1:])
