@@ -1,5 +1,7 @@
 """Fixtures that every module may ask for."""
 
+import signal
+
 import numpy as np
 import pytest
 
@@ -8,6 +10,13 @@ SEED = 20240
 
 def pytest_addoption(parser):
     parser.addoption("--seed", type=int, default=SEED, help="seed of tests that draw data")
+
+
+def pytest_configure():
+    # A job in the background of a shell ignores interrupts, and would wait for ever for those it
+    # sends to itself.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

@@ -196,7 +196,7 @@ def _criteria_in_words(criteria: Criteria, estimator: Any) -> list[tuple[str, st
     ]
 
 
-class SummaryHTML:
+class HTMLMixin:
     """Adds the fit to scikit-learn's HTML, wherever ``set_config(display=...)`` asks for HTML.
 
     To be mixed in before `BaseEstimator`, whose methods it extends.
