@@ -35,7 +35,7 @@ class KnownRows:
         blocks = self._blocks
         if self.per_row.evidence is not None:
             self._check_known(_evidence_of(self.per_row.evidence, origin))
-            blocks = blocks.refine(partial(_with_evidence_of, origin))
+            blocks = blocks.map_blocks(partial(_with_evidence_of, origin))
         blocks = with_targets(model, blocks, self.y).keep_small()
         return Problem(model, blocks, n_threads)
 
