@@ -18,6 +18,7 @@ from mixexp.estimators._inequalities import (
     check_ends,
     intercept_bounds,
     orders,
+    sort_rows,
     with_inequalities,
 )
 from mixexp.estimators._validation import LARGEST_SHIFT
@@ -69,10 +70,9 @@ def make_ties(
     equations = [constraint for constraint in listed if isinstance(constraint, Linear)]
     if equations:
         ties = with_equations(equations, ties, model, scaling, names)
-    if inequalities or (
-        ties.rows is not None and _have_bounds(ties, np.any(ties.rows != 0.0, axis=0))
-    ):
+    if inequalities or _bounds_meet_equations(ties):
         ties = with_inequalities(inequalities, ties, model, scaling, listed)
+        ties = ties._replace(sort_rows=sort_rows(listed, inequalities, model, scaling))
     return ties
 
 

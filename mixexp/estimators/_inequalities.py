@@ -140,6 +140,38 @@ def with_inequalities(
     return ties
 
 
+def sort_rows(
+    constraints: Sequence[Any], asked: Sequence[Inequality], model: Model, scaling: Scaling
+) -> np.ndarray | None:
+    """Return what does not fall from expert to expert, if nothing else tells them apart.
+
+    Parameters
+    ----------
+    constraints : sequence of object
+        As they were given.
+    asked : sequence of Inequality
+        The first between experts is that by which they are sorted.
+    model : Model
+    scaling : Scaling
+
+    Returns
+    -------
+    ndarray of shape (n_leaves, n_flat), or None
+        See `EqualityConstraints`.
+    """
+    tells_experts = any(getattr(own, "experts", 0) is not None for own in constraints)
+    between = [own for own in asked if len({leaf for _, leaf, _ in own.terms}) > 1]
+    if tells_experts or not between:
+        return None
+    first = between[0]
+    sign, _, column = first.terms[-1]
+    rows = [
+        _place(Inequality(first.constraint, ((sign, leaf, column),), 0.0), model, scaling)[0]
+        for leaf in range(model.tree.n_leaves)
+    ]
+    return np.array(rows)
+
+
 def _place(inequality: Inequality, model: Model, scaling: Scaling) -> tuple[np.ndarray, float]:
     """Return the row of an inequality, of unit length, and its least value."""
     constraint, row, value = inequality.constraint, np.zeros(model.n_flat), inequality.value

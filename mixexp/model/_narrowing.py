@@ -170,4 +170,5 @@ def _take_ties(ties: EqualityConstraints, kept: np.ndarray) -> EqualityConstrain
         repair=None if ties.repair is None else ties.repair[kept],
         least_rows=None if ties.least_rows is None else ties.least_rows[:, kept],
         lift=None if ties.lift is None else ties.lift[kept],
+        sort_rows=None if ties.sort_rows is None else ties.sort_rows[:, kept],
     )

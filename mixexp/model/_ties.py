@@ -35,6 +35,9 @@ class EqualityConstraints(NamedTuple):
     least : ndarray of shape (m,), optional
     lift : ndarray of shape (n_flat, m), optional
         ``least_rows.T`` along the directions that all else leaves: the shortest ways inside.
+    sort_rows : ndarray of shape (n_leaves, n_flat), optional
+        ``sort_rows @ flat`` does not fall from leaf to leaf, and no other constraint tells one
+        leaf from another: starts may be sorted by it.
     """
 
     owner: np.ndarray
@@ -48,6 +51,7 @@ class EqualityConstraints(NamedTuple):
     least_rows: np.ndarray | None = None
     least: np.ndarray | None = None
     lift: np.ndarray | None = None
+    sort_rows: np.ndarray | None = None
 
     @property
     def is_free(self) -> np.ndarray:
@@ -129,6 +133,10 @@ class EqualityConstraints(NamedTuple):
                 raise ValueError("The inequalities cannot all be met.")
             flat = flat + self.lift @ multipliers
         return flat
+
+    def without_inequalities(self) -> "EqualityConstraints":
+        """Return all else, which names no leaf."""
+        return self._replace(least_rows=None, least=None, lift=None, named=())
 
     def slack(self, flat: np.ndarray) -> np.ndarray:
         """Return by how much each inequality is more than met, shape (m,).
