@@ -68,12 +68,12 @@ def orders(constraint: Ordered, columns: Sequence[int], leaves: Sequence[int]) -
 
 def intercept_bounds(constraint: Bounded, leaves: Sequence[int]) -> list[Inequality]:
     """Return what bounds on intercepts ask for."""
-    ends = ((1.0, constraint.lower), (-1.0, constraint.upper))
-    given = [(sign, end) for sign, end in ends if end is not None and np.isfinite(float(end))]
+    low, high = check_ends(constraint)
     return [
-        Inequality(constraint, ((sign, leaf, None),), sign * float(end))
+        Inequality(constraint, ((sign, leaf, None),), sign * end)
         for leaf in leaves
-        for sign, end in given
+        for sign, end in ((1.0, low), (-1.0, high))
+        if np.isfinite(end)
     ]
 
 
