@@ -148,6 +148,14 @@ def test_one_expert_is_monotone_least_squares():
     assert model.n_parameters_ == 5 - n_held
 
 
+@pytest.mark.parametrize("constraint", [Bounded(0, upper=-1.0), Ordered([0, 2], decreasing=True)])
+def test_one_expert_far_from_its_pooled_fit_has_the_plain_prior_of_its_dispersion(constraint):
+    model = MoERegressor(1, constraints=constraint, dispersion_prior=30.0).fit(X, 10.0 * Y)
+    assert model.converged_
+    assert np.diff(model.history_).min() >= -1e-8 * abs(model.history_[-1])
+    assert model.diagnostics_.gradient_norm < 1e-8
+
+
 def test_standard_errors_are_those_of_the_equations_that_hold():
     ordered = MoERegressor(1, constraints=[Ordered([2, 0])], **FREE).fit(X, Y)
     equal = MoERegressor(1, constraints=[Linear("b[0:x2] = b[0:x0]")], **FREE).fit(X, Y)

@@ -364,7 +364,7 @@ def _mean_deviance_dispersion(
     move = _log_ratio(deviance, mass)
     if pseudo_rows > 0.0:
         away = group.prior_log_dispersion - log_dispersion
-        move = Prior.prox_of_dispersion(move, mass / pseudo_rows, away)
+        move = model.prior.prox_of_dispersion(move, mass / pseudo_rows, away)
     # An expert without rows or prior keeps its dispersion.
     has_moved = mass + pseudo_rows > np.finfo(float).tiny
     return (log_dispersion + np.where(has_moved, move, 0.0))[..., None]
