@@ -1,7 +1,6 @@
 """Inference on fitted models: covariances, tables, tests, effects and the bootstrap."""
 
 from mixexp.inference._bootstrap import BootstrapRatioTest, BootstrapResult
-from mixexp.inference._break_points import find_break_points
 from mixexp.inference._covariance import KINDS, Covariance, estimate_covariance
 from mixexp.inference._criteria import (
     CRITERIA,
@@ -12,7 +11,7 @@ from mixexp.inference._criteria import (
     score_block,
 )
 from mixexp.inference._formats import format_table
-from mixexp.inference._hypotheses import ChiSquared, Contrast, chi_squared, critical_value
+from mixexp.inference._hypotheses import ChiSquared, Contrast, chi_squared
 from mixexp.inference._matching import match_nodes
 from mixexp.inference._results import Inference
 from mixexp.inference._scores import cluster_products, row_scores, score_products
@@ -49,12 +48,10 @@ __all__ = [
     "choose_reference",
     "cluster_products",
     "compute_criteria",
-    "critical_value",
     "describe_gates",
     "draw_target",
     "estimate_covariance",
     "estimate_table",
-    "find_break_points",
     "format_table",
     "list_terms",
     "match_nodes",

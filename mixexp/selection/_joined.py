@@ -19,7 +19,9 @@ from sklearn.base import clone
 from mixexp.constraints import Linear, Shared
 from mixexp.estimators._row_arguments import Given, refuse_unknown, row_arguments
 from mixexp.exceptions import InferenceWarning
-from mixexp.inference import Table, critical_value, find_break_points
+from mixexp.inference import Table
+from mixexp.inference._break_points import find_break_points
+from mixexp.inference._hypotheses import critical_value
 from mixexp.selection._select import check_estimator
 from mixexp.text import shown
 
