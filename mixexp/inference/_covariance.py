@@ -81,14 +81,15 @@ def estimate_covariance(
     Covariance
     """
     model = problem.model
-    held = held_coordinates(problem, current, scaling)
+    flat, held = model.flatten(current.params), held_coordinates(problem, current, scaling)
     nothing = Covariance(
         np.zeros((model.n_flat, model.n_flat)), held, np.zeros((model.n_flat, 0)), "", 0.0
     )
     refusal = _others(model) or _degeneracy(problem, current) or _roughness(model, kind)
     if refusal:
         return nothing._replace(refusal=refusal)
-    basis = movable_basis(model, held)
+    held_rows = None if model.ties is None else model.ties.rows_at_boundary(flat)
+    basis = movable_basis(model, held, held_rows)
     unit = _units(problem, current, basis)
     priors = current.penalty.information()
     products = None

@@ -417,4 +417,8 @@ class Inference(Estimates):
         for number, row in enumerate(rows @ self.terms.matrix):
             if self._is_undetermined(row):
                 raise ValueError(f"R asks in row {number} for something the data do not determine.")
+            if self._is_at_boundary(row):
+                raise ValueError(
+                    f"R asks in row {number} for what is at its bound: it has no standard error."
+                )
         return rows
