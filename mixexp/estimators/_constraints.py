@@ -49,7 +49,7 @@ def make_ties(
     ValueError
         If they are not as described, or do not fit the model or each other.
     """
-    listed = _list_constraints(constraints)
+    listed = list_constraints(constraints)
     if not listed:
         return None
     slopes, named, inequalities = [], [], list[Inequality]()
@@ -161,7 +161,8 @@ def _standard_bounds(
     return found[0], found[1]
 
 
-def _list_constraints(constraints: Any) -> list[Any]:
+def list_constraints(constraints: Any) -> list[Any]:
+    """Return the ``constraints`` parameter, which may be a single one or None, as a list."""
     if constraints is None:
         return []
     listed = [constraints] if isinstance(constraints, _KINDS) else constraints
