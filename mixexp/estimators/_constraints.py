@@ -43,6 +43,11 @@ def make_ties(
     listed = _list_constraints(constraints)
     if not listed:
         return None
+    if model.penalty.l1 > 0.0 and model.penalty.l1_groups:
+        raise ValueError(
+            "The 'constraints' parameter must be None where l1 is a GroupedL1, which groups the "
+            f"slopes of all experts. Got {shown(constraints)}. Use a number for l1."
+        )
     owner, known = np.arange(model.n_flat), np.full(model.n_flat, np.nan)
     is_shared = np.zeros(model.n_flat, dtype=bool)
     named = []

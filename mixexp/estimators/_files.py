@@ -44,12 +44,14 @@ from mixexp.model import (
     Parameters,
     Penalty,
 )
+from mixexp.penalties import GroupedL1
 from mixexp.text import shown
 
 _FIELDS = (
     *(FittedModel, Model, ExpertGroup, SoftmaxGates, Parameters, Penalty, EqualityConstraints),
     *(JointGroup, Scaling, Unit, Restart, Optimum, Diagnostics, Shared, Fixed, Bounded, Linear),
     AutoSelection,
+    GroupedL1,
 )
 # Told by the model, and so not written.
 _DERIVED = ("tree_", "experts_")
