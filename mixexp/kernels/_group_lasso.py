@@ -15,8 +15,8 @@ _MOST_STEPS = 200
 def norm_of_group(slope, bends, strength, n):  # type: ignore[no-untyped-def]
     """Return the root t of ``sum((slope / (t * bends + strength))**2) = 1``.
 
-    The norm of a group at the top of ``slope'v - v'diag(bends)v/2 - strength * norm(v)``, where that
-    of the slope is above the strength. The root of that sum is convex in t and falls, so that
+    The norm of a group at the top of ``slope'v - v'diag(bends)v/2 - strength * norm(v)``, where
+    that of the slope is above the strength. The root of that sum is convex in t and falls, so that
     Newton's steps from below the top stay below it.
 
     Parameters
@@ -123,8 +123,8 @@ def group_lasso_each(  # type: ignore[no-untyped-def]
 
     Notes
     -----
-    Cyclic descent (Qin, Scheinberg & Goldfarb 2013, section 2.2): a sweep over all groups, then over
-    such as are not zero until these rest, and again. What is zero is so exactly.
+    Cyclic descent (Qin, Scheinberg & Goldfarb 2013, section 2.2): a sweep over all groups, then
+    over such as are not zero until these rest, and again. What is zero is so exactly.
     """
     for s in range(len(coef)):
         own, is_full = coef[s], True
@@ -138,8 +138,16 @@ def group_lasso_each(  # type: ignore[no-untyped-def]
                 if is_out and not is_full:
                     continue
                 step, size = visit_group(
-                    matrices[s], slopes[s], own, places, strengths[g], bends[s, g], axes[s, g],
-                    lower, upper, scratch,
+                    matrices[s],
+                    slopes[s],
+                    own,
+                    places,
+                    strengths[g],
+                    bends[s, g],
+                    axes[s, g],
+                    lower,
+                    upper,
+                    scratch,
                 )
                 largest, most = max(largest, step), max(most, size)
             is_at_rest = largest <= _DIGITS * most

@@ -9,6 +9,7 @@ norm is least.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -17,8 +18,8 @@ from mixexp import kernels
 from mixexp.model._parameters import flatten_slots
 from mixexp.model._strengths import Penalty
 
-# Eigenvalues below this share of the largest of a group are rounding: it is not bent there.
-_NO_BEND = 1e-14
+# Eigenvalues below this share of the largest of a block are rounding.
+_LEAST_BEND = 1e-14
 _NO_COLUMNS = np.zeros(0, dtype=int)
 
 
@@ -144,9 +145,7 @@ class ColumnGroups:
         none = np.zeros(flat.shape)
         return self.spread(self.norms(flat) == 0.0, none).astype(bool)
 
-    def least_gradient(
-        self, flat: np.ndarray, smooth: np.ndarray, found: np.ndarray
-    ) -> np.ndarray:
+    def least_gradient(self, flat: np.ndarray, smooth: np.ndarray, found: np.ndarray) -> np.ndarray:
         """Return the least subgradient of members, and what was found for the others.
 
         Parameters
@@ -174,9 +173,7 @@ class ColumnGroups:
         ring = self.spread(self.strength / far, none)
         return ring, self.spread(np.sqrt(self.strength / far) / far, none) * flat
 
-    def has_crossed(
-        self, flat: np.ndarray, gradient: np.ndarray, moved: np.ndarray
-    ) -> np.ndarray:
+    def has_crossed(self, flat: np.ndarray, gradient: np.ndarray, moved: np.ndarray) -> np.ndarray:
         """Return which members a move takes through zero, shape (n_flat,), bool.
 
         All of a group where it has turned by more than a right angle; from zero it may set out
@@ -222,7 +219,9 @@ def group_columns(penalty: Penalty, slots: Sequence[PriorSlot]) -> ColumnGroups 
         label = np.full(slot.shape, -1)
         n_heads = slot.shape[0]
         if slot.kind == "gate":  # an only child has no say
-            n_heads = sum(span.stop - span.start for span in slot.spans if span.stop - span.start > 1)
+            n_heads = sum(
+                span.stop - span.start for span in slot.spans if span.stop - span.start > 1
+            )
         if is_grouped and strength > 0.0:
             for at, column in enumerate(slot.columns[1:].tolist(), start=1):
                 number = known.setdefault((slot.kind, column), len(known))
@@ -242,17 +241,33 @@ def group_columns(penalty: Penalty, slots: Sequence[PriorSlot]) -> ColumnGroups 
 def _eigen(
     matrices: np.ndarray, places: np.ndarray, starts: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return eigenvalues and eigenvectors of the part of matrices that is of each group."""
+    """Return eigenvalues and eigenvectors of the part of matrices that is of each group.
+
+    Block by block, for experts may differ in curvature by more than there are digits.
+    """
     n_members = np.diff(starts)
     most, n = int(n_members.max()), len(matrices)
     bends, axes = np.zeros((n, len(n_members), most)), np.zeros((n, len(n_members), most, most))
     for size in np.unique(n_members):
         groups = np.flatnonzero(n_members == size)
         own = places[starts[groups][:, None] + np.arange(size)]
-        block, place = own[..., 0], own[..., 1]
-        parts = matrices[:, block[:, :, None], place[:, :, None], place[:, None, :]]
-        parts = np.where(block[:, :, None] == block[:, None, :], parts, 0.0)
-        values, vectors = np.linalg.eigh(parts)
-        values[values <= _NO_BEND * values[..., -1:]] = 0.0
-        bends[:, groups, :size], axes[:, groups, :size, :size] = values, vectors
+        for runs, which in _alike(own[..., 0]):
+            at = groups[which]
+            for run in runs:
+                block, place = own[which][:, run, 0], own[which][:, run, 1]
+                parts = matrices[:, block[:, :, None], place[:, :, None], place[:, None, :]]
+                values, vectors = np.linalg.eigh(parts)
+                bends[:, at, run] = np.maximum(values, _LEAST_BEND * values[..., -1:])
+                axes[:, at, run, run] = vectors
     return bends, axes
+
+
+def _alike(block: np.ndarray) -> list[tuple[list[slice], np.ndarray]]:
+    """Return runs of members of one block, and which groups have them; block (n, n_members)."""
+    is_new = block[:, 1:] != block[:, :-1]
+    out = []
+    for pattern in np.unique(is_new, axis=0):
+        ends = [0, *(1 + np.flatnonzero(pattern)).tolist(), block.shape[1]]
+        runs = [slice(a, b) for a, b in pairwise(ends)]
+        out.append((runs, np.flatnonzero((is_new == pattern).all(axis=1))))
+    return out

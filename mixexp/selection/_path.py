@@ -73,8 +73,8 @@ def regularization_path(
     Parameters
     ----------
     estimator : MoERegressor, HMERegressor, MoEClassifier or HMEClassifier
-        Its ``l1`` and ``gate_l1`` are replaced, by such as group as they do; ``alpha`` and ``gate_alpha`` are the ridges of
-        an elastic net, and 0 makes it a lasso.
+        Its ``l1`` and ``gate_l1`` are replaced, by such as group as they do; ``alpha`` and
+        ``gate_alpha`` are the ridges of an elastic net, and 0 makes it a lasso.
     X : array-like of shape (n, n_features)
     y : array-like of shape (n,)
     sample_weight : array-like of shape (n,), default=None
