@@ -298,8 +298,8 @@ class FittedByEM(CallbackSupportMixin, GroupedRows, Automatic):
         return check_solver(self.solver, self.constraints)
 
     def _penalty(self) -> Penalty:
-        strengths = map(float, (self._setting("alpha"), self.gate_alpha, 0.0, self.balance))
-        return with_l1(Penalty(*strengths), self.l1, self.gate_l1)
+        alpha, gate_alpha = float(self._setting("alpha")), float(self.gate_alpha)
+        return with_l1(Penalty(alpha, gate_alpha, 0.0, float(self.balance)), self.l1, self.gate_l1)
 
     def _tie(self, model: Model, scaling: Scaling) -> EqualityConstraints | None:
         return make_ties(self.constraints, model, scaling, getattr(self, "feature_names_in_", None))

@@ -131,7 +131,7 @@ class ColumnGroups:
 
     def _sums(self, members: np.ndarray) -> np.ndarray:
         out = np.zeros((*members.shape[:-1], len(self.strength)))
-        np.add.at(out, (..., self._number), members)
+        np.add.at(out.T, self._number, members.T)
         return out
 
     def spread(self, values: np.ndarray, others: np.ndarray) -> np.ndarray:
