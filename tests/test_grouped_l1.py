@@ -204,9 +204,9 @@ def test_paths_searches_and_files_keep_the_groups(fitted, two_lines, tmp_path):
         assert model.gate_l1 == GroupedL1(0.5 * strength)
         used(model.coef_)
     assert path.estimators[1].coef_.any()
-    grid = {"l1": [GroupedL1(30.0), GroupedL1(1e4)]}
+    grid = {"l1": [GroupedL1(5.0), GroupedL1(1e4)]}
     search = GridSearchCV(held, grid, cv=2).fit(X, y)
-    assert search.best_params_ == {"l1": GroupedL1(30.0)}
+    assert search.best_params_ == {"l1": GroupedL1(5.0)}
     single = MoERegressor(1, alpha=0.0, l1=GroupedL1(1.0))
     tops = [
         regularization_path(model, X, y, n_strengths=2).strengths[0]
