@@ -175,8 +175,8 @@ class RowBlocks(Sequence[Block]):
 
     Notes
     -----
-    A loop holds one block at a time, `run_blocks` one per thread. Visit ``without_features`` where no
-    features are needed.
+    A loop holds one block at a time, `run_blocks` one per thread. Visit ``without_features`` where
+    no features are needed.
     """
 
     #: Whether they are passed over in this process.
