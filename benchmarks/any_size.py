@@ -1,7 +1,7 @@
 """Rows beyond memory: peak memory, what a pass costs from Parquet, and what Dask adds.
 
-``python benchmarks/any_size.py [--rows 2000000] [--features 20] [--jobs 1] [--repeats 1]
-[--skip-files] [--dask] [--dask-rows 4000000]``: makes rows of three regimes into Parquet files in a
+``python benchmarks/any_size.py [--rows 2000000] [--features 20] [--jobs 1] [--batch-rows 65536]
+[--repeats 1] [--skip-files] [--dask] [--dask-rows 4000000]``: makes rows of three regimes into Parquet files in a
 temporary directory (in ``--directory``), which is deleted after, and fits three Gaussian
 experts. Every figure is of a process of its own: the peak of a whole fit (starts, moves, Newton
 finish, then standard errors); seconds per EM pass from the files, in memory (of at most a million
@@ -58,8 +58,9 @@ def make_files(where: Path, asked: argparse.Namespace) -> str:
     return f"{n} rows x {p}: {size:.0f} MiB of Parquet"
 
 
-def open_files(where: Path, p: int) -> ParquetRows:
-    return ParquetRows(where, [f"x{j}" for j in range(p)], "y")
+def open_files(where: Path, asked: argparse.Namespace) -> ParquetRows:
+    names = [f"x{j}" for j in range(asked.features)]
+    return ParquetRows(where, names, "y", batch_rows=asked.batch_rows)
 
 
 def peak_mib() -> float:
@@ -74,7 +75,7 @@ def seconds() -> tuple[float, float]:
 def fit_whole(where: Path, asked: argparse.Namespace) -> str:
     """Fit as users do, and ask for standard errors."""
     before, (cpu, wall) = peak_mib(), seconds()
-    source = open_files(where, asked.features)
+    source = open_files(where, asked)
     model = MoERegressor(N_EXPERTS, n_init=3, random_state=0, n_jobs=asked.jobs).fit(source)
     fitted, cpu_fit = peak_mib(), seconds()[0] - cpu
     model.inference(source)
@@ -114,7 +115,7 @@ def _first_fit(p: int) -> MoERegressor:
 def time_passes(where: Path, asked: argparse.Namespace) -> str:
     """Time passes over the files, reading them alone, and passes over rows in memory."""
     n, p, millions = asked.rows, asked.features, asked.rows / 1e6
-    source, first = open_files(where, p), _first_fit(p)
+    source, first = open_files(where, asked), _first_fit(p)
     held = simulate(0, min(n, MOST_IN_MEMORY), p)
     scale = 1e6 / len(held[1])
     in_memory = [scale * x for x in _time_passes(lambda m: m.fit(*held), first, asked)]
@@ -210,6 +211,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=2_000_000)
     parser.add_argument("--features", type=int, default=20)
     parser.add_argument("--jobs", type=int, default=1, help="threads per process")
+    parser.add_argument("--batch-rows", type=int, default=65_536)
     parser.add_argument("--repeats", type=int, default=1, help="of the timings of passes")
     parser.add_argument("--directory", default=None, help="where the files are made")
     parser.add_argument("--skip-files", action="store_true", help="measure Dask alone")
