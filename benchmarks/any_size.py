@@ -1,8 +1,8 @@
 """Rows beyond memory: peak memory, what a pass costs from Parquet, and what Dask adds.
 
 ``python benchmarks/any_size.py [--rows 2000000] [--features 20] [--jobs 1] [--batch-rows 65536]
-[--repeats 1] [--skip-files] [--dask] [--dask-rows 4000000]``: makes rows of three regimes into Parquet files in a
-temporary directory (in ``--directory``), which is deleted after, and fits three Gaussian
+[--repeats 1] [--directory DIR] [--skip-files] [--dask] [--dask-rows 4000000]``: makes rows of three
+regimes into Parquet files in a temporary directory, which is deleted after, and fits three Gaussian
 experts. Every figure is of a process of its own: the peak of a whole fit (starts, moves, Newton
 finish, then standard errors); seconds per EM pass from the files, in memory (of at most a million
 rows, per million), and of reading the files alone. ``--dask`` compares passes over rows that two
