@@ -73,9 +73,11 @@ def _pooled_alone(problem: Problem, g: int) -> tuple[np.ndarray, ...]:
         SoftmaxGates.everywhere(tree, model.slot_designs[0]),
         model.penalty.of_single_expert(),
     )
-    blocks = problem.blocks.refine(partial(supported_block, g=g))
+    blocks = problem.blocks.map_blocks(partial(supported_block, g=g))
     pooled = Problem(single, blocks, problem.n_threads)
-    start = _intercept_start(single, (pooled.held if blocks.sample is None else blocks.sample).bare)
+    start = _intercept_start(
+        single, (pooled.held if blocks.sample is None else blocks.sample).without_features
+    )
     # One EM step is exact for linear experts, and Newton's own where the link is canonical.
     is_newton = group.family.has_mean_deviance_dispersion or group.family.has_observed_curvature
     options = Options(_POOLED_ITERATIONS, _POOLED_TOL, "none" if is_newton else "auto")
@@ -126,7 +128,7 @@ def _pooled_beside(
         SoftmaxGates.everywhere(tree, len(model.designs)),
         model.penalty.of_single_expert(),
     )
-    blocks = problem.blocks.refine(partial(_block_of_groups, chosen=[g, *beside]))
+    blocks = problem.blocks.map_blocks(partial(_block_of_groups, chosen=[g, *beside]))
     start = Parameters(mixed.no_gates(), (alone, *(() for _ in beside)))
     options = Options(_MIXED_ITERATIONS, _POOLED_TOL, "auto")
     found = run_em(Problem(mixed, blocks, problem.n_threads), start, options)

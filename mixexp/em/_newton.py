@@ -214,7 +214,7 @@ class NewtonFinish:
             return None
         if promised <= allowed_gain and not chord.is_polished:
             return None
-        climbed = self._climb(current, step, noise, shortest=1.0)
+        climbed = self._line_search(current, step, noise, shortest=1.0)
         if climbed is None:
             return None
         self._chord = chord._replace(predicted_gain=promised, is_polished=False)
@@ -231,20 +231,20 @@ class NewtonFinish:
         gradient, information = basis.T @ current.gradient, _congruence(basis, observed)
         direction = solve_definite(information, gradient)
         if direction is not None:
-            step = self._climb(current, basis @ direction, noise)
+            step = self._line_search(current, basis @ direction, noise)
             if step is not None:
                 self._chord = _Chord(basis, information, step[1], step[1] <= allowed_gain)
                 return NewtonStep(*step, is_definite=True)
         # Indefinite, or so nearly singular that Newton's step leads far beyond where the
         # quadratic model holds.
         direction = _saddle_free_direction(_congruence(basis, metric), information, gradient)
-        step = None if direction is None else self._climb(current, basis @ direction, noise)
+        step = None if direction is None else self._line_search(current, basis @ direction, noise)
         if step is None:
             return None
-        reached = self._lengthen(current, basis @ direction, step[0])
+        reached = self._expand_step(current, basis @ direction, step[0])
         return NewtonStep(reached, step[1], is_definite=False)
 
-    def _climb(
+    def _line_search(
         self,
         current: Evaluation,
         direction: np.ndarray,
@@ -263,7 +263,7 @@ class NewtonFinish:
             length *= 0.5
         return None
 
-    def _lengthen(
+    def _expand_step(
         self, current: Evaluation, direction: np.ndarray, reached: Evaluation
     ) -> Evaluation:
         """Go on along a ridge, twice as far each time, as long as that leads higher.

@@ -159,7 +159,7 @@ def _check_attributes(cls: Any, attributes: dict[str, Any]) -> None:
             raise ModelFileError(f"{name} has not {size} entries, as it should.")
 
 
-class Portable:
+class FilesMixin:
     """What a fitted estimator writes for others."""
 
     def __init_subclass__(cls, **options: Any) -> None:

@@ -56,7 +56,7 @@ _KEPT_REFITS = ("gates", "all")
 
 
 @method_docs
-class Growing:
+class GrowingMixin:
     """What a fitted model becomes with one expert more, or without one."""
 
     fitted_model_: FittedModel
@@ -348,7 +348,7 @@ def _starts_of_new(
 
     log_density, resp = _old_posterior(problem, start)
     leaf = problem.model.tree.leaf_position(node)
-    weight = np.concatenate([block.weight for block in problem.held.bare])
+    weight = np.concatenate([block.weight for block in problem.held.without_features])
     order = np.argsort(log_density, kind="stable")
     reached = np.cumsum(weight[order]) / weight.sum()
     starts = []

@@ -46,7 +46,7 @@ from mixexp.tree import GatingTree
 
 
 @method_docs
-class Inferential:
+class InferenceMixin:
     """What a fitted model says of its coefficients."""
 
     n_jobs: int | None
@@ -334,4 +334,4 @@ def _refuse_without_data(y: Any, sample_weight: Any, options: Mapping[str, Any])
 
 
 def _weights_of_rows(problem: Problem) -> WeightFacts:
-    return weight_facts(np.concatenate([block.weight for block in problem.held.bare]))
+    return weight_facts(np.concatenate([block.weight for block in problem.held.without_features]))

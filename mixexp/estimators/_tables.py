@@ -187,7 +187,7 @@ def _criteria_in_words(criteria: Criteria) -> list[tuple[str, str]]:
     ]
 
 
-class SummaryHTML:
+class HTMLMixin:
     """Adds the fit to scikit-learn's HTML, wherever ``set_config(display=...)`` asks for HTML.
 
     To be mixed in before `BaseEstimator`, whose methods it extends.

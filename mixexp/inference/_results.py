@@ -270,7 +270,7 @@ class Inference(Estimates):
             return self.read_rows(X, per_row)
         if per_row:
             raise ValueError(f"{next(iter(per_row))} is for other rows: give their features too.")
-        return self.problem.held.refine(_unknown)
+        return self.problem.held.map_blocks(_unknown)
 
     def _feature_columns(self, features: Sequence[str | int] | None) -> list[int]:
         model, names = self.problem.model, list(self.names.features)

@@ -46,7 +46,7 @@ class EqualityConstraints(NamedTuple):
         """How many coefficients each is equal to, itself included, shape (n_flat,)."""
         return np.bincount(self.owner, minlength=len(self.owner))[self.owner]
 
-    def fold(self, basis: np.ndarray, coordinates: np.ndarray) -> np.ndarray:
+    def reduce_basis(self, basis: np.ndarray, coordinates: np.ndarray) -> np.ndarray:
         """Return a basis in which coefficients that are one move together, and known ones not.
 
         Parameters
