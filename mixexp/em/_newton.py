@@ -14,7 +14,7 @@ from scipy.sparse import csr_array
 from mixexp.em._held import is_held as is_in_held_node
 from mixexp.em._linear_systems import solve_definite
 from mixexp.em._objective import Evaluation, Problem
-from mixexp.model import Model, complete_information, movable_basis
+from mixexp.model import Model, complete_information, movable_basis, pressing_rows
 
 # EM is in the basin when a whole iteration gains less than this share of the objective: of many
 # starts most are dropped on the way, and Newton's steps, one start at a time, are dear; a start
@@ -286,6 +286,8 @@ def _moved(model: Model, current: Evaluation, step: np.ndarray) -> np.ndarray:
     """Return where a step leads, within bounds, and no further than to zero with an L1 penalty."""
     flat = model.flatten(current.params)
     moved = np.clip(flat + step, *model.flat_bounds)
+    if model.ties is not None:
+        moved = model.ties.stay_inside(flat, moved)
     return model.prior.move_within_orthant(flat, current.gradient, moved)
 
 
@@ -367,7 +369,7 @@ def _identified_basis(problem: Problem, current: Evaluation, metric: np.ndarray)
     is_held |= model.prior.is_zero(flat) & (current.gradient == 0.0)
     if model.held:
         is_held |= is_in_held_node(model)
-    basis = movable_basis(model, is_held)
+    basis = movable_basis(model, is_held, pressing_rows(model, flat, current.gradient, is_held))
     metric = _congruence(basis, metric)
     nothing = _FLAT * problem.total_weight
     factor, info = lapack.dpotrf(metric, lower=1)

@@ -245,7 +245,7 @@ class _Search:
     ) -> _Fit | None:
         """Return the best fit with one expert more, None if there is no such."""
         split = None
-        if fit.estimator.fitted_model_.model.is_linear:
+        if fit.estimator.fitted_model_.model.has_linear_experts:
             split = split_rows(fit.estimator, self._X, self._y, sample.weight, self._given, rng)
         found = []
         for settings in self._sizes.tries(fit.estimator, split):

@@ -154,11 +154,6 @@ class InferenceMixin:
         check_is_fitted(self)
         is_sampled = self.weight_type == "sampling"
         kind = _check_kind(kind, cluster, is_sampled)
-        if not self.fitted_model_.model.is_linear:
-            raise ValueError(
-                "There are no standard errors by formula for a model with "
-                f"{' and '.join(self.fitted_model_.model.other_names)}; use bootstrap(X, y)."
-            )
         names = self._names()
         places = choose_reference(self.tree_, names, reference)
         with single_threaded_blas():

@@ -63,7 +63,7 @@ def spread_over_features(model: Model, block: Block, by_head: np.ndarray) -> np.
         spread = of_slot[:, None] * own
         parts.append(spread.reshape(n_heads * n_columns, *by_head.shape[1:]))
         at += n_heads
-    return np.concatenate(parts)
+    return np.concatenate([by_head[:0], *parts])
 
 
 def score_products(problem: Problem, params: Parameters) -> np.ndarray:
