@@ -1,11 +1,13 @@
 """Rows beyond memory: peak memory, what a pass costs from Parquet, and what Dask adds.
 
-``python benchmarks/any_size.py [--rows 2000000] [--features 20] [--dask]``: makes rows of three
+``python benchmarks/any_size.py [--rows 2000000] [--features 20] [--jobs 1] [--batch-rows 65536]
+[--repeats 1] [--directory DIR] [--skip-files] [--dask] [--dask-rows 4000000]``: makes rows of three
 regimes into Parquet files in a temporary directory, which is deleted after, and fits three Gaussian
 experts. Every figure is of a process of its own: the peak of a whole fit (starts, moves, Newton
-finish, then standard errors), seconds of CPU per EM pass from the files, in memory (extrapolated
-from at most a million rows), and of reading the files alone. ``--dask`` compares passes over a
-Dask array on two worker processes with two threads over the same rows in memory.
+finish, then standard errors); seconds per EM pass from the files, in memory (of at most a million
+rows, per million), and of reading the files alone. ``--dask`` compares passes over rows that two
+worker processes hold with two threads over the same rows in memory, and one worker with half of
+them (weak scaling). Seconds of CPU mean something on a loaded machine, those on the wall do not.
 """
 
 import argparse
@@ -28,6 +30,7 @@ from mixexp import EM, MoERegressor  # noqa: E402
 from mixexp.data import ParquetRows  # noqa: E402
 
 N_EXPERTS, ROWS_PER_FILE, ROWS_PER_GROUP, MOST_IN_MEMORY = 3, 1_000_000, 65_536, 1_000_000
+N_PARTS, MOST_MIB = 16, 600  # of the arrays on Dask; the target for peak memory
 FEWER, MORE = 1, 4  # iterations, the difference of whose times is that of passes
 
 
@@ -41,19 +44,23 @@ def simulate(seed: int, n: int, p: int) -> tuple[np.ndarray, np.ndarray]:
     return X, mean + (0.5 + 0.2 * regime) * rng.standard_normal(n)
 
 
-def make_files(where: Path, n: int, p: int) -> None:
+def make_files(where: Path, asked: argparse.Namespace) -> str:
     """Write the rows, a million per file."""
     import pyarrow as pa
     from pyarrow import parquet
 
+    n, p = asked.rows, asked.features
     for number, start in enumerate(range(0, n, ROWS_PER_FILE)):
         X, y = simulate(number, min(ROWS_PER_FILE, n - start), p)
         table = pa.table({**{f"x{j}": X[:, j] for j in range(p)}, "y": y})
         parquet.write_table(table, where / f"{number:05d}.parquet", row_group_size=ROWS_PER_GROUP)
+    size = sum(path.stat().st_size for path in where.iterdir()) / 2**20
+    return f"{n} rows x {p}: {size:.0f} MiB of Parquet"
 
 
-def open_files(where: Path, p: int) -> ParquetRows:
-    return ParquetRows(where, [f"x{j}" for j in range(p)], "y")
+def open_files(where: Path, asked: argparse.Namespace) -> ParquetRows:
+    names = [f"x{j}" for j in range(asked.features)]
+    return ParquetRows(where, names, "y", batch_rows=asked.batch_rows)
 
 
 def peak_mib() -> float:
@@ -61,136 +68,164 @@ def peak_mib() -> float:
 
 
 def seconds() -> tuple[float, float]:
-    """Return CPU seconds of this process and its children, and those on the wall."""
-    own = time.process_time()
-    return own, time.perf_counter()
+    """Return CPU seconds of this process, and those on the wall."""
+    return time.process_time(), time.perf_counter()
 
 
-def fit_whole(where: Path, n: int, p: int) -> str:
+def fit_whole(where: Path, asked: argparse.Namespace) -> str:
     """Fit as users do, and ask for standard errors."""
     before, (cpu, wall) = peak_mib(), seconds()
-    source = open_files(where, p)
-    model = MoERegressor(N_EXPERTS, n_init=3, random_state=0).fit(source)
+    source = open_files(where, asked)
+    model = MoERegressor(N_EXPERTS, n_init=3, random_state=0, n_jobs=asked.jobs).fit(source)
     fitted, cpu_fit = peak_mib(), seconds()[0] - cpu
     model.inference(source)
     return (
-        f"whole fit and standard errors: peak {peak_mib():.0f} MiB resident ({before:.0f} before, "
-        f"{fitted:.0f} after the fit); {model.n_iter_} iterations of the best start, "
+        f"whole fit and standard errors: peak {peak_mib():.0f} MiB resident (target {MOST_MIB}; "
+        f"{before:.0f} before, {fitted:.0f} after the fit); {model.n_iter_} iterations of the best "
+        f"start, converged {model.converged_}, log-likelihood {model.log_likelihood_:.6f}, "
         f"{cpu_fit:.1f} s of CPU for the fit, {seconds()[1] - wall:.0f} s on the wall in all"
     )
 
 
-def _time_passes(fit: Callable[[MoERegressor], Any], first: MoERegressor) -> tuple[float, float]:
-    """Return CPU and wall seconds of one plain EM iteration."""
-    spent = []
-    plain = EM(acceleration="none", n_moves=0)
-    for n_passes in (FEWER, MORE):
-        model = MoERegressor(N_EXPERTS, init=first, solver=plain, max_iter=n_passes)
-        began = seconds()
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # it is stopped on the way, which is what is asked
-            fit(model)
-        spent.append([now - then for now, then in zip(seconds(), began, strict=True)])
-    cpu, wall = (np.subtract(spent[1], spent[0]) / (MORE - FEWER)).tolist()
-    return cpu, wall
+def _time_passes(
+    fit: Callable[[MoERegressor], Any],
+    first: MoERegressor,
+    asked: argparse.Namespace,
+    clock: Callable[[], tuple[float, ...]] = seconds,
+) -> list[float]:
+    """Return what the clock shows of one plain EM iteration, the median of several."""
+    plain, found = EM(acceleration="none", n_moves=0), []
+    for _ in range(asked.repeats):
+        spent = []
+        for n_passes in (FEWER, MORE):
+            model = MoERegressor(N_EXPERTS, init=first, solver=plain, max_iter=n_passes)
+            began = np.array(clock())
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # it is stopped on the way, which is what is asked
+                fit(model.set_params(n_jobs=asked.jobs))
+            spent.append(np.array(clock()) - began)
+        found.append((spent[1] - spent[0]) / (MORE - FEWER))
+    return [float(value) for value in np.median(found, axis=0)]
 
 
 def _first_fit(p: int) -> MoERegressor:
     return MoERegressor(N_EXPERTS, n_init=2, random_state=0).fit(*simulate(0, 5000, p))
 
 
-def time_files(where: Path, n: int, p: int) -> str:
-    """Time passes over the files, and reading them alone."""
-    source, first = open_files(where, p), _first_fit(p)
-    cpu, wall = _time_passes(lambda model: model.fit(source), first)
+def time_passes(where: Path, asked: argparse.Namespace) -> str:
+    """Time passes over the files, reading them alone, and passes over rows in memory."""
+    n, p, millions = asked.rows, asked.features, asked.rows / 1e6
+    source, first = open_files(where, asked), _first_fit(p)
+    held = simulate(0, min(n, MOST_IN_MEMORY), p)
+    scale = 1e6 / len(held[1])
+    in_memory = [scale * x for x in _time_passes(lambda m: m.fit(*held), first, asked)]
+    from_files = [x / millions for x in _time_passes(lambda m: m.fit(source), first, asked)]
     began = seconds()
     for _ in source:
         pass
-    read_cpu, read_wall = (now - then for now, then in zip(seconds(), began, strict=True))
-    return (
-        f"from Parquet: {1e6 * cpu / n:.3f} CPU s per pass and million rows ({wall:.1f} s on the "
-        f"wall per pass); reading alone {1e6 * read_cpu / n:.3f} ({read_wall:.1f} s)"
+    reading = [(now - then) / millions for now, then in zip(seconds(), began, strict=True)]
+    told = ["seconds per pass and million rows:        CPU    wall"]
+    for what, (cpu, wall) in (
+        (f"from Parquet, {n} rows", from_files),
+        (f"in memory, {len(held[1])} rows", in_memory),
+        ("reading the files alone", reading),
+    ):
+        told.append(f"  {what:36s} {cpu:7.3f} {wall:7.3f}")
+    for what, rival in (("memory (target 1.5)", in_memory), ("reading alone", reading)):
+        cpu, wall = np.divide(from_files, rival)
+        told.append(f"  Parquet : {what:26s} {cpu:7.2f} {wall:7.2f}")
+    return "\n".join(told)
+
+
+def time_dask(where: Path, asked: argparse.Namespace) -> str:
+    """Time passes of two worker processes, of one with half of the rows, and of two threads."""
+    size, first = -(-asked.dask_rows // N_PARTS), _first_fit(asked.features)
+    two = _time_cluster(2, size, first, asked)
+    one = _time_cluster(1, size, first, asked)
+    parts = [simulate(number, size, asked.features) for number in range(N_PARTS)]
+    rows = [np.concatenate(each) for each in zip(*parts, strict=True)]
+    del parts
+    threads = _time_passes(lambda m: m.set_params(n_jobs=2).fit(*rows), first, asked)
+    driver, there, wall = two
+    return "\n".join(
+        [
+            f"seconds per pass, {N_PARTS} partitions of {size} rows:      CPU    wall",
+            f"  two threads in memory                {threads[0]:7.2f} {threads[1]:7.2f}",
+            f"  two workers                          {driver + there:7.2f} {wall:7.2f}",
+            f"    of which client and scheduler      {driver:7.2f}",
+            f"  one worker, half of the partitions   {one[0] + one[1]:7.2f} {one[2]:7.2f}",
+            f"  workers : threads (target 1.3)       {(driver + there) / threads[0]:7.2f} "
+            f"{wall / threads[1]:7.2f}",
+            f"  weak scaling, one worker : two               {one[2] / wall:7.2f}",
+        ]
     )
 
 
-def time_memory(where: Path, n: int, p: int) -> str:
-    """Time passes over rows in memory, one thread."""
-    n = min(n, MOST_IN_MEMORY)
-    X, y = simulate(0, n, p)
-    cpu, wall = _time_passes(lambda model: model.fit(X, y), _first_fit(p))
-    return (
-        f"in memory, {n} rows: {1e6 * cpu / n:.3f} CPU s per pass and million rows "
-        f"({wall:.1f} s on the wall per pass)"
-    )
-
-
-def time_dask(where: Path, n: int, p: int) -> str:
-    """Time passes of two worker processes, of one, and of two threads in this one."""
+def _time_cluster(
+    n_workers: int, size: int, first: MoERegressor, asked: argparse.Namespace
+) -> list[float]:
+    """Return CPU seconds of this process and the workers, and those on the wall, per pass."""
+    import dask
     import dask.array as da
     import distributed
 
-    n = min(n, 4 * MOST_IN_MEMORY)
-    size = -(-n // 16)
-    X, y = simulate(0, n, p)
-    first, told = _first_fit(p), []
-    for n_threads in (1, 2):
-        cpu, wall = _time_passes(
-            lambda model, n_threads=n_threads: model.set_params(n_jobs=n_threads).fit(X, y), first
-        )
-        told.append(f"{n_threads} threads in memory {cpu:.2f} CPU s, {wall:.2f} s on the wall")
-    parts = da.from_array(X, chunks=(size, p)), da.from_array(y, chunks=size)
-    for n_workers in (1, 2):
-        cluster = distributed.LocalCluster(n_workers, threads_per_worker=1, dashboard_address=None)
-        with cluster, distributed.Client(cluster) as client:
-            held = [part.persist() for part in parts]
-            distributed.wait(held)
-            client.run(_import_there)
+    p, made = asked.features, dask.delayed(simulate, nout=2)
+    parts = [made(number, size, p) for number in range(N_PARTS * n_workers // 2)]
+    X = da.concatenate([da.from_delayed(X, (size, p), float) for X, _ in parts])
+    y = da.concatenate([da.from_delayed(y, (size,), float) for _, y in parts])
+    cluster = distributed.LocalCluster(n_workers, threads_per_worker=1, dashboard_address=None)
+    with cluster, distributed.Client(cluster) as client:
+        held = dask.persist(X, y)
+        distributed.wait(held)
 
-            def fit(model: MoERegressor, held: list[Any] = held) -> None:
-                model.fit(*held)
+        def clock() -> tuple[float, float, float]:
+            cpu, wall = seconds()
+            return cpu, sum(client.run(time.process_time).values()), wall
 
-            fit(MoERegressor(N_EXPERTS, init=first, max_iter=1, tol=1.0))  # compiled kernels read
-            before = sum(client.run(time.process_time).values())
-            cpu, wall = _time_passes(fit, first)
-            there = sum(client.run(time.process_time).values()) - before
-            told.append(f"{n_workers} workers {wall:.2f} s on the wall, driver {cpu:.2f} CPU s")
-            told.append(f"(workers {there:.1f} CPU s for both fits)")
-    return f"Dask, {n} rows in 16 partitions, per pass: " + "; ".join(told)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # one iteration, so that workers read their kernels
+            MoERegressor(N_EXPERTS, init=first, max_iter=1).fit(*held)
+        return _time_passes(lambda model: model.fit(*held), first, asked, clock)
 
 
-def _import_there() -> None:
-    import mixexp  # noqa: F401
+def _report(
+    answers: Any, measure: Callable[..., str], where: Path, asked: argparse.Namespace
+) -> None:
+    answers.put(measure(where, asked))
 
 
-def _report(answers: Any, measure: Callable[..., str], where: Path, n: int, p: int) -> None:
-    answers.put(measure(where, n, p))
+def _in_own_process(measure: Callable[..., str], where: Path, asked: argparse.Namespace) -> str:
+    spawn = multiprocessing.get_context("spawn")
+    answers = spawn.Queue()
+    process = spawn.Process(target=_report, args=(answers, measure, where, asked))
+    process.start()
+    process.join()
+    if process.exitcode:
+        raise SystemExit(f"{measure.__name__} failed")
+    return str(answers.get())
 
 
 def main() -> None:
-    """Measure, and print a line for each."""
+    """Measure, and print what was found."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=2_000_000)
     parser.add_argument("--features", type=int, default=20)
+    parser.add_argument("--jobs", type=int, default=1, help="threads per process")
+    parser.add_argument("--batch-rows", type=int, default=65_536)
+    parser.add_argument("--repeats", type=int, default=1, help="of the timings of passes")
+    parser.add_argument("--directory", default=None, help="where the files are made")
+    parser.add_argument("--skip-files", action="store_true", help="measure Dask alone")
     parser.add_argument("--dask", action="store_true")
+    parser.add_argument("--dask-rows", type=int, default=4_000_000)
     asked = parser.parse_args()
-    spawn = multiprocessing.get_context("spawn")
-    measures = [fit_whole, time_files, time_memory, *([time_dask] if asked.dask else [])]
-    with tempfile.TemporaryDirectory() as directory:
+    with tempfile.TemporaryDirectory(dir=asked.directory) as directory:
         where = Path(directory)
-        maker = spawn.Process(target=make_files, args=(where, asked.rows, asked.features))
-        maker.start()
-        maker.join()
-        size = sum(path.stat().st_size for path in where.iterdir()) / 2**20
-        print(f"{asked.rows} rows x {asked.features}: {size:.0f} MiB of Parquet", flush=True)
-        for measure in measures:
-            answers = spawn.Queue()
-            arguments = answers, measure, where, asked.rows, asked.features
-            process = spawn.Process(target=_report, args=arguments)
-            process.start()
-            process.join()
-            if process.exitcode:
-                raise SystemExit(f"{measure.__name__} failed")
-            print(answers.get(), flush=True)
+        if not asked.skip_files:
+            print(_in_own_process(make_files, where, asked), flush=True)
+            print(_in_own_process(fit_whole, where, asked), flush=True)
+            print(_in_own_process(time_passes, where, asked), flush=True)
+        if asked.dask:
+            print(_in_own_process(time_dask, where, asked), flush=True)
 
 
 if __name__ == "__main__":

@@ -72,7 +72,8 @@ def errors_of(model, *rows):
 
 
 @pytest.mark.parametrize(
-    ("name", "n_parts"), [("G1", 1), ("G1", 2), ("G1", 7), ("P1", 7), ("B1", 7)]
+    ("name", "n_parts"),
+    [("G1", 1), ("G1", 2), ("G1", 7), ("G1", 40), ("P1", 7), ("P1", 40), ("B1", 7), ("B1", 40)],
 )
 def test_partitions_are_fitted_as_rows_in_memory(name, n_parts, held):
     X, y, coef, log_likelihood, errors = held(name)

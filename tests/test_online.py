@@ -51,14 +51,14 @@ def held_out(model, data):
     ],
 )
 def test_ten_epochs_end_near_the_optimum_of_all_rows(name, model):
-    rows = np.loadtxt(REFERENCE / f"{name}.csv.gz", delimiter=",", skiprows=1)
-    X, y = rows[:, 1:-1], rows[:, 0]
+    table = pd.read_csv(REFERENCE / f"{name}.csv.gz")  # whose columns are not in the same order
+    X, y = table.drop(columns=["y", "z"]).to_numpy(), table["y"].to_numpy(float)
     answer = json.loads((REFERENCE / f"{name}.json").read_text())
     classes = {"classes": [0.0, 1.0]} if name == "B1" else {}
     for _ in range(10):
         model.partial_fit(X, y, **classes)
     reached = model.log_density(X, y).sum()
-    assert reached >= answer["loglik"] - 1e-4 * abs(answer["loglik"])
+    assert reached == pytest.approx(answer["loglik"], rel=1e-4)
     assert model.n_samples_seen_ == 10 * len(y)
 
 
