@@ -141,7 +141,12 @@ def _product_limit(
     if entry is not None:
         order = np.argsort(entry, kind="stable")
         later = np.concatenate([[0.0], np.cumsum(weight[order][::-1])])[::-1]
-        at_risk = at_risk - later[np.searchsorted(entry[order], time, side="left")]
+        n_entered = np.searchsorted(entry[order], time, side="left")
+        at_risk = at_risk - later[n_entered]
+        # Rounding of these sums leaves no survivors, nor fewer than none, where all have their y.
+        n_left = n_entered - np.searchsorted(np.sort(y), time, side="left")
+        n_events = np.bincount(place, weights=is_event, minlength=len(time))
+        at_risk = np.where(n_left == n_events, events, np.maximum(at_risk, events))
     share = np.divide(events, at_risk, out=np.zeros(len(time)), where=at_risk > 0.0)
     return KaplanMeier(time, np.cumprod(1.0 - share))
 
