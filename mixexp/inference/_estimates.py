@@ -165,13 +165,17 @@ class Estimates:
     @cached_property
     def notes(self) -> list[str]:
         """What to know when reading the standard errors, in words."""
-        notes = [f"Standard errors: {self.kind_in_words}.", f"Gates: {self.terms.gates}."]
-        if self.is_penalized:
+        has_errors = not self.flat_covariance.refusal
+        notes = [f"Standard errors: {self.kind_in_words}."] if has_errors else []
+        notes.append(f"Gates: {self.terms.gates}.")
+        if self.is_penalized and not has_errors:
+            notes.append("The fit is penalised: estimates are pulled towards the priors' centres.")
+        elif self.is_penalized:
             notes.append(
                 "The fit is penalised: estimates are pulled towards the priors' centres, and "
                 "standard errors are those of the posterior's curvature, without that bias."
             )
-        if self.problem.model.penalty.has_l1:
+        if self.problem.model.penalty.has_l1 and has_errors:
             notes.append(
                 "Slopes that the L1 penalty holds at zero are not estimated: standard errors are "
                 "conditional on the columns that were selected with these rows, and too small for "
