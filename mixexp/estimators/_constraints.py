@@ -61,8 +61,8 @@ def make_ties(
     for constraint in listed:
         if isinstance(constraint, Linear):
             continue
-        columns, has_intercept = _columns(constraint, scaling, names)
-        leaves = _leaves(constraint, model)
+        columns, has_intercept = features_of(constraint, scaling, names)
+        leaves = experts_of(constraint, model)
         named.append(frozenset(leaves))
         if isinstance(constraint, Ordered):
             inequalities += orders(constraint, columns, leaves)
@@ -181,7 +181,7 @@ def list_constraints(constraints: Any) -> list[Any]:
     return list(listed)
 
 
-def _columns(
+def features_of(
     constraint: _Slopes | Ordered, scaling: Scaling, names: np.ndarray | None
 ) -> tuple[list[int], bool]:
     """Return the columns that a constraint is about, and whether intercepts are bounded too."""
@@ -200,7 +200,7 @@ def _columns(
     return columns, len(slopes) < len(features)
 
 
-def _leaves(constraint: _Slopes | Ordered, model: Model) -> list[int]:
+def experts_of(constraint: _Slopes | Ordered, model: Model) -> list[int]:
     """Return the experts that a constraint is about."""
     n_leaves, experts = model.tree.n_leaves, constraint.experts
     if experts is None:

@@ -18,6 +18,8 @@ from mixexp.tree import GatingTree
 
 #: In place of a reference child: logits that sum to zero.
 NO_REFERENCE = -1
+# A sum below this share of its terms is what rounding leaves of zero: an intercept at its bound.
+_ROUNDING = 1e-14
 
 
 class Label(NamedTuple):
@@ -78,6 +80,8 @@ class Terms(NamedTuple):
     def values(self, model: Model, params: Parameters) -> np.ndarray:
         """Return the coefficients, logarithms where they are estimated as such.
 
+        Sums of which rounding alone is left are zero.
+
         Parameters
         ----------
         model : Model
@@ -87,7 +91,10 @@ class Terms(NamedTuple):
         -------
         ndarray of shape (n_terms,)
         """
-        return self.matrix @ model.flatten(params) + self.shift
+        flat = model.flatten(params)
+        values = self.matrix @ flat + self.shift
+        size = np.abs(self.matrix) @ np.abs(flat) + np.abs(self.shift)
+        return np.where(np.abs(values) <= _ROUNDING * size, 0.0, values)
 
 
 class _Row(NamedTuple):

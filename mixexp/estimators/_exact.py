@@ -1,0 +1,100 @@
+"""Coefficients in the user's units that meet their constraints to the last digit.
+
+The fit meets them for standardised features; the way back rounds, so that an intercept bounded by 0
+came out as -2e-15, and neighbours in an order that are one differed by as much.
+"""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from mixexp.constraints import Bounded, Fixed, Linear, Ordered, Shared
+from mixexp.data import Scaling
+from mixexp.estimators._constraints import experts_of, features_of, list_constraints
+from mixexp.estimators._inequalities import check_ends, orders
+from mixexp.model import Model
+
+_Place = tuple[int, int]
+
+
+def without_rounding(
+    location: np.ndarray,
+    constraints: Any,
+    model: Model,
+    scaling: Scaling,
+    columns: Sequence[int],
+    names: np.ndarray | None,
+) -> np.ndarray:
+    """Return intercepts and slopes with what rounding has put beyond a bound or order put back.
+
+    Parameters
+    ----------
+    location : ndarray of shape (n_leaves, 1 + n_columns)
+        Intercepts and slopes in the user's units. Those of several classes have no such bounds
+        and are returned as they are.
+    constraints : object
+        As they were given to the estimator.
+    model : Model
+        With their ties.
+    scaling : Scaling
+    columns : sequence of int
+        Of the slopes.
+    names : ndarray of str or None
+        Names of the columns of X.
+    """
+    if model.ties is None or location.ndim != 2:
+        return location
+    out, place_of = location.copy(), {column: 1 + at for at, column in enumerate(columns)}
+    pinned, pairs = np.zeros(out.shape, dtype=bool), list[tuple[_Place, _Place]]()
+    for constraint in list_constraints(constraints):
+        if isinstance(constraint, Linear):
+            continue
+        seen, has_intercept = features_of(constraint, scaling, names)
+        leaves = experts_of(constraint, model)
+        seen = [column for column in seen if not scaling.is_constant[column]]
+        own = np.ix_(leaves, ([0] if has_intercept else []) + [place_of[at] for at in seen])
+        if isinstance(constraint, Fixed):
+            pinned[own] = True
+        elif isinstance(constraint, Bounded):
+            low, high = check_ends(constraint)
+            out[own] = np.clip(out[own], low, high)
+            pinned[own] |= (out[own] == low) | (out[own] == high)
+        elif isinstance(constraint, Shared):
+            same = [
+                ((a, place_of[at]), (b, place_of[at])) for at in seen for a, b in pairwise(leaves)
+            ]
+            pairs += [*same, *((b, a) for a, b in same)]
+        else:
+            pairs += _pairs(constraint, seen, leaves, place_of)
+    return _in_order(out, pinned, pairs)
+
+
+def _pairs(
+    constraint: Ordered, columns: list[int], leaves: list[int], place_of: dict[int, int]
+) -> list[tuple[_Place, _Place]]:
+    """Return places of coefficients of which the second is not smaller."""
+    out = []
+    for inequality in orders(constraint, columns, leaves):
+        (_, *below), (_, *above) = sorted(inequality.terms)
+        out.append(tuple((leaf, place_of[at]) for leaf, at in (below, above)))
+    return out
+
+
+def _in_order(
+    out: np.ndarray, pinned: np.ndarray, pairs: Sequence[tuple[_Place, _Place]]
+) -> np.ndarray:
+    """Raise the second of each pair to the first, or lower the first where the second is pinned."""
+    has_moved = True
+    while has_moved:
+        has_moved = False
+        for below, above in pairs:
+            if out[below] <= out[above] or (pinned[below] and pinned[above]):
+                continue
+            if pinned[above]:
+                out[below], pinned[below] = out[above], True
+            else:
+                out[above], pinned[above] = out[below], pinned[below]
+            has_moved = True
+    return out
