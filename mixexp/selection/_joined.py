@@ -17,6 +17,7 @@ from scipy.optimize import minimize_scalar
 from sklearn.base import clone
 
 from mixexp.constraints import Linear, Shared
+from mixexp.estimators._auto import is_automatic
 from mixexp.estimators._row_arguments import Given, refuse_unknown, row_arguments
 from mixexp.exceptions import InferenceWarning
 from mixexp.inference import Table
@@ -164,6 +165,7 @@ def join_pieces(
     True
     """
     check_estimator(estimator)
+    _refuse_automatic(estimator)
     refuse_unknown(given)
     free = clone(estimator).fit(X, y, sample_weight, **given)
     chain = _Chain.of(free)
@@ -198,6 +200,15 @@ def join_pieces(
         np.array([widths.get(pair, np.nan) for pair in chain.pairs]),
         search.profile,
     )
+
+
+def _refuse_automatic(estimator: Any) -> None:
+    for name in estimator._choosable:
+        if is_automatic(getattr(estimator, name, None)):
+            raise ValueError(
+                f"The {name!r} parameter of the estimator is 'auto', and would be chosen anew at "
+                "every break point that is tried. Give it the value that a fit chose."
+            )
 
 
 def _listed(constraints: Any) -> list[Any]:
