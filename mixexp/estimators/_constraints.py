@@ -121,7 +121,9 @@ def _tie_slopes(
                     upper[same] = np.minimum(upper[same], ends[1])
                 else:
                     _check_known_once(constraint, known[same])
-                    known[same] = _standard_value(constraint, model, scaling, column, same[0])
+                    known[same] = _standard_value(
+                        constraint, constraint.value, model, scaling, column, same[0]
+                    )
     if np.any(is_shared & ~np.isnan(known)):
         raise ValueError(
             "The 'constraints' parameter fixes a slope that it also shares; fix it for all of the "
@@ -158,9 +160,7 @@ def _standard_bounds(
     """Return the bounds of a slope for the standardised feature and y as the family sees it."""
     low, high = check_ends(constraint)
     found = [
-        end
-        if np.isinf(end)
-        else _standard_value(Fixed(constraint.features, end), model, scaling, column, at)
+        end if np.isinf(end) else _standard_value(constraint, end, model, scaling, column, at)
         for end in (low, high)
     ]
     return found[0], found[1]
@@ -267,13 +267,21 @@ def _check_known_once(constraint: Fixed, known: np.ndarray) -> None:
 
 
 def _standard_value(
-    constraint: Fixed, model: Model, scaling: Scaling, column: int, at: int
+    constraint: Fixed | Bounded,
+    value: float,
+    model: Model,
+    scaling: Scaling,
+    column: int,
+    at: int,
 ) -> float:
     """Return a slope for the standardised feature and y as the family sees it.
 
     Parameters
     ----------
-    constraint : Fixed
+    constraint : Fixed or Bounded
+        For messages.
+    value : float
+        The slope, or a bound of it, in the user's units.
     model : Model
     scaling : Scaling
     column : int
@@ -284,26 +292,24 @@ def _standard_value(
     slot = next(s for s, part in enumerate(model.slot_slices) if part.start <= at < part.stop)
     g, h = model.head_of(slot)
     group = model.groups[g]
-    if constraint.value == 0.0:
+    if value == 0.0:
         return 0.0
     if scaling.is_constant[column]:
         raise ValueError(
-            f"{shown(constraint)} in 'constraints' fixes the slope of a column that is "
-            "constant, which "
-            "is zero; give a value of 0, or the product as an offset."
+            f"{shown(constraint)} in 'constraints' is about the slope of a column that is "
+            "constant, which is zero; give a value of 0, or the product as an offset."
         )
     if sum(head.kind == "location" for head in group.family.heads) > 1:
         raise ValueError(
-            f"{shown(constraint)} in 'constraints' must have a value of 0 where there are more "
-            "than "
-            "two classes."
+            f"{shown(constraint)} in 'constraints' must have a value of 0 where there are "
+            "more than two classes."
         )
     # Products of extremes overflow: factors are compared as logarithms.
     change = group.change(h)[0]
-    size = np.log([abs(float(constraint.value)), scaling.scale[column], 1.0 / change]).sum()
+    size = np.log([abs(float(value)), scaling.scale[column], 1.0 / change]).sum()
     if size > np.log(LARGEST_SHIFT):
         raise ValueError(
-            f"{shown(constraint)} in 'constraints' fixes a slope that leaves no digit of y to be "
-            f"explained: more than {LARGEST_SHIFT:g} spreads of y per spread of the feature."
+            f"{shown(constraint)} in 'constraints' asks for a slope that leaves no digit of y to "
+            f"be explained: more than {LARGEST_SHIFT:g} spreads of y per spread of the feature."
         )
-    return float(constraint.value) / change * float(scaling.scale[column])
+    return float(value) / change * float(scaling.scale[column])

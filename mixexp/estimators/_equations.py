@@ -129,8 +129,29 @@ def _place(
     j = seen.index(term.name)
     if j > 0 and scaling.is_constant[design[j] - 1]:
         raise refusal(equation, f"column {term.name!r} is constant, and its slope is zero")
-    to_raw = scaling.unstandardize(np.eye(len(design)), design).T
-    return model.flat_index(slot, row), factor * to_raw[j], shift if j == 0 else 0.0
+    return (
+        model.flat_index(slot, row),
+        factor * raw_row(scaling, design, j),
+        shift if j == 0 else 0.0,
+    )
+
+
+def raw_row(scaling: Scaling, design: np.ndarray, place: int) -> np.ndarray:
+    """Return of which standardised coefficients one in the user's units is made.
+
+    Constant columns have no share in an intercept: their slopes stay zero.
+
+    Parameters
+    ----------
+    scaling : Scaling
+    design : ndarray of shape (q,), int
+        Columns, the intercept's 0 first.
+    place : int
+        In the design.
+    """
+    row = scaling.unstandardize(np.eye(len(design)), design)[:, place]
+    varies = np.concatenate([[True], ~scaling.is_constant[design[1:] - 1]])
+    return np.where(varies, row, 0.0)
 
 
 def _gate_place(equation: Linear, term: _Term, model: Model) -> tuple[int, int, float, float]:

@@ -77,8 +77,12 @@ def _pairs(
     """Return places of coefficients of which the second is not smaller."""
     out = []
     for inequality in orders(constraint, columns, leaves):
-        (_, *below), (_, *above) = sorted(inequality.terms)
-        out.append(tuple((leaf, place_of[at]) for leaf, at in (below, above)))
+        ends = {
+            times: (leaf, place_of[column])
+            for times, leaf, column in inequality.terms
+            if column is not None
+        }
+        out.append((ends[-1.0], ends[1.0]))
     return out
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from mixexp.arguments import is_real
 from mixexp.constraints import Bounded, Ordered
 from mixexp.data import Scaling
-from mixexp.estimators._equations import expert_place, refusal
+from mixexp.estimators._equations import expert_place, raw_row, refusal
 from mixexp.model import EqualityConstraints, Model
 from mixexp.text import shown
 
@@ -184,8 +184,8 @@ def _place(inequality: Inequality, model: Model, scaling: Scaling) -> tuple[np.n
             raise refusal(constraint, f"expert {leaf} does not see the column")
         if column is not None and scaling.is_constant[column]:
             raise refusal(constraint, "the column is constant, and its slope is zero")
-        to_raw = scaling.unstandardize(np.eye(len(design)), design).T
-        row[model.flat_index(slot, place)] += times * factor * to_raw[at[0]]
+        own = raw_row(scaling, design, int(at[0]))
+        row[model.flat_index(slot, place)] += times * factor * own
         value -= times * shift if column is None else 0.0
         slots.add(slot)
     if len(slots) > 1:
