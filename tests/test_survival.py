@@ -100,6 +100,19 @@ def test_kaplan_meier_of_late_entries_is_that_of_survfit():
             kaplan_meier(y, censoring, truncation=limit)
 
 
+def test_survival_of_weighted_late_entries_ends_at_zero_and_not_below():
+    for seed in range(30):  # sums of such weights do not cancel to the last digit
+        rng = np.random.default_rng(seed)
+        y, weight = rng.exponential(size=9), rng.uniform(0.1, 1.0, 9)
+        entry, wanted = y * rng.uniform(0.3, 0.99, 9), []
+        found = kaplan_meier(y, truncation=entry, sample_weight=weight)
+        for place in np.argsort(y):
+            is_at_risk = (entry < y[place]) & (y >= y[place])
+            share = 1.0 if is_at_risk.sum() == 1 else weight[place] / weight[is_at_risk].sum()
+            wanted.append((wanted or [1.0])[-1] * (1.0 - share))
+        np.testing.assert_allclose(found.survival, wanted, rtol=1e-10, atol=0.0)
+
+
 def test_rows_above_a_deductible_stand_for_those_that_are_not_seen(closed_figures):
     rng = np.random.default_rng(4)
     x = rng.uniform(-1.0, 1.0, (3000, 1))
