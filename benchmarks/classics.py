@@ -1,6 +1,6 @@
 """Results that papers and manuals have printed, each beside that of this library.
 
-    python benchmarks/classics.py [--quick] [--sets co2 tone npreg affairs arm]
+    python benchmarks/classics.py [--quick] [--sets co2 tone npreg patents affairs arm]
 
 Data are those that may be passed on, in tests/reference, or simulated where the original ones are
 not public; the column "data" says which. On simulated data a published figure is that of another
@@ -86,6 +86,22 @@ def flexmix_npreg(_is_quick: bool) -> Iterator[Line]:
     yield Line("NPreg by id2, log-likelihood", "original", "-561.565", found, source)
 
 
+def patents(_is_quick: bool) -> Iterator[Line]:
+    """Patents of 70 firms by their spending on research, shares by spending over sales."""
+    data = read_reference("classic_patents")
+    X, y = np.column_stack([data["lgRD"], data["RDS"]]), data["Patents"]
+    model = MoERegressor(3, expert="poisson", expert_features=[0], gate_features=[1], **PLAIN)
+    model.set_params(n_init=20).fit(X, y)
+    by_slope = np.argsort(model.coef_[:, 0])
+    source = "flexmix 2.3-18 (data of Wang, Cockburn & Puterman 1998), run here, best of 20 starts"
+    found = f"{model.log_likelihood_:.4f}"
+    yield Line("patents, log-likelihood", "original", "-197.6752", found, source)
+    published = ("1.962 + 0.6719 x", "0.508 + 0.8798 x", "-2.637 + 1.5866 x")
+    for number, (k, line_there) in enumerate(zip(by_slope, published, strict=True), start=1):
+        ours = f"{model.intercept_[k]:.3f} + {model.coef_[k, 0]:.4f} x"
+        yield Line(f"patents, log mean of class {number}", "original", line_there, ours, source)
+
+
 def co2(_is_quick: bool) -> Iterator[Line]:
     """Emissions of carbon dioxide on the gross national product of 28 countries in 1996."""
     data = read_reference("classic_co2")
@@ -158,6 +174,7 @@ SETS: dict[str, Callable[[bool], Iterator[Line]]] = {
     "tone": tone,
     "simulated_tone": simulated_tone,
     "npreg": flexmix_npreg,
+    "patents": patents,
     "affairs": affairs,
     "arm": robot_arm,
 }

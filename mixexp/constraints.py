@@ -1,14 +1,14 @@
-"""Constraints on coefficients: shared slopes, known ones, bounds, and linear restrictions.
+"""Constraints on coefficients: shared slopes, known ones, bounds, orders, linear restrictions.
 
 All of them in the user's units. What is shared, fixed or bounded of a slope is so for
 standardised features too, but for a positive factor; an intercept is not, for it depends on where
-the features have their zero, so that it takes a linear restriction.
+the features have their zero, so that its bound is an inequality between intercept and slopes.
 """
 
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Bounded", "Fixed", "Linear", "Shared"]
+__all__ = ["Bounded", "Fixed", "Linear", "Ordered", "Shared"]
 
 
 @dataclass(frozen=True)
@@ -62,18 +62,20 @@ class Fixed:
 
 @dataclass(frozen=True)
 class Bounded:
-    """Slopes between bounds, such as those whose sign is known.
+    """Slopes or intercepts between bounds, such as those whose sign is known.
 
-    A slope that ends at its bound is no estimate: it has no standard error ("at its bound") and
-    counts as no degree of freedom.
+    A coefficient that ends at its bound is no estimate: it has no standard error ("at its bound")
+    and counts as no degree of freedom.
 
     Parameters
     ----------
     features : str, int, or list of these
-        Names or numbers of the columns.
+        Names or numbers of the columns; "intercept" for the intercept, unless a column has that
+        name.
     lower, upper : float, default=None
         Least and largest slope, in units of y per unit of the feature; with a link, of the linear
-        predictor. None for no bound. At least one is to be given, and ``lower < upper``.
+        predictor. Those of an intercept are of the linear predictor where all features are zero.
+        None for no bound. At least one is to be given, and ``lower < upper``.
     experts : int or list of int, default=None
         Experts whose slope it is, from left to right; None for all.
 
@@ -97,6 +99,51 @@ class Bounded:
 
 
 @dataclass(frozen=True)
+class Ordered:
+    """Slopes in order: of one column over experts, or of several columns within each expert.
+
+    ``Ordered("dose")`` says that no expert has a smaller slope of dose than the expert before it,
+    ``Ordered(["low", "mid", "high"])`` that the slopes of these columns do not fall in every
+    expert: the effect of levels that are coded as dummies is monotone. Neighbours that the data
+    would have the other way round end as one.
+
+    Parameters
+    ----------
+    features : str, int, or list of these
+        Name or number of one column, whose slopes do not fall from one expert to the next; or a
+        list of two columns and more, whose slopes do not fall from one to the next.
+    experts : list of int, default=None
+        Experts that it is about, from left to right; None for all. For one column at least two.
+    decreasing : bool, default=False
+        Whether slopes do not rise instead.
+
+    Notes
+    -----
+    Differences are in units of y per unit of the features; with a link, of the linear predictor.
+    Each pair that ends as one takes a degree of freedom. Not beside an L1 penalty on experts, and
+    for experts of one family with one linear predictor.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mixexp import MoERegressor
+    >>> from mixexp.constraints import Bounded, Ordered
+    >>> rng = np.random.default_rng(0)
+    >>> level = rng.integers(0, 4, size=300)
+    >>> X = (level[:, None] == [1, 2, 3]).astype(float)
+    >>> y = np.array([0.0, 1.0, 0.9, 2.0])[level] + 0.3 * rng.normal(size=300)
+    >>> monotone = [Bounded(0, lower=0.0), Ordered([0, 1, 2])]
+    >>> model = MoERegressor(1, constraints=monotone).fit(X, y)
+    >>> bool(np.diff(model.coef_[0]).min() > -1e-12)
+    True
+    """
+
+    features: Any
+    experts: Any = None
+    decreasing: Any = False
+
+
+@dataclass(frozen=True)
 class Linear:
     """A linear equation between coefficients, in the user's units.
 
@@ -116,7 +163,7 @@ class Linear:
     predictor. Each takes one degree of freedom. Mixing weights that are known are equations of
     a gate: ``gate_features=[]`` and
     ``Linear("gate[0:intercept] - gate[1:intercept] = 0.405")`` for 0.6 and 0.4. Not
-    beside an L1 penalty on the same coefficients, nor beside bounds on them.
+    beside an L1 penalty on the same coefficients.
 
     Examples
     --------

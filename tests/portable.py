@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from mixexp import EM, HMEClassifier, HMERegressor, MoEClassifier, MoERegressor
-from mixexp.constraints import Fixed, Shared
+from mixexp.constraints import Bounded, Fixed, Linear, Ordered, Shared
 from mixexp.experts import FAMILIES, Binomial, Gaussian, PointMass, StudentT, Uniform
 
 N_ROWS = 120

@@ -95,7 +95,7 @@ def test_rows_that_no_expert_explains_are_counted(rng):
         bases = tuple(np.where(gone, -np.inf, base) for base in block.bases)
         return block._replace(bases=bases)
 
-    hidden = replace(problem, blocks=problem.blocks.refine(hide))
+    hidden = replace(problem, blocks=problem.blocks.map_blocks(hide))
     params = random_params(problem.model, rng)
     told = diagnose(hidden, outcome_of(hidden, params, [-np.inf]), params)
     assert told.n_unexplained_rows == 3

@@ -450,8 +450,8 @@ def test_rows_are_standardised_as_they_lie_and_turned(rows, rng):
     values, center, inverse_scale = rng.standard_normal((rows, 3)), np.arange(3.0), np.full(3, 0.3)
     expected = (values - center) * inverse_scale
     turned, scaled = np.empty((3, rows)), np.empty((rows, 4))
-    kernels.turn_rows(values, center, inverse_scale, turned)
-    kernels.scale_rows(values, center, inverse_scale, scaled)
+    kernels.standardize_transposed(values, center, inverse_scale, turned)
+    kernels.standardize_rows(values, center, inverse_scale, scaled)
     np.testing.assert_array_equal(turned, expected.T)
     np.testing.assert_array_equal(scaled, np.column_stack([np.ones(rows), expected]))
 
@@ -510,7 +510,7 @@ def test_descend_follows_the_most_probable_child(spec, rows, rng):
     tree = GatingTree.from_spec(spec)
     features, coef, logits = random_gates(tree, rows, rng)
     node, dropped = np.full(rows, -1), np.full(rows, np.nan)
-    kernels.descend(features, coef, tree.first_child, tree.n_children, node)
+    kernels.greedy_leaf(features, coef, tree.first_child, tree.n_children, node)
     nodes = tree.parent, tree.first_child, tree.n_children
     kernels.greedy_dropped_mass(features, coef, *nodes, node, dropped)
     expected_node, expected_dropped = greedy_twin(tree, logits)

@@ -16,7 +16,7 @@ import pytest
 from problems import simulate_regimes
 
 from mixexp import HMERegressor, MoEClassifier, MoERegressor
-from mixexp.data import RowArguments, cut_features, cut_rows, map_blocks, weighted_scaling
+from mixexp.data import RowArguments, cut_features, cut_rows, run_blocks, weighted_scaling
 from mixexp.data import _blocks as blocks_module
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -225,7 +225,7 @@ def test_no_more_blocks_exist_than_threads(n_threads):
         return int(item[0])
 
     items = Fleeting(50)
-    assert list(map_blocks(function, items, n_threads)) == list(range(50))
+    assert list(run_blocks(function, items, n_threads)) == list(range(50))
     assert items.most_alive <= n_threads
 
 
@@ -238,12 +238,14 @@ def test_blocks_are_a_sequence():
     blocks = cut_features(X, weighted_scaling(X, weight), RowArguments(weight))
     assert len(blocks) == len(list(blocks)) == len(list(cut_rows(N_ROWS))) == 3
     np.testing.assert_array_equal(blocks[-1].features.values, blocks[2].features.values)
-    np.testing.assert_array_equal(np.concatenate([block.weight for block in blocks.bare]), weight)
+    np.testing.assert_array_equal(
+        np.concatenate([block.weight for block in blocks.without_features]), weight
+    )
     assert all(block.features.shape == (4, len(block.weight)) for block in blocks)
     assert all(block.features.values.flags.c_contiguous for block in blocks)
     with pytest.raises(IndexError):
         blocks[3]
-    halved = blocks.refine(lambda block, part: block.reweighted(part), [0.0, 1.0, 2.0])
+    halved = blocks.map_blocks(lambda block, part: block.reweighted(part), [0.0, 1.0, 2.0])
     assert [block.weight for block in halved] == [0.0, 1.0, 2.0]
 
 

@@ -136,3 +136,17 @@ def test_reference_files_hold_what_they_say():
         X, y, _ = load_nist(name)
         assert (len(y), 1 + X.shape[1]) == (answer["n"], answer["p"])
         assert answer["dataset"].lower() == name
+
+
+def test_patents_reach_the_optimum_that_flexmix_reports():
+    # Best of 20 starts of flexmix 2.3-18: Poisson experts on lgRD, a gate on RDS, three classes.
+    y, spending_share, spending = np.loadtxt(
+        REFERENCE / "classic_patents.csv.gz", delimiter=",", skiprows=1
+    ).T
+    options = {"expert": "poisson", "expert_features": [0], "gate_features": [1]}
+    model = MoERegressor(3, n_init=5, random_state=0, **options, **UNPENALIZED)
+    model.fit(np.column_stack([spending, spending_share]), y)
+    np.testing.assert_allclose(model.log_likelihood_, -197.6752, atol=5e-4)
+    order = np.argsort(model.coef_[:, 0])
+    np.testing.assert_allclose(model.coef_[order, 0], [0.6719, 0.8798, 1.5866], atol=5e-3)
+    np.testing.assert_allclose(model.intercept_[order], [1.962, 0.508, -2.637], atol=2e-2)

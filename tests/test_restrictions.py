@@ -179,7 +179,7 @@ def test_a_file_holds_them(fitted, tmp_path):
         ([Linear("b[0:x0] = gate[0:x0]")], "one gate, or"),
         ([Linear("b[0:x0] = 1"), Linear("2 * b[0:x0] = 1")], "repeat or contradict"),
         ([Linear("b[0:x0] = 1"), Fixed(0, 1.0)], "repeat or contradict"),
-        ([Linear("b[0:x0] = 1"), Bounded(0, lower=0.0)], "have bounds"),
+        ([Linear("b[0:x0] = -1"), Bounded(0, lower=0.0)], "cannot all be met"),
         ([Shared(0), Linear("b[0:x0] - b[1:x0] = 0")], "repeat or contradict"),
     ],
 )

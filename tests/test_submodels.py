@@ -173,8 +173,6 @@ def test_routes_and_distributions_take_gates_of_ones_own(rng):
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (lambda model, X, y: model.inference(X, y), ["errors", "RidgeExpert", "bootstrap"]),
-        (lambda model, X, y: model.coef_table(X, y), ["standard errors", "bootstrap"]),
         (lambda model, X, y: model.bic(X, y), ["parameters", "RidgeExpert", "log_likelihood"]),
         (lambda model, X, y: model.predict_quantile(X, 0.5), ["RidgeExpert", "distribution"]),
     ],

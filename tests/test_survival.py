@@ -89,6 +89,36 @@ def test_kaplan_meier_is_that_of_scipy(lives):
     np.testing.assert_allclose(weighted.survival, repeated.survival)
 
 
+def test_kaplan_meier_of_late_entries_is_that_of_survfit():
+    entry = [0.0, 0.5, 1.0, 0.0, 2.0, 1.5, 0.2, 3.0]
+    y, censoring = [2.5, 2.0, 3.5, 1.0, 4.0, 3.5, 5.0, 6.0], [0, 0, 1, 0, 0, 0, 0, 1]
+    found = kaplan_meier(y, censoring, truncation=entry)
+    # R's survival 3.5: survfit(Surv(entry, y, event) ~ 1)
+    np.testing.assert_allclose(found.survival, [0.75, 0.6, 0.48, 0.384, 0.256, 0.128, 0.128])
+    for limit, message in ((3.0, "found 2.5 at row 0"), ([[0.0, 9.0]] * 8, r"shape \(8, 2\)")):
+        with pytest.raises(ValueError, match=message):
+            kaplan_meier(y, censoring, truncation=limit)
+
+
+def test_rows_above_a_deductible_stand_for_those_that_are_not_seen(closed_figures):
+    rng = np.random.default_rng(4)
+    x = rng.uniform(-1.0, 1.0, (3000, 1))
+    loss = np.exp(0.5 + x[:, 0] + 0.5 * rng.standard_normal(3000))
+    limit = rng.choice([0.8, 1.5], 3000)
+    seen = loss > limit
+    X, y, limit = x[seen], loss[seen], limit[seen]
+    model = MoERegressor(1, expert="lognormal", random_state=0).fit(X, y, truncation=limit)
+    display = SurvivalDisplay.from_estimator(model, X, y, truncation=limit)
+    everyone = np.mean(loss[:, None] > display.grid, axis=0)
+    assert np.abs(display.mixture - everyone).max() < 0.05
+    assert display.begin[0] == 0.8
+    past = display.grid > 0.8
+    steps = np.interp(display.grid[past], *display.steps)
+    assert np.abs(steps - everyone[past]).max() < 0.05
+    assert np.abs(kaplan_meier(y).at(display.grid) - everyone).max() > 0.2  # as if all were seen
+    np.testing.assert_allclose(display.steps_.get_data()[1][0], display.begin[1])
+
+
 def test_brier_score_without_censoring_is_a_mean_square(lives, model):
     X, y, _ = lives
     times = np.array([0.5, 1.0, 2.0])

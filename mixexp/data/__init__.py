@@ -20,7 +20,7 @@ from mixexp.data._design import (
     unpacking,
     use_packed_products,
 )
-from mixexp.data._executor import map_blocks, single_threaded_blas
+from mixexp.data._executor import run_blocks, single_threaded_blas
 from mixexp.data._moments import ColumnMoments
 from mixexp.data._rows import ColumnRows, RowSource, cut_rows
 from mixexp.data._scaling import Scaling, weighted_scaling
@@ -58,10 +58,10 @@ __all__ = [
     "cut_rows",
     "is_dask",
     "lazy_array",
-    "map_blocks",
     "mean_of_groups",
     "read_source",
     "rows_to_expand",
+    "run_blocks",
     "sees_all",
     "single_threaded_blas",
     "sums_of_groups",

@@ -175,8 +175,8 @@ class RowBlocks(Sequence[Block]):
 
     Notes
     -----
-    A loop holds one block at a time, `map_blocks` one per thread. Visit ``bare`` where no
-    features are needed.
+    A loop holds one block at a time, `run_blocks` one per thread. Visit ``without_features`` where
+    no features are needed.
     """
 
     #: Whether they are passed over in this process.
@@ -186,23 +186,23 @@ class RowBlocks(Sequence[Block]):
 
     def __init__(self, read_features: Callable[[int], Design], bare: Sequence[Block]) -> None:
         self._read_features = read_features
-        self.bare = bare
+        self.without_features = bare
 
     @property
     def pattern(self) -> Block:
         """A block without features that tells what is known of the rows."""
-        return self.bare[0]
+        return self.without_features[0]
 
     @cached_property
     def partition(self) -> list[slice]:
         """Where the rows of each block stand among all."""
-        ends = np.cumsum([0, *(len(block.weight) for block in self.bare)]).tolist()
+        ends = np.cumsum([0, *(len(block.weight) for block in self.without_features)]).tolist()
         return [slice(first, end) for first, end in pairwise(ends)]
 
     @property
     def has_groups(self) -> bool:
         """Whether rows share classes."""
-        return self.bare[0].known.groups is not None
+        return self.without_features[0].known.groups is not None
 
     def group_means(self, values: np.ndarray) -> np.ndarray:
         """Return values (..., n_rows) with the mean of its group in the place of each, if any."""
@@ -210,34 +210,34 @@ class RowBlocks(Sequence[Block]):
             return values
         parts = [
             mean_of_groups(values[..., rows], block.group_starts)
-            for rows, block in zip(self.partition, self.bare, strict=True)
+            for rows, block in zip(self.partition, self.without_features, strict=True)
         ]
         return np.concatenate(parts, axis=-1)
 
     def __len__(self) -> int:
-        return len(self.bare)
+        return len(self.without_features)
 
     def __getitem__(self, at: int) -> Block:  # type: ignore[override]  # one block, no slices
-        number = range(len(self.bare))[at]
-        return self.bare[number]._replace(features=self._read_features(number))
+        number = range(len(self.without_features))[at]
+        return self.without_features[number]._replace(features=self._read_features(number))
 
-    def refine(self, function: Callable[..., Block], *parts: Iterable[Any]) -> "RowBlocks":
-        """Return the same rows with a function of each bare block in its place.
+    def map_blocks(self, function: Callable[..., Block], *parts: Iterable[Any]) -> "RowBlocks":
+        """Return the same rows with a function of each block without features in its place.
 
         Parameters
         ----------
         function : callable
-            Takes a bare block, and one item of each of the parts.
+            Takes a block without features, and one item of each of the parts.
         *parts : iterable
             One item per block.
         """
-        bare = [function(*items) for items in zip(self.bare, *parts, strict=True)]
+        bare = [function(*items) for items in zip(self.without_features, *parts, strict=True)]
         return RowBlocks(self._read_features, bare)
 
     def keep_features(self) -> "RowBlocks":
         """Return the same blocks with all features made now, and kept."""
         features = [block.features for block in self]
-        return RowBlocks(features.__getitem__, self.bare)
+        return RowBlocks(features.__getitem__, self.without_features)
 
     def keep_small(self) -> "RowBlocks":
         """Return the same blocks, their features kept if `KEPT_BYTES` hold them."""

@@ -22,7 +22,7 @@ _pools: dict[int, ThreadPoolExecutor] = {}
 _lock = threading.Lock()
 
 
-def map_blocks(
+def run_blocks(
     function: Callable[[Item], Result], blocks: Sequence[Item], n_threads: int
 ) -> Iterator[Result]:
     """Apply a function to every block, on several threads if there are several blocks.
@@ -30,7 +30,7 @@ def map_blocks(
     Parameters
     ----------
     function : callable
-        Must not call `map_blocks` itself.
+        Must not call `run_blocks` itself.
     blocks : sequence
         Its items may be made when they are asked for: each thread asks for one at a time.
     n_threads : int

@@ -44,7 +44,7 @@ class Scaling(NamedTuple):
             np.subtract(X.T, self.center[:, None], out=out[1:])
             out[1:] *= self._inverse_scale[:, None]
         else:
-            kernels.turn_rows(_plain(X), self.center, self._inverse_scale, out[1:])
+            kernels.standardize_transposed(_plain(X), self.center, self._inverse_scale, out[1:])
         if self.is_constant.any():
             out[1:][self.is_constant] = 0.0
         return out
@@ -61,7 +61,7 @@ class Scaling(NamedTuple):
         if isinstance(X, SparseRows):
             return np.ascontiguousarray(self.design(X).to_array().T)
         out = np.empty((X.shape[0], X.shape[1] + 1))
-        kernels.scale_rows(_plain(X), self.center, self._inverse_scale, out)
+        kernels.standardize_rows(_plain(X), self.center, self._inverse_scale, out)
         if self.is_constant.any():
             out[:, 1:][:, self.is_constant] = 0.0
         return out

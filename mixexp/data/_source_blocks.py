@@ -46,7 +46,7 @@ class SourceBlocks:
     @property
     def pattern(self) -> Block:
         """A block without features that tells what is known of the rows."""
-        return self.sample.bare[0]
+        return self.sample.without_features[0]
 
     @property
     def has_groups(self) -> bool:
@@ -71,22 +71,22 @@ class SourceBlocks:
             raise ValueError("The source has no row any more: every pass has to give the same.")
         return found
 
-    def refine(self, function: Callable[[Block], Block]) -> "SourceBlocks":
-        """Return the same rows with a function of each bare block in its place."""
+    def map_blocks(self, function: Callable[[Block], Block]) -> "SourceBlocks":
+        """Return the same rows with a function of each block without features in its place."""
         opened = _Refined(self._open, function)
-        sample = self.sample.refine(function)
+        sample = self.sample.map_blocks(function)
         return SourceBlocks(self._source, opened, sample, self._n_partitions)
 
 
 class _Refined(NamedTuple):
-    """Opens partitions with a function of each bare block in its place."""
+    """Opens partitions with a function of each block without features in its place."""
 
     opened: OpenPartition
     function: Callable[[Block], Block]
 
     def __call__(self, number: int, batch: Batch) -> RowBlocks | None:
         blocks = self.opened(number, batch)
-        return None if blocks is None else blocks.refine(self.function)
+        return None if blocks is None else blocks.map_blocks(self.function)
 
 
 def check_count(n_found: int, n_before: int) -> None:

@@ -16,6 +16,8 @@ from mixexp.metrics import kaplan_meier
 from mixexp.text import drawn, shown
 from mixexp.tree import GatingTree
 
+# A row that next to never is seen does not stand for more than so many.
+_LEAST_SEEN = 1e-3
 # Numbers that all rows' survival functions may hold at once.
 _MOST_VALUES = 2_000_000
 
@@ -25,7 +27,8 @@ class SurvivalDisplay(Display):
 
     Averaged over rows, the mixture should follow the Kaplan-Meier estimate, which knows nothing
     of features; where it does not, the model misses something. An expert's average is over
-    the rows that the gates send to it.
+    the rows that the gates send to it. Rows that are seen only above a limit stand for those that
+    were not: each counts for one over its probability to be seen.
 
     Build it with `from_estimator`.
 
@@ -39,6 +42,8 @@ class SurvivalDisplay(Display):
     tree : GatingTree
     steps : ndarray of shape (2, m), default=None
         Values and probabilities of the Kaplan-Meier estimate.
+    begin : tuple of float, default=None
+        Value and probability that it begins at; the first of the grid, and 1, by default.
     row : int, default=None
         The row that is drawn, if it is one; then there is no such estimate.
     label : str, default="y"
@@ -77,6 +82,7 @@ class SurvivalDisplay(Display):
     experts: np.ndarray
     tree: GatingTree
     steps: np.ndarray | None = None
+    begin: tuple[float, float] | None = None
     row: int | None = None
     label: str = "y"
 
@@ -90,6 +96,7 @@ class SurvivalDisplay(Display):
         *,
         row: int | None = None,
         censoring: Any = None,
+        truncation: Any = None,
         grid_resolution: int = 150,
         known: dict[str, Any],
         sample_weight: Any = None,
@@ -109,6 +116,9 @@ class SurvivalDisplay(Display):
             Number of the row to draw; the average over all rows by default.
         censoring : array-like of shape (n,), default=None
             0 where y is exact, 1 where it is a lower bound, as in ``fit``.
+        truncation : float or array-like of shape (n,), default=None
+            Lower limits that y is seen above, as in ``fit``; the estimate then begins at the
+            least of them, where the mixture is.
         grid_resolution : int, default=150
             Values of y along the axis.
         <PER_ROW>
@@ -131,7 +141,14 @@ class SurvivalDisplay(Display):
         weight = source.row_weights(sample_weight, n, known)
         dist = source.model.predict_dist(seen, **known)
         check_same_length(n, target)
-        curve = kaplan_meier(target, censoring, sample_weight=weight)
+        curve = kaplan_meier(target, censoring, sample_weight=weight, truncation=truncation)
+        begin = None
+        if truncation is not None:
+            limits = np.broadcast_to(np.asarray(truncation, dtype=float), n)
+            weight = weight / np.maximum(dist.sf(limits), _LEAST_SEEN)
+            least = limits[weight > 0.0].min(keepdims=True)
+            begin = float(least[0]), float(_average(dist, least, weight)[0])
+            curve = curve._replace(survival=begin[1] * curve.survival)
         kept = weight > 0.0
         low, high = float(target[kept].min()), float(target[kept].max())
         grid = np.linspace(min(low, 0.0) if low > 0.0 else low, high, resolution)
@@ -151,6 +168,7 @@ class SurvivalDisplay(Display):
             ),
             tree=source.tree,
             steps=np.stack([curve.time, curve.survival]) if row is None else None,
+            begin=begin if row is None else None,
             row=None if row is None else int(row),
             label=str(getattr(y, "name", None) or "y"),
         )
@@ -182,10 +200,8 @@ class SurvivalDisplay(Display):
         self.steps_ = None
         entries: list[Entry] = []
         if self.steps is not None:
-            time = np.concatenate([self.grid[:1], self.steps[0]])
             (self.steps_,) = ax.plot(
-                time,
-                np.concatenate([[1.0], self.steps[1]]),
+                *np.column_stack([self.begin or (self.grid[0], 1.0), self.steps]),
                 drawstyle="steps-post",
                 color="0.55",
                 linewidth=1.4,

@@ -194,7 +194,7 @@ class TreeDisplay(Display):
         """
         ax = None if ax is None else one_axes(ax, (0.0, 0.0))
         full = self._texts()
-        for texts in (full, full.brief(), full.bare()):
+        for texts in (full, full.brief(), full.without_features()):
             layout = lay_out(self.tree, texts)
             if ax is None or layout.scale_in(ax) >= _LEAST_SCALE:
                 break

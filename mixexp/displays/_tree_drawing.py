@@ -61,7 +61,7 @@ class Texts(NamedTuple):
         ]
         return Texts(self.nodes, edges, [text.split("\n")[0] for text in self.leaves], "")
 
-    def bare(self) -> "Texts":
+    def without_features(self) -> "Texts":
         """Return what is left where there is next to none: names and shares."""
         return self.brief()._replace(edges=[""] * len(self.edges))
 

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, NoReturn
 import numpy as np
 
 from mixexp.arguments import as_numbers, check_count, is_whole
-from mixexp.data import cut_rows, map_blocks
+from mixexp.data import cut_rows, run_blocks
 from mixexp.distribution._arguments import check_coverage, check_n_samples, seed_sequence
 from mixexp.distribution._block import BlockMixture
 from mixexp.distribution._docs import joint_docs
@@ -303,7 +303,7 @@ class JointDistribution:
     # Blocks.
 
     def _map(self, function: Callable[[int], Any]) -> list[Any]:
-        return list(map_blocks(function, range(len(self._blocks)), self._n_threads))
+        return list(run_blocks(function, range(len(self._blocks)), self._n_threads))
 
     def _over_blocks(self, function: Callable[[BlockMixture], Array]) -> Array:
         return np.concatenate(self._map(lambda at: function(self._blocks[at])))

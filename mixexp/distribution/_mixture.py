@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mixexp.arguments import is_real
-from mixexp.data import cut_rows, map_blocks
+from mixexp.data import cut_rows, run_blocks
 from mixexp.distribution._arguments import (
     as_levels,
     as_values,
@@ -375,7 +375,7 @@ class MixtureDistribution:
     # Blocks of rows.
 
     def _map(self, function: Callable[[int], Any]) -> list[Any]:
-        return list(map_blocks(function, range(len(self._rows)), self._n_threads))
+        return list(run_blocks(function, range(len(self._rows)), self._n_threads))
 
     def _over_blocks(self, function: Callable[..., Array], *per_row: Array) -> Array:
         """Return what a function says of every block, rows of arrays beside it."""

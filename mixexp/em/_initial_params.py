@@ -10,10 +10,11 @@ from mixexp.data import Block
 from mixexp.em._iteration import run_em, stack_parameters
 from mixexp.em._m_step import em_step
 from mixexp.em._objective import Problem
+from mixexp.em._relabel import in_order
 from mixexp.em._results import Options
 from mixexp.em._totals import rows_per_weight
 from mixexp.gates import SoftmaxGates
-from mixexp.model import Model, Parameters, object_array
+from mixexp.model import Model, Parameters, object_array, unstack_parameters
 from mixexp.tree import GatingTree
 
 # A partition is softened, for a hard one is separated perfectly by the first gate.
@@ -73,9 +74,11 @@ def _pooled_alone(problem: Problem, g: int) -> tuple[np.ndarray, ...]:
         SoftmaxGates.everywhere(tree, model.slot_designs[0]),
         model.penalty.of_single_expert(),
     )
-    blocks = problem.blocks.refine(partial(supported_block, g=g))
+    blocks = problem.blocks.map_blocks(partial(supported_block, g=g))
     pooled = Problem(single, blocks, problem.n_threads)
-    start = _intercept_start(single, (pooled.held if blocks.sample is None else blocks.sample).bare)
+    start = _intercept_start(
+        single, (pooled.held if blocks.sample is None else blocks.sample).without_features
+    )
     # One EM step is exact for linear experts, and Newton's own where the link is canonical.
     is_newton = group.family.has_mean_deviance_dispersion or group.family.has_observed_curvature
     options = Options(_POOLED_ITERATIONS, _POOLED_TOL, "none" if is_newton else "auto")
@@ -126,7 +129,7 @@ def _pooled_beside(
         SoftmaxGates.everywhere(tree, len(model.designs)),
         model.penalty.of_single_expert(),
     )
-    blocks = problem.blocks.refine(partial(_block_of_groups, chosen=[g, *beside]))
+    blocks = problem.blocks.map_blocks(partial(_block_of_groups, chosen=[g, *beside]))
     start = Parameters(mixed.no_gates(), (alone, *(() for _ in beside)))
     options = Options(_MIXED_ITERATIONS, _POOLED_TOL, "auto")
     found = run_em(Problem(mixed, blocks, problem.n_threads), start, options)
@@ -192,8 +195,12 @@ def params_from_responsibilities(
     Notes
     -----
     Three passes: one is exact for linear experts; gates and other experts are brought close
-    enough for EM to go on from.
+    enough for EM to go on from. Where a constraint has slopes in order experts are fitted without
+    it and sorted, for responsibilities have them in any order.
     """
+    ties = problem.model.ties
+    if ties is not None and ties.sort_rows is not None:
+        return _sorted_params(problem, pooled, resp, n_starts)
     params, tree = stack_parameters(problem, [pooled] * n_starts), problem.model.tree
     is_coarse = not tree.has_pairs(int(tree.n_children.max()))
     for step in range(_N_STEPS):
@@ -202,6 +209,19 @@ def params_from_responsibilities(
         # by a step that nobody measures; an even one takes Newton's.
         params = em_step(problem, evaluation, 0, is_coarse and step > 0).params
     return params
+
+
+def _sorted_params(
+    problem: Problem, pooled: Parameters, resp: Callable[[slice], np.ndarray], n_starts: int
+) -> Parameters:
+    model = problem.model
+    ties = (
+        None if model.ties is None else model.ties.without_inequalities()._replace(sort_rows=None)
+    )
+    loose = replace(problem, model=replace(model, ties=ties))
+    params = params_from_responsibilities(loose, pooled, resp, n_starts)
+    each = [in_order(model, start) for start in unstack_parameters(params)]
+    return stack_parameters(problem, each)
 
 
 def smooth_labels(labels: np.ndarray, n_leaves: int) -> np.ndarray:

@@ -144,7 +144,7 @@ def draw_partitions(
     problem: Problem, pooled: Parameters, strategy: str, seeds: Sequence[int]
 ) -> list[list[np.ndarray]]:
     """Return candidates, a leaf for each row, (n_rows,), per seed; see `draw_starts`."""
-    weight = np.concatenate([block.weight for block in problem.held.bare])
+    weight = np.concatenate([block.weight for block in problem.held.without_features])
     scores = _scores_of_classes(problem, pooled)
     rows = Rows(problem, scores, weight, *_find_cells(problem, scores))
     drawn = []
@@ -163,9 +163,11 @@ def _match_known(rows: Rows, labels: np.ndarray) -> np.ndarray:
     labels : ndarray of shape (n_rows,), int
     """
     blocks = rows.problem.held
-    if blocks.bare[0].known.evidence is None:
+    if blocks.without_features[0].known.evidence is None:
         return labels
-    allowed = np.isfinite(np.concatenate([block.known.evidence for block in blocks.bare], axis=1))
+    allowed = np.isfinite(
+        np.concatenate([block.known.evidence for block in blocks.without_features], axis=1)
+    )
     weight = np.where(allowed.all(axis=0), 0.0, rows.weight) / allowed.sum(axis=0)
     parts = np.equal.outer(np.arange(len(allowed)), labels).astype(float)
     _, leaf = linear_sum_assignment(-(parts * weight) @ allowed.T)
@@ -285,10 +287,10 @@ def _pooled_scores(problem: Problem, pooled: Parameters) -> np.ndarray:
     model, parts = problem.model, []
     group = _first_group(model)
     if group is None and not model.is_linear:
-        y = np.concatenate([block.y for block in problem.held.bare])
+        y = np.concatenate([block.y for block in problem.held.without_features])
         return ((y - y.mean()) / (y.std() or 1.0))[None]
     if group is None:
-        return np.zeros((1, sum(len(block.weight) for block in problem.held.bare)))
+        return np.zeros((1, sum(len(block.weight) for block in problem.held.without_features)))
     for block in problem.held:
         eta = linear_predictors(model, pooled, block, batch_invariant_product)
         heads = group_heads(model, eta)[group]

@@ -242,7 +242,8 @@ class Run:
         if self._finish is not None and self._take_newton_step(self._finish):
             return False
         if self._has_settled():
-            self.end(f"EM had {remaining:.1e} left to gain", is_converged=True)
+            left = f"EM had {remaining:.1e} left to gain{self._problem.model.unfinished}"
+            self.end(left, is_converged=True)
         return not self.is_over
 
     def _has_settled(self) -> bool:
@@ -275,8 +276,11 @@ class Run:
         """Return where to go instead of EM's step, or None if that is to be taken."""
         if self._memory is None:
             return None
-        proposal = self._memory.propose(point, step)
-        return None if proposal is None else np.clip(proposal, *self._problem.model.flat_bounds)
+        proposal, model = self._memory.propose(point, step), self._problem.model
+        if proposal is None:
+            return None
+        proposal = np.clip(proposal, *model.flat_bounds)
+        return proposal if model.ties is None else model.ties.stay_inside(point, proposal)
 
     def forget_steps(self) -> None:
         """Start extrapolation afresh."""

@@ -13,6 +13,7 @@ import numpy as np
 
 from mixexp.contrast import contrast, null_directions
 from mixexp.em._held import keep_held
+from mixexp.em._inequalities import Inequalities, inequalities_of, solve_inside_each
 from mixexp.em._linear_systems import (
     Solutions,
     solve_semidefinite_each,
@@ -259,8 +260,10 @@ def _location_steps(
     elif model.ties is None:
         steps, deficient = solve_within_each(penalised, gradient, flat, (lower[0], upper[0]))
     else:
-        tied = model.ties.copies(_by_expert(model, np.arange(model.n_flat), slots).ravel())
-        steps, deficient = _solve_tied(tied, penalised, gradient, flat, (lower, upper), l1)
+        own = _by_expert(model, np.arange(model.n_flat), slots).ravel()
+        tied, at = model.ties.copies(own), flat.reshape(len(flat), -1)
+        inside = inequalities_of(model.ties, own, at)
+        steps, deficient = _solve_tied(tied, penalised, gradient, flat, (lower, upper), l1, inside)
     data_gradient = gradient - _by_expert(model, current.penalty.gradient, slots)
     gains = np.zeros(steps.shape[:-1])
     if model.groups[g].family.has_mean_deviance_dispersion:  # nothing else has a use for them
@@ -278,6 +281,7 @@ def _solve_tied(
     at: np.ndarray,
     bounds: tuple[np.ndarray, np.ndarray],
     l1: np.ndarray | None = None,
+    inside: Inequalities | None = None,
 ) -> Solutions:
     """Solve for all experts of a group at once, whose coefficients are tied.
 
@@ -292,6 +296,8 @@ def _solve_tied(
     bounds : tuple of ndarray of shape (n_group, p)
     l1 : ndarray of shape (n_group, p), optional
         Strengths of an L1 penalty.
+    inside : Inequalities, optional
+        Of the coefficients of all experts; not beside an L1 penalty.
     """
     copies, first = tied
     n_starts, n_group, p = gradient.shape
@@ -299,7 +305,10 @@ def _solve_tied(
     joint = np.einsum("kia,skij,kjb->sab", by_expert, matrices, by_expert, optimize=True)
     right, where = gradient.reshape(n_starts, -1) @ copies, at.reshape(n_starts, -1)[:, first]
     limits = bounds[0].ravel()[first], bounds[1].ravel()[first]
-    if l1 is None:
+    if inside is not None:
+        inside = inside._replace(rows=inside.rows @ copies)
+        solutions = solve_inside_each(joint, right, where, limits, inside)
+    elif l1 is None:
         solutions = solve_within_each(joint, right, where, limits)
     else:
         aim = Prior.prox(joint, right, l1.ravel() @ copies, limits, where)
@@ -355,7 +364,7 @@ def _mean_deviance_dispersion(
     move = _log_ratio(deviance, mass)
     if pseudo_rows > 0.0:
         away = group.prior_log_dispersion - log_dispersion
-        move = Prior.prox_of_dispersion(move, mass / pseudo_rows, away)
+        move = model.prior.prox_of_dispersion(move, mass / pseudo_rows, away)
     # An expert without rows or prior keeps its dispersion.
     has_moved = mass + pseudo_rows > np.finfo(float).tiny
     return (log_dispersion + np.where(has_moved, move, 0.0))[..., None]

@@ -14,7 +14,7 @@ from scipy.sparse import csr_array
 from mixexp.em._held import is_held as is_in_held_node
 from mixexp.em._linear_systems import solve_definite
 from mixexp.em._objective import Evaluation, Problem
-from mixexp.model import Model, complete_information, movable_basis
+from mixexp.model import Model, complete_information, movable_basis, pressing_rows
 
 # EM is in the basin when a whole iteration gains less than this share of the objective: of many
 # starts most are dropped on the way, and Newton's steps, one start at a time, are dear; a start
@@ -214,7 +214,7 @@ class NewtonFinish:
             return None
         if promised <= allowed_gain and not chord.is_polished:
             return None
-        climbed = self._climb(current, step, noise, shortest=1.0)
+        climbed = self._line_search(current, step, noise, shortest=1.0)
         if climbed is None:
             return None
         self._chord = chord._replace(predicted_gain=promised, is_polished=False)
@@ -231,20 +231,20 @@ class NewtonFinish:
         gradient, information = basis.T @ current.gradient, _congruence(basis, observed)
         direction = solve_definite(information, gradient)
         if direction is not None:
-            step = self._climb(current, basis @ direction, noise)
+            step = self._line_search(current, basis @ direction, noise)
             if step is not None:
                 self._chord = _Chord(basis, information, step[1], step[1] <= allowed_gain)
                 return NewtonStep(*step, is_definite=True)
         # Indefinite, or so nearly singular that Newton's step leads far beyond where the
         # quadratic model holds.
         direction = _saddle_free_direction(_congruence(basis, metric), information, gradient)
-        step = None if direction is None else self._climb(current, basis @ direction, noise)
+        step = None if direction is None else self._line_search(current, basis @ direction, noise)
         if step is None:
             return None
-        reached = self._lengthen(current, basis @ direction, step[0])
+        reached = self._expand_step(current, basis @ direction, step[0])
         return NewtonStep(reached, step[1], is_definite=False)
 
-    def _climb(
+    def _line_search(
         self,
         current: Evaluation,
         direction: np.ndarray,
@@ -263,7 +263,7 @@ class NewtonFinish:
             length *= 0.5
         return None
 
-    def _lengthen(
+    def _expand_step(
         self, current: Evaluation, direction: np.ndarray, reached: Evaluation
     ) -> Evaluation:
         """Go on along a ridge, twice as far each time, as long as that leads higher.
@@ -286,6 +286,8 @@ def _moved(model: Model, current: Evaluation, step: np.ndarray) -> np.ndarray:
     """Return where a step leads, within bounds, and no further than to zero with an L1 penalty."""
     flat = model.flatten(current.params)
     moved = np.clip(flat + step, *model.flat_bounds)
+    if model.ties is not None:
+        moved = model.ties.stay_inside(flat, moved)
     return model.prior.move_within_orthant(flat, current.gradient, moved)
 
 
@@ -367,7 +369,7 @@ def _identified_basis(problem: Problem, current: Evaluation, metric: np.ndarray)
     is_held |= model.prior.is_zero(flat) & (current.gradient == 0.0)
     if model.held:
         is_held |= is_in_held_node(model)
-    basis = movable_basis(model, is_held)
+    basis = movable_basis(model, is_held, pressing_rows(model, flat, current.gradient, is_held))
     metric = _congruence(basis, metric)
     nothing = _FLAT * problem.total_weight
     factor, info = lapack.dpotrf(metric, lower=1)

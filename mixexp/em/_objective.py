@@ -7,7 +7,7 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 
-from mixexp.data import Block, Design, RowBlocks, SourceBlocks, map_blocks, mean_of_groups
+from mixexp.data import Block, Design, RowBlocks, SourceBlocks, mean_of_groups, run_blocks
 from mixexp.em._journal import Journal
 from mixexp.em._totals import Totals, totals_of
 from mixexp.model import (
@@ -261,7 +261,9 @@ class Problem:
         """Number of the row, or the group of rows, that each row shares its class with."""
         if not self.blocks.has_groups:
             return np.arange(self.held.partition[-1].stop)
-        groups = np.concatenate([np.asarray(block.known.groups) for block in self.held.bare])
+        groups = np.concatenate(
+            [np.asarray(block.known.groups) for block in self.held.without_features]
+        )
         return np.unique(groups, return_inverse=True)[1]
 
     @property
@@ -328,7 +330,7 @@ def _statistics(
         return found if unseen is None else add_statistics([found, unseen])
 
     return reduce(
-        _add_statistics, map_blocks(pass_over, range(len(blocks)), problem.n_useful_threads)
+        _add_statistics, run_blocks(pass_over, range(len(blocks)), problem.n_useful_threads)
     )
 
 
@@ -348,7 +350,7 @@ def _observe(problem: Problem, params: Parameters) -> list[np.ndarray]:
         seen_for = observed_statistics(problem.model, params, window)
         return list(map(np.subtract, found, seen_for))
 
-    return reduce(_add_arrays, map_blocks(of_block, problem.held, problem.n_useful_threads))
+    return reduce(_add_arrays, run_blocks(of_block, problem.held, problem.n_useful_threads))
 
 
 def _add_arrays(total: list[np.ndarray], part: list[np.ndarray]) -> list[np.ndarray]:

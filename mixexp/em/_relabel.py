@@ -1,5 +1,6 @@
 """Label switching undone: experts in a canonical order, so that equal optima are equal arrays."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -24,10 +25,32 @@ def canonical_order(model: Model, params: Parameters) -> np.ndarray:
     ndarray of shape (n_nodes,), int
         ``order[v]`` is the present number of the node that belongs at v.
     """
+    return _sorted_order(model, _leaf_keys(model, params))
+
+
+def in_order(model: Model, params: Parameters) -> Parameters:
+    """Return the parameters with siblings sorted as a constraint wants them, and on constraints.
+
+    Parameters
+    ----------
+    model : Model
+        With ``ties.sort_rows``.
+    params : Parameters
+        Of one start, without a leading axis, as if there were no inequalities.
+    """
+    ties = model.ties
+    if ties is None or ties.sort_rows is None:
+        return params
+    keys = [np.array([key]) for key in ties.sort_rows @ model.flatten(params)]
+    order = _sorted_order(replace(model, ties=ties.without_inequalities()), keys)
+    return model.project(reorder(model, params, order))
+
+
+def _sorted_order(model: Model, keys: list[np.ndarray]) -> np.ndarray:
+    """Return which node takes each place when siblings are sorted by the keys of their leaves."""
     tree = model.tree
     if model.has_known_leaves:  # users know them by number
         return np.arange(tree.n_nodes)
-    keys = _leaf_keys(model, params)
     order = np.zeros(tree.n_nodes, dtype=np.int64)
     for place in tree.inner_nodes:
         present = list(tree.children(int(order[place])))

@@ -130,7 +130,7 @@ def _narrow(problem: Problem, columns: np.ndarray) -> tuple[Problem, NarrowModel
     def read_features(at: int) -> Design:
         return held[at].features.select(seen)
 
-    blocks = RowBlocks(read_features, held.bare).keep_small()
+    blocks = RowBlocks(read_features, held.without_features).keep_small()
     return replace(problem, model=model, blocks=blocks, whole=problem.totals), model
 
 

@@ -207,7 +207,7 @@ def _collect(problem: Problem, params: Parameters) -> tuple[tuple[np.ndarray, ..
 
 def _location_heads(model: Model) -> dict[int, int]:
     """Return the first head of every leaf that has one, as `complete_scores` counts them."""
-    heads, at = {}, model.tree.n_edges
+    heads, at = {}, len(model.softmax_edges)
     for group in model.groups:
         for row, leaf in enumerate(group.leaves.tolist()):
             if group.designs:

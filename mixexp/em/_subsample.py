@@ -82,7 +82,7 @@ def draw_rows(
         Weight of the rows before these.
     """
     taken, drawn, n_passed = [], [], 0
-    for bare in blocks.bare:
+    for bare in blocks.without_features:
         ends = reached + np.cumsum(bare.gate_weight)
         counts = np.diff(np.searchsorted(points, ends), prepend=n_passed)
         reached, n_passed = ends[-1], n_passed + int(counts.sum())
@@ -102,10 +102,12 @@ def join_rows(parts: Sequence[RowBlocks]) -> RowBlocks:
     """Return the rows of all parts in one, which hold their features."""
     if len(parts) == 1:
         return parts[0]
-    whole = _join([block for part in parts for block in part.bare])
+    whole = _join([block for part in parts for block in part.without_features])
     if parts[0].has_groups:  # numbers of groups are those of a part
-        sizes = [sum(len(block.weight) for block in part.bare) for part in parts]
-        tops = [1 + max(int(np.asarray(b.known.groups)[-1]) for b in p.bare) for p in parts]
+        sizes = [sum(len(block.weight) for block in part.without_features) for part in parts]
+        tops = [
+            1 + max(int(np.asarray(b.known.groups)[-1]) for b in p.without_features) for p in parts
+        ]
         shift = np.repeat(np.cumsum([0, *tops[:-1]]), sizes)
         whole = whole._replace(known=whole.known._replace(groups=whole.known.groups + shift))
     designs = [block.features for part in parts for block in part]

@@ -6,6 +6,7 @@ from typing import Any
 from sklearn.base import BaseEstimator
 
 from mixexp.arguments import is_listed, is_real, is_whole
+from mixexp.estimators._constraints import list_constraints
 from mixexp.estimators._outputs import is_product_for_all
 from mixexp.estimators._validation import Rule, check_parameters, whole
 from mixexp.text import shown
@@ -183,7 +184,7 @@ def refuse_what_has_numbers(
                 f"{prefix} {other!r} is a list, which is for one number of experts. Give one for "
                 f"all, or {advice[0].lower()}{advice[1:]}"
             )
-    for constraint in settings["constraints"] or ():
+    for constraint in list_constraints(settings["constraints"]):
         if getattr(constraint, "experts", None) is not None:
             raise ValueError(
                 f"{prefix} 'constraints' names experts: {shown(constraint)}. Leave 'experts' out, "

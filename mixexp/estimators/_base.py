@@ -8,24 +8,24 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from mixexp.data import Block, RowArguments
-from mixexp.estimators._bootstrap import Resampled
+from mixexp.estimators._bootstrap import BootstrapMixin
 from mixexp.estimators._build import check_per_row_use
 from mixexp.estimators._criteria import CriteriaMixin
-from mixexp.estimators._deploy import Deployable
+from mixexp.estimators._deploy import DeploymentMixin
 from mixexp.estimators._docs import method_docs
 from mixexp.estimators._features import check_features
-from mixexp.estimators._files import Portable
+from mixexp.estimators._files import FilesMixin
 from mixexp.estimators._fitting import FittedByEM
 from mixexp.estimators._gates import columns_of_gates
-from mixexp.estimators._growing import Growing
-from mixexp.estimators._inference import Inferential
+from mixexp.estimators._growing import GrowingMixin
+from mixexp.estimators._inference import InferenceMixin
 from mixexp.estimators._intervals import EXACT, Interval, with_intervals
-from mixexp.estimators._naming import NamedExperts
-from mixexp.estimators._online import Online
+from mixexp.estimators._naming import NamingMixin
+from mixexp.estimators._online import OnlineMixin
 from mixexp.estimators._outputs import check_targets_of
 from mixexp.estimators._panels import history_evidence, read_labels
 from mixexp.estimators._partitioned import by_partition
-from mixexp.estimators._routing import RoutedPrediction
+from mixexp.estimators._routing import RoutingMixin
 from mixexp.estimators._row_arguments import (
     NOTHING,
     Given,
@@ -38,8 +38,8 @@ from mixexp.estimators._row_arguments import (
     row_arguments,
     rows_in_order,
 )
-from mixexp.estimators._tables import SummaryHTML
-from mixexp.estimators._tidy import Tidy
+from mixexp.estimators._tables import HTMLMixin
+from mixexp.estimators._tidy import TidyMixin
 from mixexp.estimators._validation import check_same_length
 from mixexp.model import (
     FittedModel,
@@ -65,17 +65,17 @@ def store_parameters(estimator: Any, arguments: dict[str, Any]) -> None:
 @method_docs
 class MixtureOfExperts(
     FittedByEM,
-    Online,
-    RoutedPrediction,
+    OnlineMixin,
+    RoutingMixin,
     CriteriaMixin,
-    Inferential,
-    Resampled,
-    NamedExperts,
-    Portable,
-    Deployable,
-    Tidy,
-    Growing,
-    SummaryHTML,
+    InferenceMixin,
+    BootstrapMixin,
+    NamingMixin,
+    FilesMixin,
+    DeploymentMixin,
+    TidyMixin,
+    GrowingMixin,
+    HTMLMixin,
     BaseEstimator,
 ):
     """Base of flat and hierarchical mixtures of experts."""

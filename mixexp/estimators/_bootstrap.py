@@ -52,7 +52,7 @@ class _Refit(NamedTuple):
 
 
 @method_docs
-class Resampled:
+class BootstrapMixin:
     """What a fitted model says of itself by being fitted again."""
 
     tree_: Any
@@ -316,7 +316,7 @@ def _check_rows_of_fit(model: Any, X: Any, y: Any, given: Mapping[str, Any]) -> 
 
 
 def _check_restricted(restricted: Any) -> None:
-    if isinstance(restricted, type) or not isinstance(restricted, Resampled):
+    if isinstance(restricted, type) or not isinstance(restricted, BootstrapMixin):
         raise TypeError(
             "restricted must be a fitted MoERegressor, MoEClassifier, HMERegressor or "
             f"HMEClassifier. Got {shown(restricted)} instead."

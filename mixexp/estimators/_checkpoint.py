@@ -256,10 +256,12 @@ def _checksums(problem: Problem, scaling: Scaling) -> dict[str, str]:
 def _checksums_of_rows(problem: Problem) -> list[dict[str, str]]:
     """Return those of a partition, in a list of one."""
     blocks = problem.held
-    others = (values for block in blocks.bare for values in block.known if values is not None)
+    others = (
+        values for block in blocks.without_features for values in block.known if values is not None
+    )
     found = {
         "X": _digest(_as_rows(block) for block in blocks),
-        "y": _digest(block.y for block in blocks.bare if block.y is not None),
+        "y": _digest(block.y for block in blocks.without_features if block.y is not None),
         "sample_weight or what else is known of rows": _digest(others),
     }
     return [found]

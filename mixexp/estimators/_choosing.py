@@ -85,7 +85,7 @@ class _Line:
     is_open: bool = True
 
 
-class Automatic:
+class AutomaticMixin:
     """Chooses parameters of "auto" in `fit`."""
 
     #: Parameters that may be "auto" in this sense.
@@ -137,16 +137,16 @@ class Automatic:
         search = _Search(self, list(automatic), options, X, y, sample_weight, given)
         self.selection_, grown = search.choose()
         reason = self.selection_.reason
-        troubles = [FitWarning(reason, ConvergenceWarning)] if search.is_interrupted else []
-        return self.init if grown is None else grown, troubles
+        fit_warnings = [FitWarning(reason, ConvergenceWarning)] if search.is_interrupted else []
+        return self.init if grown is None else grown, fit_warnings
 
     def _settled(
         self, X: Any, y: Any, sample_weight: Any, given: Mapping[str, Any]
     ) -> tuple[Any, AutoSelection | None]:
         """Return an estimator with what was chosen in the place of "auto", and the choice."""
         model = clone(self)
-        _, troubles = model._settle(X, y, sample_weight, given)
-        for message, category in troubles:
+        _, fit_warnings = model._settle(X, y, sample_weight, given)
+        for message, category in fit_warnings:
             warnings.warn(message, category, stacklevel=3)
         found = model.selection_
         return (self, None) if found is None else (clone(self).set_params(**found.chosen), found)
@@ -245,7 +245,7 @@ class _Search:
     ) -> _Fit | None:
         """Return the best fit with one expert more, None if there is no such."""
         split = None
-        if fit.estimator.fitted_model_.model.is_linear:
+        if fit.estimator.fitted_model_.model.has_linear_experts:
             split = split_rows(fit.estimator, self._X, self._y, sample.weight, self._given, rng)
         found = []
         for settings in self._sizes.tries(fit.estimator, split):

@@ -13,7 +13,7 @@ from mixexp.estimators._class_order import sort_classes
 from mixexp.estimators._docs import method_docs, routing_docs, shared_docs
 from mixexp.estimators._online import learns_in_parts
 from mixexp.estimators._partitioned import by_partition
-from mixexp.estimators._predictive import ClassPredictive
+from mixexp.estimators._predictive import ClassPredictionMixin
 from mixexp.estimators._row_arguments import Given, GivenOfClasses, row_arguments
 from mixexp.estimators._solver import EM
 from mixexp.estimators._validation import (
@@ -56,7 +56,7 @@ def _has_order(expert: Any) -> bool:
 
 
 @method_docs
-class _Classifier(ClassifierMixin, MixtureOfExperts, ClassPredictive):
+class _Classifier(ClassifierMixin, MixtureOfExperts, ClassPredictionMixin):
     """What the two classifiers share."""
 
     _targets = ("binary", "classes")

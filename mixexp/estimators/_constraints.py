@@ -1,6 +1,6 @@
 """Constraints as users write them, turned into ties and bounds of the coefficients of a model.
 
-Linear equations are read in `_equations`.
+Linear equations are read in `_equations`, orders and bounds of intercepts in `_inequalities`.
 """
 
 from collections.abc import Sequence
@@ -9,16 +9,25 @@ from typing import Any
 import numpy as np
 
 from mixexp.arguments import is_listed, is_real, is_whole
-from mixexp.constraints import Bounded, Fixed, Linear, Shared
+from mixexp.constraints import Bounded, Fixed, Linear, Ordered, Shared
 from mixexp.data import Scaling
 from mixexp.estimators._equations import with_equations
 from mixexp.estimators._features import select_columns
+from mixexp.estimators._inequalities import (
+    Inequality,
+    check_ends,
+    intercept_bounds,
+    orders,
+    sort_rows,
+    with_inequalities,
+)
 from mixexp.estimators._validation import LARGEST_SHIFT
 from mixexp.model import EqualityConstraints, Model
 from mixexp.text import shown
 
-_KINDS = (Shared, Fixed, Bounded, Linear)
+_KINDS = (Shared, Fixed, Bounded, Ordered, Linear)
 _Slopes = Shared | Fixed | Bounded
+_INTERCEPT = "intercept"
 
 
 def make_ties(
@@ -28,7 +37,7 @@ def make_ties(
 
     Parameters
     ----------
-    constraints : None, Shared, Fixed, Bounded, Linear, or a list of these
+    constraints : None, Shared, Fixed, Bounded, Ordered, Linear, or a list of these
     model : Model
         Without ties.
     scaling : Scaling
@@ -40,19 +49,61 @@ def make_ties(
     ValueError
         If they are not as described, or do not fit the model or each other.
     """
-    listed = _list_constraints(constraints)
+    listed = list_constraints(constraints)
     if not listed:
         return None
-    owner, known = np.arange(model.n_flat), np.full(model.n_flat, np.nan)
-    is_shared = np.zeros(model.n_flat, dtype=bool)
-    named = []
-    lower, upper = np.full(model.n_flat, -np.inf), np.full(model.n_flat, np.inf)
+    slopes, named, inequalities = [], [], list[Inequality]()
     for constraint in listed:
         if isinstance(constraint, Linear):
             continue
-        columns = _columns(constraint, scaling, names)
+        columns, has_intercept = _columns(constraint, scaling, names)
         leaves = _leaves(constraint, model)
         named.append(frozenset(leaves))
+        if isinstance(constraint, Ordered):
+            inequalities += orders(constraint, columns, leaves)
+            named += [frozenset([leaf]) for leaf in leaves] if len(columns) == 1 else []
+            continue
+        if isinstance(constraint, Bounded) and has_intercept:
+            inequalities += intercept_bounds(constraint, leaves)
+        slopes.append((constraint, columns, leaves))
+    ties = _tie_slopes(slopes, model, scaling, constraints)._replace(named=tuple(named))
+    equations = [constraint for constraint in listed if isinstance(constraint, Linear)]
+    if equations:
+        ties = with_equations(equations, ties, model, scaling, names)
+    if inequalities or _bounds_meet_equations(ties):
+        ties = with_inequalities(inequalities, ties, model, scaling, listed)
+        ties = ties._replace(sort_rows=sort_rows(listed, inequalities, model, scaling))
+    return ties
+
+
+def _bounds_meet_equations(ties: EqualityConstraints) -> bool:
+    """Whether some coefficient has a bound and is in an equation."""
+    lower, upper = ties.bounds()
+    has_bound = np.isfinite(lower) | np.isfinite(upper)
+    return ties.rows is not None and bool(np.any(ties.rows[:, has_bound] != 0.0))
+
+
+def _tie_slopes(
+    slopes: Sequence[tuple[_Slopes, list[int], list[int]]],
+    model: Model,
+    scaling: Scaling,
+    constraints: Any,
+) -> EqualityConstraints:
+    """Return which slopes are one, known or bounded.
+
+    Parameters
+    ----------
+    slopes : sequence of (Shared, Fixed or Bounded, list of int, list of int)
+        With columns and experts of each.
+    model : Model
+    scaling : Scaling
+    constraints : object
+        As they were given, for messages.
+    """
+    owner, known = np.arange(model.n_flat), np.full(model.n_flat, np.nan)
+    is_shared = np.zeros(model.n_flat, dtype=bool)
+    lower, upper = np.full(model.n_flat, -np.inf), np.full(model.n_flat, np.inf)
+    for constraint, columns, leaves in slopes:
         for column in columns:
             for same in _coefficients(constraint, model, column, leaves):
                 if isinstance(constraint, Shared):
@@ -71,11 +122,10 @@ def make_ties(
             "The 'constraints' parameter fixes a slope that it also shares; fix it for all of the "
             f"experts, or share it. Got {shown(constraints)}."
         )
-    ties = EqualityConstraints(owner, known, tuple(named))
-    if any(isinstance(constraint, Bounded) for constraint in listed):
+    ties = EqualityConstraints(owner, known, ())
+    if any(isinstance(constraint, Bounded) for constraint, _, _ in slopes):
         ties = _with_bounds(ties, lower, upper, constraints)
-    equations = [constraint for constraint in listed if isinstance(constraint, Linear)]
-    return with_equations(equations, ties, model, scaling, names) if equations else ties
+    return ties
 
 
 def _with_bounds(
@@ -101,24 +151,18 @@ def _standard_bounds(
     constraint: Bounded, model: Model, scaling: Scaling, column: int, at: int
 ) -> tuple[float, float]:
     """Return the bounds of a slope for the standardised feature and y as the family sees it."""
-    ends = [constraint.lower, constraint.upper]
-    is_fine = all(end is None or (is_real(end) and not np.isnan(float(end))) for end in ends)
-    low, high = (-np.inf if ends[0] is None else ends[0]), (np.inf if ends[1] is None else ends[1])
-    if not is_fine or ends == [None, None] or not float(low) < float(high):
-        raise ValueError(
-            f"{shown(constraint)} in 'constraints' must have a lower bound below its upper one, at "
-            "least one of them a number."
-        )
+    low, high = check_ends(constraint)
     found = [
-        float(end)
-        if np.isinf(float(end))
-        else _standard_value(Fixed(constraint.features, float(end)), model, scaling, column, at)
+        end
+        if np.isinf(end)
+        else _standard_value(Fixed(constraint.features, end), model, scaling, column, at)
         for end in (low, high)
     ]
     return found[0], found[1]
 
 
-def _list_constraints(constraints: Any) -> list[Any]:
+def list_constraints(constraints: Any) -> list[Any]:
+    """Return the ``constraints`` parameter, which may be a single one or None, as a list."""
     if constraints is None:
         return []
     listed = [constraints] if isinstance(constraints, _KINDS) else constraints
@@ -126,13 +170,16 @@ def _list_constraints(constraints: Any) -> list[Any]:
         isinstance(entry, _KINDS) for entry in listed
     ):
         raise ValueError(
-            "The 'constraints' parameter must be None or a list of Shared, Fixed, Bounded and "
-            f"Linear of mixexp.constraints. Got {shown(constraints)} instead."
+            "The 'constraints' parameter must be None or a list of Shared, Fixed, Bounded, Ordered "
+            f"and Linear of mixexp.constraints. Got {shown(constraints)} instead."
         )
     return list(listed)
 
 
-def _columns(constraint: _Slopes, scaling: Scaling, names: np.ndarray | None) -> list[int]:
+def _columns(
+    constraint: _Slopes | Ordered, scaling: Scaling, names: np.ndarray | None
+) -> tuple[list[int], bool]:
+    """Return the columns that a constraint is about, and whether intercepts are bounded too."""
     features = constraint.features
     if isinstance(features, str) or is_whole(features):
         features = [features]
@@ -140,10 +187,15 @@ def _columns(constraint: _Slopes, scaling: Scaling, names: np.ndarray | None) ->
         raise ValueError(
             f"{shown(constraint)} in 'constraints' must name features, or column numbers."
         )
-    return select_columns(features, "constraints", names, len(scaling.scale))
+    is_column = names is not None and _INTERCEPT in list(names)
+    if not isinstance(constraint, Bounded) or is_column or not is_listed(features):
+        return select_columns(features, "constraints", names, len(scaling.scale)), False
+    slopes = [name for name in features if not (isinstance(name, str) and name == _INTERCEPT)]
+    columns = select_columns(slopes, "constraints", names, len(scaling.scale))
+    return columns, len(slopes) < len(features)
 
 
-def _leaves(constraint: _Slopes, model: Model) -> list[int]:
+def _leaves(constraint: _Slopes | Ordered, model: Model) -> list[int]:
     """Return the experts that a constraint is about."""
     n_leaves, experts = model.tree.n_leaves, constraint.experts
     if experts is None:

@@ -17,7 +17,7 @@ from mixexp.text import shown
 from mixexp.tree import GatingTree
 
 
-class Deployable:
+class DeploymentMixin:
     """What a fitted estimator writes for other runtimes."""
 
     n_features_in_: int

@@ -13,7 +13,7 @@ from scipy.linalg import eigvalsh
 from scipy.special import entr
 
 from mixexp.em import EMResult, Problem, is_small
-from mixexp.model import Parameters, movable_basis, posterior_of_block
+from mixexp.model import Parameters, movable_basis, posterior_of_block, pressing_rows
 from mixexp.tree import GatingTree
 
 
@@ -148,18 +148,22 @@ def _free_gradient(problem: Problem, best: EMResult) -> tuple[np.ndarray, np.nda
     flat, (lower, upper) = model.flatten(evaluation.params), model.flat_bounds
     is_held = ((flat <= lower) & (gradient <= 0.0)) | ((flat >= upper) & (gradient >= 0.0))
     if model.ties is not None:
-        return movable_basis(model, is_held).T @ evaluation.gradient, is_held
+        rows = pressing_rows(model, flat, evaluation.gradient, is_held)
+        return movable_basis(model, is_held, rows).T @ evaluation.gradient, is_held
     return gradient[~is_held & ~is_copy], is_held
 
 
 def _smallest_eigenvalue(problem: Problem, best: EMResult, is_held: np.ndarray) -> float | None:
     if problem.is_classification or not problem.model.is_linear or not is_small(problem):
         return None
-    basis = movable_basis(problem.model, is_held)
+    model, evaluation = problem.model, best.evaluation
+    flat = model.flatten(evaluation.params)
+    rows = pressing_rows(model, flat, evaluation.gradient, is_held)
+    basis = movable_basis(model, is_held, rows)
     if basis.shape[1] == 0:
         return None
-    information = problem.information(best.evaluation.params)
-    information += best.evaluation.penalty.information()
+    information = problem.information(evaluation.params)
+    information += evaluation.penalty.information()
     lowest = eigvalsh(basis.T @ information @ basis, subset_by_index=[0, 0])
     return float(lowest[0]) / problem.total_weight
 

@@ -23,10 +23,11 @@ _PARAMETERS = """gate : str, classifier, Submodel or nested list of these, defau
     gate_features : list of str or int, default=None
         The same for the gates. An empty list makes the gate constant. A list of such
         selections, as for ``gate``, gives every gate its own: ``[["age"], ["dose"]]``.
-    <DISPERSION_FEATURES>constraints : list of Shared, Fixed, Bounded and Linear, default=None
-        Slopes that experts share, slopes that are known or bounded, and linear equations between
-        coefficients, intercepts and gates included; see `mixexp.constraints`. Shared slopes have
-        the ridge once. Experts that a constraint names keep their places.
+    <DISPERSION_FEATURES>constraints : list of objects of `mixexp.constraints`, default=None
+        Slopes that experts share or that are known, bounds, slopes in order, and linear equations
+        between coefficients, intercepts and gates included: Shared, Fixed, Bounded, Ordered and
+        Linear. Shared slopes have the ridge once. Experts that a constraint names keep their
+        places.
     alpha : float, "auto" or Auto, default=<ALPHA>
         Shrinkage of the experts' slopes to those of a pooled model (partial pooling): a ridge of
         this strength while experts are alike, which fades as the data draw them apart. Large

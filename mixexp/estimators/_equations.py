@@ -7,7 +7,7 @@ vector of the model: intercepts take the slopes along, for features are centred 
 import re
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -58,10 +58,10 @@ def with_equations(
             row[where] += term.times * block
             value -= term.times * shift
             named.append(_leaves_of(model, term))
-        _check_scope(equation, row, ties, model)
+        _check_scope(equation, row, model)
         size = np.linalg.norm(row)
         if size == 0.0:
-            raise _refusal(equation, "its coefficients cancel")
+            raise refusal(equation, "its coefficients cancel")
         rows.append(row / size)
         values.append(value / size)
     stacked = np.array(rows)
@@ -77,8 +77,9 @@ def with_equations(
     return ties._replace(rows=stacked, values=np.array(values), repair=repair, named=tuple(named))
 
 
-def _refusal(equation: Linear, why: str) -> ValueError:
-    return ValueError(f"{shown(equation)} in 'constraints' cannot be met: {why}.")
+def refusal(constraint: Any, why: str) -> ValueError:
+    """Return the error of a constraint that does not fit the model."""
+    return ValueError(f"{shown(constraint)} in 'constraints' cannot be met: {why}.")
 
 
 def _read(equation: Linear) -> tuple[list[_Term], float]:
@@ -109,7 +110,7 @@ def _read(equation: Linear) -> tuple[list[_Term], float]:
                 terms.append(_Term(times, found["part"], int(found["row"]), name))
             at = found.end()
     if not terms or not np.isfinite([value, *(term.times for term in terms)]).all():
-        raise _refusal(equation, "it has no coefficient, or no finite numbers")
+        raise refusal(equation, "it has no coefficient, or no finite numbers")
     return terms, value
 
 
@@ -120,14 +121,14 @@ def _place(
     if term.part == "gate":
         slot, row, factor, shift = _gate_place(equation, term, model)
     else:
-        slot, row, factor, shift = _expert_place(equation, term, model)
+        slot, row, factor, shift = expert_place(equation, term.row, model)
     design = model.designs[model.slot_designs[slot]]
     seen = ["intercept", *(columns[column - 1] for column in design[1:])]
     if term.name not in seen:
-        raise _refusal(equation, f"there is no {term.name!r} among {shown(seen)} there")
+        raise refusal(equation, f"there is no {term.name!r} among {shown(seen)} there")
     j = seen.index(term.name)
     if j > 0 and scaling.is_constant[design[j] - 1]:
-        raise _refusal(equation, f"column {term.name!r} is constant, and its slope is zero")
+        raise refusal(equation, f"column {term.name!r} is constant, and its slope is zero")
     to_raw = scaling.unstandardize(np.eye(len(design)), design).T
     return model.flat_index(slot, row), factor * to_raw[j], shift if j == 0 else 0.0
 
@@ -136,23 +137,32 @@ def _gate_place(equation: Linear, term: _Term, model: Model) -> tuple[int, int, 
     n_edges = model.tree.n_edges
     parent = int(model.tree.parent[term.row + 1]) if term.row < n_edges else -1
     if parent < 0 or model.gate_of(parent) < 0:
-        raise _refusal(equation, f"there is no row {term.row} among {n_edges} of softmax gates")
+        raise refusal(equation, f"there is no row {term.row} among {n_edges} of softmax gates")
     if model.penalty.gate_l1 > 0.0:
-        raise _refusal(equation, "it is about gates, which have an L1 penalty; gate_l1=0 goes")
+        raise refusal(equation, "it is about gates, which have an L1 penalty; gate_l1=0 goes")
     return (*model.edge_rows[term.row], 1.0, 0.0)
 
 
-def _expert_place(equation: Linear, term: _Term, model: Model) -> tuple[int, int, float, float]:
+def expert_place(constraint: Any, leaf: int, model: Model) -> tuple[int, int, float, float]:
+    """Return slot and row of the linear predictor of an expert, its factor, and what is added.
+
+    Raises
+    ------
+    ValueError
+        If there is no such expert, or it has an L1 penalty.
+    """
     for g, group in enumerate(model.groups):
         heads = [h for h, head in enumerate(group.family.heads) if head.kind == "location"]
-        if term.row in group.leaves and len(heads) == 1:
+        if leaf in group.leaves and len(heads) == 1:
             if model.penalty.l1 > 0.0:
-                raise _refusal(equation, "it is about experts, which have an L1 penalty; l1=0 goes")
-            row = int(np.flatnonzero(group.leaves == term.row)[0])
+                raise refusal(
+                    constraint, "it is about experts, which have an L1 penalty; l1=0 goes"
+                )
+            row = int(np.flatnonzero(group.leaves == leaf)[0])
             return (model.slot_of[g, heads[0]], row, *group.change(heads[0]))
-    raise _refusal(
-        equation,
-        f"there is no expert {term.row} with one linear predictor among the {model.tree.n_leaves}",
+    raise refusal(
+        constraint,
+        f"there is no expert {leaf} with one linear predictor among the {model.tree.n_leaves}",
     )
 
 
@@ -163,9 +173,7 @@ def _leaves_of(model: Model, term: _Term) -> frozenset[int]:
     return frozenset(np.flatnonzero(model.tree.covers[term.row + 1]).tolist())
 
 
-def _check_scope(
-    equation: Linear, row: np.ndarray, ties: EqualityConstraints, model: Model
-) -> None:
+def _check_scope(equation: Linear, row: np.ndarray, model: Model) -> None:
     """Check that one step of an M-step can meet an equation."""
     used = np.flatnonzero(row)
     scopes = set()
@@ -177,8 +185,4 @@ def _check_scope(
             node = -1 if edge is None else int(model.tree.parent[edge + 1])
             scopes.add((slot, node))
     if len(scopes) > 1:
-        raise _refusal(equation, "it must be about one gate, or about experts of one family")
-    if ties.lower is not None and ties.upper is not None:
-        has_bounds = np.isfinite(ties.lower) | np.isfinite(ties.upper)
-        if has_bounds[used].any():
-            raise _refusal(equation, "it holds slopes that have bounds; give one or the other")
+        raise refusal(equation, "it must be about one gate, or about experts of one family")

@@ -7,7 +7,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from mixexp._version import __version__
-from mixexp.constraints import Bounded, Fixed, Linear, Shared
+from mixexp.constraints import Bounded, Fixed, Linear, Ordered, Shared
 from mixexp.data import Scaling
 from mixexp.em import Optimum, Restart
 from mixexp.estimators._auto import Auto
@@ -49,6 +49,7 @@ from mixexp.text import shown
 _FIELDS = (
     *(FittedModel, Model, ExpertGroup, SoftmaxGates, Parameters, Penalty, EqualityConstraints),
     *(JointGroup, Scaling, Unit, Restart, Optimum, Diagnostics, Shared, Fixed, Bounded, Linear),
+    Ordered,
     AutoSelection,
 )
 # Told by the model, and so not written.
@@ -159,7 +160,7 @@ def _check_attributes(cls: Any, attributes: dict[str, Any]) -> None:
             raise ModelFileError(f"{name} has not {size} entries, as it should.")
 
 
-class Portable:
+class FilesMixin:
     """What a fitted estimator writes for others."""
 
     def __init_subclass__(cls, **options: Any) -> None:

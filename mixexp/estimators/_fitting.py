@@ -1,4 +1,4 @@
-"""Fitting: from what a user hands in to a search for the best optimum, and its troubles."""
+"""Fitting: from what a user hands in to a search for the best optimum, and its warnings."""
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -35,13 +35,13 @@ from mixexp.estimators._build import (
     check_support,
 )
 from mixexp.estimators._checkpoint import FitRecord
-from mixexp.estimators._choosing import Automatic
+from mixexp.estimators._choosing import AutomaticMixin
 from mixexp.estimators._constraints import make_ties
 from mixexp.estimators._diagnostics import diagnose
 from mixexp.estimators._docs import method_docs
 from mixexp.estimators._features import check_features, select_columns
 from mixexp.estimators._gates import NodeGate, columns_seen, needs_features, of_origin, select_gates
-from mixexp.estimators._grouped import GroupedRows
+from mixexp.estimators._grouped import GroupsMixin
 from mixexp.estimators._initial_guess import given_starts
 from mixexp.estimators._intervals import Interval, has_limits, read_interval, with_intervals
 from mixexp.estimators._outputs import resolve_experts
@@ -102,7 +102,7 @@ _RULES: dict[str, Rule] = {
 
 
 @method_docs
-class FittedByEM(CallbackSupportMixin, GroupedRows, Automatic):
+class FittedByEM(CallbackSupportMixin, GroupsMixin, AutomaticMixin):
     """What is fitted by EM, and how."""
 
     #: Targets that experts may be for.
@@ -212,13 +212,13 @@ class FittedByEM(CallbackSupportMixin, GroupedRows, Automatic):
         before, is_complete = dict(vars(self)), False
         try:
             self.__dict__.pop("_online", None)  # rows of `partial_fit` are no part of this fit
-            troubles = self._fit(X, y, sample_weight, given, resume)
+            fit_warnings = self._fit(X, y, sample_weight, given, resume)
             is_complete = True
         finally:
             if not is_complete:  # refused or interrupted: as it was, never half fitted
                 self.__dict__.clear()
                 self.__dict__.update(before)
-        for message, category in troubles:
+        for message, category in fit_warnings:
             warnings.warn(message, category, stacklevel=2)
         return self
 
@@ -359,13 +359,13 @@ class FittedByEM(CallbackSupportMixin, GroupedRows, Automatic):
         implausible = find_implausible(name, layout.problem, best, layout.pooled)
         if implausible:
             self.converged_, self.convergence_reason_ = False, "what it came to makes no sense"
-        troubles = [*implausible, *collect_warnings(self, layout.problem, found.best, order)]
+        fit_warnings = [*implausible, *collect_warnings(self, layout.problem, found.best, order)]
         if self._solver.on_collapse == "error":
-            refuse_collapsed(troubles)
+            refuse_collapsed(fit_warnings)
         self.diagnostics_ = diagnose(layout.problem, found.best, self.fitted_model_.params)
         record.end()
         task.end()
-        return [*dropped_experts(name, tree.n_leaves, self.tree_.n_leaves), *troubles]
+        return [*dropped_experts(name, tree.n_leaves, self.tree_.n_leaves), *fit_warnings]
 
     def _find(
         self,

@@ -10,7 +10,7 @@ from mixexp.estimators._panels import check_gate_features
 from mixexp.estimators._tables import feature_labels
 
 
-class GroupedRows:
+class GroupsMixin:
     """What may be told which rows are of one group."""
 
     def _check_groups(

@@ -11,7 +11,7 @@ from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
 from mixexp.arguments import is_whole, is_word
-from mixexp.data import RowArguments, RowBlocks, cut_features, single_threaded_blas
+from mixexp.data import RowArguments, cut_features, single_threaded_blas
 from mixexp.em import (
     Monitor,
     Options,
@@ -24,13 +24,14 @@ from mixexp.em import (
     without_leaves,
 )
 from mixexp.estimators._attributes import set_fitted_attributes
-from mixexp.estimators._build import Columns, check_support, resolve_families
+from mixexp.estimators._build import Columns, check_support
 from mixexp.estimators._diagnostics import diagnose
 from mixexp.estimators._docs import method_docs
 from mixexp.estimators._features import check_features
 from mixexp.estimators._groups import fix_families, lay_out_group
+from mixexp.estimators._growing_rows import KnownRows
 from mixexp.estimators._intervals import Interval
-from mixexp.estimators._outputs import refuse_several
+from mixexp.estimators._outputs import is_product_for_all, resolve_added
 from mixexp.estimators._row_arguments import Given, row_arguments
 from mixexp.estimators._submodels import bind_submodels
 from mixexp.model import (
@@ -40,7 +41,6 @@ from mixexp.model import (
     Parameters,
     object_array,
     posterior_of_block,
-    with_targets,
 )
 from mixexp.submodel import Submodel
 from mixexp.text import shown
@@ -56,7 +56,7 @@ _KEPT_REFITS = ("gates", "all")
 
 
 @method_docs
-class Growing:
+class GrowingMixin:
     """What a fitted model becomes with one expert more, or without one."""
 
     fitted_model_: FittedModel
@@ -119,6 +119,8 @@ class Growing:
         <RAISES>
         """
         check_is_fitted(self)
+        if isinstance(expert, list) and len(expert) == 1:
+            (expert,) = expert
         _check_refit(refit, _REFITS)
         _refuse_ties(self)
         _check_node(self.fitted_model_.model, at)
@@ -127,7 +129,9 @@ class Growing:
         with single_threaded_blas():
             unchanged, even, node = unchanged_and_even(fitted, at, added, design)
             model, start = unchanged
-            problem = known.problem(model, effective_n_jobs(self.n_jobs))
+            leaf = model.tree.leaf_position(node)
+            origin = np.insert(np.arange(self.tree_.n_leaves), leaf, -1)
+            problem = known.problem(model, effective_n_jobs(self.n_jobs), origin)
             start = _with_own(problem, start)
             even = even._replace(others=start.others)
             free = {node} | ({at} if refit == "new" else set(model.tree.inner_nodes.tolist()))
@@ -184,12 +188,13 @@ class Growing:
         known = self._rows_of_fit(X, y, sample_weight, given)
         with single_threaded_blas():
             model, start = without_leaves(self.fitted_model_, [int(k)])
-            problem = known.problem(model, effective_n_jobs(self.n_jobs))
+            origin = np.delete(np.arange(n_experts), int(k))
+            problem = known.problem(model, effective_n_jobs(self.n_jobs), origin)
             held = tuple(model.tree.leaves.tolist())
             partly = replace(problem, model=replace(model, held=held))
             found = compete(partly, [("survivors", start)], self._options(), Monitor())
             spec: Any = self.expert
-            if isinstance(spec, list | tuple):
+            if isinstance(spec, list | tuple) and not is_product_for_all(spec):
                 spec = [entry for number, entry in enumerate(spec) if number != int(k)]
             return self._grown(found, problem, refit, spec)
 
@@ -200,7 +205,7 @@ class Growing:
 
     def _rows_of_fit(
         self, X: Any, y: Any, sample_weight: Any, given: Mapping[str, Any]
-    ) -> "_KnownRows":
+    ) -> KnownRows:
         X = check_features(self, X, reset=False)
         target, interval = self._read_target(X, y, given)
         if not interval.is_exact:
@@ -213,16 +218,14 @@ class Growing:
             target = target[chosen]
         check_support(self.experts_, target, per_row, chosen)
         blocks = cut_features(X, self.fitted_model_.scaling, per_row, chosen)
-        return _KnownRows(blocks, target, per_row)
+        return KnownRows(blocks, target, per_row, chosen)
 
     def _new_part(
-        self, expert: Any, known: "_KnownRows"
+        self, expert: Any, known: KnownRows
     ) -> tuple[FittedModel, ExpertGroup | Submodel, int]:
         """Return the model with what the new expert sees, that expert, and a submodel's design."""
         fitted, last = self.fitted_model_, self.experts_[-1]
-        if expert is not None:
-            refuse_several(self, "The 'expert' argument", "Leave it out, for one of the same kind.")
-        (family,) = [last] if expert is None else resolve_families(expert, 1, self._targets)
+        (family,) = [last] if expert is None else resolve_added(expert, self, known.y)
         if isinstance(family, Submodel):
             columns = [0, *(1 + column for column in self.expert_features_)]
             fitted, design = _with_design(fitted, columns)
@@ -238,7 +241,7 @@ class Growing:
                 return fitted, group, -1
         return *self._new_group(family, known), -1
 
-    def _new_group(self, family: Any, known: "_KnownRows") -> tuple[FittedModel, ExpertGroup]:
+    def _new_group(self, family: Any, known: KnownRows) -> tuple[FittedModel, ExpertGroup]:
         """Return a group of one expert, of a family that is new to the model."""
         of_dispersion = getattr(self, "dispersion_features_", ())
         columns = {
@@ -264,11 +267,12 @@ class Growing:
 
     def _spec_with(self, expert: Any, model: Model, node: int) -> Any:
         """Return the ``expert`` parameter of the grown estimator."""
-        if expert is None and not isinstance(self.expert, list | tuple):
+        is_for_all = is_product_for_all(self.expert)
+        is_list = isinstance(self.expert, list | tuple) and not is_for_all
+        if expert is None and not is_list:
             return self.expert
-        n_before = model.tree.n_leaves - 1
-        is_list = isinstance(self.expert, list | tuple)
-        spec = list(self.expert) if is_list else [self.expert] * n_before
+        one = self.expert[0] if is_for_all else self.expert
+        spec = list(self.expert) if is_list else [one] * (model.tree.n_leaves - 1)
         spec.insert(model.tree.leaf_position(node), spec[-1] if expert is None else expert)
         return spec
 
@@ -314,18 +318,6 @@ def _with_design(fitted: FittedModel, columns: list[int]) -> tuple[FittedModel, 
     return fitted._replace(model=wider), len(designs)
 
 
-class _KnownRows:
-    """Rows that a grown model is fitted to."""
-
-    def __init__(self, blocks: RowBlocks, y: np.ndarray, per_row: RowArguments) -> None:
-        self._blocks, self.y, self.per_row = blocks, y, per_row
-
-    def problem(self, model: Model, n_threads: int) -> Problem:
-        """Return the problem of a model on these rows."""
-        blocks = with_targets(model, self._blocks, self.y).keep_small()
-        return Problem(model, blocks, n_threads)
-
-
 def _with_own(problem: Problem, start: Parameters) -> Parameters:
     """Return a start whose new submodel, if there is one, is fitted to all rows."""
     model, others = problem.model, []
@@ -348,7 +340,7 @@ def _starts_of_new(
 
     log_density, resp = _old_posterior(problem, start)
     leaf = problem.model.tree.leaf_position(node)
-    weight = np.concatenate([block.weight for block in problem.held.bare])
+    weight = np.concatenate([block.weight for block in problem.held.without_features])
     order = np.argsort(log_density, kind="stable")
     reached = np.cumsum(weight[order]) / weight.sum()
     starts = []

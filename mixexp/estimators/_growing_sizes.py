@@ -65,11 +65,14 @@ class TreeSizes:
         return {"tree": (1,)}
 
     def tries(self, fitted: Any, split: SplitRows | None) -> Iterator[dict[str, Any]]:
-        if split is None:
-            return
         tree = fitted.tree_
         depth = tree.level[tree.leaves] if tree.n_leaves > 1 else np.zeros(1, dtype=np.int64)
         open_leaves = [leaf for leaf in range(tree.n_leaves) if depth[leaf] < self._max_depth]
+        if split is None:  # starts of its own know no leaf from another
+            if open_leaves:
+                leaf = min(open_leaves, key=lambda leaf: depth[leaf])
+                yield {"tree": split_leaf(tree, leaf), "n_init": _N_OWN}
+            return
         for leaf in _least_stable(split, open_leaves):
             from_leaf = np.insert(np.arange(tree.n_leaves), leaf, leaf)
             yield {"tree": split_leaf(tree, leaf), "init": split.start(leaf, from_leaf)}

@@ -46,7 +46,7 @@ from mixexp.tree import GatingTree
 
 
 @method_docs
-class Inferential:
+class InferenceMixin:
     """What a fitted model says of its coefficients."""
 
     n_jobs: int | None
@@ -154,11 +154,6 @@ class Inferential:
         check_is_fitted(self)
         is_sampled = self.weight_type == "sampling"
         kind = _check_kind(kind, cluster, is_sampled)
-        if not self.fitted_model_.model.is_linear:
-            raise ValueError(
-                "There are no standard errors by formula for a model with "
-                f"{' and '.join(self.fitted_model_.model.other_names)}; use bootstrap(X, y)."
-            )
         names = self._names()
         places = choose_reference(self.tree_, names, reference)
         with single_threaded_blas():
@@ -334,4 +329,4 @@ def _refuse_without_data(y: Any, sample_weight: Any, options: Mapping[str, Any])
 
 
 def _weights_of_rows(problem: Problem) -> WeightFacts:
-    return weight_facts(np.concatenate([block.weight for block in problem.held.bare]))
+    return weight_facts(np.concatenate([block.weight for block in problem.held.without_features]))

@@ -14,7 +14,7 @@ from mixexp.tree import GatingTree
 _SEPARATORS = (", ", " -> ", " vs ")
 
 
-class NamedExperts:
+class NamingMixin:
     """What experts are called."""
 
     tree_: GatingTree

@@ -154,7 +154,7 @@ class OnlineState(NamedTuple):
 
 
 @method_docs
-class Online:
+class OnlineMixin:
     """Learning from rows that come in parts."""
 
     _online: OnlineState | None
@@ -227,13 +227,13 @@ class Online:
             needs = needs_features(self.gate, self.gate_features)
             X = check_features(self, X, reset=is_first, needs_features=needs)
             learn_classes()
-            troubles = self._learn_rows(_read_call(self, X, y, sample_weight, given), forget)
+            fit_warnings = self._learn_rows(_read_call(self, X, y, sample_weight, given), forget)
             is_complete = True
         finally:
             if not is_complete:  # refused or interrupted: as it was
                 self.__dict__.clear()
                 self.__dict__.update(before)
-        for message, category in troubles:
+        for message, category in fit_warnings:
             warnings.warn(message, category, stacklevel=3)
         return self
 
@@ -242,16 +242,16 @@ class Online:
         state = getattr(self, "_online", None)
         if state is None:
             state = OnlineState(is_warm=hasattr(self, "fitted_model_"))
-        self._online, troubles = state, list[FitWarning]()
+        self._online, fit_warnings = state, list[FitWarning]()
         started = time.monotonic()
         with single_threaded_blas():
             if state.sums is None:
-                rows, troubles = self._keep_rows(state, rows)
+                rows, fit_warnings = self._keep_rows(state, rows)
             if self._online.sums is not None and rows is not None:
                 self._take_steps(rows, forget)
         if self.verbose:
             _print_progress(self, started, 0 if rows is None else len(rows))
-        return troubles
+        return fit_warnings
 
     def _keep_rows(
         self: Any, state: OnlineState, rows: _Rows
@@ -279,14 +279,14 @@ class Online:
         known = _Rows.joined(kept)
         n_fitted = n if n < 2 * enough else enough
         first = known.take(slice(0, n_fitted))
-        troubles = self._fit(_as_columns(first.X), first.y, first.weight, first.given)
+        fit_warnings = self._fit(_as_columns(first.X), first.y, first.weight, first.given)
         _refuse_submodels(self)
         if n < enough:
             self._online = OnlineState((known,), n)
-            return None, troubles
+            return None, fit_warnings
         sums = begin_sums(_problem_of(self, first), self.fitted_model_.params)
         self._online = OnlineState(sums=sums)
-        return (known.take(slice(n_fitted, n)) if n_fitted < n else None), troubles
+        return (known.take(slice(n_fitted, n)) if n_fitted < n else None), fit_warnings
 
     def _take_steps(self: Any, rows: _Rows, forget: float | None) -> None:
         """Learn mini-batches, and set what is learned of them."""

@@ -88,6 +88,22 @@ def resolve_experts(
     return list(families)
 
 
+def resolve_added(expert: Any, estimator: Any, y: np.ndarray) -> list[Expert]:
+    """Return the family of an expert that is added to a fitted model, in a list.
+
+    Raises
+    ------
+    ValueError
+        If it is none, or does not go with y and the experts that there are.
+    """
+    found = resolve_experts([expert], y, 1, estimator._targets)
+    if y.ndim > 1:
+        families = [*estimator.experts_, *found]
+        check_alike(families)
+        _check_kinds(families)
+    return found
+
+
 def is_product_for_all(expert: Any) -> bool:
     """Return whether a list holds a family for each target, which is for all experts."""
     return isinstance(expert, list) and len(expert) == 1 and isinstance(expert[0], tuple)

@@ -126,7 +126,7 @@ def _range_of_y(problem: Problem) -> tuple[float, float]:
 def _ends_of_rows(problem: Problem) -> tuple[float, float]:
     ends = [
         end
-        for block in problem.held.bare
+        for block in problem.held.without_features
         for group, target in zip(problem.model.groups, block.targets, strict=True)
         for end in _ends(group, target)
     ]

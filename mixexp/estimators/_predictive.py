@@ -44,7 +44,7 @@ class _MixtureBlocks(Sequence[BlockMixture]):
 
 
 @method_docs
-class ClassPredictive:
+class ClassPredictionMixin:
     """What a classifier says of classes beyond their probabilities."""
 
     classes_: np.ndarray
@@ -101,7 +101,7 @@ class ClassPredictive:
 
 
 @method_docs
-class Predictive:
+class PredictionMixin:
     """What a regressor says of y beyond its mean."""
 
     n_jobs: int | None

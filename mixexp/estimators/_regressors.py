@@ -14,7 +14,7 @@ from mixexp.estimators._base import MixtureOfExperts, store_parameters
 from mixexp.estimators._docs import method_docs, routing_docs, shared_docs
 from mixexp.estimators._outputs import check_real_targets, check_targets_of, takes_outputs
 from mixexp.estimators._partitioned import by_partition
-from mixexp.estimators._predictive import Predictive
+from mixexp.estimators._predictive import PredictionMixin
 from mixexp.estimators._row_arguments import GivenWithoutY, row_arguments
 from mixexp.estimators._solver import EM
 from mixexp.estimators._validation import (
@@ -32,7 +32,7 @@ from mixexp.tree import GatingTree
 
 
 @method_docs
-class _Regressor(RegressorMixin, MixtureOfExperts, Predictive):
+class _Regressor(RegressorMixin, MixtureOfExperts, PredictionMixin):
     """What the two regressors share."""
 
     _targets = ("regression",)

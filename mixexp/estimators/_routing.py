@@ -57,7 +57,7 @@ def check_routing(routing: Any, n_experts: int) -> int | None:
 
 
 @method_docs
-class RoutedPrediction:
+class RoutingMixin:
     """What an estimator predicts by all of its experts, or by those that a row is sent to."""
 
     tree_: GatingTree

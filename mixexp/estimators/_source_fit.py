@@ -65,7 +65,7 @@ class _Opener(NamedTuple):
         blocks = cut_features(rows.X, self.scaling, rows.known, rows.chosen)
         if self.model is not None:
             blocks = with_targets(self.model, blocks, rows.y)
-        return blocks.refine(_with_y, (rows.y[at] for at in blocks.partition))
+        return blocks.map_blocks(_with_y, (rows.y[at] for at in blocks.partition))
 
 
 def _with_y(block: Block, y: np.ndarray) -> Block:
@@ -227,7 +227,7 @@ def restore_problem(estimator: Any, source: Source) -> Problem:
 def _first_bare(opened: _Opener, number: int, batch: Batch) -> RowBlocks | None:
     """Return the first block of a partition without features, None if it has no row."""
     blocks = opened(number, batch)
-    return None if blocks is None else RowBlocks(_no_features, blocks.bare[:1])
+    return None if blocks is None else RowBlocks(_no_features, blocks.without_features[:1])
 
 
 def _no_features(at: int) -> Design:
@@ -262,7 +262,7 @@ def make_build(
             rows.scaling,
             has_known_leaves="known_expert" in rows.facts.given,
         )
-        y = np.concatenate([np.asarray(block.y) for block in sample.bare])
+        y = np.concatenate([np.asarray(block.y) for block in sample.without_features])
 
         def blocks_of(model: Model) -> SourceBlocks:
             opened = _Opener(rows.reader, rows.scaling, model)

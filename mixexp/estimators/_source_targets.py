@@ -54,8 +54,8 @@ def fix_by_sample(found: FixedFamily, free: FreeRange, sample: RowBlocks) -> Fix
     """
     if not free.is_any:
         raise ValueError(no_row_left(found))
-    y = np.concatenate([np.asarray(block.y) for block in sample.bare])
-    known = RowArguments.joined([block.known for block in sample.bare])
+    y = np.concatenate([np.asarray(block.y) for block in sample.without_features])
+    known = RowArguments.joined([block.known for block in sample.without_features])
     weight = known.weight
     if found.rivals:
         weight = np.where(is_taken(found, y, known), 0.0, weight)

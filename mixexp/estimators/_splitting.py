@@ -59,7 +59,7 @@ def split_rows(
     Parameters
     ----------
     fitted : estimator
-        With linear predictors.
+        Whose experts have linear predictors.
     X, y, sample_weight : array-like
         Of its fit.
     given : mapping of str to object

@@ -161,10 +161,10 @@ def fit_header(
         ("Ended", estimator.convergence_reason_),
         ("Best optimum", _how_often_found(estimator)),
         *([("Alike", _ALIKE_ADVICE)] if _are_alike(estimator) else []),
-        ("Parameters", f"{estimator.n_parameters_}"),
+        ("Parameters", _parameters_in_words(estimator)),
         ("Log-likelihood", f"{log_likelihood:.4f}"),
         *([("  with penalty", f"{penalized:.4f}")] if is_penalized else []),
-        *(_criteria_in_words(criteria) if criteria else []),
+        *(_criteria_in_words(criteria, estimator) if criteria else []),
     ]
 
 
@@ -178,16 +178,25 @@ def _rows_in_words(criteria: Criteria) -> str:
     return f"{n}" if n == total else f"{n} (total weight {total:.6g})"
 
 
-def _criteria_in_words(criteria: Criteria) -> list[tuple[str, str]]:
+def _parameters_in_words(estimator: Any) -> str:
+    model = estimator.fitted_model_.model
+    besides = "" if model.is_linear else f", besides {' and '.join(model.other_names)}"
+    return f"{estimator.n_parameters_}{besides}"
+
+
+def _criteria_in_words(criteria: Criteria, estimator: Any) -> list[tuple[str, str]]:
+    entropy = ("Relative entropy", f"{criteria.relative_entropy:.4f}")
+    if not estimator.fitted_model_.model.is_linear:  # how many parameters there are is not known
+        return [entropy]
     return [
         ("AIC", f"{criteria.aic:.4f}"),
         ("BIC", f"{criteria.bic:.4f}"),
         ("ICL", f"{criteria.icl:.4f}"),
-        ("Relative entropy", f"{criteria.relative_entropy:.4f}"),
+        entropy,
     ]
 
 
-class SummaryHTML:
+class HTMLMixin:
     """Adds the fit to scikit-learn's HTML, wherever ``set_config(display=...)`` asks for HTML.
 
     To be mixed in before `BaseEstimator`, whose methods it extends.

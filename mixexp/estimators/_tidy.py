@@ -21,7 +21,7 @@ _BROOM = {
 }
 
 
-class Tidy:
+class TidyMixin:
     """Frames for those who come from R."""
 
     converged_: bool

@@ -172,7 +172,7 @@ def _separation(name: str, problem: Problem, params: Parameters) -> list[FitWarn
 def _spikes(name: str, problem: Problem, params: Parameters, order: np.ndarray) -> list[FitWarning]:
     """Return what is to be said of experts that have shrunk onto values of y that repeat."""
     held = problem.held if problem.blocks.sample is None else problem.blocks.sample
-    gaps = _gaps_between_values(problem, list(held.bare))
+    gaps = _gaps_between_values(problem, list(held.without_features))
     if gaps is None:
         return []
     tree, place = problem.model.tree, np.argsort(order)

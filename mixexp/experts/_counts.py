@@ -1,15 +1,12 @@
 """What families of counts share: their support, and the log link."""
 
-import math
-
 import numpy as np
 from scipy.special import gammaln
 
 from mixexp.experts._glm import GLM
-from mixexp.experts._special import exponential_excess, stirling_error
+from mixexp.experts._special import HALF_LOG_2PI, exponential_excess, stirling_error
 from mixexp.links import extended_exp
 
-_HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)
 # From here on y * eta and log(y!) are so large that their difference loses digits.
 _LARGE_COUNT = 1e5
 
@@ -40,7 +37,7 @@ class CountGLM(GLM):
         if not is_large.any():
             return exact
         held = np.where(is_large, y, 1.0)
-        rest = -stirling_error(held) - _HALF_LOG_2PI - 0.5 * np.log(held)
+        rest = -stirling_error(held) - HALF_LOG_2PI - 0.5 * np.log(held)
         return np.where(is_large, rest, exact)
 
     def start(self, y: np.ndarray, weight: np.ndarray) -> tuple[float, ...]:

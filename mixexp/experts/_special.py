@@ -13,7 +13,7 @@ from scipy.special import digamma, gammaln
 
 from mixexp.links import extended_exp
 
-_HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)
+HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)
 # From here on the asymptotic series below are exact to rounding.
 _LARGE = 20.0
 # Bernoulli numbers B_2, B_4, ..., B_12.
@@ -56,7 +56,7 @@ def stirling_error(a: np.ndarray) -> np.ndarray:
     return _by_size(
         a,
         lambda inverse: inverse * _series(inverse, _STIRLING),
-        lambda small: gammaln(small) - (small - 0.5) * np.log(small) + small - _HALF_LOG_2PI,
+        lambda small: gammaln(small) - (small - 0.5) * np.log(small) + small - HALF_LOG_2PI,
     )
 
 

@@ -6,7 +6,6 @@ variance = mean * (1 - mean) / (1 + precision).
 Ferrari & Cribari-Neto (2004), Beta regression, J. Appl. Statist. 31, eqs. 3 and 4.
 """
 
-import math
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +14,7 @@ from scipy.special import betainc, betaincc, betaincinv
 from mixexp.experts._base import Curvature, Derivatives, Heads
 from mixexp.experts._glm import DispersionModel
 from mixexp.experts._special import (
+    HALF_LOG_2PI,
     log_exponential_excess,
     scaled_digamma_gap,
     scaled_trigamma_gap,
@@ -22,8 +22,6 @@ from mixexp.experts._special import (
 )
 from mixexp.experts._weighted import log_or_zero, weighted_moments
 from mixexp.links import PROBABILITY_LINKS, ProbabilityLink, capped_exp, extended_exp, safe_exp
-
-_HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)
 
 
 class _Side(NamedTuple):
@@ -102,7 +100,7 @@ class Beta(DispersionModel):
         return ~((y > 0.0) & (y < 1.0))
 
     def log_base(self, y: np.ndarray) -> np.ndarray:
-        return -np.log(y) - np.log1p(-y) - _HALF_LOG_2PI
+        return -np.log(y) - np.log1p(-y) - HALF_LOG_2PI
 
     @property
     def _probability_link(self) -> ProbabilityLink:

@@ -17,9 +17,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mixexp.experts._base import LOG_DISPERSION_FLOOR, Curvature, Derivatives, Expert, Head, Heads
+from mixexp.experts._base import Curvature, Derivatives, Heads
 from mixexp.experts._beta_binomial import Trials, count_cdf, least_count, split_trials
+from mixexp.experts._overdispersed import WithDispersion
 from mixexp.experts._special import (
+    HALF_LOG_2PI,
     log_exponential_excess,
     scaled_digamma_gap,
     scaled_trigamma_gap,
@@ -37,7 +39,6 @@ from mixexp.links import (
     softplus,
 )
 
-_HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)
 # Single trials do not tell; less is binomial to some digits.
 _START_DISPERSION, _LEAST_START = 0.3, 0.01
 _LEAST_LOG = -700.0
@@ -77,7 +78,7 @@ class _Rise(NamedTuple):
         return self.first - self.second
 
 
-class BetaBinomial(Expert):
+class BetaBinomial(WithDispersion):
     """Beta-binomial expert; ``mean`` is the probability of success.
 
     Takes y as the binomial expert does: 0 or 1, or successes and trials in two rows. Single trials
@@ -110,17 +111,10 @@ class BetaBinomial(Expert):
     support_limits = (0.0, np.inf)
     is_discrete = True
     uses_trials = True
+    at_floor = "binomial"
 
     def __init__(self, link: str = "logit", dispersion: str | float = "own") -> None:
-        self.link = link
-        self.dispersion = dispersion
-
-    @property
-    def heads(self) -> tuple[Head, ...]:
-        return (
-            Head("location", "location"),
-            Head("log_dispersion", "dispersion", LOG_DISPERSION_FLOOR, at_lower="binomial"),
-        )
+        super().__init__(link, dispersion)
 
     def find_unsupported(self, y: np.ndarray) -> np.ndarray:
         successes, trials = split_trials(y)
@@ -149,7 +143,7 @@ class BetaBinomial(Expert):
         successes, trials = split_trials(y)
         both = (successes > 0.0) & (successes < trials)
         out = _base_of(trials) - _base_of(successes) - _base_of(trials - successes)
-        return out - np.where(both, _HALF_LOG_2PI, 0.0)
+        return out - np.where(both, HALF_LOG_2PI, 0.0)
 
     def log_kernel(self, y: np.ndarray, heads: Heads) -> np.ndarray:
         _, trials = split_trials(y)

@@ -4,19 +4,16 @@
 ``link(mean) = eta`` the probability of success in one trial.
 """
 
-import math
-
 import numpy as np
 from scipy.special import betainc, betaincc, gammaln
 
 from mixexp.experts._base import Curvature, Derivatives, Heads
 from mixexp.experts._glm import GLM
-from mixexp.experts._special import exponential_excess, stirling_error
+from mixexp.experts._special import HALF_LOG_2PI, exponential_excess, stirling_error
 from mixexp.links import PROBABILITY_LINKS, ProbabilityLink
 
 Trials = np.ndarray | float
 
-_HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)
 # From here on the logs of ways and probabilities are so large that their sum loses digits.
 _MANY_TRIALS = 1e5
 
@@ -147,7 +144,7 @@ def _split_trials(y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _stirling_rest(count: np.ndarray) -> np.ndarray:
     """Return ``log(count!) - count * log(count) + count``, 0 for 0."""
     held = np.maximum(count, 1.0)
-    rest = stirling_error(held) + 0.5 * np.log(held) + _HALF_LOG_2PI
+    rest = stirling_error(held) + 0.5 * np.log(held) + HALF_LOG_2PI
     return np.where(count == 0.0, 0.0, rest)
 
 

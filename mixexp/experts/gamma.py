@@ -5,22 +5,19 @@ With dispersion = ``exp(log_dispersion)`` = 1 / shape,
 so that variance = dispersion * mean**2.
 """
 
-import math
-
 import numpy as np
 from scipy.special import gammainc, gammaincc, gammaincinv
 
 from mixexp.experts._base import Heads
 from mixexp.experts._positive import PositiveModel
 from mixexp.experts._special import (
+    HALF_LOG_2PI,
     log_exponential_excess,
     scaled_digamma_gap,
     scaled_trigamma_gap,
     stirling_error_of_log,
 )
 from mixexp.links import capped_exp, extended_exp, safe_exp
-
-_HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)
 
 
 class Gamma(PositiveModel):
@@ -51,7 +48,7 @@ class Gamma(PositiveModel):
         self.link = link
 
     def log_base(self, y: np.ndarray) -> np.ndarray:
-        return -np.log(y) - _HALF_LOG_2PI
+        return -np.log(y) - HALF_LOG_2PI
 
     def log_kernel(self, y: np.ndarray, heads: Heads) -> np.ndarray:
         half_deviance = extended_exp(log_exponential_excess(self.log_ratio(y, heads)) - heads[1])

@@ -13,11 +13,11 @@ from scipy.special import log_ndtr, ndtr, ndtri
 from mixexp.experts._base import Curvature, Derivatives, Heads
 from mixexp.experts._fused import square_terms
 from mixexp.experts._glm import UNITS_OF_LINKS, DispersionModel
+from mixexp.experts._special import HALF_LOG_2PI
 from mixexp.experts._units import Unit
 from mixexp.experts._weighted import log_or_zero, weighted_moments
 from mixexp.links import LARGEST_LOG, capped_exp, extended_exp, safe_exp
 
-_HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)
 # Residuals whose square is finite, and log dispersions whose precision is.
 _LARGEST_DISTANCE = 1e100
 _LEAST_LOG_DISPERSION = -100.0
@@ -69,7 +69,7 @@ class Gaussian(DispersionModel):
         return np.ones_like(mean)
 
     def log_base(self, y: np.ndarray) -> np.ndarray | float:
-        return -_HALF_LOG_2PI
+        return -HALF_LOG_2PI
 
     def log_kernel(self, y: np.ndarray, heads: Heads) -> np.ndarray:
         residual = y - self.link_function.mean(heads[0])
@@ -159,12 +159,12 @@ class Gaussian(DispersionModel):
     def expected_excess(self, y: np.ndarray, heads: Heads) -> np.ndarray:
         scale = safe_exp(0.5 * heads[1])
         z = (y - self.link_function.mean(heads[0])) / scale
-        return scale * np.maximum(np.exp(-0.5 * z * z - _HALF_LOG_2PI) - z * ndtr(-z), 0.0)
+        return scale * np.maximum(np.exp(-0.5 * z * z - HALF_LOG_2PI) - z * ndtr(-z), 0.0)
 
     def mean_distance(self, heads: Heads, others: Heads) -> np.ndarray:
         scale = np.sqrt(safe_exp(heads[1]) + safe_exp(others[1]))
         z = (self.link_function.mean(heads[0]) - self.link_function.mean(others[0])) / scale
-        return scale * (2.0 * np.exp(-0.5 * z * z - _HALF_LOG_2PI) + z * (2.0 * ndtr(z) - 1.0))
+        return scale * (2.0 * np.exp(-0.5 * z * z - HALF_LOG_2PI) + z * (2.0 * ndtr(z) - 1.0))
 
     def quantile(self, q: np.ndarray, heads: Heads) -> np.ndarray:
         return self.link_function.mean(heads[0]) + safe_exp(0.5 * heads[1]) * ndtri(q)

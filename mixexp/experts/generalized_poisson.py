@@ -16,14 +16,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mixexp.experts._base import LOG_DISPERSION_FLOOR, Curvature, Derivatives, Head, Heads
+from mixexp.experts._base import Curvature, Derivatives, Heads
 from mixexp.experts._count_sums import sum_outwards
-from mixexp.experts._counts import CountGLM
-from mixexp.experts._special import exponential_excess, stirling_error
-from mixexp.experts._weighted import log_or_zero, weighted_moments
+from mixexp.experts._overdispersed import OverdispersedCount
+from mixexp.experts._special import exponential_excess
 from mixexp.links import capped_exp, extended_exp, logistic, safe_exp, softplus
 
-_HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)
 _LEAST = 1e-300
 # Panels of a sum: in standard deviations and as a share of the count.
 _MOST_DEVIATIONS, _MOST_SHARE = 1.5, 0.5
@@ -54,7 +52,7 @@ class _Parts(NamedTuple):
     share: np.ndarray
 
 
-class GeneralizedPoisson(CountGLM):
+class GeneralizedPoisson(OverdispersedCount):
     """Generalized Poisson expert; at its least dispersion, 1e-10, in effect Poisson.
 
     The variance is the mean times ``(1 + dispersion)**2``, so that it grows in proportion to the
@@ -84,22 +82,6 @@ class GeneralizedPoisson(CountGLM):
     """
 
     name = "generalized_poisson"
-
-    def __init__(self, link: str = "log", dispersion: str | float = "own") -> None:
-        self.link = link
-        self.dispersion = dispersion
-
-    @property
-    def heads(self) -> tuple[Head, ...]:
-        return (
-            Head("location", "location"),
-            Head("log_dispersion", "dispersion", LOG_DISPERSION_FLOOR, at_lower="poisson"),
-        )
-
-    def log_base(self, y: np.ndarray) -> np.ndarray:
-        held = np.maximum(y, 1.0)
-        base = -stirling_error(held) - _HALF_LOG_2PI - 0.5 * np.log(held)
-        return np.where(y == 0.0, 0.0, base)
 
     def log_kernel(self, y: np.ndarray, heads: Heads) -> np.ndarray:
         # log of theta over the rate, and the half deviance of a Poisson y.
@@ -190,10 +172,8 @@ class GeneralizedPoisson(CountGLM):
             alive, last = alive[last > 0], last[last > 0]
         return out
 
-    def start(self, y: np.ndarray, weight: np.ndarray) -> tuple[float, ...]:
-        mean, variance = weighted_moments(y, weight)
-        dispersion = max(math.sqrt(variance / mean) - 1.0, 0.01) if mean > 0.0 else 1.0
-        return (*super().start(y, weight), log_or_zero(dispersion))
+    def dispersion_of(self, mean: float, variance: float) -> float:
+        return math.sqrt(variance / mean) - 1.0
 
 
 def _information(heads: Heads, parts: _Parts) -> tuple[np.ndarray, np.ndarray]:

@@ -13,9 +13,8 @@ from scipy.special import erfcx, ndtr
 from mixexp.experts._base import Heads
 from mixexp.experts._positive import PositiveModel
 from mixexp.experts._quantile import cantelli_bracket
+from mixexp.experts._special import HALF_LOG_2PI
 from mixexp.links import capped_exp, extended_exp, safe_exp
-
-_HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)
 
 
 class InverseGaussian(PositiveModel):
@@ -46,7 +45,7 @@ class InverseGaussian(PositiveModel):
         self.link = link
 
     def log_base(self, y: np.ndarray) -> np.ndarray:
-        return -_HALF_LOG_2PI - 1.5 * np.log(y)
+        return -HALF_LOG_2PI - 1.5 * np.log(y)
 
     def log_kernel(self, y: np.ndarray, heads: Heads) -> np.ndarray:
         deviance = extended_exp(self._log_scaled_deviance(y, heads))

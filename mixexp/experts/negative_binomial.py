@@ -7,13 +7,11 @@ With mean = ``exp(eta)``, dispersion = ``exp(log_dispersion)`` and size = 1 / di
 Lawless (1987), Negative binomial and mixed Poisson regression, Can. J. Statist. 15.
 """
 
-import math
-
 import numpy as np
 from scipy.special import betainc, betaincc
 
-from mixexp.experts._base import LOG_DISPERSION_FLOOR, Curvature, Derivatives, Head, Heads
-from mixexp.experts._counts import CountGLM
+from mixexp.experts._base import Curvature, Derivatives, Heads
+from mixexp.experts._overdispersed import OverdispersedCount
 from mixexp.experts._special import (
     digamma_gap,
     exponential_excess,
@@ -21,19 +19,16 @@ from mixexp.experts._special import (
     log_exponential_excess,
     scaled_digamma_gap,
     scaled_trigamma_gap,
-    stirling_error,
     stirling_error_of_log,
 )
-from mixexp.experts._weighted import log_or_zero, weighted_moments
 from mixexp.links import capped_exp, logistic, safe_exp, softplus
 
-_HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)
 _LEAST_SIZE = 1e-300
 # Less is Poisson to all digits, whatever the mean.
 _LEAST_LOG_DISPERSION = -340.0
 
 
-class NegativeBinomial(CountGLM):
+class NegativeBinomial(OverdispersedCount):
     """Negative binomial expert; at its least dispersion, 1e-10, in effect Poisson.
 
     Parameters
@@ -58,23 +53,6 @@ class NegativeBinomial(CountGLM):
     """
 
     name = "negative_binomial"
-
-    def __init__(self, link: str = "log", dispersion: str | float = "own") -> None:
-        self.link = link
-        self.dispersion = dispersion
-
-    @property
-    def heads(self) -> tuple[Head, ...]:
-        return (
-            Head("location", "location"),
-            Head("log_dispersion", "dispersion", LOG_DISPERSION_FLOOR, at_lower="poisson"),
-        )
-
-    def log_base(self, y: np.ndarray) -> np.ndarray:
-        is_zero = y == 0.0
-        held = np.where(is_zero, 1.0, y)
-        base = -stirling_error(held) - _HALF_LOG_2PI - 0.5 * np.log(held)
-        return np.where(is_zero, 0.0, base)
 
     def log_kernel(self, y: np.ndarray, heads: Heads) -> np.ndarray:
         # Loader's form: a deviance, and Stirling's errors of order one.
@@ -176,10 +154,8 @@ class NegativeBinomial(CountGLM):
         dispersion = safe_exp(heads[1])
         return rng.poisson(rng.gamma(1.0 / dispersion, dispersion * self.mean(heads))).astype(float)
 
-    def start(self, y: np.ndarray, weight: np.ndarray) -> tuple[float, ...]:
-        mean, variance = weighted_moments(y, weight)
-        dispersion = max((variance - mean) / mean**2, 0.01) if mean > 0.0 else 1.0
-        return (*super().start(y, weight), log_or_zero(dispersion))
+    def dispersion_of(self, mean: float, variance: float) -> float:
+        return (variance - mean) / mean**2
 
 
 def _held(log_dispersion: np.ndarray) -> np.ndarray:

@@ -13,11 +13,10 @@ from scipy.special import betaincinv, digamma, polygamma, stdtr, stdtrit
 
 from mixexp.experts._base import Curvature, Derivatives, Head, Heads
 from mixexp.experts._location_scale import START_DF, WithDegrees, location_scale_heads
-from mixexp.experts._special import stirling_error
+from mixexp.experts._special import HALF_LOG_2PI, stirling_error
 from mixexp.experts._weighted import log_or_zero, weighted_median
 from mixexp.links import capped_exp, safe_exp
 
-_HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)
 # Residuals whose square is finite over any dispersion, and logs of dispersions that are beyond
 # what fits come to.
 _LARGEST_DISTANCE = 1e80
@@ -177,7 +176,7 @@ def _log_constant(df: np.ndarray) -> np.ndarray:
     """Return ``log Gamma((df + 1) / 2) - log Gamma(df / 2) - log(pi * df) / 2``, by Stirling."""
     half = 0.5 * df
     errors = stirling_error(half + 0.5) - stirling_error(half)
-    return half * np.log1p(0.5 / half) - 0.5 + errors - _HALF_LOG_2PI
+    return half * np.log1p(0.5 / half) - 0.5 + errors - HALF_LOG_2PI
 
 
 def _lower_quantile(df: np.ndarray, tail: np.ndarray) -> np.ndarray:

@@ -76,8 +76,22 @@ def _check_gates(model: Model) -> None:
 def _check_ties(ties: EqualityConstraints, n_flat: int) -> None:
     _expect_array(ties.owner, (n_flat,), "ties.owner", np.int64)
     _expect(_are_within(ties.owner.tolist(), n_flat), "ties.owner are none")
-    is_vector = ties.known.dtype == np.float64 and ties.known.shape == (n_flat,)
-    _expect(is_vector, "ties.known has another shape")
+    for name in ("known", "lower", "upper"):  # NaN where nothing is known, infinite bounds
+        given = getattr(ties, name)
+        is_vector = given is None or (given.dtype == np.float64 and given.shape == (n_flat,))
+        _expect(is_vector, f"ties.{name} has another shape")
+    for rows, values, ways in (("rows", "values", "repair"), ("least_rows", "least", "lift")):
+        parts = [getattr(ties, name) for name in (rows, values, ways)]
+        if all(part is None for part in parts):
+            continue
+        _expect(all(part is not None for part in parts), f"ties.{rows} lacks {values} or {ways}")
+        m = parts[1].size
+        for name, part, shape in zip(
+            (rows, values, ways), parts, ((m, n_flat), (m,), (n_flat, m)), strict=True
+        ):
+            _expect_array(part, shape, f"ties.{name}")
+    if ties.sort_rows is not None:
+        _expect_array(ties.sort_rows, (len(ties.sort_rows), n_flat), "ties.sort_rows")
 
 
 def _are_within(numbers: Iterable[int], end: int) -> bool:

@@ -81,14 +81,15 @@ def estimate_covariance(
     Covariance
     """
     model = problem.model
-    held = held_coordinates(problem, current, scaling)
+    flat, held = model.flatten(current.params), held_coordinates(problem, current, scaling)
     nothing = Covariance(
         np.zeros((model.n_flat, model.n_flat)), held, np.zeros((model.n_flat, 0)), "", 0.0
     )
-    refusal = _degeneracy(problem, current) or _roughness(model, kind)
+    refusal = _others(model) or _degeneracy(problem, current) or _roughness(model, kind)
     if refusal:
         return nothing._replace(refusal=refusal)
-    basis = movable_basis(model, held)
+    held_rows = None if model.ties is None else model.ties.rows_at_boundary(flat)
+    basis = movable_basis(model, held, held_rows)
     unit = _units(problem, current, basis)
     priors = current.penalty.information()
     products = None
@@ -130,11 +131,19 @@ def held_coordinates(problem: Problem, current: Evaluation, scaling: Scaling) ->
 def of_constant_columns(model: Model, scaling: Scaling) -> np.ndarray:
     """Return which coordinates are slopes of columns that do not vary, shape (n_flat,), bool."""
     is_constant = np.concatenate([[False], scaling.is_constant])
-    return np.concatenate(
-        [
-            np.tile(is_constant[model.designs[design]], n_heads)
-            for (n_heads, _), design in zip(model.slot_shapes, model.slot_designs, strict=True)
-        ]
+    by_slot = [
+        np.tile(is_constant[model.designs[design]], n_heads)
+        for (n_heads, _), design in zip(model.slot_shapes, model.slot_designs, strict=True)
+    ]
+    return np.concatenate([np.zeros(0, dtype=bool), *by_slot])
+
+
+def _others(model: Model) -> str:
+    if model.is_linear:
+        return ""
+    return (
+        f"there is no information matrix for a model with {' and '.join(model.other_names)}, whose "
+        "derivatives are not known; use bootstrap(X, y)"
     )
 
 

@@ -6,6 +6,7 @@ it is ``prior_k dmu_k``. A feature moves all heads by its coefficients: through 
 heads it acts within experts, through the gates' it re-routes rows from one to another.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -66,7 +67,7 @@ def mean_slopes(model: Model, params: Parameters, block: Block, slots: Sequence[
     parts = here.prior[:, None] * _by_outcome(here.mean)
     below = np.tensordot(tree.covers.astype(float), parts, axes=1)
     by_edge = below[1:] - here.gate[:, None] * below[tree.parent[1:]]
-    found = [by_edge[gates.edges] for gates in model.gates]
+    found = [by_edge[:0], *(by_edge[gates.edges] for gates in model.gates)]
     for slot in model.expert_slots:
         g, _ = model.head_of(slot)
         leaves = model.groups[g].leaves
@@ -104,7 +105,7 @@ def _shift(model: Model, params: Parameters, shifts: np.ndarray) -> Parameters:
     for slot in moved:
         slot[:, 0] += shifts[at : at + len(slot)]
         at += len(slot)
-    return model.from_slots(moved)
+    return model.from_slots(moved)._replace(others=params.others)
 
 
 def moving_slots(model: Model, params: Parameters, block: Block) -> list[int]:
@@ -118,7 +119,7 @@ def moving_slots(model: Model, params: Parameters, block: Block) -> list[int]:
 
 def pieces(blocks: RowBlocks, n_each: int) -> Iterator[Block]:
     """Yield the rows in parts for which n_each numbers per row are not too many."""
-    size = max(1, _MOST_DERIVATIVES // n_each)
+    size = max(1, _MOST_DERIVATIVES // max(n_each, 1))
     for block in blocks:
         for start in range(0, len(block.weight), size):
             yield block.take(slice(start, start + size))
@@ -200,6 +201,6 @@ def _bend(
 
 def standard_errors(gradient: np.ndarray, covariance: np.ndarray) -> np.ndarray:
     """Return ``sqrt(g' V g)`` for gradients along the first axis."""
-    flat = gradient.reshape(len(gradient), -1)
+    flat = gradient.reshape(len(gradient), math.prod(gradient.shape[1:]))
     variance = np.einsum("ar,ar->r", flat, covariance @ flat)
     return np.sqrt(np.maximum(variance, 0.0)).reshape(gradient.shape[1:])

@@ -10,6 +10,7 @@ from mixexp.data import RowBlocks, Scaling
 from mixexp.em import Evaluation, Problem
 from mixexp.inference._covariance import Covariance, of_constant_columns
 from mixexp.inference._terms import Label, Names, Terms
+from mixexp.model import movable_basis
 from mixexp.text import printable
 
 # Share of a combination of coefficients that may lie along a direction that is not determined.
@@ -57,7 +58,7 @@ class Estimates:
         """Covariance of `estimates`, shape (n_terms, n_terms); NaN where `reasons` says why."""
         matrix = self.terms.matrix
         out = matrix @ self.flat_covariance.flat @ matrix.T
-        is_refused = np.array([bool(reason) for reason in self.reasons])
+        is_refused = np.array([bool(reason) for reason in self.reasons], dtype=bool)
         out[is_refused] = np.nan
         out[:, is_refused] = np.nan
         return out
@@ -87,6 +88,8 @@ class Estimates:
             return "refused"
         if self._is_restricted(row):
             return "given"
+        if self._is_at_boundary(row):
+            return "at its bound"
         return "not determined" if self._is_undetermined(row) else ""
 
     @cached_property
@@ -99,8 +102,20 @@ class Estimates:
         model = self.problem.model
         if model.ties is None or not model.ties.n_restrictions:
             return False
-        left = np.linalg.norm(row @ model.free_basis)
-        return bool(left <= _RESTRICTED * np.linalg.norm(row))
+        return _has_none(row, model.free_basis)
+
+    def _is_at_boundary(self, row: np.ndarray) -> bool:
+        """Whether inequalities that hold with equality leave a combination no freedom."""
+        return self._boundary_basis is not None and _has_none(row, self._boundary_basis)
+
+    @cached_property
+    def _boundary_basis(self) -> np.ndarray | None:
+        """The directions that inequalities leave, None where none holds with equality."""
+        model = self.problem.model
+        if model.ties is None:
+            return None
+        rows = model.ties.rows_at_boundary(model.flatten(self.current.params))
+        return movable_basis(model, self.flat_covariance.held, rows) if len(rows) else None
 
     def _is_undetermined(self, row: np.ndarray) -> bool:
         directions = self.flat_covariance.flat_directions
@@ -171,4 +186,14 @@ class Estimates:
             if reason in self.reasons:
                 number = self.reasons.count(reason)
                 notes.append(f"{number} coefficients have no standard error: {reason}.")
+        if self._boundary_basis is not None:
+            notes.append(
+                "Inequalities of the constraints that hold with equality are taken as equations: "
+                "coefficients that are one have one standard error, and their difference none."
+            )
         return notes + self.warnings
+
+
+def _has_none(row: np.ndarray, basis: np.ndarray) -> bool:
+    """Whether a combination of coefficients does not change along a basis, but for rounding."""
+    return bool(np.linalg.norm(row @ basis) <= _RESTRICTED * np.linalg.norm(row))

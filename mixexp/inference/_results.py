@@ -234,13 +234,19 @@ class Inference(Estimates):
         Raises
         ------
         ValueError
-            If there is no such feature.
+            If there is no such feature, or a part of the model is no linear predictor.
 
         Notes
         -----
         Derivatives: a feature of two values has an effect too, but not its difference. Costs
         15 to 25 predictions per feature.
         """
+        if not self.problem.model.is_linear:
+            raise ValueError(
+                "Marginal effects need the slopes of every part, which those of "
+                f"{' and '.join(self.problem.model.other_names)} are not known; compare predict(X) "
+                "at two values of the feature, or use sklearn.inspection."
+            )
         blocks = self._rows_to_use(at, per_row)
         return effect_table(
             self.problem.model,
@@ -270,7 +276,7 @@ class Inference(Estimates):
             return self.read_rows(X, per_row)
         if per_row:
             raise ValueError(f"{next(iter(per_row))} is for other rows: give their features too.")
-        return self.problem.held.refine(_unknown)
+        return self.problem.held.map_blocks(_unknown)
 
     def _feature_columns(self, features: Sequence[str | int] | None) -> list[int]:
         model, names = self.problem.model, list(self.names.features)
@@ -411,4 +417,8 @@ class Inference(Estimates):
         for number, row in enumerate(rows @ self.terms.matrix):
             if self._is_undetermined(row):
                 raise ValueError(f"R asks in row {number} for something the data do not determine.")
+            if self._is_at_boundary(row):
+                raise ValueError(
+                    f"R asks in row {number} for what is at its bound: it has no standard error."
+                )
         return rows

@@ -10,7 +10,7 @@ from functools import partial, reduce
 import numpy as np
 from scipy import sparse
 
-from mixexp.data import Block, map_blocks
+from mixexp.data import Block, run_blocks
 from mixexp.em import Problem
 from mixexp.model import Model, Parameters, complete_scores, window_block
 
@@ -63,7 +63,7 @@ def spread_over_features(model: Model, block: Block, by_head: np.ndarray) -> np.
         spread = of_slot[:, None] * own
         parts.append(spread.reshape(n_heads * n_columns, *by_head.shape[1:]))
         at += n_heads
-    return np.concatenate(parts)
+    return np.concatenate([by_head[:0], *parts])
 
 
 def score_products(problem: Problem, params: Parameters) -> np.ndarray:
@@ -94,7 +94,7 @@ def _products_of_rows(problem: Problem, params: Parameters) -> np.ndarray:
             ),
         )
 
-    return reduce(np.add, map_blocks(of_block, problem.held, problem.n_threads))
+    return reduce(np.add, run_blocks(of_block, problem.held, problem.n_threads))
 
 
 def class_products(problem: Problem, params: Parameters, are_counts: bool) -> np.ndarray:

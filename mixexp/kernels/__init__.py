@@ -17,13 +17,13 @@ from mixexp.kernels._linear import linear_predictor
 from mixexp.kernels._louis import louis_weights
 from mixexp.kernels._mixing import tree_mixture_mean
 from mixexp.kernels._routing import (
-    descend,
     find_top_leaves,
     greedy_dropped_mass,
+    greedy_leaf,
     row_predictors,
     select_top,
 )
-from mixexp.kernels._rows import scale_rows, turn_rows
+from mixexp.kernels._rows import standardize_rows, standardize_transposed
 from mixexp.kernels._solve import SMALLEST_DIAGONAL as SMALLEST_DIAGONAL
 from mixexp.kernels._solve import solve_definite_each
 from mixexp.kernels._sparse import (
@@ -42,11 +42,11 @@ from mixexp.kernels._tree import (
 )
 
 __all__ = [
-    "descend",
     "exponential_terms",
     "find_top_leaves",
     "gate_weights",
     "greedy_dropped_mass",
+    "greedy_leaf",
     "head_sums",
     "lasso_each",
     "leaf_prior",
@@ -56,7 +56,6 @@ __all__ = [
     "normalize_siblings",
     "packed_grams",
     "row_predictors",
-    "scale_rows",
     "select_top",
     "shift_siblings",
     "solve_definite_each",
@@ -66,7 +65,8 @@ __all__ = [
     "sparse_squares",
     "square_terms",
     "standardize_grams",
+    "standardize_rows",
+    "standardize_transposed",
     "tree_mixture_mean",
     "tree_posterior",
-    "turn_rows",
 ]

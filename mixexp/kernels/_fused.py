@@ -136,6 +136,48 @@ def fill_unexplained_rows(gate, parent, leaves, begin, total, node_resp):  # typ
 
 
 @fused_kernel
+def softmax_over_children(logits, gate, path, first, stop, begin, top, total, above):  # type: ignore[no-untyped-def]
+    """Fill the gates of one node's children, and minus the logarithms of their priors.
+
+    Parameters
+    ----------
+    logits, gate : ndarray of shape (n_nodes - 1, rows)
+    path : ndarray of shape (n_nodes, size)
+        Receives those of the children.
+    first, stop : int
+        The children.
+    begin : int
+        Row that the first of ``top`` is of.
+    top, total : ndarray of shape (n,)
+        Scratch; the latter is zero afterwards.
+    above : ndarray of shape (n,)
+        Minus the logarithms of the node's own prior; is overwritten.
+    """
+    n = top.shape[0]
+    end = begin + n
+    for r in range(n):
+        top[r] = -math.inf
+        total[r] = 0.0
+    for c in range(first, stop):
+        logit, own = logits[c - 1, begin:end], path[c]
+        for r in range(n):
+            own[r] = logit[r]
+            top[r] = max(top[r], logit[r])
+    for c in range(first, stop):
+        add_exponentials(path[c], top, gate[c - 1, begin:end], total)
+    add_logarithms(total, above)
+    for r in range(n):
+        total[r] = 1.0 / total[r]
+    for c in range(first, stop):
+        own, odds = path[c], gate[c - 1, begin:end]
+        for r in range(n):
+            odds[r] *= total[r]
+            own[r] = above[r] + (top[r] - own[r])
+    for r in range(n):
+        total[r] = 0.0
+
+
+@fused_kernel
 def tree_posterior(  # type: ignore[no-untyped-def]
     logits,
     log_density,
@@ -184,26 +226,7 @@ def tree_posterior(  # type: ignore[no-untyped-def]
         for v in inner:  # parents come before their children
             first, stop = first_child[v], first_child[v] + n_children[v]
             total, above = node_resp[v, begin:end], path[v, :n]
-            for r in range(n):
-                top[r] = -math.inf
-                total[r] = 0.0
-            for c in range(first, stop):
-                logit, own = logits[c - 1, begin:end], path[c]
-                for r in range(n):
-                    own[r] = logit[r]
-                    top[r] = max(top[r], logit[r])
-            for c in range(first, stop):
-                add_exponentials(path[c], top, gate[c - 1, begin:end], total)
-            add_logarithms(total, above)
-            for r in range(n):
-                total[r] = 1.0 / total[r]
-            for c in range(first, stop):
-                own, odds = path[c], gate[c - 1, begin:end]
-                for r in range(n):
-                    odds[r] *= total[r]
-                    own[r] = above[r] + (top[r] - own[r])
-            for r in range(n):
-                total[r] = 0.0
+            softmax_over_children(logits, gate, path, first, stop, begin, top, total, above)
         for r in range(n):
             top[r] = -math.inf
             joint_total[r] = 0.0

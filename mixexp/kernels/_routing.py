@@ -15,7 +15,7 @@ ROWS_ABREAST = 128
 
 
 @kernel
-def descend(features, coef, first_child, n_children, node):  # type: ignore[no-untyped-def]
+def greedy_leaf(features, coef, first_child, n_children, node):  # type: ignore[no-untyped-def]
     """Follow the most probable child from the root to a leaf, the first of equals.
 
     Parameters
@@ -68,12 +68,12 @@ def greedy_dropped_mass(features, coef, parent, first_child, n_children, node, d
     coef : ndarray of shape (n_nodes - 1, q)
     parent, first_child, n_children : ndarray of shape (n_nodes,), int64
     node : ndarray of shape (rows,), int64
-        Leaves, where `descend` led.
+        Leaves, where `greedy_leaf` led.
     dropped : ndarray of shape (rows,)
 
     Notes
     -----
-    One `math.exp` per sibling, a third of the time of a gate with 20 features. `descend` does
+    One `math.exp` per sibling, a third of the time of a gate with 20 features. `greedy_leaf` does
     without, because a prediction does not need to know.
     """
     q = features.shape[1]

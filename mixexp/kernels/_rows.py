@@ -7,7 +7,7 @@ CHUNK = 64
 
 
 @kernel
-def scale_rows(rows, center, inverse_scale, out):  # type: ignore[no-untyped-def]
+def standardize_rows(rows, center, inverse_scale, out):  # type: ignore[no-untyped-def]
     """Fill out with ones in the first column, then ``(rows - center) * inverse_scale``.
 
     Parameters
@@ -25,7 +25,7 @@ def scale_rows(rows, center, inverse_scale, out):  # type: ignore[no-untyped-def
 
 
 @kernel
-def turn_rows(rows, center, inverse_scale, out):  # type: ignore[no-untyped-def]
+def standardize_transposed(rows, center, inverse_scale, out):  # type: ignore[no-untyped-def]
     """Fill out with ``(rows - center) * inverse_scale``, transposed.
 
     Parameters

@@ -23,7 +23,7 @@ from mixexp.model._information import (
     observed_statistics,
 )
 from mixexp.model._joint_group import JointGroup
-from mixexp.model._lasso import count_nonzero, movable_basis
+from mixexp.model._lasso import count_nonzero, movable_basis, pressing_rows
 from mixexp.model._model import Model
 from mixexp.model._narrowing import (
     NarrowModel,
@@ -34,6 +34,7 @@ from mixexp.model._narrowing import (
 )
 from mixexp.model._others import PlacedSubmodel, object_array
 from mixexp.model._parameters import Parameters, map_parameters, unstack_parameters
+from mixexp.model._polyhedron import step_within
 from mixexp.model._prediction import (
     Prediction,
     batch_invariant_product,
@@ -119,9 +120,11 @@ __all__ = [
     "piece_rows",
     "posterior_of_block",
     "predict_block",
+    "pressing_rows",
     "routed_mean",
     "seen_by",
     "share_taken",
+    "step_within",
     "top_route",
     "truncated_statistics",
     "unstack_parameters",

@@ -17,8 +17,8 @@ from mixexp.data import (
     Scaling,
     cut_features,
     cut_rows,
-    map_blocks,
     rows_to_expand,
+    run_blocks,
 )
 from mixexp.model._e_step import (
     Posterior,
@@ -142,7 +142,7 @@ class FittedModel(NamedTuple):
         if k == self.model.tree.n_leaves:
             blocks = cut_features(X, self.scaling, per_row, block_rows=piece_rows(self.model))
             mean: Callable[[Block], np.ndarray] = partial(mean_of_block, self.model, self.params)
-            return np.concatenate(list(map_blocks(mean, blocks, n_threads)), axis=-1)
+            return np.concatenate(list(run_blocks(mean, blocks, n_threads)), axis=-1)
         means = self._map_rows(partial(self._routed_mean, k), X, per_row, n_threads)
         return np.concatenate(list(means), axis=-1)
 
@@ -179,7 +179,7 @@ class FittedModel(NamedTuple):
             raw = X[partition[at]]
             return function(Rows(self.scaling.standardize_rows(raw), known, raw))
 
-        return map_blocks(apply, range(len(partition)), n_threads)
+        return run_blocks(apply, range(len(partition)), n_threads)
 
     # Units.
 

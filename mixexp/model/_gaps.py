@@ -40,13 +40,19 @@ def fill_gaps(
     X = model.view(gate, block).X
     if not np.isnan(X).any():
         return tuple(heads)
-    at = np.searchsorted(model.designs[gate.design], model.designs[group.designs[place]][1:]) - 1
+    modelled, seen = model.designs[gate.design][1:], model.designs[group.designs[place]]
+    at = np.searchsorted(modelled, seen[np.isin(seen, modelled)])
+    # The intercept and what the gate does not look at, which is never missing.
+    is_rest = ~np.isin(seen, modelled)
+    rest = model.design(block, group.designs[place]).to_array()[is_rest]
     location, variance = heads[place].copy(), np.zeros(heads[place].shape)
     own = params.others[model.others.index(gate)].item()
     for rows, filled, spread in gate.submodel.fill_missing(own, X):
         for expert, leaf in enumerate(group.leaves):
-            intercept, *slopes = params.experts[g][place][expert]
-            location[expert, rows] = intercept + (filled[leaf][:, at] * slopes).sum(axis=1)
+            coef = params.experts[g][place][expert]
+            slopes = coef[~is_rest]
+            known = (coef[is_rest][:, None] * rest[:, rows]).sum(axis=0)
+            location[expert, rows] = known + (filled[leaf][:, at] * slopes).sum(axis=1)
             variance[expert, rows] = slopes @ spread[leaf][np.ix_(at, at)] @ slopes
     filled_heads = [*heads[:place], location, *heads[place + 1 :]]
     return group.family.with_error(tuple(filled_heads), variance)

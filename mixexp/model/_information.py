@@ -57,14 +57,14 @@ def complete_scores(
     found = allocate(tree, logits, log_density, block.group_starts)
     scores = np.zeros((sum(rows for rows, _ in model.slot_shapes), tree.n_leaves, n_rows))
     below_parent = tree.covers[tree.parent[1:]].astype(float)
-    edges = np.concatenate([gates.edges for gates in model.gates])
+    edges = model.softmax_edges
     scores[: len(edges)] = (
         tree.covers[1:].astype(float)[edges, :, None]
         - below_parent[edges, :, None] * found.gate[edges, None]
     )
     if (is_first := block.is_first) is not None:
         scores[: len(edges)] *= is_first
-    at = tree.n_edges
+    at = len(edges)
     for group, heads, y in zip(model.groups, group_heads(model, eta), block.targets, strict=True):
         for score in group.family.derivatives(y, heads).score:
             for row, leaf in enumerate(group.leaves):

@@ -5,9 +5,49 @@ import numpy as np
 from mixexp.contrast import null_directions
 from mixexp.model._model import Model
 
+# Inequalities that hold with equality are units long; below this they say nothing new.
+_NO_RANK = 1e-9
 
-def movable_basis(model: Model, is_held: np.ndarray) -> np.ndarray:
+
+def movable_basis(
+    model: Model, is_held: np.ndarray, held_rows: np.ndarray | None = None
+) -> np.ndarray:
     """Return `Model.free_basis` without what is held, shape (n_flat, n_movable).
+
+    Parameters
+    ----------
+    model : Model
+    is_held : ndarray of shape (n_flat,), bool
+    held_rows : ndarray of shape (m, n_flat), optional
+        Combinations of coefficients that are held too.
+    """
+    basis = _basis_without(model, is_held)
+    if held_rows is None or not len(held_rows):
+        return basis
+    rows = held_rows @ basis
+    rows = rows[np.linalg.norm(rows, axis=1) > _NO_RANK]  # others are held by what else is
+    return basis @ null_directions(rows)
+
+
+def pressing_rows(
+    model: Model, flat: np.ndarray, gradient: np.ndarray, is_held: np.ndarray
+) -> np.ndarray | None:
+    """Return the inequalities that keep coefficients from moving uphill, None if there are none.
+
+    Parameters
+    ----------
+    model : Model
+    flat, gradient : ndarray of shape (n_flat,)
+    is_held : ndarray of shape (n_flat,), bool
+        Single coefficients that do not move.
+    """
+    if model.ties is None or model.ties.least_rows is None:
+        return None
+    return model.ties.rows_pressing(flat, gradient, _basis_without(model, is_held))
+
+
+def _basis_without(model: Model, is_held: np.ndarray) -> np.ndarray:
+    """Return the directions in which single coefficients that are held do not move.
 
     Where a gate's slope for a feature is held at zero the others have a column each, in place of
     contrasts: the shift is told by the one that is held.
@@ -35,7 +75,7 @@ def movable_basis(model: Model, is_held: np.ndarray) -> np.ndarray:
 def count_nonzero(model: Model, flat: np.ndarray) -> int:
     """Return the free parameters that are not held at zero: the degrees of freedom of a lasso.
 
-    Nor those at a bound that a constraint gave.
+    Nor those at a bound that a constraint gave, nor as many as inequalities hold with equality.
     """
     zero = model.prior.is_zero(flat)
     if model.ties is not None:
@@ -52,4 +92,9 @@ def count_nonzero(model: Model, flat: np.ndarray) -> int:
         experts[: model.slot_slices[len(model.gates) - 1].stop] = False
     if model.ties is not None:
         experts &= model.ties.is_free
-    return model.n_parameters - n_zero - int(experts.sum())
+    return model.n_parameters - n_zero - int(experts.sum()) - _count_held_rows(model, flat)
+
+
+def _count_held_rows(model: Model, flat: np.ndarray) -> int:
+    rows = np.zeros((0, 0)) if model.ties is None else model.ties.rows_at_boundary(flat)
+    return int(np.linalg.matrix_rank(rows @ model.free_basis, tol=_NO_RANK)) if len(rows) else 0

@@ -366,7 +366,7 @@ class Model(WithOthers):
             at += block.shape[1]
         if self.ties is None:
             return basis
-        return self.ties.fold(basis, np.flatnonzero(~self.ties.is_free))
+        return self.ties.reduce_basis(basis, np.flatnonzero(~self.ties.is_free))
 
     def design(self, block: Block, design: int) -> Design:
         """Return those of a block's features that a design uses."""

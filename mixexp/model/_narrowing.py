@@ -99,6 +99,8 @@ def indispensable_columns(model: Model) -> np.ndarray:
         is_needed |= ~np.isnan(ties.known) | np.isfinite(lower) | np.isfinite(upper)
         if ties.rows is not None:
             is_needed |= np.any(ties.rows != 0.0, axis=0)
+        if ties.least_rows is not None:
+            is_needed |= np.any(ties.least_rows != 0.0, axis=0)
     found = seen_by(model, is_needed)
     found[:, 0] = True
     return found
@@ -166,4 +168,7 @@ def _take_ties(ties: EqualityConstraints, kept: np.ndarray) -> EqualityConstrain
         upper=None if ties.upper is None else ties.upper[kept],
         rows=None if ties.rows is None else ties.rows[:, kept],
         repair=None if ties.repair is None else ties.repair[kept],
+        least_rows=None if ties.least_rows is None else ties.least_rows[:, kept],
+        lift=None if ties.lift is None else ties.lift[kept],
+        sort_rows=None if ties.sort_rows is None else ties.sort_rows[:, kept],
     )

@@ -183,9 +183,20 @@ class WithOthers:
         return not self.others
 
     @property
+    def has_linear_experts(self) -> bool:
+        """Whether all experts have linear predictors, whatever gates are."""
+        return all(other.is_gate for other in self.others)
+
+    @property
     def has_softmax_gates(self) -> bool:
         """Whether all gates are."""
         return not any(other.is_gate for other in self.others)
+
+    @property
+    def softmax_edges(self) -> np.ndarray:
+        """Edges below softmax gates in the order of their heads, shape (n,), int."""
+        none = np.zeros(0, dtype=np.int64)
+        return np.concatenate([none, *(gates.edges for gates in self.gates)])
 
     @property
     def is_monotone(self) -> bool:
@@ -216,6 +227,13 @@ class WithOthers:
     def other_names(self) -> list[str]:
         """Names of one's own submodels."""
         return sorted({other.submodel.title for other in self.others})
+
+    @property
+    def unfinished(self) -> str:
+        """Why Newton's method does not finish EM, behind a reason; empty if it may."""
+        if self.is_linear:
+            return ""
+        return f" (no Newton finish beside {' and '.join(self.other_names)})"
 
     @property
     def class_shape(self) -> tuple[int, ...]:

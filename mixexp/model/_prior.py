@@ -345,10 +345,12 @@ class Prior:
         kernels.lasso_each(np.ascontiguousarray(matrices).reshape(-1, p, p), *wide, out)
         return out.reshape(coef.shape)
 
-    @staticmethod
-    def prox_of_dispersion(move: np.ndarray, share: np.ndarray, anchor: np.ndarray) -> np.ndarray:
+    def prox_of_dispersion(
+        self, move: np.ndarray, share: np.ndarray, anchor: np.ndarray
+    ) -> np.ndarray:
         """Return the top over u of ``-share * (u + exp(move - u)) - sqrt(1 + (u - anchor)**2)``.
 
+        With ``(u - anchor)**2 / 2`` for the root where there is one expert, whose prior is plain.
         The first term is concave with its top at ``move``, the second with its top at ``anchor``,
         so that the top lies between them: Newton's method, halving where it leaves the bracket.
 
@@ -364,7 +366,7 @@ class Prior:
         for _ in range(_MOST_DISPERSION_STEPS):
             fall = share * np.exp(move - u)
             away = u - anchor
-            root = np.sqrt(1.0 + away**2)
+            root = np.ones_like(away) if self.is_single else np.sqrt(1.0 + away**2)
             slope = fall - share - away / root
             low, high = np.where(slope > 0.0, u, low), np.where(slope > 0.0, high, u)
             following = u + slope / (fall + root**-3)

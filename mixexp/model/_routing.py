@@ -71,7 +71,7 @@ def greedy_leaf(model: Model, params: Parameters, rows: Rows) -> np.ndarray:
         return _greedy_by_all_gates(model, params, rows)
     tree, (coef, features) = model.tree, _gates(model, params, rows)
     node = np.empty(len(features), dtype=np.int64)
-    kernels.descend(features, coef, tree.first_child, tree.n_children, node)
+    kernels.greedy_leaf(features, coef, tree.first_child, tree.n_children, node)
     return tree.first_leaf[node][:, None]
 
 

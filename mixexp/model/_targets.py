@@ -23,7 +23,7 @@ def with_targets(model: Model, blocks: RowBlocks, y: np.ndarray) -> RowBlocks:
     def of_block(block: Block, own: np.ndarray) -> Block:
         return _with_windows(model.groups, _with_target(model.groups, block, own))
 
-    return blocks.refine(of_block, (y[rows] for rows in blocks.partition))
+    return blocks.map_blocks(of_block, (y[rows] for rows in blocks.partition))
 
 
 def _with_target(groups: Sequence[ExpertGroup], block: Block, y: np.ndarray) -> Block:

@@ -5,6 +5,10 @@ from typing import NamedTuple
 import numpy as np
 
 from mixexp.contrast import null_directions
+from mixexp.model._polyhedron import AT_BOUNDARY, allowed_share, least_multipliers, pressing
+
+# A second projection takes what rounding left of the first, a third makes sure.
+_MOST_PROJECTIONS = 3
 
 
 class EqualityConstraints(NamedTuple):
@@ -25,6 +29,15 @@ class EqualityConstraints(NamedTuple):
     values : ndarray of shape (m,), optional
     repair : ndarray of shape (n_flat, m), optional
         What to add to the flat vector, per unit that a restriction is missed by.
+    least_rows : ndarray of shape (m, n_flat), optional
+        Linear inequalities ``least_rows @ flat >= least``. Where there are any, bounds of slopes
+        are such too, and `lower` and `upper` are None.
+    least : ndarray of shape (m,), optional
+    lift : ndarray of shape (n_flat, m), optional
+        ``least_rows.T`` along the directions that all else leaves: the shortest ways inside.
+    sort_rows : ndarray of shape (n_leaves, n_flat), optional
+        ``sort_rows @ flat`` does not fall from leaf to leaf, and no other constraint tells one
+        leaf from another: starts may be sorted by it.
     """
 
     owner: np.ndarray
@@ -35,6 +48,10 @@ class EqualityConstraints(NamedTuple):
     rows: np.ndarray | None = None
     values: np.ndarray | None = None
     repair: np.ndarray | None = None
+    least_rows: np.ndarray | None = None
+    least: np.ndarray | None = None
+    lift: np.ndarray | None = None
+    sort_rows: np.ndarray | None = None
 
     @property
     def is_free(self) -> np.ndarray:
@@ -46,7 +63,7 @@ class EqualityConstraints(NamedTuple):
         """How many coefficients each is equal to, itself included, shape (n_flat,)."""
         return np.bincount(self.owner, minlength=len(self.owner))[self.owner]
 
-    def fold(self, basis: np.ndarray, coordinates: np.ndarray) -> np.ndarray:
+    def reduce_basis(self, basis: np.ndarray, coordinates: np.ndarray) -> np.ndarray:
         """Return a basis in which coefficients that are one move together, and known ones not.
 
         Parameters
@@ -96,7 +113,70 @@ class EqualityConstraints(NamedTuple):
         settled = np.clip(settled, *self.bounds())
         if self.rows is not None and self.repair is not None:
             settled = settled + self.repair @ (self.values - self.rows @ settled)
-        return settled
+        return self._move_inside(settled)
+
+    def _move_inside(self, flat: np.ndarray) -> np.ndarray:
+        """Return the nearest coefficients that meet the inequalities.
+
+        Raises
+        ------
+        ValueError
+            If there are none.
+        """
+        if self.least_rows is None or self.lift is None:
+            return flat
+        sizes, vectors = np.linalg.eigh(self.least_rows @ self.lift)
+        columns = np.sqrt(np.maximum(sizes, 0.0))[:, None] * vectors.T
+        for _ in range(_MOST_PROJECTIONS):
+            multipliers = least_multipliers(columns, -self.slack(flat))
+            if multipliers is None:
+                raise ValueError("The inequalities cannot all be met.")
+            flat = flat + self.lift @ multipliers
+        return flat
+
+    def without_inequalities(self) -> "EqualityConstraints":
+        """Return all else, which names no leaf."""
+        return self._replace(least_rows=None, least=None, lift=None, named=())
+
+    def slack(self, flat: np.ndarray) -> np.ndarray:
+        """Return by how much each inequality is more than met, shape (m,).
+
+        Parameters
+        ----------
+        flat : ndarray of shape (n_flat,)
+        """
+        if self.least_rows is None or self.least is None:
+            return np.zeros(0)
+        return self.least_rows @ flat - self.least
+
+    def rows_at_boundary(self, flat: np.ndarray) -> np.ndarray:
+        """Return the inequalities that hold with equality, shape (n_held, n_flat)."""
+        if self.least_rows is None or self.least is None:
+            return np.zeros((0, len(self.owner)))
+        return self.least_rows[self.slack(flat) <= AT_BOUNDARY * (1.0 + np.abs(self.least))]
+
+    def rows_pressing(
+        self, flat: np.ndarray, gradient: np.ndarray, basis: np.ndarray
+    ) -> np.ndarray:
+        """Return those of `rows_at_boundary` that keep coefficients from moving uphill.
+
+        Parameters
+        ----------
+        flat, gradient : ndarray of shape (n_flat,)
+        basis : ndarray of shape (n_flat, n_free)
+            Of the directions that all else leaves.
+        """
+        rows = self.rows_at_boundary(flat)
+        return rows[pressing((rows @ basis).T, gradient @ basis)] if len(rows) else rows
+
+    def stay_inside(self, flat: np.ndarray, moved: np.ndarray) -> np.ndarray:
+        """Return where a move ends at the first inequality that it would break."""
+        if self.least_rows is None:
+            return moved
+        step = moved - flat
+        change = self.least_rows @ step
+        share = allowed_share(change, self.slack(flat), float(np.abs(step).max()))
+        return moved if share == 1.0 else flat + share * step
 
     def copies(self, coordinates: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return what maps the free ones of some coefficients to all of them.

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from sklearn import get_config
-from sklearn.base import clone
+from sklearn.base import clone, is_classifier, is_regressor
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import has_fit_parameter
 
@@ -24,9 +24,29 @@ _INNER = ("estimator", "regressor", "base_estimator")
 
 
 def is_estimator(value: Any) -> bool:
-    """Return whether a value is an estimator of scikit-learn's kind."""
-    methods = ("fit", "predict", "get_params")
-    return not isinstance(value, type) and all(hasattr(value, name) for name in methods)
+    """Return whether a value is an estimator of scikit-learn's kind that predicts."""
+    methods = ("fit", "get_params")
+    if isinstance(value, type) or not all(hasattr(value, name) for name in methods):
+        return False
+    # Estimators that ask another may have no `predict` before they are fitted: stacking.
+    return hasattr(value, "predict") or (
+        hasattr(value, "__sklearn_tags__") and (is_regressor(value) or is_classifier(value))
+    )
+
+
+def has_probabilities(estimator: Any) -> bool:
+    """Return whether a classifier has ``predict_proba``, as far as is known before a fit.
+
+    Parameters
+    ----------
+    estimator : classifier
+        Stacking asks its last estimator, which has probabilities if it is left to scikit-learn.
+    """
+    if isinstance(estimator, Pipeline):
+        return has_probabilities(estimator.steps[-1][1])
+    if getattr(estimator, "final_estimator", "none is asked for") is None:
+        return hasattr(type(estimator), "predict_proba")
+    return hasattr(estimator, "predict_proba")
 
 
 def title_of(estimator: Any) -> str:
@@ -42,7 +62,7 @@ def weight_argument(estimator: Any) -> str | None:
     ----------
     estimator : estimator
         In a pipeline it is the last step that takes them; in an estimator that wraps another, the
-        inner one.
+        inner one; in one of several, such as votes, all of them.
     """
     if has_fit_parameter(estimator, "sample_weight"):
         return "sample_weight"
@@ -54,14 +74,38 @@ def weight_argument(estimator: Any) -> str | None:
         return f"{name}__{found}"
     kinds = [parameter.kind for parameter in signature(estimator.fit).parameters.values()]
     if Parameter.VAR_KEYWORD in kinds:
-        for name in _INNER:
-            if hasattr(getattr(estimator, name, None), "fit"):
-                return weight_argument(getattr(estimator, name))
+        for part in _parts_of(estimator)[:1]:
+            return weight_argument(part)
+        members = _members_of(estimator)
+        if members and all(weight_argument(own) == "sample_weight" for own in members):
+            return "sample_weight"
     return None
 
 
-def check_weighting(estimator: Any, weighting: str, where: str) -> None:
+def _parts_of(estimator: Any) -> list[Any]:
+    """Return the estimator that another wraps, in a list; none of such as wrap none."""
+    found = (getattr(estimator, name, None) for name in _INNER)
+    return [part for part in found if hasattr(part, "fit")]
+
+
+def _members_of(estimator: Any) -> list[Any]:
+    """Return the estimators that one of several is made of, without those that are dropped."""
+    pairs = getattr(estimator, "estimators", None)
+    pairs = pairs if isinstance(pairs, list | tuple) else []
+    return [own for _, own in pairs if hasattr(own, "fit")]
+
+
+def check_weighting(estimator: Any, weighting: str, where: str, wrapper: str) -> None:
     """Check that an estimator can be fitted to weighted rows.
+
+    Parameters
+    ----------
+    estimator : estimator
+    weighting : {"sample_weight", "resample"}
+    where : str
+        Which part of the model it is.
+    wrapper : str
+        Public name of what takes ``weighting``.
 
     Raises
     ------
@@ -72,7 +116,7 @@ def check_weighting(estimator: Any, weighting: str, where: str) -> None:
         raise ValueError(
             f"{title_of(estimator)}, {where}, takes no sample_weight in fit, which every row has "
             "here. Use another estimator, or wrap it so that rows are drawn in proportion to their "
-            'weights: mixexp.EstimatorExpert(estimator, weighting="resample").'
+            f'weights: {wrapper}(estimator, weighting="resample").'
         )
 
 
@@ -102,11 +146,13 @@ def _request_weights(estimator: Any, is_wanted: bool = True) -> None:
             _request_weights(step, False)
         _request_weights(last, is_wanted)
         return
-    for part in (estimator, *(getattr(estimator, name, None) for name in _INNER)):
-        if hasattr(part, "set_fit_request") and has_fit_parameter(part, "sample_weight"):
-            known = part.get_metadata_routing().fit.requests
-            if known.get("sample_weight") is None:
-                part.set_fit_request(sample_weight=is_wanted)
+    for part in (*_parts_of(estimator), *_members_of(estimator)):
+        _request_weights(part, is_wanted)
+    if hasattr(estimator, "set_fit_request") and has_fit_parameter(estimator, "sample_weight"):
+        # Of one that routes, too, there is no public word on what it asks for itself.
+        own = getattr(estimator.get_metadata_routing(), "fit", None)
+        if own is None or own.requests.get("sample_weight") is None:
+            estimator.set_fit_request(sample_weight=is_wanted)
 
 
 def counted_rows(weight: np.ndarray) -> np.ndarray:

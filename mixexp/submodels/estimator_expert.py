@@ -21,6 +21,7 @@ from mixexp.submodels._learning import (
     check_weighting,
     counted_rows,
     fit_weighted,
+    has_probabilities,
     is_estimator,
     take_rows,
     title_of,
@@ -141,11 +142,11 @@ class EstimatorExpert(AroundExpert):
             resolve_family(self.family, "EstimatorExpert")
 
     def bind(self, setting: Setting) -> "EstimatorExpert":
-        check_weighting(self.estimator, self.weighting, setting.where)
+        check_weighting(self.estimator, self.weighting, setting.where, "mixexp.EstimatorExpert")
         bound = EstimatorExpert(**self.get_params(deep=False))
         bound._setting = setting
         if is_classifier(self.estimator):
-            if not hasattr(self.estimator, "predict_proba"):
+            if not has_probabilities(self.estimator):
                 raise ValueError(
                     f"{self.title}, {setting.where}, has no predict_proba, which an expert for "
                     "classes needs; wrap it in CalibratedClassifierCV."

@@ -18,6 +18,7 @@ from mixexp.submodels._learning import (
     check_weighting,
     counted_rows,
     fit_weighted,
+    has_probabilities,
     is_estimator,
     take_rows,
     title_of,
@@ -89,7 +90,7 @@ class EstimatorGate(Submodel, BaseEstimator):
 
     def check_options(self) -> None:
         is_able = is_estimator(self.estimator) and is_classifier(self.estimator)
-        if not is_able or not hasattr(self.estimator, "predict_proba"):
+        if not is_able or not has_probabilities(self.estimator):
             raise ValueError(
                 "A gate must be a classifier with predict_proba. Got "
                 f"{shown(self.estimator)} instead."
@@ -107,7 +108,7 @@ class EstimatorGate(Submodel, BaseEstimator):
 
     def bind(self, setting: Setting) -> "EstimatorGate":
         self.check_options()
-        check_weighting(self.estimator, self.weighting, setting.where)
+        check_weighting(self.estimator, self.weighting, setting.where, "mixexp.gates.Estimator")
         if setting.n_features == 0:
             raise ValueError(
                 f"{self.title}, {setting.where}, sees no features; use gate='constant'."
