@@ -6,7 +6,7 @@ import pytest
 from mixexp import MoERegressor
 from mixexp.exceptions import DegenerateExpertWarning
 from mixexp.experts import Gaussian
-from mixexp.model import Penalty
+from mixexp.model import Penalty, share_taken
 
 N_ROWS = 300
 
@@ -29,6 +29,23 @@ def test_pseudo_rows_of_many_dispersions_are_few(n_rows, n_dispersions, n_slopes
     penalty = Penalty(alpha=100.0, gate_alpha=3.0, dispersion_prior=30.0)
     found = penalty.for_rows(n_rows, n_dispersions, n_slopes)
     assert found == penalty._replace(dispersion_prior=rows)
+
+
+@pytest.mark.parametrize(
+    ("n_slopes", "n_rows", "taken"),
+    [
+        (1, 15.0, 0.0),
+        (3, 16.0, 2 / 16),
+        (6, 13.0, 5 / 13),
+        (6, 80.0, 3 / 80),  # a coefficient per 20 rows is free
+        (6, 8.0, 0.5),
+        (5, 300.0, 0.0),
+        (65, 300.0, 0.2),
+        (3, 0.0, 0.0),
+    ],
+)
+def test_pooled_dispersion_is_told_of_rows_that_coefficients_use_up(n_slopes, n_rows, taken):
+    assert share_taken(n_slopes, n_rows) == pytest.approx(taken)
 
 
 def draw_growing_noise(n):

@@ -13,6 +13,10 @@ _WEAK_STRENGTHS = 1.0, 0.3, 1.0
 _FEW_DISPERSIONS = 4
 _LARGEST_SHARE = 0.42
 _ROWS_PER_COEFFICIENT = 2.0
+# Rows per coefficient that is not counted among those that make a pooled dispersion too small; the
+# line of one feature never is.
+_ROWS_PER_FREE = 20.0
+_ALWAYS_FREE = 2.0
 # Strengths are for few slopes, and grow from so many on, by one per so many more: of dispersions,
 # of what pulls experts together, of gates. With 120 features, three experts on 1 000 rows of two
 # regimes otherwise had dispersions near zero, or two experts parted what is one.
@@ -129,8 +133,11 @@ def _growth(n_slopes: int, per_strength: float) -> float:
 
 
 def share_taken(n_slopes: int, n_rows: float) -> float:
-    """Return the share of a pooled dispersion that slopes took off it.
+    """Return the share of a pooled dispersion that its coefficients took off it, at most half.
 
-    As strengths do, this leaves few slopes alone; half of the dispersion remains at the least.
+    As strengths do, this leaves few slopes alone, and the fewer the less rows there are.
     """
-    return min(max(0, n_slopes - _FEW_SLOPES) / n_rows, 0.5) if n_rows > 0.0 else 0.0
+    if n_rows <= 0.0:
+        return 0.0
+    n_free = min(max(n_rows / _ROWS_PER_FREE, _ALWAYS_FREE), 1.0 + _FEW_SLOPES)
+    return min(max(0.0, 1.0 + n_slopes - n_free) / n_rows, 0.5)
