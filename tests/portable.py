@@ -11,6 +11,7 @@ import pandas as pd
 from mixexp import EM, HMEClassifier, HMERegressor, MoEClassifier, MoERegressor
 from mixexp.constraints import Bounded, Fixed, Linear, Ordered, Shared
 from mixexp.experts import FAMILIES, Binomial, Gaussian, PointMass, StudentT, Uniform
+from mixexp.penalties import GroupedL1
 
 N_ROWS = 120
 QUICK = {"n_init": 1, "max_iter": 6, "random_state": 0, "solver": EM(n_moves=0)}
@@ -115,6 +116,13 @@ BUILDERS: dict[str, Callable[[Any], Fit]] = {
         constraints=[Shared("age", experts=[0, 1]), Fixed("a dose", 0.0, experts=2)],
         expert_features=pd.Index(["a dose", "age"]),
     ),
+    "orders": _regression(
+        MoERegressor, n_experts=2, constraints=[Ordered("age"), Bounded("intercept", upper=5.0)]
+    ),
+    "equations": _regression(
+        MoERegressor, n_experts=2, constraints=Linear("b[0:age] + b[1:age] = 0")
+    ),
+    "grouped": _regression(MoERegressor, n_experts=2, l1=GroupedL1(2.0), gate_l1=GroupedL1(1.0)),
     "dispersions": _regression(
         MoERegressor, n_experts=2, dispersion_features=["age"], expert_features=["a dose"]
     ),

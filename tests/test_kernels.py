@@ -670,6 +670,27 @@ def test_lasso_meets_its_conditions(rng):
     np.testing.assert_allclose(left[~is_zero], expected[~is_zero], atol=1e-7)
 
 
+def test_group_lasso_meets_its_conditions_over_blocks(rng):
+    root = rng.standard_normal((3, 2, 7, 4))
+    matrices, slopes = root.swapaxes(-2, -1) @ root, 4.0 * rng.standard_normal((3, 2, 4))
+    # Intercepts alone, then a column of both blocks each, whose part of the matrix is diagonal.
+    members = np.array([[0, 0], [1, 0], [0, 1], [1, 1], [0, 2], [1, 2], [0, 3], [1, 3]])
+    starts, strengths = np.array([0, 1, 2, 4, 6, 8]), np.array([0.0, 0.0, 5.0, 9.0, 5.0])
+    bends, axes = np.zeros((3, 5, 2)), np.tile(np.eye(2), (3, 5, 1, 1))
+    diagonal = np.einsum("sbii->sib", matrices)
+    bends[:, :2, 0], bends[:, 2:] = diagonal[:, 0], diagonal[:, 1:]
+    wide, coef = np.full((2, 4), np.inf), np.zeros((3, 2, 4))
+    rest = (members, starts, strengths, bends, axes, -wide, wide, np.empty((2, 2)))
+    kernels.group_lasso_each(matrices, slopes.copy(), *rest, coef)
+    left = slopes - np.einsum("sbij,sbj->sbi", matrices, coef)
+    np.testing.assert_allclose(left[..., 0], 0.0, atol=1e-8)
+    norm, size = np.linalg.norm(coef, axis=1)[:, 1:], np.linalg.norm(left, axis=1)[:, 1:]
+    most = np.broadcast_to(strengths[2:], norm.shape)
+    assert (norm == 0.0).any()
+    assert (size[norm == 0.0] <= most[norm == 0.0]).all()
+    np.testing.assert_allclose(size[norm > 0.0], most[norm > 0.0], rtol=1e-8)
+
+
 def test_every_kernel_has_its_test():
     source = Path(__file__).read_text()
     for name in kernels.__all__:

@@ -46,6 +46,7 @@ import numpy as np
 import warnings
 from scipy import sparse
 from mixexp import MoERegressor, HMERegressor, MoEClassifier, kernels
+from mixexp.penalties import GroupedL1
 warnings.simplefilter("ignore")
 x = np.linspace(-1.0, 1.0, 300)[:, None]
 def count():
@@ -68,6 +69,7 @@ use(MoERegressor(2, n_init=2, random_state=0, balance=1.0), np.abs(x[:, 0]))
 codes = sparse.csr_array(np.eye(5)[np.arange(300) % 5])
 MoERegressor(3, n_init=2, random_state=0, l1=1.0, gate_l1=1.0).fit(codes, np.abs(x[:, 0]))
 MoERegressor(3, n_init=2, random_state=0).fit(codes, np.abs(x[:, 0]))
+use(MoERegressor(2, n_init=2, random_state=0, l1=GroupedL1(1.0)), np.abs(x[:, 0]))
 print(count())
 use(HMERegressor([[1, 1], 1], n_init=2, random_state=0, gate="constant"), np.abs(x[:, 0]))
 use(MoEClassifier(2, n_init=2, random_state=0), np.arange(300) % 3)

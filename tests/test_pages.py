@@ -30,6 +30,7 @@ MODULES = [
     "mixexp.gates",
     "mixexp.inference",
     "mixexp.metrics",
+    "mixexp.penalties",
     "mixexp.selection",
 ]
 SOURCES = [

@@ -1,8 +1,7 @@
 """The EM iteration: M-step, E-step at the proposal, accept it or shorten the step.
 
-Starts run together: one pass measures the proposals of all, and one call solves their
-systems. What one start comes to does not depend on which others run beside it, but for
-rounding.
+Starts run together: one pass measures the proposals of all, and one call solves their systems.
+What one start comes to does not depend on which others run beside it, but for rounding.
 """
 
 from collections.abc import Callable, Sequence
@@ -242,8 +241,8 @@ class Run:
         if self._finish is not None and self._take_newton_step(self._finish):
             return False
         if self._has_settled():
-            left = f"EM had {remaining:.1e} left to gain{self._problem.model.unfinished}"
-            self.end(left, is_converged=True)
+            why = self._problem.model.unfinished
+            self.end(f"EM had {remaining:.1e} left to gain{why}", is_converged=True)
         return not self.is_over
 
     def _has_settled(self) -> bool:
@@ -292,8 +291,8 @@ class Run:
         return rounding_noise(self._problem, self._problem.magnitude(self.objective))
 
     def _allowed_gain(self) -> float:
-        problem = self._problem
-        return allowed_gain(self._tol, problem.magnitude(self.objective), problem.total_weight)
+        size = self._problem.magnitude(self.objective)
+        return allowed_gain(self._tol, size, self._problem.total_weight)
 
 
 def begin(

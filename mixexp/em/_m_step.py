@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mixexp.contrast import contrast, null_directions
+from mixexp.em._grouped import ExpertSystem, grouped_gate_steps, grouped_location_aims
 from mixexp.em._held import keep_held
 from mixexp.em._inequalities import Inequalities, inequalities_of, solve_inside_each
 from mixexp.em._linear_systems import (
@@ -65,7 +66,11 @@ def em_step(problem: Problem, current: Evaluation, n_halvings: int, use_bound: b
     model, length = problem.model, 0.5**n_halvings
     deficient = np.zeros(len(current.gradient), dtype=bool)
     gates, experts = [], []
-    for slot in range(len(model.gates)):
+    is_grouped = model.penalty.gate_l1 > 0.0 and model.penalty.gate_l1_groups
+    if is_grouped:
+        bounded = [use_bound or is_large_node(model, slot) for slot in range(len(model.gates))]
+        gates = grouped_gate_steps(problem, current, length, bounded)
+    for slot in range(0 if is_grouped else len(model.gates)):
         if model.penalty.gate_l1 > 0.0:
             on_bound = use_bound or is_large_node(model, slot)
             gates.append(sparse_gate_step(problem, current, slot, length, on_bound))
@@ -73,8 +78,9 @@ def em_step(problem: Problem, current: Evaluation, n_halvings: int, use_bound: b
         gate, is_deficient = _gate_step(problem, current, slot, length, use_bound)
         gates.append(gate)
         deficient = deficient | is_deficient
+    aims = _grouped_aims(model, current, length)
     for g in range(len(model.groups)):
-        heads, is_deficient = _expert_step(model, current, g, length)
+        heads, is_deficient = _expert_step(model, current, g, length, aims)
         experts.append(heads)
         deficient = deficient | is_deficient
     parts = zip(model.others, current.params.others, current.stats.others, strict=True)
@@ -198,8 +204,31 @@ def _add_to_diagonals(matrices: np.ndarray, values: np.ndarray) -> None:
     np.einsum("...ii->...i", matrices)[...] += values
 
 
+def _grouped_aims(model: Model, current: Evaluation, length: float) -> np.ndarray | None:
+    """Return where locations that a penalty groups go, (n_starts, n_flat), None if none are.
+
+    A share of the way, for all experts alike, unless each has its maximum in closed form.
+    """
+    if not (model.penalty.l1 > 0.0 and model.penalty.l1_groups):
+        return None
+    systems = []
+    for g, group in enumerate(model.groups):
+        blocks = current.stats.groups[g].curvature
+        location = [h for h, head in enumerate(group.family.heads) if head.kind == "location"]
+        for coupled in _coupled_heads(location, blocks) if location else []:
+            slots = [model.slot_of[g, h] for h in coupled]
+            systems.append(ExpertSystem(slots, _location_curvature(blocks, coupled)))
+    at = model.flatten(current.params)
+    if not systems:
+        return at
+    aims = grouped_location_aims(model, current, systems, _by_expert)
+    if all(group.family.has_mean_deviance_dispersion for group in model.groups):
+        return aims
+    return at + length * (aims - at)
+
+
 def _expert_step(
-    model: Model, current: Evaluation, g: int, length: float
+    model: Model, current: Evaluation, g: int, length: float, aims: np.ndarray | None
 ) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
     group, coefs = model.groups[g], current.params.experts[g]
     heads = group.family.heads
@@ -208,9 +237,10 @@ def _expert_step(
     out, deficient = [coef.copy() for coef in coefs], np.zeros(len(current.gradient), dtype=bool)
     gains = np.zeros((len(current.gradient), len(group.leaves)))
     for coupled in _coupled_heads(location, current.stats.groups[g].curvature):
-        steps, gain, is_deficient = _location_steps(model, current, g, coupled)
+        steps, gain, is_deficient = _location_steps(model, current, g, coupled, aims)
         for h, increment in zip(coupled, steps, strict=True):
-            out[h] += increment if is_closed_form else length * increment
+            is_whole = is_closed_form or aims is not None
+            out[h] += increment if is_whole else length * increment
         gains += gain
         deficient |= is_deficient
     lower, upper = model.flat_bounds
@@ -238,7 +268,7 @@ def _coupled_heads(
 
 
 def _location_steps(
-    model: Model, current: Evaluation, g: int, location: list[int]
+    model: Model, current: Evaluation, g: int, location: list[int], aims: np.ndarray | None
 ) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
     """Return increments per head, by how much they lower scaled deviances, and deficiency."""
     slots = [model.slot_of[g, h] for h in location]
@@ -254,7 +284,10 @@ def _location_steps(
     # Bounds on slopes are met exactly by coordinate descent, as an L1 penalty is.
     by_coordinates = has_l1 or (model.ties is not None and model.ties.lower is not None)
     l1 = _by_expert(model, model.prior.l1, slots) if by_coordinates else None
-    if model.ties is None and l1 is not None:
+    if aims is not None:
+        steps = _by_expert(model, aims, slots) - flat
+        deficient = np.zeros(flat.shape[:2], dtype=bool)
+    elif model.ties is None and l1 is not None:
         aim = Prior.prox(penalised, gradient, l1, (lower, upper), flat)
         steps, deficient = aim - flat, np.zeros(flat.shape[:2], dtype=bool)
     elif model.ties is None:

@@ -170,12 +170,10 @@ def _violators(model: Model, ends: Sequence[Evaluation], n_most: int) -> np.ndar
 
     Of gates and of experts, as `seen_by` does.
     """
-    strength = model.prior.l1
     excess = np.zeros(model.n_flat)
     for end in ends:
-        largest = np.abs(end.gradient).reshape(-1, model.n_flat).max(axis=0)
-        np.divide(largest, strength, out=largest, where=strength > 0.0)
-        excess = np.maximum(excess, np.where(strength > 0.0, largest, 0.0))
+        shares = model.prior.shares(end.gradient).reshape(-1, model.n_flat)
+        excess = np.maximum(excess, shares.max(axis=0))
     column = columns_of(model)
     by_column = np.zeros(1 + int(column.max()))
     np.maximum.at(by_column, column, excess)

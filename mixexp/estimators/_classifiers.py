@@ -24,6 +24,7 @@ from mixexp.estimators._validation import (
     check_weights,
 )
 from mixexp.experts import FAMILIES
+from mixexp.penalties import GroupedL1
 from mixexp.submodel import Submodel
 from mixexp.text import shown
 from mixexp.tree import GatingTree
@@ -307,8 +308,8 @@ class MoEClassifier(_Classifier):
         constraints: Any = None,
         alpha: Any = 30.0,
         gate_alpha: float = 3.0,
-        l1: float = 0.0,
-        gate_l1: float = 0.0,
+        l1: float | GroupedL1 = 0.0,
+        gate_l1: float | GroupedL1 = 0.0,
         balance: float = 0.0,
         n_init: int | str = 10,
         init: Any = "auto",
@@ -389,8 +390,8 @@ class HMEClassifier(_Classifier):
         constraints: Any = None,
         alpha: Any = 30.0,
         gate_alpha: float = 3.0,
-        l1: float = 0.0,
-        gate_l1: float = 0.0,
+        l1: float | GroupedL1 = 0.0,
+        gate_l1: float | GroupedL1 = 0.0,
         balance: float = 0.0,
         n_init: int | str = 10,
         init: Any = "auto",

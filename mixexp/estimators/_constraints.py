@@ -52,6 +52,11 @@ def make_ties(
     listed = list_constraints(constraints)
     if not listed:
         return None
+    if model.penalty.l1 > 0.0 and model.penalty.l1_groups:
+        raise ValueError(
+            "The 'constraints' parameter must be None where l1 is a GroupedL1, which groups the "
+            f"slopes of all experts. Got {shown(constraints)}. Use a number for l1."
+        )
     slopes, named, inequalities = [], [], list[Inequality]()
     for constraint in listed:
         if isinstance(constraint, Linear):

@@ -35,11 +35,12 @@ _PARAMETERS = """gate : str, classifier, Submodel or nested list of these, defau
         `mixexp.selection.Auto`.
     gate_alpha : float, default=3.0
         Ridge on the gates' slopes; keeps a gate finite that separates its rows perfectly.
-    l1, gate_l1 : float, default=0.0
+    l1, gate_l1 : float or GroupedL1, default=0.0
         L1 penalty on the slopes of experts' locations and of gates, which makes some of them zero:
         ``l1 * sum(abs(slopes))``, for standardised features and y in the unit that ``alpha`` is
         for. Where it is positive, ``alpha`` (``gate_alpha``) is the ridge of an elastic net,
-        ``alpha / 2 * sum(slopes**2)`` toward zero; for a plain lasso set it to 0.
+        ``alpha / 2 * sum(slopes**2)`` toward zero; for a plain lasso set it to 0. With
+        `mixexp.penalties.GroupedL1` a column leaves all experts, or all gates, together.
     <DISPERSION_PRIOR>balance : float, default=0.0
         Pseudo-observations, so many, that belong to all experts in equal shares: keeps experts
         alive that few rows would choose. Large values make gates uniform.

@@ -44,6 +44,7 @@ from mixexp.model import (
     Parameters,
     Penalty,
 )
+from mixexp.penalties import GroupedL1
 from mixexp.text import shown
 
 _FIELDS = (
@@ -51,6 +52,7 @@ _FIELDS = (
     *(JointGroup, Scaling, Unit, Restart, Optimum, Diagnostics, Shared, Fixed, Bounded, Linear),
     Ordered,
     AutoSelection,
+    GroupedL1,
 )
 # Told by the model, and so not written.
 _DERIVED = ("tree_", "experts_")

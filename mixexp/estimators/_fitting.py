@@ -44,6 +44,7 @@ from mixexp.estimators._gates import NodeGate, columns_seen, needs_features, of_
 from mixexp.estimators._grouped import GroupsMixin
 from mixexp.estimators._initial_guess import given_starts
 from mixexp.estimators._intervals import Interval, has_limits, read_interval, with_intervals
+from mixexp.estimators._l1 import L1, with_l1
 from mixexp.estimators._outputs import resolve_experts
 from mixexp.estimators._plausibility import find_implausible
 from mixexp.estimators._progress import CallbackSupportMixin, FitTask, make_monitor, with_callbacks
@@ -88,8 +89,8 @@ Starts = Sequence[tuple[str, Parameters]]  # with their names
 _RULES: dict[str, Rule] = {
     "alpha": or_automatic(real(0.0)),
     "gate_alpha": real(0.0),
-    "l1": real(0.0),
-    "gate_l1": real(0.0),
+    "l1": L1,
+    "gate_l1": L1,
     "balance": real(0.0),
     "n_init": N_INIT,
     "max_iter": whole(1),
@@ -115,8 +116,8 @@ class FittedByEM(CallbackSupportMixin, GroupsMixin, AutomaticMixin):
     constraints: Any
     alpha: Any
     gate_alpha: float
-    l1: float
-    gate_l1: float
+    l1: Any
+    gate_l1: Any
     balance: float
     n_init: int | str
     init: Any
@@ -297,8 +298,8 @@ class FittedByEM(CallbackSupportMixin, GroupsMixin, AutomaticMixin):
         return check_solver(self.solver, self.constraints)
 
     def _penalty(self) -> Penalty:
-        strengths = map(float, (self._setting("alpha"), self.gate_alpha, 0.0, self.balance))
-        return Penalty(*strengths)._replace(l1=float(self.l1), gate_l1=float(self.gate_l1))
+        alpha, gate_alpha = float(self._setting("alpha")), float(self.gate_alpha)
+        return with_l1(Penalty(alpha, gate_alpha, 0.0, float(self.balance)), self.l1, self.gate_l1)
 
     def _tie(self, model: Model, scaling: Scaling) -> EqualityConstraints | None:
         return make_ties(self.constraints, model, scaling, getattr(self, "feature_names_in_", None))

@@ -405,6 +405,12 @@ def _refuse_ties(model: Any) -> None:
         raise ValueError(
             "Experts with constraints cannot be kept while one is added or taken away; fit anew."
         )
+    penalty = model.fitted_model_.model.penalty
+    if penalty.has_l1 and (penalty.l1_groups or penalty.gate_l1_groups):
+        raise ValueError(
+            "Experts cannot be kept while one is added or taken away where a GroupedL1 ties their "
+            "slopes to those of others; fit anew."
+        )
 
 
 def _check_node(model: Model, at: Any) -> None:

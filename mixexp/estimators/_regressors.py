@@ -27,6 +27,7 @@ from mixexp.estimators._validation import (
     real,
 )
 from mixexp.model import Penalty
+from mixexp.penalties import GroupedL1
 from mixexp.text import shown
 from mixexp.tree import GatingTree
 
@@ -225,8 +226,8 @@ class MoERegressor(_Regressor):
         constraints: Any = None,
         alpha: Any = 100.0,
         gate_alpha: float = 3.0,
-        l1: float = 0.0,
-        gate_l1: float = 0.0,
+        l1: float | GroupedL1 = 0.0,
+        gate_l1: float | GroupedL1 = 0.0,
         dispersion_prior: float = 30.0,
         balance: float = 0.0,
         n_init: int | str = 10,
@@ -313,8 +314,8 @@ class HMERegressor(_Regressor):
         constraints: Any = None,
         alpha: Any = 100.0,
         gate_alpha: float = 3.0,
-        l1: float = 0.0,
-        gate_l1: float = 0.0,
+        l1: float | GroupedL1 = 0.0,
+        gate_l1: float | GroupedL1 = 0.0,
         dispersion_prior: float = 30.0,
         balance: float = 0.0,
         n_init: int | str = 10,

@@ -12,6 +12,7 @@ from mixexp.kernels._fused import (
     tree_posterior,
 )
 from mixexp.kernels._gram import head_sums, packed_grams
+from mixexp.kernels._group_lasso import group_lasso_each
 from mixexp.kernels._lasso import lasso_each
 from mixexp.kernels._linear import linear_predictor
 from mixexp.kernels._louis import louis_weights
@@ -47,6 +48,7 @@ __all__ = [
     "gate_weights",
     "greedy_dropped_mass",
     "greedy_leaf",
+    "group_lasso_each",
     "head_sums",
     "lasso_each",
     "leaf_prior",

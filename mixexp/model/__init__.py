@@ -5,6 +5,7 @@ and a block of rows; what they return for several blocks adds up.
 """
 
 from mixexp.model._classification import classify
+from mixexp.model._column_groups import Blocks, ColumnGroups, join_blocks
 from mixexp.model._e_step import (
     Posterior,
     allocate,
@@ -69,6 +70,8 @@ from mixexp.model._ties import EqualityConstraints
 from mixexp.model._truncation import truncated_statistics, window_block
 
 __all__ = [
+    "Blocks",
+    "ColumnGroups",
     "EqualityConstraints",
     "ExpertGroup",
     "FittedModel",
@@ -109,6 +112,7 @@ __all__ = [
     "group_information",
     "has_mass",
     "indispensable_columns",
+    "join_blocks",
     "linear_predictors",
     "map_parameters",
     "map_statistics",

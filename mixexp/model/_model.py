@@ -16,10 +16,11 @@ import numpy as np
 from mixexp.contrast import contrast
 from mixexp.data import Block, Design, as_array, sees_all
 from mixexp.gates import SoftmaxGates
+from mixexp.model._column_groups import PriorSlot
 from mixexp.model._group import ExpertGroup
 from mixexp.model._others import PlacedSubmodel, WithOthers
 from mixexp.model._parameters import Parameters, flatten_slots
-from mixexp.model._prior import Penalty, Prior, PriorSlot
+from mixexp.model._prior import Penalty, Prior
 from mixexp.model._ties import EqualityConstraints
 from mixexp.submodel import SubmodelRows
 from mixexp.tree import GatingTree, as_slice
@@ -282,10 +283,12 @@ class Model(WithOthers):
 
     def _prior_slot(self, slot: int) -> PriorSlot:
         n_heads, q = shape = self.slot_shapes[slot]
-        varies = ~np.isin(self.designs[self.slot_designs[slot]], (0, *self.constant_columns))
+        columns = self.designs[self.slot_designs[slot]]
+        varies = ~np.isin(columns, (0, *self.constant_columns))
         center = np.zeros(q)
         if slot not in self.expert_slots:
-            return PriorSlot("gate", shape, q - 1, varies, center, 1, self.gates[slot].spans)
+            spans = self.gates[slot].spans
+            return PriorSlot("gate", shape, q - 1, varies, center, 1, spans, columns)
         g, h = self.head_of(slot)
         group, kind = self.groups[g], self.groups[g].family.heads[h].kind
         if group.center:
@@ -293,7 +296,7 @@ class Model(WithOthers):
         if kind == "dispersion":
             center[0] = group.anchor_of(h)
         n_sharing = n_heads if self.is_shared(slot) else 1
-        return PriorSlot(kind, shape, self.n_slopes(g), varies, center, n_sharing)
+        return PriorSlot(kind, shape, self.n_slopes(g), varies, center, n_sharing, (), columns)
 
     @cached_property
     def common_design(self) -> int | None:

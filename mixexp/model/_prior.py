@@ -26,13 +26,14 @@ far from it.
 Slopes with an L1 penalty have plain ridges toward zero instead, ``- alpha/2 sum(b**2)``: an elastic
 net. A gate over m children has m slopes per feature, of which a common shift changes no
 probability, but the penalty: they are kept at the shift where it is least, which is a median
-without the ridge (Friedman, Hastie & Tibshirani 2010, section 4.1).
+without the ridge (Friedman, Hastie & Tibshirani 2010, section 4.1). Grouped by columns the penalty
+is one on norms, see `_column_groups`.
 
 A single expert has nothing to be pulled to but zero, and a plain ridge. The balance of gates
 is a sum over rows, and so is added by the pass.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -40,6 +41,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mixexp import kernels
+from mixexp.model._column_groups import ColumnGroups, PriorSlot, group_columns
 from mixexp.model._parameters import flatten_slots
 from mixexp.model._strengths import Penalty
 from mixexp.model._ties import EqualityConstraints
@@ -66,6 +68,10 @@ class PenaltyTerms(NamedTuple):
     majorizer : ndarray of shape (..., n_flat)
         Curvature of the quadratic minorizer that touches the prior here: what M-steps use, so
         that the objective cannot fall.
+    group_downdate : ndarray of shape (..., n_flat)
+        The same as ``hessian_downdate``, for the coefficients of each group alone.
+    group : ndarray of shape (..., n_flat)
+        Numbers of the groups that an L1 penalty makes zero together, -1 without.
     """
 
     value: np.ndarray
@@ -73,40 +79,16 @@ class PenaltyTerms(NamedTuple):
     curvature: np.ndarray
     hessian_downdate: np.ndarray
     majorizer: np.ndarray
+    group_downdate: np.ndarray
+    group: np.ndarray
 
     def information(self) -> np.ndarray:
         """Return minus the Hessian, (n_flat, n_flat), without a leading axis."""
-        return np.diag(self.curvature) - np.outer(self.hessian_downdate, self.hessian_downdate)
-
-
-class PriorSlot(NamedTuple):
-    """What the prior has to know of the heads of a slot.
-
-    Parameters
-    ----------
-    kind : str
-        "gate", "location", "dispersion" or "shape".
-    shape : tuple of int
-        Number of heads and of coefficients of each.
-    n_slopes : int
-        Slopes of each gate, or of the locations of each expert.
-    varies : ndarray of shape (q,), bool
-        Columns that do, the intercept's left out.
-    center : ndarray of shape (q,)
-        Coefficients of the pooled fit, with the anchor of a dispersion as its intercept.
-    n_sharing : int
-        How many heads are one.
-    spans : sequence of slice
-        Of a slot of gates, the heads of siblings.
-    """
-
-    kind: str
-    shape: tuple[int, int]
-    n_slopes: int
-    varies: np.ndarray
-    center: np.ndarray
-    n_sharing: int = 1
-    spans: Sequence[slice] = ()
+        whole = np.diag(self.curvature) - np.outer(self.hessian_downdate, self.hessian_downdate)
+        if not self.group_downdate.any():
+            return whole
+        is_together = self.group[:, None] == self.group
+        return whole - is_together * np.outer(self.group_downdate, self.group_downdate)
 
 
 @dataclass(frozen=True, eq=False)
@@ -203,7 +185,13 @@ class Prior:
         """L1 strength of every coefficient, shape (n_flat,); those that are one share it."""
         own = {"gate": self.penalty.gate_l1, "location": self.penalty.l1}
         flat = self._of_slopes(lambda slot: own.get(slot.kind, 0.0))
-        return flat if self.ties is None else np.where(np.isnan(self.ties.known), flat, 0.0)
+        flat = flat if self.ties is None else np.where(np.isnan(self.ties.known), flat, 0.0)
+        return flat if self.groups is None else self.groups.spread(self.groups.strength, flat)
+
+    @cached_property
+    def groups(self) -> ColumnGroups | None:
+        """What the L1 penalty makes zero together, of which `l1` is the strength on norms."""
+        return group_columns(self.penalty, self.slots)
 
     def at(self, flat: np.ndarray) -> PenaltyTerms:
         """Return the prior and its derivatives, those of L1 left out.
@@ -215,14 +203,30 @@ class Prior:
         smooth = self._smooth_at(flat)
         if not self.penalty.has_l1:
             return smooth
-        return smooth._replace(value=smooth.value - np.abs(flat) @ self.l1)
+        value = smooth.value - self.l1_value(flat)
+        if self.groups is None:
+            return smooth._replace(value=value)
+        ring, downdate = self.groups.curvature(flat)
+        label = np.broadcast_to(self.groups.label, flat.shape)
+        curvature = smooth.curvature + ring
+        return smooth._replace(
+            value=value, curvature=curvature, group_downdate=downdate, group=label
+        )
+
+    def l1_value(self, flat: np.ndarray) -> np.ndarray:
+        """Return the L1 penalty of coefficients (..., n_flat)."""
+        if self.groups is None:
+            return np.asarray(np.abs(flat) @ self.l1)
+        alone = np.where(self.groups.member, 0.0, self.l1)
+        return np.asarray(np.abs(flat) @ alone + self.groups.norms(flat) @ self.groups.strength)
 
     def _smooth_at(self, flat: np.ndarray) -> PenaltyTerms:
         away = flat - self.center
         strength = np.broadcast_to(self.strength, away.shape).copy()
         if self.is_single:
             value = -0.5 * np.einsum("...i,...i->...", strength, away**2)
-            return PenaltyTerms(value, -strength * away, strength, np.zeros_like(away), strength)
+            none = np.zeros_like(away)
+            return PenaltyTerms(value, -strength * away, strength, none, strength, none, none)
         root = np.hypot(1.0, away / self._width)
         if self.penalty.has_l1:
             root = np.where(self._is_plain, 1.0, root)
@@ -240,7 +244,8 @@ class Prior:
         gradient = -majorizer * away
         if total > 0.0:
             hessian_downdate[..., is_pulled] = gradient[..., is_pulled] / np.sqrt(total)
-        return PenaltyTerms(value, gradient, majorizer / root / root, hessian_downdate, majorizer)
+        curvature, none = majorizer / root / root, np.zeros_like(away)
+        return PenaltyTerms(value, gradient, curvature, hessian_downdate, majorizer, none, none)
 
     def least_gradient(self, flat: np.ndarray, smooth: np.ndarray) -> np.ndarray:
         """Return the subgradient of the objective that is least: zero at an optimum.
@@ -253,6 +258,11 @@ class Prior:
         """
         if not self.penalty.has_l1:
             return smooth
+        found = self._least_alone(flat, smooth)
+        return found if self.groups is None else self.groups.least_gradient(flat, smooth, found)
+
+    def _least_alone(self, flat: np.ndarray, smooth: np.ndarray) -> np.ndarray:
+        """Return the least subgradient where no coefficients are grouped."""
         ties = self.ties
         if ties is None:
             return _least(flat, smooth, self.l1)
@@ -272,12 +282,35 @@ class Prior:
         gradient : ndarray of shape (n_flat,)
             See `least_gradient`.
         """
-        has_l1 = self.l1 > 0.0
-        return float(np.max(np.abs(gradient[has_l1]) / self.l1[has_l1], initial=0.0))
+        return float(np.max(self.shares(gradient), initial=0.0))
+
+    def shares(self, gradient: np.ndarray) -> np.ndarray:
+        """Return slopes (..., n_flat) as shares of L1 strengths, of groups by their norms."""
+        size = np.abs(gradient)
+        if self.groups is not None:
+            size = self.groups.spread(self.groups.norms(gradient), size)
+        return np.divide(size, self.l1, out=np.zeros(size.shape), where=self.l1 > 0.0)
+
+    def least_strengths(self, smooth: np.ndarray) -> np.ndarray:
+        """Return the strength that would hold each slope at zero, shape (n_flat,).
+
+        Parameters
+        ----------
+        smooth : ndarray of shape (n_flat,)
+            Gradient of the objective without the L1 penalty, where all slopes are zero.
+        """
+        size = np.where(self.l1 > 0.0, np.abs(smooth), 0.0)
+        if self.groups is None:
+            return size
+        weight = self.groups.strength / self.groups.asked
+        return self.groups.spread(self.groups.norms(smooth) / weight, size)
 
     def is_zero(self, flat: np.ndarray) -> np.ndarray:
         """Return which coefficients the L1 penalty has made zero, shape (n_flat,), bool."""
-        return (flat == 0.0) & (self.l1 > 0.0)
+        zero = flat == 0.0
+        if self.groups is not None:
+            zero = np.where(self.groups.member, self.groups.is_zero(flat), zero)
+        return zero & (self.l1 > 0.0)
 
     def move_within_orthant(
         self, flat: np.ndarray, gradient: np.ndarray, moved: np.ndarray
@@ -295,6 +328,9 @@ class Prior:
             return moved
         side = np.where(flat == 0.0, np.sign(gradient), np.sign(flat))
         has_crossed = (self.l1 > 0.0) & (moved * side <= 0.0)
+        if self.groups is not None:
+            turned = self.groups.has_crossed(flat, gradient, moved)
+            has_crossed = np.where(self.groups.member, turned, has_crossed)
         return self.settle_gates(np.where(has_crossed, 0.0, moved))
 
     def settle_gates(self, flat: np.ndarray) -> np.ndarray:
@@ -309,7 +345,10 @@ class Prior:
             for span in slot.spans:
                 own = coef[..., span, :]
                 own[..., 0] -= own[..., 0].mean(axis=-1, keepdims=True)
-                own[..., 1:] -= _best_shift(own[..., 1:], l1, ridge)
+                if self.penalty.gate_l1_groups:
+                    own[..., 1:] -= own[..., 1:].mean(axis=-2, keepdims=True)
+                else:
+                    own[..., 1:] -= _best_shift(own[..., 1:], l1, ridge)
             out[..., at] = coef.reshape(*flat.shape[:-1], -1)
         return out
 

@@ -51,6 +51,8 @@ class Penalty(NamedTuple):
     l1, gate_l1 : float
         Of the L1 penalty on the slopes of locations, and of gates. Where it is positive,
         ``alpha`` or ``gate_alpha`` is a plain ridge toward zero, however many slopes there are.
+    l1_groups, gate_l1_groups : {"", "column"}
+        What they make zero together: nothing, or the slopes of a column, of all experts or gates.
     """
 
     alpha: float = 0.0
@@ -59,6 +61,8 @@ class Penalty(NamedTuple):
     balance: float = 0.0
     l1: float = 0.0
     gate_l1: float = 0.0
+    l1_groups: str = ""
+    gate_l1_groups: str = ""
 
     @property
     def has_l1(self) -> bool:

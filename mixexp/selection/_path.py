@@ -16,6 +16,7 @@ from sklearn.base import clone
 from mixexp.arguments import is_in_range, is_listed, is_real
 from mixexp.data import single_threaded_blas
 from mixexp.em import smooth_gradient
+from mixexp.estimators._l1 import of_strength
 from mixexp.estimators._row_arguments import Given, refuse_unknown, row_arguments
 from mixexp.estimators._solver import EM
 from mixexp.estimators._validation import N_JOBS, check_argument, whole
@@ -72,8 +73,8 @@ def regularization_path(
     Parameters
     ----------
     estimator : MoERegressor, HMERegressor, MoEClassifier or HMEClassifier
-        Its ``l1`` and ``gate_l1`` are replaced; ``alpha`` and ``gate_alpha`` are the ridges of
-        an elastic net, and 0 makes it a lasso.
+        Its ``l1`` and ``gate_l1`` are replaced, by such as group as they do; ``alpha`` and
+        ``gate_alpha`` are the ridges of an elastic net, and 0 makes it a lasso.
     X : array-like of shape (n, n_features)
     y : array-like of shape (n,)
     sample_weight : array-like of shape (n,), default=None
@@ -199,7 +200,7 @@ def _strength_of_null_fit(estimator: Any, rows: Rows, ratio: float) -> float:
         )
         current = problem.gradients(fitted.fitted_model_.params)
     model = problem.model
-    slope = np.where(model.prior.l1 > 0.0, np.abs(smooth_gradient(model, current)), 0.0)
+    slope = model.prior.least_strengths(smooth_gradient(model, current))
     n_gates = model.slot_slices[len(model.gates) - 1].stop if model.gates else 0
     of_gates = float(slope[:n_gates].max(initial=0.0)) / ratio if ratio > 0.0 else 0.0
     found = max(float(slope[n_gates:].max(initial=0.0)), of_gates)
@@ -212,7 +213,11 @@ def _strength_of_null_fit(estimator: Any, rows: Rows, ratio: float) -> float:
 
 
 def _with_strength(estimator: Any, strength: _Strength, init: Any = None) -> Any:
-    model = clone(estimator).set_params(**strength._asdict())
+    own = {
+        name: of_strength(getattr(estimator, name), value)
+        for name, value in strength._asdict().items()
+    }
+    model = clone(estimator).set_params(**own)
     if init is None:
         return model
     # Moves would search anew at every strength.
@@ -249,7 +254,7 @@ def _best(fits: Sequence[Any]) -> Any:
 def _objective_at(fit: Any, own: _Strength, other: _Strength) -> float:
     """Return the objective of a fit at another strength, of the same ratio to the gates'."""
     model, params = fit.estimator.fitted_model_.model, fit.estimator.fitted_model_.params
-    penalty = float(np.abs(model.flatten(params)) @ model.prior.l1)
+    penalty = float(model.prior.l1_value(model.flatten(params)))
     return float(fit.objective - (other.l1 / own.l1 - 1.0) * penalty)
 
 
