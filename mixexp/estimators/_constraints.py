@@ -302,7 +302,7 @@ def _standard_value(
     if sum(head.kind == "location" for head in group.family.heads) > 1:
         raise ValueError(
             f"{shown(constraint)} in 'constraints' must have a value of 0 where there are "
-            "more than two classes."
+            "more than two classes, or several targets."
         )
     # Products of extremes overflow: factors are compared as logarithms.
     change = group.change(h)[0]
