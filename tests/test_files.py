@@ -14,9 +14,11 @@ from portable import BUILDERS, QUICK, fit
 from sklearn.base import clone
 
 from mixexp import MoERegressor, Submodel, from_json
+from mixexp.constraints import Bounded, Fixed
 from mixexp.exceptions import ExportError, ModelFileError
 from mixexp.experts import Gaussian
 from mixexp.files import seal
+from mixexp.penalties import GroupedL1
 
 every_fit = pytest.mark.parametrize("name", BUILDERS)
 
@@ -139,12 +141,19 @@ def test_estimators_and_families_of_ones_own_are_refused_by_name():
         {"init": np.array([0, 1, 1]), "expert_features": ("age",)},
         {"alpha": float("inf"), "tol": np.float32(1e-3)},
         {"n_jobs": np.int64(2), "gate_features": [None]},
+        {"constraints": [Fixed(0, np.int64(1)), Bounded(1, np.int64(0), np.float32(2.0))]},
+        {"l1": GroupedL1(np.int64(2)), "gate_l1": GroupedL1(np.float64(2.0))},
     ],
 )
-def test_parameters_of_every_kind_travel(change):
+def test_parameters_of_every_kind_travel(change, tmp_path):
     model = pickle.loads(pickle.dumps(fit("one").model)).set_params(**change)
-    text = model.to_json()
-    assert set(change) <= set(json.loads(text)["model"]["record"]["fields"]["parameters"]["map"])
+    model.to_json(tmp_path / "one.json")
+    found = from_json(tmp_path / "one.json").get_params(deep=False)
+    assert {name: type(found[name]) for name in change} == {
+        name: type(value) for name, value in change.items()
+    }
+    for name in {"constraints", "l1", "gate_l1"} & set(change):
+        assert found[name] == change[name]
 
 
 def test_generators_and_estimators_travel_as_parameters(tmp_path):

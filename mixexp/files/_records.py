@@ -123,7 +123,9 @@ def conforms(value: Any, hint: Any) -> bool:
             conforms(key, inner[0]) and conforms(item, inner[1]) for key, item in pairs
         )
     if hint is float:
-        return isinstance(value, float | int | np.floating) and not isinstance(value, bool)
+        return isinstance(value, float | int | np.floating | np.integer) and not isinstance(
+            value, bool
+        )
     if hint is int:
         return isinstance(value, int | np.integer) and not isinstance(value, bool)
     if hint is bool:
