@@ -24,6 +24,7 @@ def set_fitted_attributes(
     *,
     n_samples: float,
     is_sorted: bool = True,
+    settings: Any = None,
 ) -> np.ndarray:
     """Set the learned state and attributes of an estimator from its search.
 
@@ -38,6 +39,8 @@ def set_fitted_attributes(
         Rows that it is fitted to, by weight.
     is_sorted : bool, default=True
         Whether experts are put into their canonical order, or stay where they are.
+    settings : estimator, optional
+        Whose constraints and names of columns these are; the same estimator by default.
 
     Returns
     -------
@@ -63,10 +66,10 @@ def set_fitted_attributes(
     gate = _over_gate_features(state, slots, columns)
     estimator.gate_intercept_, estimator.gate_coef_ = gate[:, 0], gate[:, 1:]
     location = _collect(state, slots, "location", 1 + len(columns.expert))
-    names = getattr(estimator, "feature_names_in_", None)
-    location = without_rounding(
-        location, estimator.constraints, model, scaling, columns.expert, names
-    )
+    settings = estimator if settings is None else settings
+    names = getattr(settings, "feature_names_in_", None)
+    given = settings.constraints
+    location = without_rounding(location, given, model, scaling, columns.expert, names)
     estimator.intercept_, estimator.coef_ = location[..., 0], location[..., 1:]
     if all(family.target == "regression" for family in estimator.experts_):  # classes have none
         estimator.dispersion_features_ = list(columns.dispersion)

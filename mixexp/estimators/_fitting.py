@@ -342,6 +342,7 @@ class FittedByEM(CallbackSupportMixin, GroupsMixin, AutomaticMixin):
                 scaling=scaling,
                 columns=columns,
                 n_samples=problem.total_weight,
+                settings=self,
             )
             return Layout(problem, pooled, scaling, families, node_gates, learn)
 

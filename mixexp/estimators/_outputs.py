@@ -96,6 +96,10 @@ def resolve_added(expert: Any, estimator: Any, y: np.ndarray) -> list[Expert]:
     ValueError
         If it is none, or does not go with y and the experts that there are.
     """
+    if isinstance(expert, str) or (
+        isinstance(expert, Expert) and not isinstance(expert, JointExpert)
+    ):
+        refuse_several(estimator, "The 'expert' argument", "Give a family per target, in a tuple.")
     found = resolve_experts([expert], y, 1, estimator._targets)
     if y.ndim > 1:
         families = [*estimator.experts_, *found]
