@@ -154,10 +154,14 @@ class Model(WithOthers):
         return tuple(slice(int(a), int(b)) for a, b in zip([0, *ends], ends, strict=False))
 
     def n_slopes(self, g: int) -> int:
-        """Return the number of slopes in the locations of each expert of a group."""
+        """Return the number of slopes in the locations of each expert, of columns that vary."""
         heads = zip(self.groups[g].designs, self.groups[g].family.heads, strict=True)
-        sizes = [len(self.designs[at]) - 1 for at, head in heads if head.kind == "location"]
+        sizes = [int(self._varies(at).sum()) for at, head in heads if head.kind == "location"]
         return max(sizes, default=0)
+
+    def _varies(self, design: int) -> np.ndarray:
+        """Return which columns of a design do, the intercept's left out, as a boolean array."""
+        return ~np.isin(self.designs[design], (0, *self.constant_columns))
 
     def known_log_dispersion(self, slot: int) -> float | None:
         """Return the log dispersion of a slot on its family's scale, if it is not estimated."""
@@ -274,11 +278,10 @@ class Model(WithOthers):
     def _prior_slot(self, slot: int) -> PriorSlot:
         n_heads, q = shape = self.slot_shapes[slot]
         columns = self.designs[self.slot_designs[slot]]
-        varies = ~np.isin(columns, (0, *self.constant_columns))
-        center = np.zeros(q)
+        varies, center = self._varies(self.slot_designs[slot]), np.zeros(q)
         if slot not in self.expert_slots:
             spans = self.gates[slot].spans
-            return PriorSlot("gate", shape, q - 1, varies, center, 1, spans, columns)
+            return PriorSlot("gate", shape, int(varies.sum()), varies, center, 1, spans, columns)
         g, h = self.head_of(slot)
         group, kind = self.groups[g], self.groups[g].family.heads[h].kind
         if group.center:
