@@ -1,6 +1,8 @@
 """Threads over blocks: kernels and NumPy release the GIL, results come back in order."""
 
+import ctypes
 import os
+import sys
 import threading
 import weakref
 from collections.abc import Callable, Iterator, Sequence
@@ -17,6 +19,8 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 _LARGEST_KEPT = 31 << 20
+_FIX_LIMITS = {"MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TOP_PAD_"}
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # numbers of these limits in glibc's malloc.h
 
 _pools: dict[int, ThreadPoolExecutor] = {}
 _lock = threading.Lock()
@@ -140,9 +144,15 @@ def _keep_freed_pages() -> None:
     glibc gives large blocks back to the system when they are freed, and what is free at the end of
     the heap, and each pass over the rows takes all of its pages anew: 40 % of its time with 16
     experts on 8 192 rows. Both limits follow the largest block that was mapped and freed, up to
-    32 MB; this one is never written to, and so takes none itself.
+    32 MB; this one is never written to, and so takes none itself. But where the environment sets
+    a limit, as Dask does for its workers, they follow nothing and have to be set.
     """
     np.empty(_LARGEST_KEPT, dtype=np.uint8)
+    if sys.platform == "linux" and not _FIX_LIMITS.isdisjoint(os.environ):
+        set_limit = getattr(ctypes.CDLL(None), "mallopt", None)  # glibc alone has it
+        if set_limit is not None:
+            set_limit(_M_MMAP_THRESHOLD, _LARGEST_KEPT)
+            set_limit(_M_TRIM_THRESHOLD, 2 * _LARGEST_KEPT)
 
 
 @lru_cache(maxsize=1)
