@@ -1,14 +1,11 @@
 """Checkpoints: fits that were killed go on to the same bits, and files that are not for them."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 from fitted import assert_same_outputs, outputs
+from killed import kill_after_writes
 from problems import simulate_classes, simulate_regimes
 from sklearn.linear_model import Ridge
 
@@ -162,15 +159,7 @@ _CHILD = """
 import sys
 import numpy as np
 from mixexp import Checkpoint, MoERegressor
-from mixexp.estimators import _checkpoint
 
-original = _checkpoint.write_whole
-
-def write(path, content):
-    original(path, content)
-    print("written", flush=True)
-
-_checkpoint.write_whole = write
 rows = np.load(sys.argv[1])
 model = MoERegressor(3, n_init=4, random_state=0)
 model.set_callbacks(Checkpoint(sys.argv[2], iterations=1)).fit(rows[:, 1:], rows[:, 0])
@@ -180,13 +169,7 @@ model.set_callbacks(Checkpoint(sys.argv[2], iterations=1)).fit(rows[:, 1:], rows
 def test_a_killed_process_loses_one_interval_at_most(data, tmp_path):
     path, rows = tmp_path / "fit.json", tmp_path / "rows.npy"
     np.save(rows, np.column_stack([data.y, data.X]))
-    program = [sys.executable, "-c", _CHILD, str(rows), str(path)]
-    child = subprocess.Popen(program, stdout=subprocess.PIPE, text=True)
-    for _ in range(25):
-        assert child.stdout.readline() == "written\n"
-    os.kill(child.pid, signal.SIGKILL)
-    child.communicate()
-    assert child.returncode == -signal.SIGKILL
+    kill_after_writes(_CHILD, 25, rows, path)
     # What is left may be of a later iteration than the last that was heard of, and is whole.
     whole = MODELS["newton"]().fit(data.X, data.y)
     resumed = MODELS["newton"]().fit(data.X, data.y, resume=path)

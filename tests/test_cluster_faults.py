@@ -2,12 +2,11 @@
 
 import os
 import signal
-import subprocess
-import sys
 
 import joblib
 import numpy as np
 import pytest
+from killed import kill_after_writes
 from sklearn.model_selection import GridSearchCV
 
 from mixexp import Checkpoint, MoEClassifier, MoERegressor
@@ -157,15 +156,7 @@ _DRIVER = """
 import sys
 from mixexp import Checkpoint, MoERegressor
 from mixexp.data import ParquetRows
-from mixexp.estimators import _checkpoint
 
-original = _checkpoint.write_whole
-
-def write(path, content):
-    original(path, content)
-    print("written", flush=True)
-
-_checkpoint.write_whole = write
 model = MoERegressor(2, n_init=3, random_state=0)
 model.set_callbacks(Checkpoint(sys.argv[2], iterations=1))
 model.fit(ParquetRows(sys.argv[1], ["a", "b"], "y", batch_rows=100))
@@ -180,13 +171,7 @@ def test_a_killed_driver_goes_on_to_the_same_bits(tmp_path):
     X, y = two_lines()
     rows, path = tmp_path / "rows.parquet", tmp_path / "fit.json"
     parquet.write_table(pa.table({"a": X[:, 0], "b": X[:, 1], "y": y}), rows)
-    program = [sys.executable, "-c", _DRIVER, str(rows), str(path)]
-    child = subprocess.Popen(program, stdout=subprocess.PIPE, text=True)
-    for _ in range(10):
-        assert child.stdout.readline() == "written\n"
-    os.kill(child.pid, signal.SIGKILL)
-    child.communicate()
-    assert child.returncode == -signal.SIGKILL
+    kill_after_writes(_DRIVER, 10, rows, path)
     model, source = (
         MoERegressor(2, n_init=3, random_state=0),
         ParquetRows(rows, ["a", "b"], "y", batch_rows=100),
