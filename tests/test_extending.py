@@ -5,12 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from repository import needed
 from sklearn.base import clone
 
+import mixexp
 from mixexp import HMERegressor
 
-ROOT = Path(__file__).parent.parent
-PAGE = (ROOT / "docs" / "extending.md").read_text()
+PACKAGE = Path(mixexp.__file__).parent
+PAGE = needed("docs/extending.md").read_text()
 SHOWN = re.compile(r"<!-- (mixexp/\S+) -->\n```python\n(.*?)```\n<!-- end -->", re.DOTALL)
 
 
@@ -18,7 +20,9 @@ def test_shown_source_is_the_file():
     shown = SHOWN.findall(PAGE)
     assert shown
     for path, source in shown:
-        assert source == (ROOT / path).read_text(), f"docs/extending.md shows an old {path}"
+        assert source == (PACKAGE.parent / path).read_text(), (
+            f"docs/extending.md shows an old {path}"
+        )
 
 
 @pytest.fixture(scope="module")

@@ -7,16 +7,15 @@ The blocks of a page are one session: they run in order and share their names. A
 import doctest
 import importlib
 import re
-from pathlib import Path
 
 import matplotlib
 import matplotlib.pyplot as plt
 import pytest
+from repository import needed
 
 from mixexp.data import Batches, DaskRows, ParquetRows, write_parquet
 
-ROOT = Path(__file__).parent.parent
-DOCS = ROOT / "docs"
+DOCS = needed("docs")
 BLOCKS = re.compile(r"^```(\{doctest\}|python)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 MODULES = [
     "mixexp",
@@ -34,7 +33,7 @@ MODULES = [
     "mixexp.selection",
 ]
 SOURCES = [
-    ROOT / "README.md",
+    needed("README.md"),
     *(path for path in sorted(DOCS.rglob("*.md")) if "_build" not in path.parts),
 ]
 PAGES = [path for path in SOURCES if BLOCKS.search(path.read_text())]

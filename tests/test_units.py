@@ -1,11 +1,11 @@
 """Fits know no unit of y or X: the same in any, for every family, link and tree."""
 
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
 from problems import UNPENALIZED
+from repository import needed
 
 from mixexp import EM, HMERegressor, MoERegressor
 from mixexp.constraints import Fixed
@@ -30,7 +30,7 @@ from mixexp.experts import (
 )
 from mixexp.experts._units import changes_with_y
 
-PAGE = (Path(__file__).parent.parent / "docs" / "extending.md").read_text()
+PAGE = needed("docs/extending.md").read_text()
 NONE = Unit()
 TREE = [[1, 1], 1]
 # Fits end where they end: what is tested is that it is the same place in another unit.
