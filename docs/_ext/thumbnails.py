@@ -16,7 +16,7 @@ SIZE = (400, 280)
 PARTS = {
     "plot_01_who_is_responsible": (0.0, 0.0, 0.75, 1.0),
     "plot_02_choose_k": (0.0, 0.0, 0.45, 1.0),
-    "plot_03_hme_as_a_tree": (0.0, 0.05, 0.69, 0.8),
+    "plot_03_hme_as_a_tree": (0.0, 0.1, 0.42, 0.75),
     "plot_07_hme_against_trees": (0.0, 0.0, 0.57, 1.0),
     "plot_08_local_logistic_models": (0.0, 0.0, 0.75, 1.0),
     "plot_09_find_regimes": (0.0, 0.0, 0.69, 0.64),
