@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from sklearn.base import clone
 
 from mixexp import MoERegressor
 from mixexp.data import cross_grams
@@ -69,3 +70,13 @@ def test_fits_that_are_carried_on_begin_nearer_to_where_they_end(path, rows):
 def test_fits_that_are_far_from_each_other_are_not_carried_on(path):
     first, last = path.estimators[0], path.estimators[-1]
     assert _carried_on(first, last, _Strength(1.0, 0.5)) is last
+
+
+@pytest.mark.parametrize("strengths", [[30.0, 30.0, 29.0], [30.0, 29.9, 3.0]], ids=["same", "far"])
+def test_strengths_may_be_equal_or_far_apart(rows, strengths):
+    X, y = rows[0][:, :6], rows[1]
+    model = MoERegressor(2, alpha=0.0, gate_alpha=0.0, n_init=1, random_state=0)
+    path = regularization_path(model, X, y, strengths=strengths)
+    for own in path.estimators:
+        least = clone(own).fit(X, y).penalized_log_likelihood_
+        assert own.penalized_log_likelihood_ >= least - 1e-6 * abs(least)

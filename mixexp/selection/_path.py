@@ -43,6 +43,8 @@ _BEYOND = 1e4
 _FROM_BELOW = 0.1
 _STEP_UP = 1.4
 _MOST_STEPS_UP = 40
+# Fits are carried on by at most so many times the stride between them.
+_FURTHEST = 2.0
 # Fits further apart than this share of their length are no steps along one line.
 _NEAR = 0.3
 # Objectives closer than this, relative, are one optimum.
@@ -268,14 +270,16 @@ def _carried_on(before: Any, last: Any, step: _Strength) -> Any:
     would change its sign ends there. The last itself where the two are not near each other.
     """
     state, model = last.fitted_model_, last.fitted_model_.model
-    if not model.is_linear or before.fitted_model_.model.slot_shapes != model.slot_shapes:
+    last_l1 = strength_of(last.l1)
+    is_alike = before.fitted_model_.model.slot_shapes == model.slot_shapes
+    if not (model.is_linear and is_alike and strength_of(before.l1) > last_l1):
         return last
     first, second = (model.flatten(own.fitted_model_.params) for own in (before, last))
     move = second - first
     if np.linalg.norm(move) > _NEAR * np.linalg.norm(second):
         return last
-    l1 = [strength_of(own.l1) for own in (before, last)]
-    moved = second + np.log(step.l1 / l1[1]) / np.log(l1[1] / l1[0]) * move
+    stride, ahead = np.log(strength_of(before.l1) / last_l1), np.log(last_l1 / step.l1)
+    moved = second + min(ahead / stride, _FURTHEST) * move
     has_l1 = model.prior.l1 > 0.0
     moved = np.where(has_l1 & (moved * second <= 0.0), 0.0, moved)
     out = copy(last)
