@@ -164,9 +164,15 @@ class DenseDesign:
         return packed[:, unpacking(p)]
 
     def _symmetric_gram(self, weight: np.ndarray) -> np.ndarray:
-        if weight.min() < 0.0:  # of the observed information
-            return self.gram(weight)
-        upper = blas.dsyrk(1.0, (self.values * np.sqrt(weight)).T, trans=1)
+        if weight.min() >= 0.0:
+            upper = blas.dsyrk(1.0, (self.values * np.sqrt(weight)).T, trans=1)
+        else:  # of the observed information: rows by sign, cheaper than a product of two arrays
+            root, upper = np.sqrt(np.abs(weight)), np.zeros((len(self.values),) * 2, order="F")
+            for sign, rows in ((1.0, weight > 0.0), (-1.0, weight < 0.0)):
+                if rows.any():
+                    some = np.compress(rows, self.values, axis=1)
+                    some *= root[rows]
+                    upper = blas.dsyrk(sign, some.T, beta=1.0, c=upper, trans=1, overwrite_c=1)
         return upper + upper.T - np.diag(np.diagonal(upper))
 
     def column(self, at: int) -> np.ndarray:
@@ -207,10 +213,16 @@ def cross_grams(first: Any, second: Any, weights: np.ndarray) -> np.ndarray:
 
     Notes
     -----
-    A loop over the columns of the one that has fewer: mostly there is but the intercept.
+    A loop over the columns of the one that has fewer, for mostly there is but the intercept, or
+    over the weights where these are fewer.
     """
     (p_a, _), (p_b, _) = first.shape, second.shape
     if first.is_dense and second.is_dense:
+        if len(weights) < min(p_a, p_b):
+            out = np.empty((len(weights), p_a, p_b))
+            for weight, product in zip(weights, out, strict=True):
+                np.matmul(first.values * weight, second.values.T, out=product)
+            return out
         if p_a < p_b:
             parts = [weights @ (feature * second.values).T for feature in first.values]
             return np.stack(parts, axis=1)

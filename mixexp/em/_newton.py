@@ -347,9 +347,11 @@ def _saddle_free_direction(
 
 def _congruence(basis: np.ndarray, matrix: np.ndarray) -> np.ndarray:
     """Return ``basis' matrix basis``; of a basis of contrasts most is zero."""
-    if np.count_nonzero(basis) > _DENSE * basis.size:
+    is_used = basis != 0.0
+    if np.count_nonzero(is_used) > _DENSE * basis.size:
         return basis.T @ matrix @ basis
-    few = csr_array(basis.T)
+    rows, columns = np.nonzero(is_used)
+    few = csr_array((basis[rows, columns], (columns, rows)), shape=basis.shape[::-1])
     return few @ (few @ matrix).T
 
 

@@ -18,6 +18,7 @@ from mixexp.em._initial_partitions import draw_partitions
 from mixexp.em._iteration import Watch, advance, begin, in_batches, stack_parameters
 from mixexp.em._monitor import ASKED_TO_STOP, Monitor
 from mixexp.em._objective import Evaluation, Problem
+from mixexp.em._proximal import smooth_gradient
 from mixexp.em._results import EMResult, Options, Restart, Search, slack_of
 from mixexp.model import (
     Model,
@@ -39,6 +40,8 @@ _FIRST_BURST = 8
 _N_JUDGED = 3
 # A subgradient that is beyond the strength by less than this share of it keeps its column out.
 _SLACK = 1e-7
+# Where a start is given, columns whose gradients have this share of the strength may come in soon.
+_SOON_IN = 0.9
 # Partitions that first columns are sought with.
 _N_PARTITIONS = 10
 
@@ -84,7 +87,10 @@ def find_on_columns(
         return find(problem, pooled, first, monitor, options)
     columns = _first_columns(problem, pooled, [start for _, start in first], is_given)
     narrow, model = _narrow(problem, columns)
-    near = model.project(pooled_params(replace(narrow, model=model.apart)))
+    if is_given:  # nothing is drawn around the pooled fit
+        near = model.take(pooled)
+    else:
+        near = model.project(pooled_params(replace(narrow, model=model.apart)))
     starts = [(name, model.take(start)) for name, start in first]
     # Of a start that is given more columns may leave at once than come in.
     burst = options._replace(max_iter=min(_FIRST_BURST, options.max_iter)) if is_given else options
@@ -143,9 +149,21 @@ def _first_columns(
     for start in given:
         columns = columns | seen_by(model, model.flatten(start) != 0.0)
     ends = [problem.gradients(start) for start in given]
-    if not is_given:
+    if is_given:
+        columns = columns | _soon_in(model, ends)
+    else:
         ends += _at_partitions(problem, pooled)
     return columns | _violators(model, ends, _FIRST_COLUMNS)
+
+
+def _soon_in(model: Model, ends: Sequence[Evaluation]) -> np.ndarray:
+    """Return the columns whose gradients are close to the strength, as `seen_by` does.
+
+    The sequential strong rule of Tibshirani et al. (2012), for steps on a path of up to a tenth.
+    """
+    gradients = [smooth_gradient(model, end).reshape(-1, model.n_flat) for end in ends]
+    shares = model.prior.shares(np.concatenate(gradients)).max(axis=0)
+    return seen_by(model, shares >= _SOON_IN)
 
 
 def _at_partitions(problem: Problem, pooled: Parameters) -> list[Evaluation]:

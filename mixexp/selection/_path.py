@@ -7,6 +7,7 @@ followed back up, as far as it leads higher. The highest objective is kept.
 
 import warnings
 from collections.abc import Callable, Sequence
+from copy import copy
 from typing import Any, NamedTuple, Unpack
 
 import numpy as np
@@ -16,7 +17,7 @@ from sklearn.base import clone
 from mixexp.arguments import is_in_range, is_listed, is_real
 from mixexp.data import single_threaded_blas
 from mixexp.em import smooth_gradient
-from mixexp.estimators._l1 import of_strength
+from mixexp.estimators._l1 import of_strength, strength_of
 from mixexp.estimators._row_arguments import Given, refuse_unknown, row_arguments
 from mixexp.estimators._solver import EM
 from mixexp.estimators._validation import N_JOBS, check_argument, whole
@@ -33,14 +34,19 @@ from mixexp.selection._select import (
 )
 from mixexp.text import shown
 
-# Strengths that have the estimator's own starts, spread over the path.
-_N_FRESH = 3
+# Where on the path strengths have the estimator's own starts: not at its end, where slopes that
+# are next to free are many, and starts dear.
+_FRESH = (0.0, 0.5, 0.25)
 # No slope is other than zero at so many times the weight.
 _BEYOND = 1e4
 # The strongest of a path is sought upwards in such steps.
 _FROM_BELOW = 0.1
 _STEP_UP = 1.4
 _MOST_STEPS_UP = 40
+# Fits are carried on by at most so many times the stride between them.
+_FURTHEST = 2.0
+# Fits further apart than this share of their length are no steps along one line.
+_NEAR = 0.3
 # Objectives closer than this, relative, are one optimum.
 _SAME_OPTIMUM = 1e-8
 
@@ -132,12 +138,12 @@ def regularization_path(
     rows = Rows(X, y, {"sample_weight": sample_weight, **given})
     ratio = float(gate_ratio)
     if strengths is None:
-        top = _largest_strength(estimator, rows, ratio)
+        top, known = _largest_strength(estimator, rows, ratio)
         values = np.geomspace(top, float(least) * top, int(n_strengths))
     else:
-        values = _check_strengths(strengths)
+        values, known = _check_strengths(strengths), []
     steps = [_Strength(float(value), ratio * float(value)) for value in values]
-    fits = _fit_path(estimator, steps, rows)
+    fits = _fit_path(estimator, steps, rows, known)
     scores, paths = {}, []
     if callable(criterion):
         splits = make_folds(cv, rows, estimator)
@@ -172,28 +178,29 @@ def _check_strengths(strengths: Any) -> np.ndarray:
     return np.sort(np.array(listed, dtype=float))[::-1]
 
 
-def _largest_strength(estimator: Any, rows: Rows, ratio: float) -> float:
-    """Return an ``l1`` at which all slopes are zero.
+def _largest_strength(estimator: Any, rows: Rows, ratio: float) -> tuple[float, list[Any]]:
+    """Return an ``l1`` at which all slopes are zero, and fits of the estimator's own starts.
 
     Where slopes leave zero in the fit of zeros there is mostly another optimum, of experts that
     are sharper and so less held: it is followed from below until its slopes are zero too.
     """
-    least = _strength_of_null_fit(estimator, rows, ratio)
+    least, null = _strength_of_null_fit(estimator, rows, ratio)
     found = _FROM_BELOW * least
     fit = fit_once(_with_strength(estimator, _Strength(found, ratio * found)), rows)
+    known = [null, fit]
     for _ in range(_MOST_STEPS_UP):
         model = fit.estimator
         if not model.coef_.any() and not (ratio > 0.0 and model.gate_coef_.any()):
             break
         found *= _STEP_UP
         fit = fit_once(_with_strength(estimator, _Strength(found, ratio * found), model), rows)
-    return max(found, least)
+    return max(found, least), known
 
 
-def _strength_of_null_fit(estimator: Any, rows: Rows, ratio: float) -> float:
+def _strength_of_null_fit(estimator: Any, rows: Rows, ratio: float) -> tuple[float, Any]:
     beyond = _BEYOND * max(1.0, float(np.shape(rows.X)[0]))
-    null = _with_strength(estimator, _Strength(beyond, beyond))
-    fitted = fit_once(null, rows).estimator
+    null = fit_once(_with_strength(estimator, _Strength(beyond, beyond)), rows)
+    fitted = null.estimator
     with single_threaded_blas():
         problem, _ = fitted._restore_problem(
             rows.X, rows.y, rows.per_row["sample_weight"], rows.offsets
@@ -209,7 +216,7 @@ def _strength_of_null_fit(estimator: Any, rows: Rows, ratio: float) -> float:
             "No slope of this model would be other than zero without an L1 penalty: there is no "
             "column that varies, or none that has to do with y."
         )
-    return found
+    return found, null
 
 
 def _with_strength(estimator: Any, strength: _Strength, init: Any = None) -> Any:
@@ -225,15 +232,24 @@ def _with_strength(estimator: Any, strength: _Strength, init: Any = None) -> Any
     return model.set_params(init=init, n_init=1, solver=solver.set_params(n_moves=0))
 
 
-def _fit_path(estimator: Any, steps: Sequence[_Strength], rows: Rows) -> list[Any]:
-    """Return the best fit of every strength, the strongest first."""
-    fresh = set(np.linspace(0, len(steps) - 1, _N_FRESH).round().astype(int).tolist())
+def _fit_path(
+    estimator: Any, steps: Sequence[_Strength], rows: Rows, known: Sequence[Any] = ()
+) -> list[Any]:
+    """Return the best fit of every strength, the strongest first.
+
+    Fits of the estimator's own starts at other strengths, the strongest first, may be known: they
+    are carried over to the places on the path where such starts would be made anew.
+    """
+    fresh = [round(share * (len(steps) - 1)) for share in _FRESH]
+    begun = dict(zip(fresh, [fit.estimator for fit in known], strict=False))
     tried: list[list[Any]] = [
-        [fit_once(_with_strength(estimator, step), rows)] if i in fresh else []
+        [fit_once(_with_strength(estimator, step, begun.get(i)), rows)] if i in fresh else []
         for i, step in enumerate(steps)
     ]
     for i in range(1, len(steps)):
         start = _best(tried[i - 1]).estimator
+        if i > 1 and _best(tried[i - 1]) is tried[i - 1][-1]:
+            start = _carried_on(_best(tried[i - 2]).estimator, start, steps[i])
         tried[i].append(fit_once(_with_strength(estimator, steps[i], start), rows))
     from_above = [some[-1].objective for some in tried]
     for i in range(len(steps) - 2, -1, -1):
@@ -245,6 +261,30 @@ def _fit_path(estimator: Any, steps: Sequence[_Strength], rows: Rows) -> list[An
             start = below.estimator
             tried[i].append(fit_once(_with_strength(estimator, steps[i], start), rows))
     return [_without_start(estimator, some) for some in tried]
+
+
+def _carried_on(before: Any, last: Any, step: _Strength) -> Any:
+    """Return the last of two fits with its coefficients carried on to another strength.
+
+    Along the line through both, in the logarithm of the strength; what is zero stays so, and what
+    would change its sign ends there. The last itself where the two are not near each other.
+    """
+    state, model = last.fitted_model_, last.fitted_model_.model
+    last_l1 = strength_of(last.l1)
+    is_alike = before.fitted_model_.model.slot_shapes == model.slot_shapes
+    if not (model.is_linear and is_alike and strength_of(before.l1) > last_l1):
+        return last
+    first, second = (model.flatten(own.fitted_model_.params) for own in (before, last))
+    move = second - first
+    if np.linalg.norm(move) > _NEAR * np.linalg.norm(second):
+        return last
+    stride, ahead = np.log(strength_of(before.l1) / last_l1), np.log(last_l1 / step.l1)
+    moved = second + min(ahead / stride, _FURTHEST) * move
+    has_l1 = model.prior.l1 > 0.0
+    moved = np.where(has_l1 & (moved * second <= 0.0), 0.0, moved)
+    out = copy(last)
+    out.fitted_model_ = state._replace(params=model.unflatten(moved))
+    return out
 
 
 def _best(fits: Sequence[Any]) -> Any:
