@@ -17,7 +17,8 @@ import resource
 import tempfile
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ from mixexp.data import ParquetRows  # noqa: E402
 
 N_EXPERTS, ROWS_PER_FILE, ROWS_PER_GROUP, MOST_IN_MEMORY = 3, 1_000_000, 65_536, 1_000_000
 N_PARTS, MOST_MIB = 16, 600  # of the arrays on Dask; the target for peak memory
-FEWER, MORE = 1, 4  # iterations, the difference of whose times is that of passes
+FEWER, MORE = 1, 6  # iterations, the difference of whose times is that of passes
 
 
 def simulate(seed: int, n: int, p: int) -> tuple[np.ndarray, np.ndarray]:
@@ -138,33 +139,54 @@ def time_passes(where: Path, asked: argparse.Namespace) -> str:
 
 
 def time_dask(where: Path, asked: argparse.Namespace) -> str:
-    """Time passes of two worker processes, of one with half of the rows, and of two threads."""
+    """Time passes of two worker processes, of one with half of the rows, and of two threads.
+
+    They take turns, for the speed of a machine drifts; ratios are medians over turns.
+    """
     size, first = -(-asked.dask_rows // N_PARTS), _first_fit(asked.features)
-    two = _time_cluster(2, size, first, asked)
-    one = _time_cluster(1, size, first, asked)
     parts = [simulate(number, size, asked.features) for number in range(N_PARTS)]
     rows = [np.concatenate(each) for each in zip(*parts, strict=True)]
     del parts
-    threads = _time_passes(lambda m: m.set_params(n_jobs=2).fit(*rows), first, asked)
-    driver, there, wall = two
+    once = argparse.Namespace(**{**vars(asked), "repeats": 1})
+    with _cluster(2, size, first, asked) as of_two, _cluster(1, size, first, asked) as of_one:
+        turns = [
+            (
+                _time_passes(lambda m: m.set_params(n_jobs=2).fit(*rows), first, once),
+                of_two(once),
+                of_one(once),
+            )
+            for _ in range(asked.repeats)
+        ]
+    threads, two, one = (np.array(each) for each in zip(*turns, strict=True))
+    driver, there, wall = np.median(two, axis=0)
+    cpu = np.median(two[:, :2].sum(axis=1) / threads[:, 0])
     return "\n".join(
         [
             f"seconds per pass, {N_PARTS} partitions of {size} rows:      CPU    wall",
-            f"  two threads in memory                {threads[0]:7.2f} {threads[1]:7.2f}",
+            "  two threads in memory                {:7.2f} {:7.2f}".format(
+                *np.median(threads, axis=0)
+            ),
             f"  two workers                          {driver + there:7.2f} {wall:7.2f}",
             f"    of which client and scheduler      {driver:7.2f}",
-            f"  one worker, half of the partitions   {one[0] + one[1]:7.2f} {one[2]:7.2f}",
-            f"  workers : threads (target 1.3)       {(driver + there) / threads[0]:7.2f} "
-            f"{wall / threads[1]:7.2f}",
-            f"  weak scaling, one worker : two               {one[2] / wall:7.2f}",
+            "  one worker, half of the partitions   {:7.2f} {:7.2f}".format(
+                *np.median([one[:, :2].sum(axis=1), one[:, 2]], axis=1)
+            ),
+            f"  workers : threads (target 1.3)       {cpu:7.2f} "
+            f"{np.median(two[:, 2] / threads[:, 1]):7.2f}",
+            "  weak scaling, wall of one worker : two       "
+            f"{np.median(one[:, 2] / two[:, 2]):7.2f}",
         ]
     )
 
 
-def _time_cluster(
+@contextmanager
+def _cluster(
     n_workers: int, size: int, first: MoERegressor, asked: argparse.Namespace
-) -> list[float]:
-    """Return CPU seconds of this process and the workers, and those on the wall, per pass."""
+) -> Iterator[Callable[[argparse.Namespace], list[float]]]:
+    """Hold partitions on some workers, 8 on each, and offer to time passes over them.
+
+    Seconds of CPU are those of this process and of the workers, then come those on the wall.
+    """
     import dask
     import dask.array as da
     import distributed
@@ -174,18 +196,21 @@ def _time_cluster(
     X = da.concatenate([da.from_delayed(X, (size, p), float) for X, _ in parts])
     y = da.concatenate([da.from_delayed(y, (size,), float) for _, y in parts])
     cluster = distributed.LocalCluster(n_workers, threads_per_worker=1, dashboard_address=None)
-    with cluster, distributed.Client(cluster) as client:
-        held = dask.persist(X, y)
-        distributed.wait(held)
+    with cluster, distributed.Client(cluster, set_as_default=False) as client:
+        with client.as_current():
+            held = dask.persist(X, y)
+            distributed.wait(held)
 
         def clock() -> tuple[float, float, float]:
             cpu, wall = seconds()
             return cpu, sum(client.run(time.process_time).values()), wall
 
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # one iteration, so that workers read their kernels
-            MoERegressor(N_EXPERTS, init=first, max_iter=1).fit(*held)
-        return _time_passes(lambda model: model.fit(*held), first, asked, clock)
+        def time_passes(asked: argparse.Namespace) -> list[float]:
+            with client.as_current():
+                return _time_passes(lambda model: model.fit(*held), first, asked, clock)
+
+        time_passes(asked)  # so that workers read their kernels
+        yield time_passes
 
 
 def _report(
