@@ -17,6 +17,7 @@ from mixexp.em._m_step import em_step
 from mixexp.em._monitor import ASKED_TO_STOP
 from mixexp.em._newton import NewtonFinish, affords_newton
 from mixexp.em._objective import Evaluation, Problem, map_evaluations
+from mixexp.em._reach import move_within_reach
 from mixexp.em._results import EMResult, Options
 from mixexp.model import Parameters, map_parameters
 
@@ -275,11 +276,8 @@ class Run:
         """Return where to go instead of EM's step, or None if that is to be taken."""
         if self._memory is None:
             return None
-        proposal, model = self._memory.propose(point, step), self._problem.model
-        if proposal is None:
-            return None
-        proposal = np.clip(proposal, *model.flat_bounds)
-        return proposal if model.ties is None else model.ties.stay_inside(point, proposal)
+        proposal = self._memory.propose(point, step)
+        return None if proposal is None else move_within_reach(self._problem.model, point, proposal)
 
     def forget_steps(self) -> None:
         """Start extrapolation afresh."""

@@ -23,6 +23,7 @@ from mixexp.em._linear_systems import (
 )
 from mixexp.em._objective import Evaluation, Problem
 from mixexp.em._proximal import smooth_gradient, sparse_gate_step
+from mixexp.em._reach import keep_gate_within_reach
 from mixexp.gates import node_information
 from mixexp.model import Model, Parameters, Prior
 
@@ -78,6 +79,7 @@ def em_step(problem: Problem, current: Evaluation, n_halvings: int, use_bound: b
         gate, is_deficient = _gate_step(problem, current, slot, length, use_bound)
         gates.append(gate)
         deficient = deficient | is_deficient
+    gates = [keep_gate_within_reach(model, slot, gate) for slot, gate in enumerate(gates)]
     aims = _grouped_aims(model, current, length)
     for g in range(len(model.groups)):
         heads, is_deficient = _expert_step(model, current, g, length, aims)

@@ -14,6 +14,7 @@ from scipy.sparse import csr_array
 from mixexp.em._held import is_held as is_in_held_node
 from mixexp.em._linear_systems import solve_definite
 from mixexp.em._objective import Evaluation, Problem
+from mixexp.em._reach import move_within_reach
 from mixexp.model import Model, complete_information, movable_basis, pressing_rows
 
 # EM is in the basin when a whole iteration gains less than this share of the objective: of many
@@ -285,9 +286,7 @@ class NewtonFinish:
 def _moved(model: Model, current: Evaluation, step: np.ndarray) -> np.ndarray:
     """Return where a step leads, within bounds, and no further than to zero with an L1 penalty."""
     flat = model.flatten(current.params)
-    moved = np.clip(flat + step, *model.flat_bounds)
-    if model.ties is not None:
-        moved = model.ties.stay_inside(flat, moved)
+    moved = move_within_reach(model, flat, flat + step)
     return model.prior.move_within_orthant(flat, current.gradient, moved)
 
 

@@ -417,6 +417,8 @@ def _anchor(model: Model, pooled: Parameters, n_rows: float) -> tuple[Model, Par
                 )
         groups.append(moved if is_single else moved._replace(center=tuple(c[0] for c in coefs)))
         experts.append(coefs)
+    most_slopes = max((model.n_slopes(g) for g in range(len(groups))), default=0)
+    penalty = penalty.for_rows(n_rows, model.n_dispersions, most_slopes)
     anchored = replace(model, groups=tuple(groups), penalty=penalty)
     return anchored, Parameters(pooled.gates, tuple(experts), pooled.others)
 

@@ -83,7 +83,8 @@ _PARAMETERS = """gate : str, classifier, Submodel or nested list of these, defau
 
 _DISPERSION_PRIOR = """dispersion_prior : float, default=30.0
         Prior on the experts' log dispersions, centred at the pooled one and there as informative
-        as so many rows. Keeps an expert from collapsing onto fewer rows than that.
+        as so many rows. Keeps an expert from collapsing onto fewer rows than that. More than four
+        experts have fewer each, where all of theirs are more than 42 % of the rows.
     """
 
 _DISPERSION_FEATURES = """dispersion_features : list of str or int, default=None

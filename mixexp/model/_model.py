@@ -232,6 +232,16 @@ class Model(WithOthers):
         g, h = self.head_of(slot)
         return self.groups[g].family.heads[h].kind == "dispersion"
 
+    @property
+    def n_dispersions(self) -> int:
+        """Number of experts with a dispersion of their own, and of dispersions that are shared."""
+        counts = [0] * len(self.groups)
+        for (g, _), slot in self.slot_of.items():
+            if self.is_dispersion(slot):
+                n_own = 1 if self.is_shared(slot) else len(self.groups[g].leaves)
+                counts[g] = max(counts[g], n_own)
+        return sum(counts)
+
     def no_gates(self) -> tuple[np.ndarray, ...]:
         """Return gates that are uniform: coefficients of zero."""
         shapes = zip(self.gates, self.slot_shapes, strict=False)

@@ -10,6 +10,13 @@ _WEAK_STRENGTHS = 1.0, 0.3, 1.0
 # line of one feature never is.
 _ROWS_PER_FREE = 20.0
 _ALWAYS_FREE = 2.0
+# Each of more dispersions than these has fewer pseudo-rows, if all of theirs are more than such a
+# share of the rows: with 30 for each of eight, rows of much noise went to several narrow experts
+# with intercepts far apart. Not less than two per coefficient, and the more the less rows there
+# are for all coefficients: both keep experts from parting what is one.
+_FEW_DISPERSIONS = 4
+_LARGEST_SHARE = 0.42
+_ROWS_PER_COEFFICIENT = 2.0
 # Strengths are for few slopes, and grow from so many on, by one per so many more: of dispersions,
 # of what pulls experts together, of gates. With 120 features, three experts on 1 000 rows of two
 # regimes otherwise had dispersions near zero, or two experts parted what is one.
@@ -77,6 +84,28 @@ class Penalty(NamedTuple):
             gate_alpha=min(self.gate_alpha, gate_alpha),
             dispersion_prior=min(self.dispersion_prior, dispersion_prior),
         )
+
+    def for_rows(self, n_rows: float, n_dispersions: int, n_slopes: int) -> "Penalty":
+        """Return the strengths for so many rows.
+
+        The pseudo-rows of all dispersions together are no more than a share of the rows, or those
+        of four dispersions; where experts have few rows per coefficient, each keeps its own.
+
+        Parameters
+        ----------
+        n_rows : float
+        n_dispersions : int
+            How many there are; one that experts share is one.
+        n_slopes : int
+            Most slopes of an expert.
+        """
+        if n_dispersions <= _FEW_DISPERSIONS:
+            return self
+        each, n_coefficients = self.dispersion_prior, 1.0 + n_slopes
+        share = max(_LARGEST_SHARE * n_rows, _FEW_DISPERSIONS * each) / n_dispersions
+        scarce = each * n_dispersions * n_coefficients / max(n_rows, 1.0)
+        found = max(share, _ROWS_PER_COEFFICIENT * n_coefficients, scarce)
+        return self._replace(dispersion_prior=min(each, found))
 
     def pooling(self, n_slopes: int) -> float:
         """Return the strength of the pull to the pooled fit, of experts with so many slopes."""
