@@ -4,6 +4,7 @@ Each runs in a process of its own, for what is asked is the state of the process
 """
 
 import os
+import platform
 import subprocess
 import sys
 
@@ -118,3 +119,26 @@ left.set()
 thread.join()
 assert blas_threads() == before, (blas_threads(), before)
 """)
+
+
+_ALLOCATE = """
+import resource
+import numpy as np
+from mixexp.data import single_threaded_blas
+
+with single_threaded_blas():
+    np.ones(1 << 20)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(20):
+        np.ones(1 << 20)
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the limits are those of glibc")
+@pytest.mark.parametrize("fixed", [{}, {"MALLOC_TRIM_THRESHOLD_": "65536"}], ids=["free", "dask"])
+def test_temporary_arrays_take_no_new_pages(fixed):
+    """Dask sets that limit for its workers; each array of 8 MB would take 2 048 pages anew."""
+    program = [sys.executable, "-c", _ALLOCATE]
+    told = subprocess.run(program, env={**os.environ, **fixed}, capture_output=True, check=True)
+    assert int(told.stdout) < 2048
