@@ -10,7 +10,7 @@ import importlib.util
 import os
 import time
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(name, "1")
@@ -20,7 +20,7 @@ from scipy.optimize import minimize  # noqa: E402
 
 from mixexp import MoERegressor  # noqa: E402
 
-UNPENALIZED = {"alpha": 0.0, "gate_alpha": 0.0, "dispersion_prior": 0.0}
+UNPENALIZED: dict[str, Any] = {"alpha": 0.0, "gate_alpha": 0.0, "dispersion_prior": 0.0}
 N_EXPERTS = 3
 
 
@@ -103,7 +103,7 @@ def flatten(model: MoERegressor) -> np.ndarray:
     )
 
 
-def timed(run: Callable[[], object]) -> tuple[float, object]:
+def timed(run: Callable[[], Any]) -> tuple[float, Any]:
     begin = time.perf_counter()
     found = run()
     return time.perf_counter() - begin, found
@@ -129,7 +129,7 @@ def main() -> None:
     print(f"{n} rows, {rows.censoring.mean():.0%} censored, 5 features, 3 experts")
     print(f"mixexp {own:8.2f} s  log-likelihood {model.log_likelihood_:.4f}")
     options = {"maxiter": 2000, "maxfun": 10**7, "ftol": 1e-12, "gtol": 1e-6 * n}
-    rivals = {
+    rivals: dict[str, Callable[[], Any]] = {
         "L-BFGS, numerical": lambda: minimize(
             negative_log_likelihood, flatten(start), (rows,), "L-BFGS-B", options=options
         )

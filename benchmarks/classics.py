@@ -12,7 +12,7 @@ import argparse
 import gzip
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.linear_model import LinearRegression
@@ -23,7 +23,7 @@ from mixexp.datasets import make_robot_arm, make_tone
 from mixexp.experts import Censored
 
 REFERENCE = Path(__file__).parents[1] / "tests" / "reference"
-PLAIN = {"alpha": 0, "gate_alpha": 0, "dispersion_prior": 0, "random_state": 0}
+PLAIN: dict[str, Any] = {"alpha": 0, "gate_alpha": 0, "dispersion_prior": 0, "random_state": 0}
 # Jordan & Jacobs (1994), table 1: passes over the data, relative error on 5 000 test rows.
 JORDAN_JACOBS_PASSES = 35
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from mixexp import MoERegressor
 
-LIKELIHOOD = {"alpha": 0.0, "gate_alpha": 0.0, "dispersion_prior": 0.0}
+LIKELIHOOD: dict[str, Any] = {"alpha": 0.0, "gate_alpha": 0.0, "dispersion_prior": 0.0}
 
 
 class Task(NamedTuple):
@@ -48,7 +48,7 @@ def draw_lines(
 
 
 def draw_factors(
-    family: str, n_levels: int, n_factors: int, n: int, priors: dict[str, float], seed: int
+    family: str, n_levels: int, n_factors: int, n: int, priors: dict[str, Any], seed: int
 ) -> Task:
     """Draw two regimes over dummies of factors, with effects of their own."""
     rng = np.random.default_rng(seed)

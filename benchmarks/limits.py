@@ -17,11 +17,12 @@ from functools import partial
 
 import numpy as np
 
-from mixexp.data import RowArguments, single_threaded_blas
+from mixexp.data import RowArguments, RowBlocks, single_threaded_blas
 from mixexp.em import Problem, draw_starts
 from mixexp.em._iteration import stack_parameters
 from mixexp.em._m_step import em_step
 from mixexp.estimators._build import Columns, build_problem
+from mixexp.estimators._gates import NodeGate
 from mixexp.experts import Gaussian
 from mixexp.kernels import packed_grams
 from mixexp.model import Parameters, Penalty
@@ -50,7 +51,7 @@ def make_problem(X: np.ndarray, y: np.ndarray, n_experts: int) -> tuple[Problem,
         RowArguments(np.ones(len(y))),
         tree=GatingTree.flat(n_experts),
         families=[Gaussian()] * n_experts,
-        gate="softmax",
+        node_gates=[NodeGate(every)],
         columns=Columns(every, every),
         penalty=Penalty(1.0, 1.0, 1.0),
         n_threads=1,
@@ -112,6 +113,7 @@ def main() -> None:
     for n, p, n_experts in shapes:
         X, y = make_data(n, p, n_experts)
         problem, start = make_problem(X, y, n_experts)
+        assert isinstance(problem.blocks, RowBlocks)  # in memory
         cut = [
             np.ascontiguousarray(block.features.to_array()[:, at : at + BLOCK_ROWS])
             for block in problem.blocks

@@ -56,6 +56,9 @@ class Result(NamedTuple):
 # The data.
 
 
+Rows = tuple[np.ndarray, np.ndarray]
+
+
 def load_reference(name: str) -> tuple[np.ndarray, np.ndarray]:
     """Return features and target; the column z, the regime that drew a row, is left out."""
     with gzip.open(REFERENCE / f"{name}.csv.gz", "rt") as file:
@@ -65,7 +68,7 @@ def load_reference(name: str) -> tuple[np.ndarray, np.ndarray]:
     return table[:, is_feature], table[:, columns == "y"].ravel()
 
 
-def draw_regimes(seed: int, n: int, shares: list[float], noise: float, apart: float) -> Any:
+def draw_regimes(seed: int, n: int, shares: list[float], noise: float, apart: float) -> Rows:
     """Draw linear regimes with soft gates: coefficients ``apart`` from each other."""
     rng = np.random.default_rng(seed)
     X = rng.standard_normal((n, 3))
@@ -78,9 +81,9 @@ def draw_regimes(seed: int, n: int, shares: list[float], noise: float, apart: fl
 
 def load_tasks() -> dict[str, Task]:
     """Return the data sets by name, quick ones first."""
-    diabetes = load_diabetes(return_X_y=True)
+    X, y = load_diabetes(return_X_y=True)
     regression = MoERegressor
-    tasks = {f"diabetes-{k}": Task(*diabetes, partial(regression, n_experts=k)) for k in (2, 3, 4)}
+    tasks = {f"diabetes-{k}": Task(X, y, partial(regression, n_experts=k)) for k in (2, 3, 4)}
     overlapping = draw_regimes(1, 600, [1.0, 1.0, 1.0], 1.0, 1.0)
     unbalanced = draw_regimes(2, 1000, [0.7, 0.2, 0.07, 0.03], 0.5, 2.0)
     tree = draw_regimes(3, 800, [1.0, 1.0, 1.0, 1.0], 0.5, 1.5)

@@ -125,8 +125,8 @@ def own_methods(case: Case, is_quick: bool) -> dict[str, Method]:
     """Return mixexp and the rivals kept here."""
     memory = best_memory(case)
     methods: dict[str, Method] = {
-        "mixexp": partial(run_mixexp, case, solver=EM(acceleration="auto")),
-        "mixexp, acceleration none": partial(run_mixexp, case, solver=EM(acceleration="none")),
+        "mixexp": partial(run_mixexp, case, acceleration="auto"),
+        "mixexp, acceleration none": partial(run_mixexp, case, acceleration="none"),
         "NumPy EM, one Newton step": partial(run_numpy_em, case, max_steps=1),
         "NumPy EM, full M-steps": partial(run_numpy_em, case, max_steps=FULL),
         f"L-BFGS, memory {memory}": partial(run_lbfgs, case, memory=memory),

@@ -96,8 +96,8 @@ def load_statsmodels() -> dict[str, Table]:
     except ImportError:
         print("statsmodels is not installed: its data sets are left out")
         return {}
-    names = ("engel", "ccard", "stackloss", "statecrime", "copper", "scotland", "star98")
-    names += ("grunfeld", "strikes", "fair", "longley")
+    names = ["engel", "ccard", "stackloss", "statecrime", "copper", "scotland", "star98"]
+    names += ["grunfeld", "strikes", "fair", "longley"]
     found = {}
     for name in names:
         data = getattr(bundled, name).load_pandas()
@@ -253,7 +253,7 @@ def regression_methods() -> dict[str, Method]:
     penalties = {"alpha": [10.0, 100.0]}
     tuned = partial(GridSearchCV, scoring=log_density_scorer, cv=INNER)
     moe, hme = MoERegressor(random_state=0), HMERegressor(random_state=0)
-    short = {"n_init": 2, "random_state": 0}
+    short: dict[str, Any] = {"n_init": 2, "random_state": 0}
     forest, boosting = RandomForestRegressor(random_state=0), HistGradientBoostingRegressor()
     found = {
         "linear": LinearRegression(),
@@ -302,7 +302,8 @@ def class_methods() -> dict[str, Method]:
     """Return what is tried on classes, by name; the logistic model first."""
     cv = StratifiedKFold(3, shuffle=True, random_state=0)
     tuned = partial(GridSearchCV, scoring=log_density_scorer, cv=cv)
-    penalties, short = {"alpha": [10.0, 100.0]}, {"n_init": 2, "random_state": 0}
+    penalties = {"alpha": [10.0, 100.0]}
+    short: dict[str, Any] = {"n_init": 2, "random_state": 0}
     found = {
         "logistic": make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)),
         "CART": PrunedTree(DecisionTreeClassifier(random_state=0)),
@@ -436,8 +437,8 @@ def is_worse(trial: Trial, held: Held, base: Held) -> bool:
 
 
 def print_versions() -> None:
-    packages = ("mixexp", "numpy", "scikit-learn", "statsmodels", "fast-model-trees", "smt")
-    packages += ("ngboost", "xgboost-distribution")
+    packages = ["mixexp", "numpy", "scikit-learn", "statsmodels", "fast-model-trees", "smt"]
+    packages += ["ngboost", "xgboost-distribution"]
     known = {d.metadata["Name"].lower(): d.version for d in metadata.distributions()}
     print(", ".join(f"{name} {known[name]}" for name in packages if name in known))
 
@@ -598,18 +599,15 @@ def main() -> None:
     thinned = {name: thin_out(*table) for name, table in load_regressions().items()}
     regression = Trial(try_regression, choose(regression_methods(), arguments.methods), True)
     classes = Trial(try_classes, choose(class_methods(), arguments.methods), False)
-    rivals = [
+    rivals: list[str] = [
         name
         for name in ("linear", "CART", "PILOT", "linear-tree", "SMT", "forest")
         if name in regression.methods
     ]
+    class_rivals: list[str] = [m for m in ("logistic", "CART", "forest") if m in classes.methods]
     for trial, tables, compared in (
         (regression, thinned, rivals),
-        (
-            classes,
-            load_classes(),
-            [m for m in ("logistic", "CART", "forest") if m in classes.methods],
-        ),
+        (classes, load_classes(), class_rivals),
     ):
         chosen = {name: table for name, table in tables.items() if not wanted or name in wanted}
         if chosen:

@@ -109,10 +109,12 @@ def print_routing(depth: int, p: int, gate_alpha: float, n: int) -> None:
     """Print time and outcome of every routing in a deep tree."""
     regimes = Regimes(depth, p)
     X, y, leaf = regimes.draw(N_FIT)
-    options = {"gate_alpha": gate_alpha, "max_iter": 2, "solver": EM(acceleration="none")}
-    model = HMERegressor((2,) * depth, init=leaf, **options).fit(X, y)
+    solver = EM(acceleration="none")
+    model = HMERegressor(
+        (2,) * depth, init=leaf, gate_alpha=gate_alpha, max_iter=2, solver=solver
+    ).fit(X, y)
     X, y, _ = regimes.draw(n)
-    routings = ["soft", "hard", 1, 2, 4, 16]
+    routings: list[str | int] = ["soft", "hard", 1, 2, 4, 16]
 
     def prediction(routing: str | int) -> Callable[[], Any]:
         return lambda: model.predict(X, routing=routing)

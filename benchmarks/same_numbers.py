@@ -95,7 +95,7 @@ _REGRESSORS = MoERegressor, HMERegressor
 
 def _others() -> Iterator[tuple[str, Any, np.ndarray, np.ndarray, np.ndarray | None]]:
     X, y, _ = simulate("gaussian", np.random.default_rng(9))
-    for name, options in {
+    variants: dict[str, dict[str, Any]] = {
         "three": {"n_experts": 3},
         "balanced": {"n_experts": 3, "balance": 5.0},
         "likelihood": {"n_experts": 2, "alpha": 0.0, "gate_alpha": 0.0, "dispersion_prior": 0.0},
@@ -107,7 +107,8 @@ def _others() -> Iterator[tuple[str, Any, np.ndarray, np.ndarray, np.ndarray | N
         "anderson": {"solver": EM(acceleration="anderson")},
         "drop": {"n_experts": 4, "solver": EM(on_collapse="drop")},
         "respawn": {"n_experts": 4, "solver": EM(on_collapse="respawn")},
-    }.items():
+    }
+    for name, options in variants.items():
         yield name, MoERegressor(**{"random_state": 0, **options}), X, y, None
     yield "tree searched", HMERegressor((2, 2), random_state=0), X, y, None
     counts = simulate("poisson", np.random.default_rng(9))[1]

@@ -53,7 +53,7 @@ def draw(number: int) -> tuple[np.ndarray, np.ndarray]:
 
 def plain_model(**options: Any) -> MoERegressor:
     """Return two experts of one variance, without priors."""
-    strengths = {"alpha": 0.0, "gate_alpha": 0.0, "dispersion_prior": 0.0}
+    strengths: dict[str, Any] = {"alpha": 0.0, "gate_alpha": 0.0, "dispersion_prior": 0.0}
     shared = Gaussian(dispersion="shared")
     return MoERegressor(2, expert=shared, random_state=0, **strengths, **options)
 
@@ -64,8 +64,10 @@ def choose(
     """Return the fit of least BIC over the paths of all ratios, by either BIC."""
     model, fits = plain_model(n_init=n_starts), list[MoERegressor]()
     for ratio in RATIOS:
-        options = {"n_strengths": n_strengths, "gate_ratio": ratio, "least": LEAST}
-        fits += regularization_path(model, X, y, **options).estimators
+        path = regularization_path(
+            model, X, y, n_strengths=n_strengths, gate_ratio=ratio, least=LEAST
+        )
+        fits += path.estimators
     refits: dict[bytes, float] = {}
     for fit in fits:
         key = nonzero(fit).tobytes()
