@@ -1,11 +1,14 @@
 """Rows beyond memory: sampled starts, what is known of rows, and predictions from and to files."""
 
+import tracemalloc
+import warnings
 from itertools import pairwise
 
 import numpy as np
 import pytest
+from sklearn.exceptions import ConvergenceWarning
 
-from mixexp import Checkpoint, MoEClassifier, MoERegressor
+from mixexp import EM, Checkpoint, MoEClassifier, MoERegressor
 from mixexp.data import Batches, ParquetRows, write_parquet
 from mixexp.exceptions import CheckpointError
 
@@ -241,3 +244,33 @@ def test_a_fit_to_a_source_goes_on_where_it_broke(tmp_path):
         MoERegressor(2, n_init=3, random_state=0).fit(
             Batches([(X + 1.0, y) for X, y in batches]), resume=path
         )
+
+
+class Made:
+    """Batches that are drawn when they are asked for, so that none of them stays."""
+
+    def __init__(self, n_batches):
+        self._n_batches = n_batches
+
+    def __len__(self):
+        return self._n_batches
+
+    def __iter__(self):
+        return (draw(10_000, seed) for seed in range(self._n_batches))
+
+
+def peak_of_fit(n_batches):
+    model = MoERegressor(2, n_init=1, random_state=0, max_iter=1, solver=EM(n_moves=0))
+    tracemalloc.start()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            model.fit(Made(n_batches))
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_memory_does_not_grow_with_the_number_of_batches():
+    peak_of_fit(20)  # compiles
+    assert peak_of_fit(120) < 1.1 * peak_of_fit(20)

@@ -142,3 +142,16 @@ def test_parquet_files_are_fitted_with_their_names_and_errors(two_lines, tmp_pat
     parquet.write_table(pa.table({"a": ["low"], "y": [1.0]}), tmp_path / "text")
     with pytest.raises(TypeError, match="Column 'a' of the files holds string"):
         ParquetRows(tmp_path / "text", ["a"], "y")
+
+
+def test_parquet_files_may_differ_in_order_and_types_of_columns(tmp_path):
+    pa = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    parquet.write_table(pa.table({"a": [1.0, 2.5], "y": [0.5, 1.0]}), tmp_path / "0.parquet")
+    others = {"y": pa.array([2, 3], pa.int32()), "more": ["u", "v"], "a": pa.array([4, 7])}
+    parquet.write_table(pa.table(others), tmp_path / "1.parquet")
+    batches = list(ParquetRows(tmp_path, ["a"], "y", batch_rows=10))
+    assert [batch.X.values.ravel().tolist() for batch in batches] == [[1.0, 2.5], [4.0, 7.0]]
+    assert [batch.y.tolist() for batch in batches] == [[0.5, 1.0], [2.0, 3.0]]
+    assert len(ParquetRows(tmp_path, ["a"], "y")) == 2

@@ -155,6 +155,22 @@ def _keep_freed_pages() -> None:
             set_limit(_M_TRIM_THRESHOLD, 2 * _LARGEST_KEPT)
 
 
+def give_back_pages() -> None:
+    """Give pages that no array is on back to the system.
+
+    What one thread allocates and another frees leaves gaps between what is still in use, and each
+    of many passes over batches adds some. Does nothing where the C library is not glibc.
+    """
+    trim = _find_trim()
+    if trim is not None:
+        trim(0)
+
+
+@lru_cache(maxsize=1)
+def _find_trim() -> Callable[[int], int] | None:
+    return getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+
+
 @lru_cache(maxsize=1)
 def _controller() -> ThreadpoolController:
     return ThreadpoolController()

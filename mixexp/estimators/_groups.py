@@ -189,9 +189,10 @@ def own_rows(
     """Return y and weights of the rows in the support, and y, trials and ends of one of them."""
     is_own = ~group.find_impossible(y, per_row.trials, per_row.ends)
     own = y[is_own]
-    trials = None if per_row.trials is None else per_row.trials[is_own][:1]
-    ends = None if per_row.ends is None else per_row.ends[:, is_own][:, :1]
-    return own, per_row.weight[is_own], (own[:1], trials, ends)
+    at = np.flatnonzero(is_own)[:1]  # indexed, for a slice would keep all rows in memory
+    trials = None if per_row.trials is None else per_row.trials[at]
+    ends = None if per_row.ends is None else per_row.ends[:, at]
+    return own, per_row.weight[is_own], (y[at], trials, ends)
 
 
 def place_group(group: ExpertGroup, unit: TargetUnit) -> ExpertGroup:
