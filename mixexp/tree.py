@@ -122,15 +122,15 @@ class GatingTree:
             f"Got {shown(spec)} instead."
         )
 
-    @property
+    @cached_property
     def n_nodes(self) -> int:
         return len(self.parent)
 
-    @property
+    @cached_property
     def n_edges(self) -> int:
         return len(self.parent) - 1
 
-    @property
+    @cached_property
     def n_leaves(self) -> int:
         return len(self.leaves)
 

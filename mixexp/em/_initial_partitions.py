@@ -230,7 +230,7 @@ def _split(
     """Hand rows down the tree, halving the list of siblings until one node is left."""
     if len(nodes) == 1:
         if tree.n_children[nodes[0]] == 0:
-            labels[rows] = tree.leaf_position(nodes[0])
+            labels[rows] = tree.first_leaf[nodes[0]]
             return
         nodes = list(tree.children(nodes[0]))
         if len(nodes) == 1:

@@ -233,8 +233,8 @@ def _expert_step(
     model: Model, current: Evaluation, g: int, length: float, aims: np.ndarray | None
 ) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
     group, coefs = model.groups[g], current.params.experts[g]
-    heads = group.family.heads
-    location = [h for h, head in enumerate(heads) if head.kind == "location"]
+    slots = [model.slot_of[g, h] for h in range(len(coefs))]
+    location = [h for h, at in enumerate(slots) if model.slot_facts[at].kind == "location"]
     is_closed_form = group.family.has_mean_deviance_dispersion
     out, deficient = [coef.copy() for coef in coefs], np.zeros(len(current.gradient), dtype=bool)
     gains = np.zeros((len(current.gradient), len(group.leaves)))
@@ -246,11 +246,10 @@ def _expert_step(
         gains += gain
         deficient |= is_deficient
     lower, upper = model.flat_bounds
-    for h, head in enumerate(heads):
-        slot = model.slot_of[g, h]
-        if head.kind == "location" or model.known_log_dispersion(slot) is not None:
+    for h, slot in enumerate(slots):
+        if h in location or model.slot_facts[slot].known_log_dispersion is not None:
             pass
-        elif is_closed_form and model.sees_intercept_only(group.designs[h]):
+        elif is_closed_form and model.is_narrow[group.designs[h]]:
             out[h] = _mean_deviance_dispersion(model, current, g, h, gains)
         else:
             out[h] = _newton_dispersion(model, current, g, h, length)
@@ -392,7 +391,7 @@ def _mean_deviance_dispersion(
     mass = current.stats.node_mass[..., model.tree.leaves[group.leaves]]
     score = current.stats.groups[g].gradient[h][..., 0]
     deviance = np.maximum(2.0 * score + mass - gains, 0.0)
-    if model.is_shared(slot):
+    if model.slot_facts[slot].is_shared:
         deviance = deviance.sum(axis=-1, keepdims=True)
         mass = mass.sum(axis=-1, keepdims=True)
     pseudo_rows = model.prior.dispersion_rows(slot)
@@ -419,7 +418,7 @@ def _newton_dispersion(
     gradient = _by_expert(model, current.gradient, [slot])
     penalised = current.stats.groups[g].curvature[h, h].copy()
     _add_to_diagonals(penalised, _by_expert(model, current.penalty.majorizer, [slot]))
-    if model.is_shared(slot):
+    if model.slot_facts[slot].is_shared:
         gradient = gradient.sum(axis=-2, keepdims=True)
         penalised = penalised.sum(axis=-3, keepdims=True)
     bounds = tuple(bound[model.flat_index(slot, 0)] for bound in model.flat_bounds)

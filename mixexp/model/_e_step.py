@@ -61,7 +61,7 @@ def linear_predictors(
     slots = [swap_lead(slot, 2) for slot in model.slots(params)]
     eta = list(slots)
     for design in range(len(model.designs)):
-        if model.sees_intercept_only(design):
+        if model.is_narrow[design]:
             continue
         members = [slot for slot, d in enumerate(model.slot_designs) if d == design]
         if members:

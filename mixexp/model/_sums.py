@@ -94,7 +94,7 @@ class _GramPlan:
         self.curvatures: list[dict[tuple[int, int], _Source]] = []
         for group, found in zip(model.groups, derivatives, strict=True):
             nodes = model.tree.leaves[group.leaves]
-            is_narrow = [model.sees_intercept_only(design) for design in group.designs]
+            is_narrow = [model.is_narrow[design] for design in group.designs]
             self.scores.append([self.values.add(score, nodes) for score in found.score])
             self.curvatures.append(
                 {
