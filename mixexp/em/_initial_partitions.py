@@ -115,20 +115,12 @@ def draw_starts(
         The first start of "auto" is the one along residuals.
     """
     partitions = draw_partitions(problem, pooled, strategy, seeds)
-    starts = _fit_partitions(problem, pooled, [labels for some in partitions for labels in some])
-    return [_best_of(problem, [starts.pop(0) for _ in some]) for some in partitions]
-
-
-def _fit_partitions(
-    problem: Problem, pooled: Parameters, labels: Sequence[np.ndarray]
-) -> list[Parameters]:
-    """Return gates and experts fitted to each of some partitions."""
     starts: list[Parameters] = []
-    for some in in_batches(problem, labels):
+    for some in in_batches(problem, [labels for tried in partitions for labels in tried]):
         resp = partial(_smooth_labels_of, np.stack(some), problem.model.tree.n_leaves)
         params = params_from_responsibilities(problem, pooled, resp, len(some))
         starts += unstack_parameters(params)
-    return starts
+    return [_best_of(problem, [starts.pop(0) for _ in some]) for some in partitions]
 
 
 def _best_of(problem: Problem, starts: Sequence[Parameters]) -> Parameters:

@@ -1,6 +1,6 @@
 """The function that is maximised: penalised log-likelihood of a model on blocks of rows."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial, reduce
 from typing import NamedTuple, TypeVar
@@ -37,6 +37,7 @@ from mixexp.model import (
 FEWEST_ELEMENTS = 1 << 15
 
 Sums = TypeVar("Sums")
+Result = TypeVar("Result")
 
 #: From a slice of rows and their posterior responsibilities, shape (n_leaves, ..., rows), to the
 #: responsibilities that the M-step uses.
@@ -159,7 +160,11 @@ class Problem:
             n_threads=self.n_threads if self.blocks.is_local else 1,
         )
 
-    @property
+    def each_block(self, function: Callable[[int], Result]) -> Iterator[Result]:
+        """Return what a function returns for each block of rows in memory, by their numbers."""
+        return run_blocks(function, range(len(self.held)), self.n_useful_threads)
+
+    @cached_property
     def held(self) -> RowBlocks:
         """The rows, which have to be in memory.
 
@@ -175,7 +180,16 @@ class Problem:
             )
         return self.blocks
 
-    def evaluate(self, params: Parameters, resp: Responsibilities | None = None) -> Evaluation:
+    def gradients(self, params: Parameters, resp: Responsibilities | None = None) -> Evaluation:
+        """Return what `evaluate` does without curvature, which steps need: O(n p), not p**2."""
+        return self.evaluate(params, resp, gradients_alone)
+
+    def evaluate(
+        self,
+        params: Parameters,
+        resp: Responsibilities | None = None,
+        sum_all: SumHeads = gradients_and_grams,
+    ) -> Evaluation:
         """Pass once over the data, with responsibilities given or from the parameters.
 
         Parameters
@@ -185,18 +199,14 @@ class Problem:
         resp : callable, optional
             Returns the responsibilities of some rows, shape (n_leaves, ..., rows), from these and
             those of the parameters. The objective has then no part in them.
+        sum_all : callable
+            What is to be summed over heads.
         """
-        return self._evaluate(params, resp, gradients_and_grams)
-
-    def gradients(self, params: Parameters, resp: Responsibilities | None = None) -> Evaluation:
-        """Return the same without curvature, which no step can be taken from: O(n p), not p**2."""
-        return self._evaluate(params, resp, gradients_alone)
-
-    def _evaluate(
-        self, params: Parameters, resp: Responsibilities | None, sum_all: SumHeads
-    ) -> Evaluation:
-        function = partial(_statistics, params=params, resp=resp, sum_all=sum_all)
-        stats = self.total(function, _add_statistics)
+        pass_over = partial(_pass_over, params=params, resp=resp, sum_all=sum_all)
+        if isinstance(self.blocks, RowBlocks):
+            stats = reduce(_add_statistics, self.each_block(partial(pass_over, self)))
+        else:
+            stats = self.total(partial(_sum_blocks, pass_over), _add_statistics)
         self.journal.count(self.n_rows, stats.log_likelihood.size)
         return evaluation_of(self.model, params, stats)
 
@@ -313,25 +323,26 @@ def _sum_partition(alone: Problem, function: Callable[[Problem], Sums], blocks: 
     return function(replace(alone, blocks=blocks))
 
 
-def _statistics(
-    problem: Problem, params: Parameters, resp: Responsibilities | None, sum_all: SumHeads
+def _sum_blocks(pass_over: Callable[[Problem, int], Statistics], problem: Problem) -> Statistics:
+    return reduce(_add_statistics, problem.each_block(partial(pass_over, problem)))
+
+
+def _pass_over(
+    problem: Problem,
+    at: int,
+    params: Parameters,
+    resp: Responsibilities | None,
+    sum_all: SumHeads,
 ) -> Statistics:
-    blocks = problem.held
-    partition = blocks.partition
-
-    def pass_over(at: int) -> Statistics:
-        block = blocks[at]
-        transform_resp = problem.transform_resp(partition[at], resp, block)
-        weight = problem.pseudo_weight(block)
-        found = em_statistics(problem.model, params, block, transform_resp, weight, sum_all)
-        unseen = None
-        if resp is None:
-            unseen = truncated_statistics(problem.model, params, block, sum_all)
-        return found if unseen is None else add_statistics([found, unseen])
-
-    return reduce(
-        _add_statistics, run_blocks(pass_over, range(len(blocks)), problem.n_useful_threads)
-    )
+    """Return the sums of one block of rows."""
+    block, model = problem.held[at], problem.model
+    transform_resp = problem.transform_resp(problem.held.partition[at], resp, block)
+    weight = problem.pseudo_weight(block)
+    found = em_statistics(model, params, block, transform_resp, weight, sum_all)
+    if resp is not None or block.window is None:
+        return found
+    unseen = truncated_statistics(model, params, block, sum_all)
+    return found if unseen is None else add_statistics([found, unseen])
 
 
 def _add_statistics(total: Statistics, part: Statistics) -> Statistics:
