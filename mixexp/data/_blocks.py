@@ -153,8 +153,8 @@ class Block(NamedTuple):
             None if self.read_raw is None else partial(_take_raw, self.read_raw, rows),
         )
 
-    def pieces(self, size: int | None) -> Iterator[slice]:
-        """Yield slices of about so many rows, or of the fixed partition, which part no group."""
+    def pieces(self, size: int | None) -> list[slice]:
+        """Return slices of about so many rows, or of the fixed partition, which part no group."""
         return cut_rows(len(self.weight), size, self.known.groups)
 
 
@@ -208,7 +208,9 @@ class RowBlocks(Sequence[Block]):
     @cached_property
     def partition(self) -> list[slice]:
         """Where the rows of each block stand among all."""
-        ends = np.cumsum([0, *(len(block.weight) for block in self.without_features)]).tolist()
+        ends = np.cumsum(
+            [0, *(len(block.known.weight) for block in self.without_features)]
+        ).tolist()
         return [slice(first, end) for first, end in pairwise(ends)]
 
     def group_means(self, values: np.ndarray) -> np.ndarray:
@@ -223,6 +225,9 @@ class RowBlocks(Sequence[Block]):
 
     def __len__(self) -> int:
         return len(self.without_features)
+
+    def __iter__(self) -> Iterator[Block]:
+        return iter(self._whole) if self._whole else super().__iter__()
 
     def __getitem__(self, at: int) -> Block:  # type: ignore[override]  # one block, no slices
         if self._whole:
@@ -281,7 +286,7 @@ def cut_features(
     block_rows : int, optional
         Rows per block, if not those of the fixed partition.
     """
-    partition = list(cut_rows(len(per_row.weight), block_rows, per_row.groups))
+    partition = cut_rows(len(per_row.weight), block_rows, per_row.groups)
 
     def read_features(at: int) -> Design:
         return scaling.design(take_rows(X, partition[at], chosen))

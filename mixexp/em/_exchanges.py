@@ -103,8 +103,8 @@ def _are_few_and_share_points(problem: Problem, resp: np.ndarray) -> bool:
     One dummy beside numbers parts nothing that EM cannot.
     """
     n_features = problem.held[0].features.shape[0]
-    direction = draw_directions(1, n_features, 0, np.random.default_rng(0), 0.0).features
-    along = project_features(problem.held, direction)[0]
+    (drawn,) = draw_directions([np.random.default_rng(0)], [0.0], 1, n_features, 0)
+    along = project_features(problem.held, drawn.features)[0]
     n_rows = len(np.unique(along + np.arange(1, len(resp) + 1) @ resp))
     share_points = len(np.unique(along)) < FEW_POINTS * n_rows
     return share_points and n_rows * len(resp) <= FEW_RESPONSIBILITIES

@@ -6,7 +6,6 @@ from typing import NamedTuple
 import numpy as np
 
 from mixexp.data import DenseDesign, Design, RowBlocks, RowGradients
-from mixexp.model import batch_invariant_product
 from mixexp.tree import GatingTree
 
 # Directions of either kind that are tried for a cut.
@@ -82,13 +81,27 @@ class Directions(NamedTuple):
 
 
 def draw_directions(
-    n_cuts: int, n_features: int, n_heads: int, rng: np.random.Generator, angle: float | None = None
-) -> Directions:
-    """Draw directions for some cuts, at one random angle for all unless it is given."""
-    drawn = float(rng.uniform(0.0, 0.5 * np.pi)) if angle is None else angle
-    both = rng.standard_normal((n_cuts, n_features + n_heads))
-    both[:, 0] = 0.0  # the intercept is the same for all
-    return Directions(drawn, both[:, :n_features], both[:, n_features:])
+    rngs: Sequence[np.random.Generator],
+    angles: Sequence[float | None],
+    n_cuts: int,
+    n_features: int,
+    n_heads: int,
+) -> list[Directions]:
+    """Draw directions for some cuts from each generator, at one angle: a random one if it is None.
+
+    Parameters
+    ----------
+    rngs : sequence of Generator
+    angles : sequence of float or None
+    n_cuts, n_features, n_heads : int
+    """
+    out = []
+    for rng, angle in zip(rngs, angles, strict=True):
+        drawn = float(rng.uniform(0.0, 0.5 * np.pi)) if angle is None else angle
+        both = rng.standard_normal((n_cuts, n_features + n_heads))
+        both[:, 0] = 0.0  # the intercept is the same for all
+        out.append(Directions(drawn, both[:, :n_features], both[:, n_features:]))
+    return out
 
 
 def labels_by_cuts(
@@ -116,7 +129,7 @@ def labels_by_cuts(
     """
     across = project_features(blocks, np.concatenate([own.features for own in directions]))
     stacked = np.concatenate([own.residuals for own in directions])
-    along = batch_invariant_product(stacked, DenseDesign(scores))
+    along = DenseDesign(scores).predict_each(stacked)
     out, first = [], 0
     for own in directions:
         labels = np.zeros(len(weight), dtype=np.int64)
@@ -124,9 +137,12 @@ def labels_by_cuts(
             rows = np.flatnonzero(labels == halving.below)
             if len(rows) == 0:
                 continue
-            own_weight = weight[rows]
-            scaled = _scaled(np.stack([across[at, rows], along[at, rows]]), own_weight)
-            values = np.cos(own.angle) * scaled[0] + np.sin(own.angle) * scaled[1]
+            places, own_weight = np.stack([across[at, rows], along[at, rows]]), weight[rows]
+            # Both centred and scaled to unit weighted variance.
+            places -= np.average(places, axis=1, weights=own_weight)[:, None]
+            spread = np.sqrt(np.average(places**2, axis=1, weights=own_weight))[:, None]
+            places /= np.where(spread > 0.0, spread, 1.0)
+            values = np.cos(own.angle) * places[0] + np.sin(own.angle) * places[1]
             labels[rows[is_above_quantile(values, own_weight, halving.share)]] = halving.above
         first += len(halvings)
         out.append(labels)
@@ -154,7 +170,7 @@ def least_stable_cut(
     """
     best = Cut(np.zeros(len(weight), dtype=bool), -1.0)
     for coef in _candidates(design.shape[0], rng):
-        along = batch_invariant_product(coef[None], design)[0]
+        along = design.predict_each(coef[None])[0]
         is_above = is_above_quantile(along, weight, share)
         instability = sum(_mean_difference(g, weight, is_above) for g in gradients)
         if instability > best.instability:
@@ -215,15 +231,8 @@ def project_features(blocks: RowBlocks, directions: np.ndarray) -> np.ndarray:
     -------
     ndarray of shape (m, n_rows)
     """
-    parts = [batch_invariant_product(directions, block.features) for block in blocks]
+    parts = [block.features.predict_each(directions) for block in blocks]
     return blocks.group_means(np.concatenate(parts, axis=-1))
-
-
-def _scaled(projected: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """Centre and scale numbers (m, rows) to unit weighted variance."""
-    centred = projected - np.average(projected, axis=1, weights=weight)[:, None]
-    spread = np.sqrt(np.average(centred**2, axis=1, weights=weight))[:, None]
-    return centred / np.where(spread > 0.0, spread, 1.0)
 
 
 def is_above_quantile(values: np.ndarray, weight: np.ndarray, share: float) -> np.ndarray:

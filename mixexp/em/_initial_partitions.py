@@ -15,7 +15,6 @@ from scipy.optimize import linear_sum_assignment
 
 from mixexp.data import DenseDesign
 from mixexp.em._hyperplane_splits import (
-    Directions,
     draw_directions,
     halvings_of,
     labels_by_cuts,
@@ -138,25 +137,21 @@ def draw_partitions(
     """Return candidates, a leaf for each row, (n_rows,), per seed; see `draw_starts`."""
     rows, halvings = _describe_rows(problem, pooled), halvings_of(problem.model.tree)
     n_leaves, n_features = problem.model.tree.n_leaves, problem.held[0].features.shape[0]
-    drawn: list[list[np.ndarray]] = []
-    cut: dict[int, Directions] = {}
-    for number, seed in enumerate(seeds):
-        kind, rng = STARTS[strategy](rows, number), np.random.default_rng(seed)
-        drawn.append([])
-        if kind.is_cut:
-            sizes = len(halvings), n_features, len(rows.scores)
-            cut[number] = draw_directions(*sizes, rng, kind.angle)
-            continue
-        for _ in range(kind.n_tried):
-            drawn[-1].append(rng.integers(n_leaves, size=rows.n_cells)[rows.cells])
-    size = max(1, _MOST_PROJECTIONS // (max(len(halvings), 1) * len(rows.weight)))
-    for at in range(0, len(cut), size):
-        some = dict(list(cut.items())[at : at + size])
-        found = labels_by_cuts(
-            problem.held, rows.scores, rows.weight, halvings, list(some.values())
-        )
-        for number, labels in zip(some, found, strict=True):
+    kinds = STARTS[strategy](rows, len(seeds))
+    rngs = [np.random.default_rng(seed) for seed in seeds]
+    cut = [number for number, kind in enumerate(kinds) if kind.is_cut]
+    angles, sizes = [kinds[i].angle for i in cut], (len(halvings), n_features, len(rows.scores))
+    directions = draw_directions([rngs[i] for i in cut], angles, *sizes)
+    drawn: list[list[np.ndarray]] = [[] for _ in seeds]
+    n_at_once = max(1, _MOST_PROJECTIONS // (max(len(halvings), 1) * len(rows.weight)))
+    for at in range(0, len(cut), n_at_once):
+        some = slice(at, at + n_at_once)
+        found = labels_by_cuts(problem.held, rows.scores, rows.weight, halvings, directions[some])
+        for number, labels in zip(cut[some], found, strict=True):
             drawn[number].append(labels)
+    for kind, rng, labelled in zip(kinds, rngs, drawn, strict=True):
+        for _ in range(0 if kind.is_cut else kind.n_tried):
+            labelled.append(rng.integers(n_leaves, size=rows.n_cells)[rows.cells])
     if problem.held.pattern.known.evidence is None:
         return drawn
     return [[_match_known(rows, labels) for labels in candidates] for candidates in drawn]
@@ -202,10 +197,11 @@ def _describe_rows(problem: Problem, pooled: Parameters) -> Rows:
     """
     weight = np.concatenate([block.known.weight for block in problem.held.without_features])
     scores, rng = _scores_of_classes(problem, pooled), np.random.default_rng(0)
-    drawn = draw_directions(1, problem.held[0].features.shape[0], len(scores), rng, 0.0)
+    n_features = problem.held[0].features.shape[0]
+    (drawn,) = draw_directions([rng], [0.0], 1, n_features, len(scores))
     along = project_features(problem.held, drawn.features)[0]
     n_points = len(np.unique(along))
-    along += batch_invariant_product(drawn.residuals, DenseDesign(scores))[0]
+    along += DenseDesign(scores).predict_each(drawn.residuals)[0]
     cells = np.unique(along, return_inverse=True)[1]
     n_cells = int(cells.max(initial=-1)) + 1
     are_few = n_cells * problem.model.tree.n_leaves <= FEW_RESPONSIBILITIES
@@ -221,21 +217,22 @@ def _first_group(model: Model) -> int | None:
     return next((g for g in range(len(model.groups)) if model.groups[g].designs), None)
 
 
-def _auto(rows: Rows, number: int) -> Kind:
+def _auto(rows: Rows, n_starts: int) -> list[Kind]:
     """Cuts, along residuals first; drawn labels in turns with them where cuts see little."""
-    if number == 0:
-        return _BY_RESIDUALS
-    if rows.share_points and number % 4 != 2:
-        return _BY_CHANCE._replace(n_tried=_N_TRIED if rows.are_few else 1)
-    return _BY_CHANCE if number % 4 == 3 else _BY_CUTS
+    kinds = [_BY_CHANCE if number % 4 == 3 else _BY_CUTS for number in range(n_starts)]
+    if rows.share_points:
+        tried = _BY_CHANCE._replace(n_tried=_N_TRIED if rows.are_few else 1)
+        kinds = [_BY_CUTS if number % 4 == 2 else tried for number in range(n_starts)]
+    kinds[:1] = [_BY_RESIDUALS]
+    return kinds
 
 
-#: What the n-th start of a strategy is.
-STARTS: dict[str, Callable[[Rows, int], Kind]] = {
+#: What the starts of a strategy are.
+STARTS: dict[str, Callable[[Rows, int], list[Kind]]] = {
     "auto": _auto,
-    "random": lambda rows, number: _BY_CHANCE,
-    "hyperplane": lambda rows, number: _BY_CUTS,
-    "residual": lambda rows, number: _BY_RESIDUALS,
+    "random": lambda rows, n_starts: [_BY_CHANCE] * n_starts,
+    "hyperplane": lambda rows, n_starts: [_BY_CUTS] * n_starts,
+    "residual": lambda rows, n_starts: [_BY_RESIDUALS] * n_starts,
 }
 
 
@@ -251,11 +248,12 @@ def _pooled_scores(problem: Problem, pooled: Parameters) -> np.ndarray:
         y = np.concatenate([block.y for block in problem.held.without_features])
         return ((y - y.mean()) / (y.std() or 1.0))[None]
     if group is None:
-        return np.zeros((1, sum(len(block.weight) for block in problem.held.without_features)))
+        return np.zeros((1, problem.n_rows))
     for block in problem.held:
         eta = linear_predictors(model, pooled, block, batch_invariant_product)
         heads = group_heads(model, eta)[group]
         first = tuple(eta[:1] for eta in heads)
         scores = model.groups[group].family.derivatives(block.targets[group], first).score
-        parts.append(np.concatenate([np.broadcast_to(s, (1, len(block.weight))) for s in scores]))
+        n_rows = len(block.known.weight)
+        parts.append(np.concatenate([np.broadcast_to(s, (1, n_rows)) for s in scores]))
     return np.concatenate(parts, axis=1)

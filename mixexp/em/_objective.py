@@ -88,7 +88,9 @@ def evaluation_of(model: Model, params: Parameters, stats: Statistics) -> Evalua
     own_priors = (
         other.log_prior(own) for other, own in zip(model.others, params.others, strict=True)
     )
-    gradient = model.prior.least_gradient(flat, flat_gradient(model, stats) + penalty.gradient)
+    gradient = flat_gradient(model, stats) + penalty.gradient
+    if model.prior.has_l1:
+        gradient = model.prior.least_gradient(flat, gradient)
     objective = stats.log_likelihood + stats.objective_offset + sum(own_priors, penalty.value)
     return Evaluation(params, stats, penalty, objective, gradient)
 
@@ -162,7 +164,8 @@ class Problem:
 
     def each_block(self, function: Callable[[int], Result]) -> Iterator[Result]:
         """Return what a function returns for each block of rows in memory, by their numbers."""
-        return run_blocks(function, range(len(self.held)), self.n_useful_threads)
+        numbers = range(len(self.held.without_features))
+        return run_blocks(function, numbers, self.n_useful_threads)
 
     @cached_property
     def held(self) -> RowBlocks:
@@ -219,7 +222,8 @@ class Problem:
         is_costly = not self.model.is_monotone  # other people's learners, fitted at every step
         if penalty == self.model.penalty or self.is_classification or is_costly:
             return self
-        return replace(self, model=replace(self.model, penalty=penalty))
+        model = replace(self.model, penalty=penalty)
+        return replace(self, model=model, whole=self.totals)
 
     def transform_resp(
         self, rows: slice, resp: Responsibilities | None, block: Block
@@ -245,7 +249,7 @@ class Problem:
 
     @cached_property
     def n_useful_threads(self) -> int:
-        n_elements = self.model.tree.n_nodes * len(self.blocks.pattern.weight)
+        n_elements = self.model.tree.n_nodes * len(self.blocks.pattern.known.weight)
         return self.n_threads if n_elements >= FEWEST_ELEMENTS else 1
 
     @cached_property
@@ -336,8 +340,11 @@ def _pass_over(
 ) -> Statistics:
     """Return the sums of one block of rows."""
     block, model = problem.held[at], problem.model
-    transform_resp = problem.transform_resp(problem.held.partition[at], resp, block)
-    weight = problem.pseudo_weight(block)
+    transform_resp, weight = None, None
+    if resp is not None or problem.is_classification:
+        transform_resp = problem.transform_resp(problem.held.partition[at], resp, block)
+    if model.penalty.balance > 0.0:
+        weight = problem.pseudo_weight(block)
     found = em_statistics(model, params, block, transform_resp, weight, sum_all)
     if resp is not None or block.window is None:
         return found

@@ -112,7 +112,7 @@ def find_on_columns(
 def has_many_columns(problem: Problem) -> bool:
     """Tell whether many columns may be left out, of rows that are in memory, and none is yet."""
     model = problem.model
-    if model.in_full is not model:
+    if model.in_full is not model:  # it has columns left out already
         return False
     is_here = isinstance(problem.blocks, RowBlocks) and problem.blocks.sample is None
     if not (model.penalty.has_l1 and is_here and model.is_linear and not model.held):

@@ -57,7 +57,7 @@ from mixexp.estimators._row_arguments import (
     row_arguments,
     rows_in_order,
 )
-from mixexp.estimators._solver import EM, check_solver
+from mixexp.estimators._solver import EM, USUAL_EM, check_solver
 from mixexp.estimators._source_fit import fit_source
 from mixexp.estimators._submodels import bind_submodels
 from mixexp.estimators._validation import (
@@ -262,14 +262,15 @@ class FittedByEM(CallbackSupportMixin, GroupsMixin, AutomaticMixin):
         self._check_groups(X, per_row, chosen, columns_seen(tree, node_gates), given)
         families, node_gates = bind_submodels(self, families, node_gates, tree, columns.expert)
         parts = [*families, *(gate.submodel for gate in node_gates)]
-        check_submodels(self._penalty(), self._solver, parts)
+        penalty = self._penalty()
+        check_submodels(penalty, self._solver, parts)
         build = partial(
             build_problem,
             X,
             target,
             per_row,
             columns=columns,
-            penalty=self._penalty(),
+            penalty=penalty,
             n_threads=effective_n_jobs(self.n_jobs),
             chosen=chosen,
             tie=self._tie,
@@ -297,13 +298,16 @@ class FittedByEM(CallbackSupportMixin, GroupsMixin, AutomaticMixin):
 
     @property
     def _solver(self) -> EM:
-        return check_solver(self.solver, self.constraints)
+        """The options of EM, which `_check_parameters` has looked at."""
+        return USUAL_EM if self.solver is None else self.solver
 
     def _penalty(self) -> Penalty:
         alpha, gate_alpha = float(self._setting("alpha")), float(self.gate_alpha)
         return with_l1(Penalty(alpha, gate_alpha, 0.0, float(self.balance)), self.l1, self.gate_l1)
 
     def _tie(self, model: Model, scaling: Scaling) -> EqualityConstraints | None:
+        if self.constraints is None:
+            return None
         return make_ties(self.constraints, model, scaling, getattr(self, "feature_names_in_", None))
 
     def _dispersion_spec(self) -> Any:
@@ -382,7 +386,7 @@ class FittedByEM(CallbackSupportMixin, GroupsMixin, AutomaticMixin):
         is_given: bool,
     ) -> Search:
         """Run EM from some starts, and from those of ``init`` unless these were given."""
-        if has_many_columns(problem):
+        if problem.model.penalty.has_l1 and has_many_columns(problem):
             find = partial(self._find, is_given=is_given)
             return find_on_columns(problem, pooled, first, is_given, monitor, options, find)
         solver = self._solver

@@ -251,8 +251,11 @@ class Model(WithOthers):
 
     def flatten(self, params: Parameters) -> np.ndarray:
         """Return all coefficients in one vector, shape (..., n_flat)."""
-        slots = [*params.gates, *(params.experts[g][h] for g, h in self.slot_heads)]
-        return flatten_slots(slots) if slots else np.zeros((*params.lead, 0))
+        parts = [
+            slot.reshape(*slot.shape[:-2], -1)
+            for slot in (*params.gates, *(params.experts[g][h] for g, h in self.slot_heads))
+        ]
+        return np.concatenate(parts, axis=-1) if parts else np.zeros((*params.lead, 0))
 
     def unflatten(self, flat: np.ndarray) -> Parameters:
         """Return the parameters of a flat vector."""
@@ -367,7 +370,15 @@ class Model(WithOthers):
 
     def design(self, block: Block, design: int) -> Design:
         """Return those of a block's features that a design uses."""
-        return block.features.select(self.designs[design])
+        columns, features = self.designs[design], block.features
+        if self._is_rising[design] and len(columns) == features.shape[0]:
+            return features
+        return features.select(columns)
+
+    @cached_property
+    def _is_rising(self) -> tuple[bool, ...]:
+        """Whether the columns of each design are in their order."""
+        return tuple(bool((columns[1:] > columns[:-1]).all()) for columns in self.designs)
 
     def sees_all(self, design: int, n_columns: int) -> bool:
         """Whether a design is all columns of the features, intercept included, in their order."""
