@@ -47,7 +47,9 @@ def is_real(value: Any) -> bool:
     """
     is_number = isinstance(value, int | float | np.integer | np.floating)
     is_other = isinstance(value, bool | np.longdouble)
-    return is_number and not is_other and _as_float(value) is not None
+    if isinstance(value, int) and _as_float(value) is None:
+        return False
+    return is_number and not is_other
 
 
 def is_in_range(value: Any, lower: float, upper: float) -> bool:

@@ -87,7 +87,12 @@ class GatingTree:
                     first_child.append(0)
                     n_children.append(0)
             node += 1
-        leaves = _leaves_below(0, first_child, n_children)
+        leaves, waiting = [], [0]
+        while waiting:
+            node = waiting.pop()
+            below = range(first_child[node], first_child[node] + n_children[node])
+            waiting += reversed(below)
+            leaves += [] if below else [node]
         as_array = partial(np.array, dtype=np.int64)
         arrays = as_array(parent), as_array(first_child), as_array(n_children)
         return cls(*arrays, as_array(leaves))
@@ -122,15 +127,15 @@ class GatingTree:
             f"Got {shown(spec)} instead."
         )
 
-    @property
+    @cached_property
     def n_nodes(self) -> int:
         return len(self.parent)
 
-    @property
+    @cached_property
     def n_edges(self) -> int:
         return len(self.parent) - 1
 
-    @property
+    @cached_property
     def n_leaves(self) -> int:
         return len(self.leaves)
 
@@ -352,14 +357,3 @@ def _refuse_large(spec: Any, n_leaves: int, n_siblings: int) -> None:
             f"{MOST_SIBLINGS} below one gate, can be held in memory, and each needs rows of its "
             f"own. Got {shown(spec)}; use a smaller tree."
         )
-
-
-def _leaves_below(node: int, first_child: list[int], n_children: list[int]) -> list[int]:
-    if n_children[node] == 0:
-        return [node]
-    first = first_child[node]
-    return [
-        leaf
-        for child in range(first, first + n_children[node])
-        for leaf in _leaves_below(child, first_child, n_children)
-    ]

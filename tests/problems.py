@@ -151,8 +151,8 @@ def random_params(model, rng) -> Parameters:
     for slot, gates in enumerate(model.gates):
         slots[slot] = gates.centered(slots[slot])
     for slot in model.expert_slots:
-        if model.is_dispersion(slot):
+        if model.slot_facts[slot].kind == "dispersion":
             slots[slot] *= 0.5
-        if model.is_shared(slot):
+        if model.slot_facts[slot].is_shared:
             slots[slot][:] = slots[slot][0]
     return model.from_slots(slots)

@@ -8,7 +8,7 @@ from problems import make_problem, random_params, simulate_regimes
 
 from mixexp import Checkpoint, MoERegressor, kernels
 from mixexp.em import Options
-from mixexp.em._effort import effort_for, for_race
+from mixexp.em._effort import effort_for, for_race, lay_course
 from mixexp.em._iteration import run_em
 from mixexp.em._m_step import em_step
 from mixexp.em._monitor import Monitor
@@ -141,7 +141,8 @@ def test_searches_of_many_parameters_are_cut(crowded):
 def test_a_rough_race_ends_in_an_optimum_of_the_problem(n, crowded, rng):
     problem = crowded[n]
     starts = [(f"start {i}", random_params(problem.model, rng)) for i in range(3)]
-    found = search(problem, lambda _: starts, rng, OPTIONS, Monitor(), 1)
+    course = lay_course(problem, rng, OPTIONS)
+    found = search(problem, course, starts, OPTIONS, Monitor(), 1)
     best, model = found.best, problem.model
     assert best.is_converged
     assert np.diff(best.history).min() >= -1e-8 * abs(best.objective)

@@ -7,6 +7,7 @@ import pytest
 from problems import make_problem, random_params
 
 from mixexp.em import Options
+from mixexp.em._effort import lay_course
 from mixexp.em._monitor import Monitor
 from mixexp.em._multistart import search
 from mixexp.em._reach import keep_gate_within_reach, move_within_reach
@@ -77,7 +78,8 @@ def test_races_with_experts_without_rows_end_in_an_optimum(seed):
     problem = make_problem(data, Gaussian(), [1] * 9, "softmax", penalty=PENALTY)
     starts = [(f"start {i}", random_params(problem.model, rng)) for i in range(3)]
     options = Options(max_iter=300, tol=1e-8, acceleration="auto")
-    best = search(problem, lambda _: starts, rng, options, Monitor(), 1).best
+    course = lay_course(problem, rng, options)
+    best = search(problem, course, starts, options, Monitor(), 1).best
     assert best.is_converged
     coef = best.evaluation.params.gates[0]
     assert np.ptp(coef[:, 0]) <= 1.01 * REACH * (1.0 + np.ptp(coef[:, 1:], axis=0).sum())

@@ -5,7 +5,7 @@ import pytest
 from problems import FAMILIES, make_problem, simulate_for, simulate_regimes
 
 from mixexp import HMERegressor, MoERegressor
-from mixexp.em import STARTS, pooled_params
+from mixexp.em import STARTS, _initial_partitions, pooled_params
 from mixexp.em._initial_partitions import draw_partitions, draw_starts
 from mixexp.experts import Gaussian, PointMass, Poisson, Uniform
 from mixexp.tree import GatingTree
@@ -40,6 +40,16 @@ def test_row_of_weight_two_is_two_rows(strategy, rng):
     np.testing.assert_array_equal(
         np.repeat(weighted, times, axis=1), partitions(repeated, strategy)
     )
+
+
+@every_strategy
+def test_starts_are_the_same_whether_rows_are_projected_for_one_or_for_all(
+    strategy, rng, monkeypatch
+):
+    data = simulate_regimes(rng, 200)
+    together = partitions(data, strategy, [[1, 1], 1])
+    monkeypatch.setattr(_initial_partitions, "_MOST_PROJECTIONS", 1)
+    np.testing.assert_array_equal(partitions(data, strategy, [[1, 1], 1]), together)
 
 
 @every_strategy

@@ -153,8 +153,8 @@ class Block(NamedTuple):
             None if self.read_raw is None else partial(_take_raw, self.read_raw, rows),
         )
 
-    def pieces(self, size: int | None) -> Iterator[slice]:
-        """Yield slices of about so many rows, or of the fixed partition, which part no group."""
+    def pieces(self, size: int | None) -> list[slice]:
+        """Return slices of about so many rows, or of the fixed partition, which part no group."""
         return cut_rows(len(self.weight), size, self.known.groups)
 
 
@@ -172,6 +172,8 @@ class RowBlocks(Sequence[Block]):
     bare : sequence of Block
         The blocks without features (a design of shape (0, rows)): vectors, kept in memory, for
         the base measure of a target may cost a gamma function per row.
+    kept : sequence of Design, optional
+        The features of all blocks, where these are held in memory.
 
     Notes
     -----
@@ -184,11 +186,21 @@ class RowBlocks(Sequence[Block]):
     #: The rows that starts may compete on in the place of these, if they are held by a source.
     sample: "RowBlocks | None" = None
 
-    def __init__(self, read_features: Callable[[int], Design], bare: Sequence[Block]) -> None:
-        self._read_features = read_features
+    def __init__(
+        self,
+        read_features: Callable[[int], Design],
+        bare: Sequence[Block],
+        kept: Sequence[Design] = (),
+    ) -> None:
+        self._read_features, self._kept = read_features, kept
         self.without_features = bare
+        self._whole = [
+            block._replace(features=own) for block, own in zip(bare, kept, strict=bool(kept))
+        ]
+        #: Whether rows share classes.
+        self.has_groups = any(block.known.groups is not None for block in bare[:1])
 
-    @property
+    @cached_property
     def pattern(self) -> Block:
         """A block without features that tells what is known of the rows."""
         return self.without_features[0]
@@ -196,13 +208,10 @@ class RowBlocks(Sequence[Block]):
     @cached_property
     def partition(self) -> list[slice]:
         """Where the rows of each block stand among all."""
-        ends = np.cumsum([0, *(len(block.weight) for block in self.without_features)]).tolist()
+        ends = np.cumsum(
+            [0, *(len(block.known.weight) for block in self.without_features)]
+        ).tolist()
         return [slice(first, end) for first, end in pairwise(ends)]
-
-    @property
-    def has_groups(self) -> bool:
-        """Whether rows share classes."""
-        return self.without_features[0].known.groups is not None
 
     def group_means(self, values: np.ndarray) -> np.ndarray:
         """Return values (..., n_rows) with the mean of its group in the place of each, if any."""
@@ -217,7 +226,12 @@ class RowBlocks(Sequence[Block]):
     def __len__(self) -> int:
         return len(self.without_features)
 
+    def __iter__(self) -> Iterator[Block]:
+        return iter(self._whole) if self._whole else super().__iter__()
+
     def __getitem__(self, at: int) -> Block:  # type: ignore[override]  # one block, no slices
+        if self._whole:
+            return self._whole[at]
         number = range(len(self.without_features))[at]
         return self.without_features[number]._replace(features=self._read_features(number))
 
@@ -232,18 +246,23 @@ class RowBlocks(Sequence[Block]):
             One item per block.
         """
         bare = [function(*items) for items in zip(self.without_features, *parts, strict=True)]
-        return RowBlocks(self._read_features, bare)
+        return RowBlocks(self._read_features, bare, self._kept)
 
     def keep_features(self) -> "RowBlocks":
         """Return the same blocks with all features made now, and kept."""
-        features = [block.features for block in self]
-        return RowBlocks(features.__getitem__, self.without_features)
+        features = [self._read_features(at) for at in range(len(self.without_features))]
+        return self._keeping(features)
 
     def keep_small(self) -> "RowBlocks":
         """Return the same blocks, their features kept if `KEPT_BYTES` hold them."""
-        n_rows, first = self.partition[-1].stop, self[0]
-        n_bytes = first.features.nbytes / len(first.weight) * n_rows
-        return self.keep_features() if n_bytes <= KEPT_BYTES else self
+        n_rows, first = self.partition[-1].stop, self._read_features(0)
+        if first.nbytes / first.shape[1] * n_rows > KEPT_BYTES:
+            return self
+        rest = [self._read_features(at) for at in range(1, len(self.without_features))]
+        return self._keeping([first, *rest])
+
+    def _keeping(self, features: list[Design]) -> "RowBlocks":
+        return RowBlocks(features.__getitem__, self.without_features, features)
 
 
 def cut_features(
@@ -267,7 +286,7 @@ def cut_features(
     block_rows : int, optional
         Rows per block, if not those of the fixed partition.
     """
-    partition = list(cut_rows(len(per_row.weight), block_rows, per_row.groups))
+    partition = cut_rows(len(per_row.weight), block_rows, per_row.groups)
 
     def read_features(at: int) -> Design:
         return scaling.design(take_rows(X, partition[at], chosen))

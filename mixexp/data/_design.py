@@ -111,15 +111,12 @@ class DenseDesign:
         C order, so that the rows of a feature are contiguous.
     """
 
-    __slots__ = ("values",)
+    __slots__ = ("shape", "values")
     is_dense = True
 
     def __init__(self, values: np.ndarray) -> None:
         self.values = values
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        return self.values.shape[0], self.values.shape[1]
+        self.shape = values.shape[0], values.shape[1]
 
     @property
     def nbytes(self) -> int:

@@ -4,7 +4,7 @@ The partition depends on the number of rows alone, so that sums over its parts h
 bits whatever the number of threads.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -17,8 +17,8 @@ LARGE_BLOCK_ROWS = 16384
 _MANY_BLOCKS = 8
 
 
-def cut_rows(n: int, rows: int | None = None, groups: np.ndarray | None = None) -> Iterator[slice]:
-    """Yield the fixed partition of n rows, or one into pieces of so many.
+def cut_rows(n: int, rows: int | None = None, groups: np.ndarray | None = None) -> list[slice]:
+    """Return the fixed partition of n rows, or one into pieces of so many.
 
     Parameters
     ----------
@@ -31,15 +31,14 @@ def cut_rows(n: int, rows: int | None = None, groups: np.ndarray | None = None) 
     if rows is None:
         rows = LARGE_BLOCK_ROWS if n >= _MANY_BLOCKS * LARGE_BLOCK_ROWS else BLOCK_ROWS
     if groups is None:
-        for start in range(0, n, rows):
-            yield slice(start, min(start + rows, n))
-        return
+        return [slice(start, min(start + rows, n)) for start in range(0, n, rows)]
     ends = np.append(np.flatnonzero(np.diff(groups)) + 1, n)
-    start = 0
+    found, start = [], 0
     while start < n:
         stop = int(ends[np.searchsorted(ends, min(start + rows, n))])
-        yield slice(start, stop)
+        found.append(slice(start, stop))
         start = stop
+    return found
 
 
 class ColumnRows:

@@ -1,6 +1,6 @@
 """Centre and scale of the features, so that their units do not matter to the fit."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import reduce
 from typing import NamedTuple
 
@@ -140,32 +140,36 @@ def measure_columns(
     return Scaling(center, np.where(is_constant, 1.0, scale), is_constant), lowest, highest
 
 
-class _Columns(NamedTuple):
+class _Columns:
     """Columns whose rows are read block by block, with each row's share of the weight."""
 
-    X: RowSource
-    chosen: np.ndarray | None
-    share: np.ndarray
+    def __init__(self, X: RowSource, chosen: np.ndarray | None, share: np.ndarray) -> None:
+        self._X, self._chosen, self._share = X, chosen, share
+        self._partition = cut_rows(len(share))
+        #: Shares and rows of every block; kept if there is but one.
+        self._parts: Iterable[tuple[np.ndarray, np.ndarray]] = self
+        if len(self._partition) == 1:
+            self._parts = list(self)
 
-    def parts(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yield shares and rows of every block, rows in one layout for the sake of bits."""
-        for rows in cut_rows(len(self.share)):
-            part = take_rows(self.X, rows, self.chosen)
-            yield self.share[rows], np.ascontiguousarray(part, dtype=np.float64)
+    def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        for rows in self._partition:
+            part = take_rows(self._X, rows, self._chosen)
+            # In one layout for the sake of bits.
+            yield self._share[rows], np.ascontiguousarray(part, dtype=np.float64)
 
     def extremes(self) -> tuple[np.ndarray, np.ndarray]:
         """Return least and largest value of every column."""
-        found = [(part.min(axis=0), part.max(axis=0)) for _, part in self.parts()]
+        found = [(part.min(axis=0), part.max(axis=0)) for _, part in self._parts]
         lowest, highest = zip(*found, strict=True)
         return np.min(lowest, axis=0), np.max(highest, axis=0)
 
     def average(self, center: np.ndarray, unit: np.ndarray) -> np.ndarray:
         """Return the weighted average of ``(x - center) / unit``."""
-        return reduce(np.add, (own @ ((part - center) / unit) for own, part in self.parts()))
+        return reduce(np.add, (own @ ((part - center) / unit) for own, part in self._parts))
 
     def average_square(self, center: np.ndarray, unit: np.ndarray) -> np.ndarray:
         """Return the weighted average of ``((x - center) / unit)**2``."""
-        return reduce(np.add, (own @ ((part - center) / unit) ** 2 for own, part in self.parts()))
+        return reduce(np.add, (own @ ((part - center) / unit) ** 2 for own, part in self._parts))
 
 
 def _weighted_mean(columns: _Columns | SparseColumns, magnitude: np.ndarray) -> np.ndarray:

@@ -85,7 +85,7 @@ class JointDistribution:
         self, blocks: Sequence[BlockMixture], n_rows: int, n_outputs: int, n_threads: int = 1
     ) -> None:
         self._blocks = blocks
-        self._rows = list(cut_rows(n_rows))
+        self._rows = cut_rows(n_rows)
         self._n_threads = n_threads
         self.n_outputs = n_outputs
 

@@ -94,7 +94,7 @@ class MixtureDistribution:
 
     def __init__(self, blocks: Sequence[BlockMixture], n_rows: int, n_threads: int = 1) -> None:
         self._blocks = blocks
-        self._rows = list(cut_rows(n_rows))
+        self._rows = cut_rows(n_rows)
         self._n_threads = n_threads
 
     def __len__(self) -> int:

@@ -1,6 +1,7 @@
 """Expectation-maximization: from a start to an optimum of the penalised log-likelihood."""
 
 from mixexp.em._degeneracy import collapsed_experts, experts_at_floor, experts_without_rows
+from mixexp.em._effort import lay_course
 from mixexp.em._initial_params import params_from_responsibilities, pooled_params, smooth_labels
 from mixexp.em._initial_partitions import STARTS, draw_starts
 from mixexp.em._iteration import run_em, stack_parameters
@@ -23,7 +24,7 @@ from mixexp.em._regrow import unchanged_and_even, without_leaves
 from mixexp.em._relabel import canonical_order, reorder
 from mixexp.em._respawn import respawn_experts, restrict_parameters, surviving_leaves
 from mixexp.em._results import EMResult, Optimum, Options, Restart, Search
-from mixexp.em._screening import find_on_columns
+from mixexp.em._screening import find_on_columns, has_many_columns
 from mixexp.em._split_merge import Split, split_experts
 from mixexp.em._subsample import (
     LEAST_RATIO,
@@ -64,8 +65,10 @@ __all__ = [
     "experts_at_floor",
     "experts_without_rows",
     "find_on_columns",
+    "has_many_columns",
     "is_small",
     "join_rows",
+    "lay_course",
     "learn_batch",
     "learned_parameters",
     "params_from_responsibilities",

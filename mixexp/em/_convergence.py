@@ -4,6 +4,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from mixexp.em._objective import Problem
+
+# Sums of n log densities are good to some 1e-13 of their magnitude.
+_ROUNDING = 1e-13
 # Aitken's ratio of successive gains is held below this, so that a plateau of equal tiny gains
 # counts for a hundred times its last gain and no more.
 _LARGEST_RATIO = 0.99
@@ -12,6 +16,12 @@ _LARGEST_RATIO = 0.99
 def allowed_gain(tol: float, magnitude: float, total_weight: float) -> float:
     """Return the gain that is too small to matter; weights may be far below one."""
     return tol * (min(1.0, total_weight) + magnitude)
+
+
+def rounding_noise(problem: Problem, objective: float) -> float:
+    """Return what rounding alone may change the objective by."""
+    n_rows = problem.total_weight + problem.model.penalty.balance
+    return _ROUNDING * (n_rows + abs(objective))
 
 
 def remaining_gain(history: Sequence[float]) -> float:

@@ -20,11 +20,11 @@ _LOG_SMALL = math.log(0.01)
 def experts_at_floor(model: Model, params: Parameters) -> set[int]:
     """Return the leaves whose dispersion is at its floor: they fit their rows exactly."""
     found: set[int] = set()
-    for g, h in model.slot_heads:
-        group, intercept = model.groups[g], params.experts[g][h][:, 0]
-        head = group.family.heads[h]
-        if head.kind == "dispersion" and not head.at_lower:
-            found |= set(group.leaves[intercept <= head.lower + _AT_FLOOR].tolist())
+    for (g, h), slot in model.slot_of.items():
+        head, intercept = model.slot_facts[slot].head, params.experts[g][h][:, 0]
+        if head is not None and head.kind == "dispersion" and not head.at_lower:
+            leaves = model.groups[g].leaves
+            found |= set(leaves[intercept <= head.lower + _AT_FLOOR].tolist())
     return found
 
 
@@ -62,15 +62,14 @@ def is_spurious(model: Model, params: Parameters, node_mass: np.ndarray) -> bool
     if model.penalty.dispersion_prior > 0.0:
         return False
     for (g, h), slot in model.slot_of.items():
-        if not model.is_dispersion(slot) or model.is_shared(slot):
-            continue
-        if model.known_log_dispersion(slot) is not None:
+        own = model.slot_facts[slot]
+        if own.kind != "dispersion" or own.is_shared or own.known_log_dispersion is not None:
             continue
         group = model.groups[g]
         n_coefs = sum(
             coef.shape[-1]
-            for coef, head in zip(params.experts[g], group.family.heads, strict=True)
-            if head.kind == "location"
+            for at, coef in enumerate(params.experts[g])
+            if model.slot_facts[model.slot_of[g, at]].kind == "location"
         )
         is_small = params.experts[g][h][:, 0] < group.anchor_of(h) + _LOG_SMALL
         is_few = node_mass[model.tree.leaves[group.leaves]] <= n_coefs + 1.0

@@ -10,10 +10,13 @@ cut early. The one optimum that remains is finished as all others are.
 from dataclasses import replace
 from typing import NamedTuple
 
+import numpy as np
+
 from mixexp.em._iteration import advance, begin
 from mixexp.em._m_step import is_large_node
 from mixexp.em._objective import Problem
 from mixexp.em._results import EMResult, Options
+from mixexp.em._subsample import sample_problem
 
 # Newton's steps cost the cube of the number of parameters: beyond this the way under weak priors,
 # which is followed to three digits only, is EM's.
@@ -154,6 +157,44 @@ def for_race(problem: Problem, options: Options) -> tuple[Problem, Options]:
     raced = replace(problem, model=replace(model, tree=tree, gates=gates))
     tol, max_iter = max(options.tol, _RACE_TOL), -(-options.max_iter // 2)
     return raced, options._replace(tol=tol, max_iter=max_iter, acceleration="anderson")
+
+
+class Course(NamedTuple):
+    """What the starts of a search compete on, and how.
+
+    Parameters
+    ----------
+    sample : Problem
+        On a sample of the rows, or all of them.
+    raced : Problem
+        The same, or with what makes a dear race cheaper.
+    weak : Problem
+        With weak priors, or `raced`: what starts are drawn for.
+    options : Options
+        Of the race.
+    effort : Effort
+    seed : int
+        Of moves.
+    """
+
+    sample: Problem
+    raced: Problem
+    weak: Problem
+    options: Options
+    effort: Effort
+    seed: int
+
+
+def lay_course(problem: Problem, rng: np.random.Generator, options: Options) -> Course:
+    """Return what starts of a problem are to compete on; the generator draws the sample.
+
+    Where there are many rows that is a sample of them.
+    """
+    sample = sample_problem(problem, rng)
+    effort = effort_for(sample, options)
+    raced, way = for_race(sample, options) if effort.is_rough else (sample, options)
+    seed = int(rng.integers(np.iinfo(np.int64).max))
+    return Course(sample, raced, raced.with_weak_priors(), way, effort, seed)
 
 
 def finish(problem: Problem, final: EMResult, options: Options) -> EMResult:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mixexp.em._hyperplane_splits import project_features
+from mixexp.em._hyperplane_splits import draw_directions, project_features
 from mixexp.em._initial_params import params_from_responsibilities
 from mixexp.em._initial_partitions import FEW_POINTS, FEW_RESPONSIBILITIES
 from mixexp.em._iteration import in_batches
@@ -102,7 +102,9 @@ def _are_few_and_share_points(problem: Problem, resp: np.ndarray) -> bool:
 
     One dummy beside numbers parts nothing that EM cannot.
     """
-    along = project_features(problem.held, np.random.default_rng(0))
+    n_features = problem.held[0].features.shape[0]
+    (drawn,) = draw_directions([np.random.default_rng(0)], [0.0], 1, n_features, 0)
+    along = project_features(problem.held, drawn.features)[0]
     n_rows = len(np.unique(along + np.arange(1, len(resp) + 1) @ resp))
     share_points = len(np.unique(along)) < FEW_POINTS * n_rows
     return share_points and n_rows * len(resp) <= FEW_RESPONSIBILITIES

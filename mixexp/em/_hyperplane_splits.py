@@ -1,12 +1,12 @@
 """Cuts of rows in two, at quantiles of directions in the space of features and residuals."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from mixexp.data import DenseDesign, Design, RowBlocks, RowGradients
-from mixexp.model import batch_invariant_product
+from mixexp.tree import GatingTree
 
 # Directions of either kind that are tried for a cut.
 _N_CANDIDATES = 5
@@ -14,10 +14,6 @@ _N_CANDIDATES = 5
 _SLACK = 1e-9
 # The squared mean size of a normal variable, as a share of its mean square.
 _NORMAL_SHARE = 2.0 / np.pi
-
-#: From the numbers of some rows, and the share of their weight that is to be below the cut, to
-#: which of them are above.
-Cutter = Callable[[np.ndarray, float], np.ndarray]
 
 
 class Cut(NamedTuple):
@@ -34,37 +30,123 @@ class Cut(NamedTuple):
     instability: float
 
 
-def cut_at_random(
-    blocks: RowBlocks, scores: np.ndarray, weight: np.ndarray, rng: np.random.Generator
-) -> Cutter:
-    """Cut along directions between features and residuals, at one random angle for all."""
-    return _cut_at(float(rng.uniform(0.0, 0.5 * np.pi)), blocks, scores, weight, rng)
+class Halving(NamedTuple):
+    """A cut of some leaves' rows in two, on their way down the tree.
+
+    Parameters
+    ----------
+    below, above : int
+        First leaf of those whose rows are to be below the cut, and above it.
+    share : float
+        Of the weight, that is to be below.
+    """
+
+    below: int
+    above: int
+    share: float
 
 
-def cut_by_residuals(
-    blocks: RowBlocks, scores: np.ndarray, weight: np.ndarray, rng: np.random.Generator
-) -> Cutter:
-    """Cut along residuals alone."""
-    return _cut_at(0.5 * np.pi, blocks, scores, weight, rng)
+def halvings_of(tree: GatingTree) -> list[Halving]:
+    """Return the cuts that hand rows down a tree: lists of siblings are halved to single nodes."""
+    found, waiting = [], [[0]]
+    while waiting:
+        nodes = waiting.pop()
+        while len(nodes) == 1 and tree.n_children[nodes[0]] > 0:
+            first = int(tree.first_child[nodes[0]])
+            nodes = list(range(first, first + int(tree.n_children[nodes[0]])))
+        if len(nodes) == 1:
+            continue
+        half, n_leaves = len(nodes) // 2, tree.covers[nodes].sum(axis=1)
+        below, above = tree.first_leaf[nodes[0]], tree.first_leaf[nodes[half]]
+        share = n_leaves[:half].sum() / n_leaves.sum()
+        found.append(Halving(int(below), int(above), float(share)))
+        waiting += [nodes[half:], nodes[:half]]
+    return found
 
 
-def _cut_at(
-    angle: float,
+class Directions(NamedTuple):
+    """Random directions that the rows are cut along, one for each halving.
+
+    Parameters
+    ----------
+    angle : float
+        Between directions of features, 0, and of residuals, half of pi.
+    features : ndarray of shape (n_cuts, 1 + p)
+    residuals : ndarray of shape (n_cuts, n_heads)
+    """
+
+    angle: float
+    features: np.ndarray
+    residuals: np.ndarray
+
+
+def draw_directions(
+    rngs: Sequence[np.random.Generator],
+    angles: Sequence[float | None],
+    n_cuts: int,
+    n_features: int,
+    n_heads: int,
+) -> list[Directions]:
+    """Draw directions for some cuts from each generator, at one angle: a random one if it is None.
+
+    Parameters
+    ----------
+    rngs : sequence of Generator
+    angles : sequence of float or None
+    n_cuts, n_features, n_heads : int
+    """
+    out = []
+    for rng, angle in zip(rngs, angles, strict=True):
+        drawn = float(rng.uniform(0.0, 0.5 * np.pi)) if angle is None else angle
+        both = rng.standard_normal((n_cuts, n_features + n_heads))
+        both[:, 0] = 0.0  # the intercept is the same for all
+        out.append(Directions(drawn, both[:, :n_features], both[:, n_features:]))
+    return out
+
+
+def labels_by_cuts(
     blocks: RowBlocks,
     scores: np.ndarray,
     weight: np.ndarray,
-    rng: np.random.Generator,
-) -> Cutter:
-    def cut(rows: np.ndarray, share: float) -> np.ndarray:
-        across = project_features(blocks, rng)[rows]
-        along = batch_invariant_product(rng.standard_normal((1, len(scores))), DenseDesign(scores))[
-            0, rows
-        ]
-        own = weight[rows]
-        values = np.cos(angle) * _scaled(across, own) + np.sin(angle) * _scaled(along, own)
-        return is_above_quantile(values, own, share)
+    halvings: Sequence[Halving],
+    directions: Sequence[Directions],
+) -> list[np.ndarray]:
+    """Hand rows down the tree, along some directions each time.
 
-    return cut
+    Parameters
+    ----------
+    blocks : RowBlocks
+    scores : ndarray of shape (n_heads, n_rows)
+    weight : ndarray of shape (n_rows,)
+    halvings : sequence of Halving
+        From the root down.
+    directions : sequence of Directions
+
+    Returns
+    -------
+    list of ndarray of shape (n_rows,), int
+        A leaf for each row, by directions.
+    """
+    across = project_features(blocks, np.concatenate([own.features for own in directions]))
+    stacked = np.concatenate([own.residuals for own in directions])
+    along = DenseDesign(scores).predict_each(stacked)
+    out, first = [], 0
+    for own in directions:
+        labels = np.zeros(len(weight), dtype=np.int64)
+        for at, halving in enumerate(halvings, start=first):
+            rows = np.flatnonzero(labels == halving.below)
+            if len(rows) == 0:
+                continue
+            places, own_weight = np.stack([across[at, rows], along[at, rows]]), weight[rows]
+            # Both centred and scaled to unit weighted variance.
+            places -= np.average(places, axis=1, weights=own_weight)[:, None]
+            spread = np.sqrt(np.average(places**2, axis=1, weights=own_weight))[:, None]
+            places /= np.where(spread > 0.0, spread, 1.0)
+            values = np.cos(own.angle) * places[0] + np.sin(own.angle) * places[1]
+            labels[rows[is_above_quantile(values, own_weight, halving.share)]] = halving.above
+        first += len(halvings)
+        out.append(labels)
+    return out
 
 
 def least_stable_cut(
@@ -88,7 +170,7 @@ def least_stable_cut(
     """
     best = Cut(np.zeros(len(weight), dtype=bool), -1.0)
     for coef in _candidates(design.shape[0], rng):
-        along = batch_invariant_product(coef[None], design)[0]
+        along = design.predict_each(coef[None])[0]
         is_above = is_above_quantile(along, weight, share)
         instability = sum(_mean_difference(g, weight, is_above) for g in gradients)
         if instability > best.instability:
@@ -136,21 +218,21 @@ def _mean_difference(gradients: RowGradients, weight: np.ndarray, is_above: np.n
     return float(share * (difference**2 / np.maximum(spread, np.finfo(float).tiny)).sum())
 
 
-def project_features(blocks: RowBlocks, rng: np.random.Generator) -> np.ndarray:
-    """Project all rows, or their groups' means, on a random direction of features, by blocks."""
-    coef = rng.standard_normal((1, blocks[0].features.shape[0]))
-    coef[0, 0] = 0.0  # the intercept is the same for all
-    parts = [batch_invariant_product(coef, block.features)[0] for block in blocks]
-    return blocks.group_means(np.concatenate(parts))
+def project_features(blocks: RowBlocks, directions: np.ndarray) -> np.ndarray:
+    """Project all rows, or their groups' means, on directions of features, by blocks.
 
+    Parameters
+    ----------
+    blocks : RowBlocks
+    directions : ndarray of shape (m, 1 + p)
+        Zero at the intercept, which is the same for all.
 
-def _scaled(projected: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """Centre and scale to unit weighted variance."""
-    if len(projected) == 0:
-        return projected
-    centred = projected - np.average(projected, weights=weight)
-    spread = np.sqrt(np.average(centred**2, weights=weight))
-    return centred / spread if spread > 0.0 else centred
+    Returns
+    -------
+    ndarray of shape (m, n_rows)
+    """
+    parts = [block.features.predict_each(directions) for block in blocks]
+    return blocks.group_means(np.concatenate(parts, axis=-1))
 
 
 def is_above_quantile(values: np.ndarray, weight: np.ndarray, share: float) -> np.ndarray:

@@ -7,6 +7,7 @@ from functools import partial, reduce
 import numpy as np
 
 from mixexp.data import Block
+from mixexp.em._convergence import allowed_gain, remaining_gain, rounding_noise
 from mixexp.em._iteration import run_em, stack_parameters
 from mixexp.em._m_step import em_step
 from mixexp.em._objective import Problem
@@ -85,7 +86,28 @@ def _pooled_alone(problem: Problem, g: int) -> tuple[np.ndarray, ...]:
     if blocks.sample is not None:  # near by, so that few passes over all rows are left
         near = replace(pooled, blocks=blocks.sample, whole=None)
         start = run_em(near, start, options).evaluation.params
-    return run_em(pooled, start, options).evaluation.params.experts[0]
+    found = _climb(pooled, start) if is_newton else None
+    if found is None:
+        found = run_em(pooled, start, options).evaluation.params
+    return found.experts[0]
+
+
+def _climb(problem: Problem, start: Parameters) -> Parameters | None:
+    """Return where full EM steps from a start lead, None if one falls: it is to be shortened.
+
+    What `run_em` does where nothing shortens the way, of a single expert.
+    """
+    current = problem.evaluate(stack_parameters(problem, [start]))
+    history = [float(current.objective[0])]
+    for _ in range(_POOLED_ITERATIONS):
+        current = problem.evaluate(em_step(problem, current, 0, False).params)
+        history.append(float(current.objective[0]))
+        if not history[-1] >= history[-2] - rounding_noise(problem, history[-2]):
+            return None
+        allowed = allowed_gain(_POOLED_TOL, problem.magnitude(history[-1]), problem.total_weight)
+        if remaining_gain(history) <= allowed:
+            break
+    return unstack_parameters(current.params)[0]
 
 
 def _pooled_intercepts(problem: Problem, g: int) -> tuple[np.ndarray, ...]:

@@ -13,11 +13,11 @@ from typing import NamedTuple
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from mixexp.data import DenseDesign, RowBlocks
+from mixexp.data import DenseDesign
 from mixexp.em._hyperplane_splits import (
-    Cutter,
-    cut_at_random,
-    cut_by_residuals,
+    draw_directions,
+    halvings_of,
+    labels_by_cuts,
     project_features,
 )
 from mixexp.em._initial_params import (
@@ -35,7 +35,6 @@ from mixexp.model import (
     linear_predictors,
     unstack_parameters,
 )
-from mixexp.tree import GatingTree
 
 # Of so many drawn partitions the best after a few iterations is a start, where there are so few
 # responsibilities that this costs little more than one.
@@ -44,6 +43,8 @@ _SHORT = Options(15, 0.0, "none")
 FEW_RESPONSIBILITIES = 4000
 # Rows share points where features have fewer distinct rows than this share of all distinct rows.
 FEW_POINTS = 0.9
+# Places of rows along directions that are held at once.
+_MOST_PROJECTIONS = 1 << 22
 
 
 class Rows(NamedTuple):
@@ -57,33 +58,20 @@ class Rows(NamedTuple):
     weight : ndarray of shape (n_rows,)
     cells : ndarray of shape (n_rows,), int
         Numbers from 0 on, the same for rows that are equal in features and scores.
-    n_points : int
-        How many distinct rows of features there are.
+    n_cells : int
+    share_points : bool
+        Whether many rows stand at few points of the features' space, as with dummies.
+    are_few : bool
+        Whether some more passes over them cost next to nothing.
     """
 
     problem: Problem
     scores: np.ndarray
     weight: np.ndarray
     cells: np.ndarray
-    n_points: int
-
-    @property
-    def n_cells(self) -> int:
-        return int(self.cells.max(initial=-1)) + 1
-
-    @property
-    def share_points(self) -> bool:
-        """Whether many rows stand at few points of the features' space, as with dummies."""
-        return self.n_points < FEW_POINTS * self.n_cells
-
-    @property
-    def are_few(self) -> bool:
-        """Whether some more passes over them cost next to nothing."""
-        return self.n_cells * self.problem.model.tree.n_leaves <= FEW_RESPONSIBILITIES
-
-
-#: From the rows and a source of randomness to a leaf for each row, (n_rows,).
-Partition = Callable[[Rows, np.random.Generator], np.ndarray]
+    n_cells: int
+    share_points: bool
+    are_few: bool
 
 
 class Kind(NamedTuple):
@@ -91,13 +79,24 @@ class Kind(NamedTuple):
 
     Parameters
     ----------
-    partition : Partition
+    is_cut : bool
+        Whether rows are cut along directions; else each cell of them has a leaf by chance.
+    angle : float or None
+        Of the directions between features and residuals, a random one if None.
     n_tried : int
         Partitions of which the best after a few iterations is taken, where rows are few.
     """
 
-    partition: Partition
+    is_cut: bool
+    angle: float | None = None
     n_tried: int = 1
+
+
+# A leaf for every distinct row by chance is independent of the geometry of the features: where
+# these have few distinct values, as dummies have, no cut makes the partitions that matter. Rows
+# that are equal get the same leaf, so that a row of weight two is two rows.
+_BY_CHANCE = Kind(False)
+_BY_CUTS, _BY_RESIDUALS = Kind(True), Kind(True, 0.5 * np.pi)
 
 
 def draw_starts(
@@ -115,20 +114,12 @@ def draw_starts(
         The first start of "auto" is the one along residuals.
     """
     partitions = draw_partitions(problem, pooled, strategy, seeds)
-    starts = _fit_partitions(problem, pooled, [labels for some in partitions for labels in some])
-    return [_best_of(problem, [starts.pop(0) for _ in some]) for some in partitions]
-
-
-def _fit_partitions(
-    problem: Problem, pooled: Parameters, labels: Sequence[np.ndarray]
-) -> list[Parameters]:
-    """Return gates and experts fitted to each of some partitions."""
     starts: list[Parameters] = []
-    for some in in_batches(problem, labels):
+    for some in in_batches(problem, [labels for tried in partitions for labels in tried]):
         resp = partial(_smooth_labels_of, np.stack(some), problem.model.tree.n_leaves)
         params = params_from_responsibilities(problem, pooled, resp, len(some))
         starts += unstack_parameters(params)
-    return starts
+    return [_best_of(problem, [starts.pop(0) for _ in some]) for some in partitions]
 
 
 def _best_of(problem: Problem, starts: Sequence[Parameters]) -> Parameters:
@@ -144,14 +135,26 @@ def draw_partitions(
     problem: Problem, pooled: Parameters, strategy: str, seeds: Sequence[int]
 ) -> list[list[np.ndarray]]:
     """Return candidates, a leaf for each row, (n_rows,), per seed; see `draw_starts`."""
-    weight = np.concatenate([block.weight for block in problem.held.without_features])
-    scores = _scores_of_classes(problem, pooled)
-    rows = Rows(problem, scores, weight, *_find_cells(problem, scores))
-    drawn = []
-    for number, seed in enumerate(seeds):
-        kind, rng = STARTS[strategy](rows, number), np.random.default_rng(seed)
-        drawn.append([_match_known(rows, kind.partition(rows, rng)) for _ in range(kind.n_tried)])
-    return drawn
+    rows, halvings = _describe_rows(problem, pooled), halvings_of(problem.model.tree)
+    n_leaves, n_features = problem.model.tree.n_leaves, problem.held[0].features.shape[0]
+    kinds = STARTS[strategy](rows, len(seeds))
+    rngs = [np.random.default_rng(seed) for seed in seeds]
+    cut = [number for number, kind in enumerate(kinds) if kind.is_cut]
+    angles, sizes = [kinds[i].angle for i in cut], (len(halvings), n_features, len(rows.scores))
+    directions = draw_directions([rngs[i] for i in cut], angles, *sizes)
+    drawn: list[list[np.ndarray]] = [[] for _ in seeds]
+    n_at_once = max(1, _MOST_PROJECTIONS // (max(len(halvings), 1) * len(rows.weight)))
+    for at in range(0, len(cut), n_at_once):
+        some = slice(at, at + n_at_once)
+        found = labels_by_cuts(problem.held, rows.scores, rows.weight, halvings, directions[some])
+        for number, labels in zip(cut[some], found, strict=True):
+            drawn[number].append(labels)
+    for kind, rng, labelled in zip(kinds, rngs, drawn, strict=True):
+        for _ in range(0 if kind.is_cut else kind.n_tried):
+            labelled.append(rng.integers(n_leaves, size=rows.n_cells)[rows.cells])
+    if problem.held.pattern.known.evidence is None:
+        return drawn
+    return [[_match_known(rows, labels) for labels in candidates] for candidates in drawn]
 
 
 def _match_known(rows: Rows, labels: np.ndarray) -> np.ndarray:
@@ -163,8 +166,6 @@ def _match_known(rows: Rows, labels: np.ndarray) -> np.ndarray:
     labels : ndarray of shape (n_rows,), int
     """
     blocks = rows.problem.held
-    if blocks.without_features[0].known.evidence is None:
-        return labels
     allowed = np.isfinite(
         np.concatenate([block.known.evidence for block in blocks.without_features], axis=1)
     )
@@ -189,58 +190,26 @@ def _scores_of_classes(problem: Problem, pooled: Parameters) -> np.ndarray:
     return problem.held.group_means(np.concatenate(parts, axis=1))
 
 
-def _find_cells(problem: Problem, scores: np.ndarray) -> tuple[np.ndarray, int]:
+def _describe_rows(problem: Problem, pooled: Parameters) -> Rows:
     """Number the rows that differ in features or scores, and count those that do in features.
 
     Rows are told apart by their place along one random direction.
     """
-    rng = np.random.default_rng(0)
-    along = project_features(problem.held, rng)
+    weight = np.concatenate([block.known.weight for block in problem.held.without_features])
+    scores, rng = _scores_of_classes(problem, pooled), np.random.default_rng(0)
+    n_features = problem.held[0].features.shape[0]
+    (drawn,) = draw_directions([rng], [0.0], 1, n_features, len(scores))
+    along = project_features(problem.held, drawn.features)[0]
     n_points = len(np.unique(along))
-    along += batch_invariant_product(rng.standard_normal((1, len(scores))), DenseDesign(scores))[0]
-    return np.unique(along, return_inverse=True)[1], n_points
+    along += DenseDesign(scores).predict_each(drawn.residuals)[0]
+    cells = np.unique(along, return_inverse=True)[1]
+    n_cells = int(cells.max(initial=-1)) + 1
+    are_few = n_cells * problem.model.tree.n_leaves <= FEW_RESPONSIBILITIES
+    return Rows(problem, scores, weight, cells, n_cells, n_points < FEW_POINTS * n_cells, are_few)
 
 
 def _smooth_labels_of(labels: np.ndarray, n_leaves: int, rows: slice) -> np.ndarray:
     return smooth_labels(labels[..., rows], n_leaves)
-
-
-# Partitions by cuts, down the tree.
-
-Chooser = Callable[[RowBlocks, np.ndarray, np.ndarray, np.random.Generator], Cutter]
-
-
-def _by_cuts(choose: Chooser) -> Partition:
-    def partition(rows: Rows, rng: np.random.Generator) -> np.ndarray:
-        cut = choose(rows.problem.held, rows.scores, rows.weight, rng)
-        return _hand_down(rows.problem.model.tree, cut, len(rows.weight))
-
-    return partition
-
-
-def _hand_down(tree: GatingTree, cut: Cutter, n_rows: int) -> np.ndarray:
-    labels = np.zeros(n_rows, dtype=np.int64)
-    _split(tree, [0], np.arange(n_rows), cut, labels)
-    return labels
-
-
-def _split(
-    tree: GatingTree, nodes: list[int], rows: np.ndarray, cut: Cutter, labels: np.ndarray
-) -> None:
-    """Hand rows down the tree, halving the list of siblings until one node is left."""
-    if len(nodes) == 1:
-        if tree.n_children[nodes[0]] == 0:
-            labels[rows] = tree.leaf_position(nodes[0])
-            return
-        nodes = list(tree.children(nodes[0]))
-        if len(nodes) == 1:
-            _split(tree, nodes, rows, cut, labels)
-            return
-    half = len(nodes) // 2
-    n_leaves = tree.covers[nodes].sum(axis=1)
-    is_above = cut(rows, n_leaves[:half].sum() / n_leaves.sum())
-    _split(tree, nodes[:half], rows[~is_above], cut, labels)
-    _split(tree, nodes[half:], rows[is_above], cut, labels)
 
 
 def _first_group(model: Model) -> int | None:
@@ -248,33 +217,22 @@ def _first_group(model: Model) -> int | None:
     return next((g for g in range(len(model.groups)) if model.groups[g].designs), None)
 
 
-def _by_chance(rows: Rows, rng: np.random.Generator) -> np.ndarray:
-    """Draw a leaf for every distinct row.
-
-    Independent of the geometry of the features: where these have few distinct values, as dummies
-    have, no cut makes the partitions that matter. Rows that are equal get the same leaf, so that a
-    row of weight two is two rows.
-    """
-    return rng.integers(rows.problem.model.tree.n_leaves, size=rows.n_cells)[rows.cells]
-
-
-def _auto(rows: Rows, number: int) -> Kind:
+def _auto(rows: Rows, n_starts: int) -> list[Kind]:
     """Cuts, along residuals first; drawn labels in turns with them where cuts see little."""
-    if number == 0:
-        return Kind(_by_cuts(cut_by_residuals))
-    if rows.share_points and number % 4 != 2:
-        return Kind(_by_chance, _N_TRIED if rows.are_few else 1)
-    if number % 4 == 3:
-        return Kind(_by_chance)
-    return Kind(_by_cuts(cut_at_random))
+    kinds = [_BY_CHANCE if number % 4 == 3 else _BY_CUTS for number in range(n_starts)]
+    if rows.share_points:
+        tried = _BY_CHANCE._replace(n_tried=_N_TRIED if rows.are_few else 1)
+        kinds = [_BY_CUTS if number % 4 == 2 else tried for number in range(n_starts)]
+    kinds[:1] = [_BY_RESIDUALS]
+    return kinds
 
 
-#: How the n-th start of a strategy partitions the rows.
-STARTS: dict[str, Callable[[Rows, int], Kind]] = {
+#: What the starts of a strategy are.
+STARTS: dict[str, Callable[[Rows, int], list[Kind]]] = {
     "auto": _auto,
-    "random": lambda rows, number: Kind(_by_chance),
-    "hyperplane": lambda rows, number: Kind(_by_cuts(cut_at_random)),
-    "residual": lambda rows, number: Kind(_by_cuts(cut_by_residuals)),
+    "random": lambda rows, n_starts: [_BY_CHANCE] * n_starts,
+    "hyperplane": lambda rows, n_starts: [_BY_CUTS] * n_starts,
+    "residual": lambda rows, n_starts: [_BY_RESIDUALS] * n_starts,
 }
 
 
@@ -290,11 +248,12 @@ def _pooled_scores(problem: Problem, pooled: Parameters) -> np.ndarray:
         y = np.concatenate([block.y for block in problem.held.without_features])
         return ((y - y.mean()) / (y.std() or 1.0))[None]
     if group is None:
-        return np.zeros((1, sum(len(block.weight) for block in problem.held.without_features)))
+        return np.zeros((1, problem.n_rows))
     for block in problem.held:
         eta = linear_predictors(model, pooled, block, batch_invariant_product)
         heads = group_heads(model, eta)[group]
         first = tuple(eta[:1] for eta in heads)
         scores = model.groups[group].family.derivatives(block.targets[group], first).score
-        parts.append(np.concatenate([np.broadcast_to(s, (1, len(block.weight))) for s in scores]))
+        n_rows = len(block.known.weight)
+        parts.append(np.concatenate([np.broadcast_to(s, (1, n_rows)) for s in scores]))
     return np.concatenate(parts, axis=1)

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 
 from mixexp.em._anderson import AndersonMemory
-from mixexp.em._convergence import allowed_gain, remaining_gain
+from mixexp.em._convergence import allowed_gain, remaining_gain, rounding_noise
 from mixexp.em._degeneracy import collapsed_experts, is_spurious
 from mixexp.em._m_step import em_step
 from mixexp.em._monitor import ASKED_TO_STOP
@@ -28,8 +28,6 @@ Item = TypeVar("Item")
 _STILL = 2
 _PATIENCE = 8
 
-# Sums of n log densities are good to some 1e-13 of their magnitude.
-_ROUNDING = 1e-13
 # (halvings, bound?) of successive proposals after one that lowered the objective. Newton's
 # direction rises, so halving helps; the bound cannot fall, should the halves be too few.
 _FIRST_PROPOSAL = (0, False)
@@ -102,29 +100,24 @@ class Run:
         self._is_converged = False
         self._is_deficient = False
         self._reason = ""
+        #: Whether it has converged or can go no further.
+        self.is_over = False
         self.history = [float(standing.batch.objective[standing.row])]
-        self.standing = self._best = standing
-        self._objective = self.history[0]
+        #: The best iterate, which is the present one where no step falls, and its objective.
+        self.standing = self.best = standing
+        self.objective = self.history[0]
+        # What tolerances go by, of the rows: none of it changes from one iteration to the next.
+        self._weight, self._log_unit = problem.total_weight, problem.log_unit
 
     @property
     def n_iter(self) -> int:
         return len(self.history) - 1
 
-    @property
-    def objective(self) -> float:
-        """Of the best iterate, which is the present one where no step falls."""
-        return self._objective
-
-    @property
-    def best(self) -> Iterate:
-        """The best iterate, which is the present one where no step falls."""
-        return self._best
-
     def state(self) -> dict[str, Any]:
         """Return all that it knows beside its iterates, as plain values and arrays."""
         return {
             "history": list(self.history),
-            "objective": self._objective,
+            "objective": self.objective,
             "is_polished": self._is_polished,
             "is_converged": self._is_converged,
             "is_deficient": bool(self._is_deficient),
@@ -135,19 +128,15 @@ class Run:
 
     def restore(self, state: dict[str, Any], standing: Iterate, best: Iterate) -> None:
         """Undo `state`: stand where it stood then."""
-        self.standing, self._best = standing, best
-        self.history, self._objective = list(state["history"]), state["objective"]
+        self.standing, self.best = standing, best
+        self.history, self.objective = list(state["history"]), state["objective"]
         self._is_polished, self._is_converged = state["is_polished"], state["is_converged"]
         self._is_deficient, self._reason = state["is_deficient"], state["reason"]
+        self.is_over = bool(self._reason)
         if self._finish is not None and state["finish"] is not None:
             self._finish.restore(state["finish"])
         if self._memory is not None and state["memory"] is not None:
             self._memory.restore(state["memory"])
-
-    @property
-    def is_over(self) -> bool:
-        """Whether it has converged or can go no further."""
-        return bool(self._reason)
 
     @property
     def least_objective(self) -> float:
@@ -161,7 +150,7 @@ class Run:
 
     def outcome(self, reason: str) -> EMResult:
         """Return where it stands; the reason is used if it has none of its own."""
-        model, current = self._problem.model, self._best.alone()
+        model, current = self._problem.model, self.best.alone()
         return EMResult(
             current,
             list(self.history),
@@ -175,7 +164,7 @@ class Run:
     @property
     def is_spurious(self) -> bool:
         """Whether an expert only passes through a few rows, as yet."""
-        current = self._best.alone()
+        current = self.best.alone()
         return is_spurious(self._problem.model, current.params, self._n_rows_of_nodes(current))
 
     def _n_rows_of_nodes(self, current: Evaluation) -> np.ndarray:
@@ -185,14 +174,14 @@ class Run:
         """Go on from new parameters."""
         self.standing = standing
         self.history.append(float(standing.batch.objective[standing.row]))
-        if self._problem.model.is_monotone or self.history[-1] > self._objective:
-            self._best, self._objective = standing, self.history[-1]
+        if self._problem.model.is_monotone or self.history[-1] > self.objective:
+            self.best, self.objective = standing, self.history[-1]
         if self._watch is not None and self._watch(self):
             self.end(ASKED_TO_STOP, is_converged=False)
 
     def end(self, reason: str, *, is_converged: bool) -> None:
         """Stop here, for good."""
-        self._reason, self._is_converged = reason, is_converged
+        self._reason, self._is_converged, self.is_over = reason, is_converged, True
 
     def take_due_newton_step(self) -> bool:
         """Take a Newton step if EM's gains say that it is time, and tell whether it was."""
@@ -229,7 +218,7 @@ class Run:
         Parameters
         ----------
         slope_gain : float
-            See `_slope_gains`.
+            What the step would gain on EM's quadratic model.
         is_deficient : bool
             Whether the step left some coefficients undetermined.
         """
@@ -286,11 +275,10 @@ class Run:
 
     def _noise_of_gain(self) -> float:
         """Return the rounding of a gain that is told by slopes, which know no unit of y."""
-        return rounding_noise(self._problem, self._problem.magnitude(self.objective))
+        return rounding_noise(self._problem, abs(self.objective - self._log_unit))
 
     def _allowed_gain(self) -> float:
-        size = self._problem.magnitude(self.objective)
-        return allowed_gain(self._tol, size, self._problem.total_weight)
+        return allowed_gain(self._tol, abs(self.objective - self._log_unit), self._weight)
 
 
 def begin(
@@ -351,7 +339,7 @@ def run_em(problem: Problem, start: Parameters, options: Options) -> EMResult:
 
 def in_batches(problem: Problem, items: Sequence[Item]) -> list[Sequence[Item]]:
     """Cut a list of starts into such as are worth a common pass."""
-    n_rows = len(problem.blocks.pattern.weight)
+    n_rows = len(problem.blocks.pattern.known.weight)
     size = max(1, _MOST_TOGETHER // (problem.model.tree.n_nodes * n_rows))
     return [items[at : at + size] for at in range(0, len(items), size)]
 
@@ -361,23 +349,20 @@ def stack_parameters(problem: Problem, starts: Sequence[Parameters]) -> Paramete
     return map_parameters(lambda *same: np.stack(same), *starts)
 
 
-def rounding_noise(problem: Problem, objective: float) -> float:
-    """Return what rounding alone may change the objective by."""
-    n_rows = problem.total_weight + problem.model.penalty.balance
-    return _ROUNDING * (n_rows + abs(objective))
-
-
 def _take_em_steps(problem: Problem, runs: Sequence[Run]) -> None:
     """Take one EM step from where each run stands, if it has not converged there."""
     current = _gather([run.standing for run in runs])
     step = em_step(problem, current, *_FIRST_PROPOSAL)
-    slope_gains = _slope_gains(problem, current, step.params)
+    before, after = problem.model.flatten(current.params), problem.model.flatten(step.params)
+    # Half the squared gradient in the metric of EM's curvature: an EM step is the gradient over
+    # that curvature, so this is gradient times step. Free of units, and what the step would gain on
+    # EM's quadratic model.
+    slope_gains = 0.5 * np.abs(np.einsum("si,si->s", current.gradient, after - before))
     going = [
         i
         for i, run in enumerate(runs)
         if run.note_em_step(float(slope_gains[i]), bool(step.is_deficient[i]))
     ]
-    before, after = problem.model.flatten(current.params), problem.model.flatten(step.params)
     extrapolated = {}
     for i in going:
         proposal = runs[i].extrapolate(before[i], after[i] - before[i])
@@ -435,14 +420,3 @@ def _gather(standings: Sequence[Iterate]) -> Evaluation:
     if len(parts) == 1:
         return parts[0]
     return map_evaluations(lambda *arrays: np.concatenate(arrays), *parts)
-
-
-def _slope_gains(problem: Problem, current: Evaluation, following: Parameters) -> np.ndarray:
-    """Return half the squared gradient in the metric of EM's curvature, per start.
-
-    An EM step is the gradient over that curvature, so this is gradient times step: free of
-    units, and what the step would gain on EM's quadratic model.
-    """
-    flatten = problem.model.flatten
-    moved = flatten(following) - flatten(current.params)
-    return 0.5 * np.abs(np.einsum("si,si->s", current.gradient, moved))

@@ -80,7 +80,8 @@ def em_step(problem: Problem, current: Evaluation, n_halvings: int, use_bound: b
         gates.append(gate)
         deficient = deficient | is_deficient
     gates = [keep_gate_within_reach(model, slot, gate) for slot, gate in enumerate(gates)]
-    aims = _grouped_aims(model, current, length)
+    has_groups = model.penalty.l1 > 0.0 and model.penalty.l1_groups
+    aims = _grouped_aims(model, current, length) if has_groups else None
     for g in range(len(model.groups)):
         heads, is_deficient = _expert_step(model, current, g, length, aims)
         experts.append(heads)
@@ -88,7 +89,9 @@ def em_step(problem: Problem, current: Evaluation, n_halvings: int, use_bound: b
     parts = zip(model.others, current.params.others, current.stats.others, strict=True)
     others = tuple(other.m_step(own, sums) for other, own, sums in parts)
     proposed = Parameters(tuple(gates), tuple(experts), others)
-    return Step(keep_held(model, current.params, proposed), deficient)
+    if model.held:
+        proposed = keep_held(model, current.params, proposed)
+    return Step(proposed, deficient)
 
 
 def is_large_node(model: Model, slot: int) -> bool:
@@ -206,13 +209,11 @@ def _add_to_diagonals(matrices: np.ndarray, values: np.ndarray) -> None:
     np.einsum("...ii->...i", matrices)[...] += values
 
 
-def _grouped_aims(model: Model, current: Evaluation, length: float) -> np.ndarray | None:
-    """Return where locations that a penalty groups go, (n_starts, n_flat), None if none are.
+def _grouped_aims(model: Model, current: Evaluation, length: float) -> np.ndarray:
+    """Return where locations that a penalty groups go, (n_starts, n_flat).
 
     A share of the way, for all experts alike, unless each has its maximum in closed form.
     """
-    if not (model.penalty.l1 > 0.0 and model.penalty.l1_groups):
-        return None
     systems = []
     for g, group in enumerate(model.groups):
         blocks = current.stats.groups[g].curvature
@@ -233,8 +234,8 @@ def _expert_step(
     model: Model, current: Evaluation, g: int, length: float, aims: np.ndarray | None
 ) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
     group, coefs = model.groups[g], current.params.experts[g]
-    heads = group.family.heads
-    location = [h for h, head in enumerate(heads) if head.kind == "location"]
+    slots = [model.slot_of[g, h] for h in range(len(coefs))]
+    location = [h for h, at in enumerate(slots) if model.slot_facts[at].kind == "location"]
     is_closed_form = group.family.has_mean_deviance_dispersion
     out, deficient = [coef.copy() for coef in coefs], np.zeros(len(current.gradient), dtype=bool)
     gains = np.zeros((len(current.gradient), len(group.leaves)))
@@ -246,11 +247,10 @@ def _expert_step(
         gains += gain
         deficient |= is_deficient
     lower, upper = model.flat_bounds
-    for h, head in enumerate(heads):
-        slot = model.slot_of[g, h]
-        if head.kind == "location" or model.known_log_dispersion(slot) is not None:
+    for h, slot in enumerate(slots):
+        if h in location or model.slot_facts[slot].known_log_dispersion is not None:
             pass
-        elif is_closed_form and model.sees_intercept_only(group.designs[h]):
+        elif is_closed_form and model.is_narrow[group.designs[h]]:
             out[h] = _mean_deviance_dispersion(model, current, g, h, gains)
         else:
             out[h] = _newton_dispersion(model, current, g, h, length)
@@ -277,12 +277,13 @@ def _location_steps(
     curvature = _location_curvature(current.stats.groups[g].curvature, location)
     penalised = curvature.copy()
     prior = current.penalty.majorizer + model.flat_idle
-    _add_to_diagonals(penalised, _by_expert(model, prior, slots))
     has_l1 = model.penalty.l1 > 0.0
     smooth = smooth_gradient(model, current) if has_l1 else current.gradient
-    gradient = _by_expert(model, smooth, slots)
+    together = np.stack([prior, smooth, current.penalty.gradient])
+    bend, gradient, prior_gradient = _by_expert(model, together, slots)
+    _add_to_diagonals(penalised, bend)
     flat = np.concatenate([current.params.experts[g][h] for h in location], axis=-1)
-    lower, upper = (_by_expert(model, bound, slots) for bound in model.flat_bounds)
+    lower, upper = _by_expert(model, np.stack(model.flat_bounds), slots)
     # Bounds on slopes are met exactly by coordinate descent, as an L1 penalty is.
     by_coordinates = has_l1 or (model.ties is not None and model.ties.lower is not None)
     l1 = _by_expert(model, model.prior.l1, slots) if by_coordinates else None
@@ -299,7 +300,7 @@ def _location_steps(
         tied, at = model.ties.copies(own), flat.reshape(len(flat), -1)
         inside = inequalities_of(model.ties, own, at)
         steps, deficient = _solve_tied(tied, penalised, gradient, flat, (lower, upper), l1, inside)
-    data_gradient = gradient - _by_expert(model, current.penalty.gradient, slots)
+    data_gradient = gradient - prior_gradient
     gains = np.zeros(steps.shape[:-1])
     if model.groups[g].family.has_mean_deviance_dispersion:  # nothing else has a use for them
         bent = (curvature @ steps[..., None])[..., 0]
@@ -392,7 +393,7 @@ def _mean_deviance_dispersion(
     mass = current.stats.node_mass[..., model.tree.leaves[group.leaves]]
     score = current.stats.groups[g].gradient[h][..., 0]
     deviance = np.maximum(2.0 * score + mass - gains, 0.0)
-    if model.is_shared(slot):
+    if model.slot_facts[slot].is_shared:
         deviance = deviance.sum(axis=-1, keepdims=True)
         mass = mass.sum(axis=-1, keepdims=True)
     pseudo_rows = model.prior.dispersion_rows(slot)
@@ -419,7 +420,7 @@ def _newton_dispersion(
     gradient = _by_expert(model, current.gradient, [slot])
     penalised = current.stats.groups[g].curvature[h, h].copy()
     _add_to_diagonals(penalised, _by_expert(model, current.penalty.majorizer, [slot]))
-    if model.is_shared(slot):
+    if model.slot_facts[slot].is_shared:
         gradient = gradient.sum(axis=-2, keepdims=True)
         penalised = penalised.sum(axis=-3, keepdims=True)
     bounds = tuple(bound[model.flat_index(slot, 0)] for bound in model.flat_bounds)

@@ -5,14 +5,14 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 import numpy as np
 
 from mixexp.em._convergence import remaining_gain
-from mixexp.em._effort import USUAL, WEAK, Effort, effort_for, finish, for_race
+from mixexp.em._effort import USUAL, WEAK, Course, Effort, finish
 from mixexp.em._exchanges import draw_exchanges
 from mixexp.em._iteration import Run, Watch, advance, begin
 from mixexp.em._monitor import ASKED_TO_STOP, Monitor
 from mixexp.em._objective import Problem
 from mixexp.em._results import EMResult, Options, Restart, Search, slack_of
 from mixexp.em._split_merge import draw_moves
-from mixexp.em._subsample import draw_sample, sample_problem
+from mixexp.em._subsample import draw_sample
 from mixexp.model import Parameters
 
 # Objectives closer than this, relative, are one optimum: then the earliest start wins, so that
@@ -35,35 +35,30 @@ DrawMoves = Callable[[Problem, Parameters, np.random.Generator], list[tuple[str,
 
 def search(
     problem: Problem,
-    draw: Callable[[Problem], Sequence[tuple[str, Parameters]]],
-    rng: np.random.Generator,
+    course: Course,
+    starts: Sequence[tuple[str, Parameters]],
     options: Options,
     monitor: Monitor,
     n_moves: int,
 ) -> Search:
     """Run EM from many starts and keep the highest penalised log-likelihood.
 
-    Where there are many rows, the starts compete on a sample of them, and the best optima that
-    they find are followed to those of all rows. The monitor follows the latter alone.
+    Where the starts compete on a sample of the rows, the best optima that they find are followed to
+    those of all rows. The monitor follows the latter alone.
 
     Parameters
     ----------
     problem : Problem
-    draw : callable
-        Returns starts with their names for a problem.
-    rng : Generator
-        Draws the sample.
+    course : Course
+    starts : sequence of (str, Parameters)
+        With their names.
     options : Options
     monitor : Monitor
     n_moves : int
         Rounds of split-and-merge moves, see `split_and_merge`.
     """
-    sample = sample_problem(problem, rng)
-    effort = effort_for(sample, options)
-    raced, way = for_race(sample, options) if effort.is_rough else (sample, options)
-    weak = raced.with_weak_priors()
+    sample, raced, weak, way, effort, seed = course
     n_exchanges = _N_EXCHANGES if n_moves else 0
-    starts, seed = draw(weak), int(rng.integers(np.iinfo(np.int64).max))
     rough = way._replace(tol=max(way.tol, _SAMPLE_TOL))
     beaten: frozenset[int] = frozenset()
     if weak is not raced and len(starts) > 1 and effort.weak is not None:

@@ -1,6 +1,6 @@
 """The function that is maximised: penalised log-likelihood of a model on blocks of rows."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial, reduce
 from typing import NamedTuple, TypeVar
@@ -37,6 +37,7 @@ from mixexp.model import (
 FEWEST_ELEMENTS = 1 << 15
 
 Sums = TypeVar("Sums")
+Result = TypeVar("Result")
 
 #: From a slice of rows and their posterior responsibilities, shape (n_leaves, ..., rows), to the
 #: responsibilities that the M-step uses.
@@ -87,7 +88,9 @@ def evaluation_of(model: Model, params: Parameters, stats: Statistics) -> Evalua
     own_priors = (
         other.log_prior(own) for other, own in zip(model.others, params.others, strict=True)
     )
-    gradient = model.prior.least_gradient(flat, flat_gradient(model, stats) + penalty.gradient)
+    gradient = flat_gradient(model, stats) + penalty.gradient
+    if model.prior.has_l1:
+        gradient = model.prior.least_gradient(flat, gradient)
     objective = stats.log_likelihood + stats.objective_offset + sum(own_priors, penalty.value)
     return Evaluation(params, stats, penalty, objective, gradient)
 
@@ -159,7 +162,12 @@ class Problem:
             n_threads=self.n_threads if self.blocks.is_local else 1,
         )
 
-    @property
+    def each_block(self, function: Callable[[int], Result]) -> Iterator[Result]:
+        """Return what a function returns for each block of rows in memory, by their numbers."""
+        numbers = range(len(self.held.without_features))
+        return run_blocks(function, numbers, self.n_useful_threads)
+
+    @cached_property
     def held(self) -> RowBlocks:
         """The rows, which have to be in memory.
 
@@ -175,7 +183,16 @@ class Problem:
             )
         return self.blocks
 
-    def evaluate(self, params: Parameters, resp: Responsibilities | None = None) -> Evaluation:
+    def gradients(self, params: Parameters, resp: Responsibilities | None = None) -> Evaluation:
+        """Return what `evaluate` does without curvature, which steps need: O(n p), not p**2."""
+        return self.evaluate(params, resp, gradients_alone)
+
+    def evaluate(
+        self,
+        params: Parameters,
+        resp: Responsibilities | None = None,
+        sum_all: SumHeads = gradients_and_grams,
+    ) -> Evaluation:
         """Pass once over the data, with responsibilities given or from the parameters.
 
         Parameters
@@ -185,18 +202,14 @@ class Problem:
         resp : callable, optional
             Returns the responsibilities of some rows, shape (n_leaves, ..., rows), from these and
             those of the parameters. The objective has then no part in them.
+        sum_all : callable
+            What is to be summed over heads.
         """
-        return self._evaluate(params, resp, gradients_and_grams)
-
-    def gradients(self, params: Parameters, resp: Responsibilities | None = None) -> Evaluation:
-        """Return the same without curvature, which no step can be taken from: O(n p), not p**2."""
-        return self._evaluate(params, resp, gradients_alone)
-
-    def _evaluate(
-        self, params: Parameters, resp: Responsibilities | None, sum_all: SumHeads
-    ) -> Evaluation:
-        function = partial(_statistics, params=params, resp=resp, sum_all=sum_all)
-        stats = self.total(function, _add_statistics)
+        pass_over = partial(_pass_over, params=params, resp=resp, sum_all=sum_all)
+        if isinstance(self.blocks, RowBlocks):
+            stats = reduce(_add_statistics, self.each_block(partial(pass_over, self)))
+        else:
+            stats = self.total(partial(_sum_blocks, pass_over), _add_statistics)
         self.journal.count(self.n_rows, stats.log_likelihood.size)
         return evaluation_of(self.model, params, stats)
 
@@ -209,7 +222,8 @@ class Problem:
         is_costly = not self.model.is_monotone  # other people's learners, fitted at every step
         if penalty == self.model.penalty or self.is_classification or is_costly:
             return self
-        return replace(self, model=replace(self.model, penalty=penalty))
+        model = replace(self.model, penalty=penalty)
+        return replace(self, model=model, whole=self.totals)
 
     def transform_resp(
         self, rows: slice, resp: Responsibilities | None, block: Block
@@ -235,7 +249,7 @@ class Problem:
 
     @cached_property
     def n_useful_threads(self) -> int:
-        n_elements = self.model.tree.n_nodes * len(self.blocks.pattern.weight)
+        n_elements = self.model.tree.n_nodes * len(self.blocks.pattern.known.weight)
         return self.n_threads if n_elements >= FEWEST_ELEMENTS else 1
 
     @cached_property
@@ -313,25 +327,29 @@ def _sum_partition(alone: Problem, function: Callable[[Problem], Sums], blocks: 
     return function(replace(alone, blocks=blocks))
 
 
-def _statistics(
-    problem: Problem, params: Parameters, resp: Responsibilities | None, sum_all: SumHeads
+def _sum_blocks(pass_over: Callable[[Problem, int], Statistics], problem: Problem) -> Statistics:
+    return reduce(_add_statistics, problem.each_block(partial(pass_over, problem)))
+
+
+def _pass_over(
+    problem: Problem,
+    at: int,
+    params: Parameters,
+    resp: Responsibilities | None,
+    sum_all: SumHeads,
 ) -> Statistics:
-    blocks = problem.held
-    partition = blocks.partition
-
-    def pass_over(at: int) -> Statistics:
-        block = blocks[at]
-        transform_resp = problem.transform_resp(partition[at], resp, block)
+    """Return the sums of one block of rows."""
+    block, model = problem.held[at], problem.model
+    transform_resp, weight = None, None
+    if resp is not None or problem.is_classification:
+        transform_resp = problem.transform_resp(problem.held.partition[at], resp, block)
+    if model.penalty.balance > 0.0:
         weight = problem.pseudo_weight(block)
-        found = em_statistics(problem.model, params, block, transform_resp, weight, sum_all)
-        unseen = None
-        if resp is None:
-            unseen = truncated_statistics(problem.model, params, block, sum_all)
-        return found if unseen is None else add_statistics([found, unseen])
-
-    return reduce(
-        _add_statistics, run_blocks(pass_over, range(len(blocks)), problem.n_useful_threads)
-    )
+    found = em_statistics(model, params, block, transform_resp, weight, sum_all)
+    if resp is not None or block.window is None:
+        return found
+    unseen = truncated_statistics(model, params, block, sum_all)
+    return found if unseen is None else add_statistics([found, unseen])
 
 
 def _add_statistics(total: Statistics, part: Statistics) -> Statistics:

@@ -322,7 +322,7 @@ def _carry_group(
     if not group.family.has_mean_deviance_dispersion:
         return carried
     h = kinds.index("dispersion")
-    if not model.sees_intercept_only(group.designs[h]):
+    if not model.is_narrow[group.designs[h]]:
         return carried
     return _carry_dispersion(carried, sums, h, moved, _mass_of(model, g, stats))
 

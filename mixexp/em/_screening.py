@@ -63,6 +63,7 @@ def find_on_columns(
     Parameters
     ----------
     problem : Problem
+        That `has_many_columns`.
     pooled : Parameters
     first : sequence of (str, Parameters)
         Starts that are given, with their names.
@@ -71,7 +72,7 @@ def find_on_columns(
     monitor : Monitor
     options : Options
     find : callable
-        Carries the search out. Called once, with the problem itself unless it is worth it.
+        Carries the search out on some columns.
 
     Returns
     -------
@@ -83,8 +84,6 @@ def find_on_columns(
     -----
     O(n p) per round for the check of all p columns, beside a fit on those that are in.
     """
-    if not _has_many_columns(problem):
-        return find(problem, pooled, first, monitor, options)
     columns = _first_columns(problem, pooled, [start for _, start in first], is_given)
     narrow, model = _narrow(problem, columns)
     if is_given:  # nothing is drawn around the pooled fit
@@ -110,9 +109,11 @@ def find_on_columns(
     return Search([finals[i] for i in order], [found.places[i] for i in order], restarts)
 
 
-def _has_many_columns(problem: Problem) -> bool:
-    """Tell whether many columns may be left out, of rows that are in memory."""
+def has_many_columns(problem: Problem) -> bool:
+    """Tell whether many columns may be left out, of rows that are in memory, and none is yet."""
     model = problem.model
+    if model.in_full is not model:  # it has columns left out already
+        return False
     is_here = isinstance(problem.blocks, RowBlocks) and problem.blocks.sample is None
     if not (model.penalty.has_l1 and is_here and model.is_linear and not model.held):
         return False

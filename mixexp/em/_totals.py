@@ -59,8 +59,10 @@ def totals_of(model: Model, blocks: RowBlocks) -> Totals:
     blocks : RowBlocks
     """
     n_rows = blocks.partition[-1].stop
-    weights = [block.weight for block in blocks.without_features]
-    gate_weights = [block.gate_weight for block in blocks.without_features]
+    weights = [block.known.weight for block in blocks.without_features]
+    gate_weights = weights
+    if blocks.has_groups:
+        gate_weights = [block.gate_weight for block in blocks.without_features]
     return Totals(
         n_rows,
         sum(map(int, map(np.count_nonzero, gate_weights))) if blocks.has_groups else n_rows,
@@ -73,13 +75,13 @@ def totals_of(model: Model, blocks: RowBlocks) -> Totals:
 
 def _log_unit(model: Model, blocks: RowBlocks) -> float:
     groups = model.groups
-    log_scale = next((g.log_scale for g in groups if g.log_scale != 0.0), 0.0)
+    log_scale = next((own for group in groups if (own := group.log_scale) != 0.0), 0.0)
     n_dense = 0.0
     for block in blocks.without_features if log_scale != 0.0 else ():
-        is_dense = np.zeros(len(block.weight), dtype=bool)
+        is_dense = np.zeros(len(block.known.weight), dtype=bool)
         for group, target, base in zip(groups, block.targets, block.bases, strict=True):
             is_dense |= np.isfinite(base) & ~group.family.has_mass(target)
-        n_dense += float(block.weight @ is_dense)
+        n_dense += float(block.known.weight @ is_dense)
     return -n_dense * log_scale
 
 

@@ -99,15 +99,23 @@ def resolve_families(expert: Any, n_leaves: int, targets: Sequence[str]) -> list
             f"The 'expert' parameter lists {len(entries)} experts, but the model has {n_leaves}; "
             "give one per expert, left to right."
         )
-    families = [resolve_family(entry, targets) for entry in entries]
+    if isinstance(expert, list | tuple):
+        families = [resolve_family(entry, targets) for entry in entries]
+    else:
+        families = [resolve_family(expert, targets)] * n_leaves
     check_alike([family for family in families if not isinstance(family, Submodel)])
     return families
+
+
+def distinct_objects(families: Sequence[Any]) -> list[Any]:
+    """Return each object once: one that is given for all experts stands for each of them."""
+    return list({id(family): family for family in families}.values())
 
 
 def check_alike(families: Sequence[Expert]) -> None:
     """Refuse experts whose locations are not told by arrays of one shape, for ``coef_`` is one."""
     shapes: dict[tuple[int, ...], str] = {}
-    for family in families:
+    for family in distinct_objects(families):
         zeros = [np.zeros((1, 1)) for head in family.heads if head.kind == "location"]
         if zeros:
             shapes.setdefault(family.location_coef(zeros).shape, family.name)
@@ -148,7 +156,7 @@ def check_per_row_use(families: Sequence[Expert], given: Mapping[str, Any]) -> N
         Naming the argument and the family that has no use for it.
     """
     exposure, offset, trials = map(given.get, ("exposure", "offset", "trials"))
-    for family in families:
+    for family in distinct_objects(families):
         if isinstance(family, Submodel) and not family.uses_offset:
             for name in ("offset", "exposure"):
                 if given.get(name) is not None:
@@ -356,8 +364,10 @@ def anchor_problem(
     bare = Problem(model, blocks_of(model), n_threads)
     pooled = pooled_params(bare)
     model, pooled = _anchor(model, pooled, bare.total_weight * bare.n_weighed)
-    model = replace(model, ties=tie(model, scaling))
-    pooled = model.project(pooled)
+    ties = tie(model, scaling)
+    if ties is not None:
+        model = replace(model, ties=ties)
+        pooled = model.project(pooled)
     return Problem(model, blocks_of(model), n_threads), pooled, scaling
 
 

@@ -95,6 +95,7 @@ class AutomaticMixin:
     random_state: Any
     verbose: int
     init: Any
+    _check_parameters: Callable[[], None]
     _read_interval: Callable[..., Any]
     _row_weights: Callable[[Any, int], np.ndarray]
 
@@ -145,6 +146,7 @@ class AutomaticMixin:
     ) -> tuple[Any, AutoSelection | None]:
         """Return an estimator with what was chosen in the place of "auto", and the choice."""
         model = clone(self)
+        model._check_parameters()
         _, fit_warnings = model._settle(X, y, sample_weight, given)
         for message, category in fit_warnings:
             warnings.warn(message, category, stacklevel=3)

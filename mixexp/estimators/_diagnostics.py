@@ -142,7 +142,7 @@ def _free_gradient(problem: Problem, best: EMResult) -> tuple[np.ndarray, np.nda
     for gates, at, shape in zip(model.gates, model.slot_slices, model.slot_shapes, strict=False):
         gradient[at] = gates.centered(gradient[at].reshape(shape)).ravel()
     for slot, (at, shape) in enumerate(zip(model.slot_slices, model.slot_shapes, strict=True)):
-        if model.is_shared(slot):
+        if model.slot_facts[slot].is_shared:
             gradient[at] = np.tile(gradient[at].reshape(shape).sum(axis=0), shape[0])
             is_copy[at.start + shape[1] : at.stop] = True
     flat, (lower, upper) = model.flatten(evaluation.params), model.flat_bounds

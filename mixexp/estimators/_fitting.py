@@ -20,6 +20,8 @@ from mixexp.em import (
     compete,
     draw_starts,
     find_on_columns,
+    has_many_columns,
+    lay_course,
     respawn_experts,
     restrict_parameters,
     search,
@@ -55,7 +57,7 @@ from mixexp.estimators._row_arguments import (
     row_arguments,
     rows_in_order,
 )
-from mixexp.estimators._solver import EM, check_solver
+from mixexp.estimators._solver import EM, USUAL_EM, check_solver
 from mixexp.estimators._source_fit import fit_source
 from mixexp.estimators._submodels import bind_submodels
 from mixexp.estimators._validation import (
@@ -260,14 +262,15 @@ class FittedByEM(CallbackSupportMixin, GroupsMixin, AutomaticMixin):
         self._check_groups(X, per_row, chosen, columns_seen(tree, node_gates), given)
         families, node_gates = bind_submodels(self, families, node_gates, tree, columns.expert)
         parts = [*families, *(gate.submodel for gate in node_gates)]
-        check_submodels(self._penalty(), self._solver, parts)
+        penalty = self._penalty()
+        check_submodels(penalty, self._solver, parts)
         build = partial(
             build_problem,
             X,
             target,
             per_row,
             columns=columns,
-            penalty=self._penalty(),
+            penalty=penalty,
             n_threads=effective_n_jobs(self.n_jobs),
             chosen=chosen,
             tie=self._tie,
@@ -295,13 +298,16 @@ class FittedByEM(CallbackSupportMixin, GroupsMixin, AutomaticMixin):
 
     @property
     def _solver(self) -> EM:
-        return check_solver(self.solver, self.constraints)
+        """The options of EM, which `_check_parameters` has looked at."""
+        return USUAL_EM if self.solver is None else self.solver
 
     def _penalty(self) -> Penalty:
         alpha, gate_alpha = float(self._setting("alpha")), float(self.gate_alpha)
         return with_l1(Penalty(alpha, gate_alpha, 0.0, float(self.balance)), self.l1, self.gate_l1)
 
     def _tie(self, model: Model, scaling: Scaling) -> EqualityConstraints | None:
+        if self.constraints is None:
+            return None
         return make_ties(self.constraints, model, scaling, getattr(self, "feature_names_in_", None))
 
     def _dispersion_spec(self) -> Any:
@@ -352,17 +358,18 @@ class FittedByEM(CallbackSupportMixin, GroupsMixin, AutomaticMixin):
         given = given_starts(init, layout.problem, layout.pooled, layout.scaling, chosen, n)
         task = begin_task(len(given) or self._n_starts(layout.problem))
         monitor = make_monitor(task, layout.learn, record.journal)
-        is_given = bool(given)
-        found = self._find(layout, given, is_given, monitor)
-        if self._solver.on_collapse == "drop":
-            layout, found = self._drop_collapsed(layout, found, is_given, lay_out)
+        is_given, solver = bool(given), self._solver
+        options = Options(int(self.max_iter), float(self.tol), solver.acceleration)
+        found = self._find(layout.problem, layout.pooled, given, monitor, options, is_given)
+        if solver.on_collapse == "drop":
+            layout, found = self._drop_collapsed(layout, found, options, is_given, lay_out)
         order = layout.learn(self, found)
         name, best = type(self).__name__, found.best.evaluation
         implausible = find_implausible(name, layout.problem, best, layout.pooled)
         if implausible:
             self.converged_, self.convergence_reason_ = False, "what it came to makes no sense"
         fit_warnings = [*implausible, *collect_warnings(self, layout.problem, found.best, order)]
-        if self._solver.on_collapse == "error":
+        if solver.on_collapse == "error":
             refuse_collapsed(fit_warnings)
         self.diagnostics_ = diagnose(layout.problem, found.best, self.fitted_model_.params)
         record.end()
@@ -371,38 +378,41 @@ class FittedByEM(CallbackSupportMixin, GroupsMixin, AutomaticMixin):
 
     def _find(
         self,
-        layout: Layout,
+        problem: Problem,
+        pooled: Parameters,
         first: Starts,
-        is_given: bool,
         monitor: Monitor,
+        options: Options,
+        is_given: bool,
     ) -> Search:
         """Run EM from some starts, and from those of ``init`` unless these were given."""
-        options = Options(int(self.max_iter), float(self.tol), self._solver.acceleration)
-
-        def find(
-            problem: Problem,
-            pooled: Parameters,
-            first: Starts,
-            monitor: Monitor,
-            options: Options,
-        ) -> Search:
-            if is_given:
-                found = compete(problem, first, options.near(), monitor)
-            else:
-                own = layout._replace(problem=problem, pooled=pooled)
-                found = self._search(own, first, options, monitor)
-            if self._solver.on_collapse == "respawn":
-                random = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
-                (seed,) = problem.journal.remember([int(random)])
-                found = respawn_experts(problem, found, seed, options)
-            return found
-
-        return find_on_columns(*layout[:2], first, is_given, monitor, options, find)
+        if problem.model.penalty.has_l1 and has_many_columns(problem):
+            find = partial(self._find, is_given=is_given)
+            return find_on_columns(problem, pooled, first, is_given, monitor, options, find)
+        solver = self._solver
+        if is_given:
+            found = compete(problem, first, options.near(), monitor)
+        else:
+            # Drawn all at once, so that the first m of more starts are those of m starts.
+            size, most = 1 + self._n_starts(problem), np.iinfo(np.int32).max
+            seeds = check_random_state(self.random_state).randint(most, size=size).tolist()
+            seed, *seeds = problem.journal.remember(seeds)
+            course = lay_course(problem, np.random.default_rng(seed), options)
+            drawn = draw_starts(course.weak, pooled, self.init, seeds)
+            named = [(f"{self.init} {number}", start) for number, start in enumerate(drawn)]
+            n_moves = int(solver.n_moves)
+            found = search(problem, course, [*first, *named], options, monitor, n_moves)
+        if solver.on_collapse == "respawn":
+            random = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
+            (seed,) = problem.journal.remember([int(random)])
+            found = respawn_experts(problem, found, seed, options)
+        return found
 
     def _drop_collapsed(
         self,
         layout: Layout,
         found: Search,
+        options: Options,
         is_given: bool,
         lay_out: Callable[..., Layout],
     ) -> tuple[Layout, Search]:
@@ -419,32 +429,11 @@ class FittedByEM(CallbackSupportMixin, GroupsMixin, AutomaticMixin):
             start = restrict_parameters(larger, params, layout.problem.model, origin)
             # One expert has one optimum, and needs no starts of its own.
             is_known = is_given or len(alive) == 1
-            found = self._find(layout, [("survivors", start)], is_known, Monitor())
+            first, own = [("survivors", start)], layout.problem
+            found = self._find(own, layout.pooled, first, Monitor(), options, is_known)
         return layout, found
 
     def _n_starts(self, problem: Problem) -> int:
         if problem.model.tree.n_leaves == 1:
             return 1
         return affordable_starts(problem) if self.n_init == "auto" else int(self.n_init)
-
-    def _search(
-        self,
-        layout: Layout,
-        first: Starts,
-        options: Options,
-        monitor: Monitor,
-    ) -> Search:
-        """Try some starts, and then those of the strategy that ``init`` names."""
-        n_starts = self._n_starts(layout.problem)
-        # Drawn all at once, so that the first m of more starts are those of m starts.
-        random = check_random_state(self.random_state)
-        drawn = random.randint(np.iinfo(np.int32).max, size=1 + n_starts).tolist()
-        seed, *seeds = layout.problem.journal.remember(drawn)
-
-        def draw(problem: Problem) -> list[tuple[str, Parameters]]:
-            starts = enumerate(draw_starts(problem, layout.pooled, self.init, seeds))
-            named = [(f"{self.init} {number}", start) for number, start in starts]
-            return [*first, *named]
-
-        rng = np.random.default_rng(seed)
-        return search(layout.problem, draw, rng, options, monitor, int(self._solver.n_moves))

@@ -21,11 +21,12 @@ L1 = Rule(_is_l1, f"{_STRENGTH.wording}, or GroupedL1(strength, groups='column')
 
 def with_l1(penalty: Penalty, l1: Any, gate_l1: Any) -> Penalty:
     """Return strengths of the prior beside L1 penalties as they are given."""
+    groups = [str(own.groups) if isinstance(own, GroupedL1) else "" for own in (l1, gate_l1)]
     return penalty._replace(
         l1=strength_of(l1),
         gate_l1=strength_of(gate_l1),
-        l1_groups=_groups_of(l1),
-        gate_l1_groups=_groups_of(gate_l1),
+        l1_groups=groups[0],
+        gate_l1_groups=groups[1],
     )
 
 
@@ -37,7 +38,3 @@ def strength_of(l1: Any) -> float:
 def of_strength(l1: Any, strength: float) -> Any:
     """Return an L1 penalty that groups as another does."""
     return GroupedL1(strength, l1.groups) if isinstance(l1, GroupedL1) else strength
-
-
-def _groups_of(l1: Any) -> str:
-    return str(l1.groups) if isinstance(l1, GroupedL1) else ""

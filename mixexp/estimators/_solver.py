@@ -69,6 +69,10 @@ class EM(BaseEstimator):
         self.on_collapse = on_collapse
 
 
+#: What stands for None.
+USUAL_EM = EM()
+
+
 def check_solver(solver: Any, constraints: Any) -> EM:
     """Return the options of a ``solver`` parameter, those by default for None.
 
@@ -78,7 +82,7 @@ def check_solver(solver: Any, constraints: Any) -> EM:
         Naming the parameter, what is allowed and what was found.
     """
     if solver is None:
-        return EM()
+        return USUAL_EM
     if not isinstance(solver, EM):
         raise ValueError(
             f"The 'solver' parameter must be None or an EM(...). Got {shown(solver)} instead."

@@ -34,6 +34,9 @@ def bind_submodels(
     ValueError
         If one cannot be fitted there.
     """
+    own = [*families, *(gate.submodel for gate in node_gates)]
+    if not any(isinstance(part, Submodel) for part in own):
+        return list(families), list(node_gates)
     names, penalty = getattr(estimator, "feature_names_in_", None), estimator._penalty()
 
     def setting(where: str, columns: Sequence[int]) -> Setting:

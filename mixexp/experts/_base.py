@@ -195,11 +195,12 @@ class Expert(BaseEstimator):
 
     def shares_head(self, h: int) -> bool:
         """Return whether all experts of this family have one set of coefficients of a head."""
-        return self.heads[h].kind == "dispersion" and self.shares_dispersion
+        return self.shares_dispersion and self.heads[h].kind == "dispersion"
 
     def known_dispersion_of(self, h: int) -> float | None:
         """Return the dispersion of a head, in the unit of y, if it is given."""
-        return self.known_dispersion if self.heads[h].kind == "dispersion" else None
+        known = self.known_dispersion
+        return known if known is not None and self.heads[h].kind == "dispersion" else None
 
     @property
     def has_dispersion(self) -> bool:

@@ -27,16 +27,14 @@ def square_terms(
     -------
     tuple of ndarray of shape (..., rows)
     """
-    spread, shape = _spread(mean, y)
-    out = _empty(spread)
+    spread, shape, out = _prepare(mean, y)
     kernels.square_terms(y, spread, log_dispersion.flatten(), precision.flatten(), *out)
     return _folded(out, shape)
 
 
 def exponential_terms(y: np.ndarray, eta: np.ndarray) -> Terms:
     """Return ``y * eta - extended_exp(eta)``, ``y - mean``, and the mean shaped as eta."""
-    spread, shape = _spread(eta, y)
-    out = _empty(spread)
+    spread, shape, out = _prepare(eta, y)
     kernels.exponential_terms(y, spread, LARGEST_LOG, np.empty((3, _CHUNK)), *out)
     log_kernel, score, mean = _folded(out, shape)
     return log_kernel, score, mean[..., : eta.shape[-1]]
@@ -44,24 +42,23 @@ def exponential_terms(y: np.ndarray, eta: np.ndarray) -> Terms:
 
 def logistic_terms(y: np.ndarray, eta: np.ndarray) -> Terms:
     """Return ``y * eta - log(1 + exp(eta))``, its slope, and minus its bend, this shaped as eta."""
-    spread, shape = _spread(eta, y)
-    out = _empty(spread)
+    spread, shape, out = _prepare(eta, y)
     kernels.logistic_terms(y, spread, np.empty((5, _CHUNK)), *out)
     log_kernel, score, curvature = _folded(out, shape)
     return log_kernel, score, curvature[..., : eta.shape[-1]]
 
 
-def _spread(values: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, tuple[int, ...]]:
-    """Return values (..., rows) or (..., 1) as kernels see them, (m, rows), and their shape."""
+def _prepare(values: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, tuple[int, ...], Terms]:
+    """Return values (..., rows) or (..., 1) as kernels see them, (m, rows), their shape, and room.
+
+    The room is for what a kernel finds.
+    """
     shape = (*values.shape[:-1], len(y))
     spread = np.ascontiguousarray(values)
     if values.shape != shape:
         spread = np.array(np.broadcast_to(values, shape), order="C")
-    return spread.reshape(-1, len(y)), shape
-
-
-def _empty(like: np.ndarray) -> Terms:
-    return np.empty_like(like), np.empty_like(like), np.empty_like(like)
+    spread = spread.reshape(-1, len(y))
+    return spread, shape, (np.empty_like(spread), np.empty_like(spread), np.empty_like(spread))
 
 
 def _folded(arrays: Terms, shape: tuple[int, ...]) -> Terms:

@@ -223,7 +223,7 @@ def _heads(graph: _Graph, state: FittedModel, g: int, rows: _Rows) -> list[Any]:
     for own, design in zip(state.params.experts[g], model.groups[g].designs, strict=True):
         coef = np.zeros((len(own), 1 + len(state.scaling.center)))
         coef[:, model.designs[design]] = own
-        sees_none = model.sees_intercept_only(design)
+        sees_none = model.is_narrow[design]
         found.append(own.T if sees_none else _predictor(graph, rows, coef))
     return found
 

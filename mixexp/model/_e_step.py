@@ -15,7 +15,6 @@ from mixexp import kernels
 from mixexp.data import Block, Design
 from mixexp.experts import Derivatives
 from mixexp.model._gaps import fill_gaps
-from mixexp.model._grams import narrow, split_like, swap_lead
 from mixexp.model._model import Model
 from mixexp.model._parameters import Parameters
 from mixexp.tree import GatingTree
@@ -58,18 +57,17 @@ def linear_predictors(
     A head that sees nothing but the intercept is constant over rows and stays a column, so
     that families take one exponential of it, not one per row.
     """
-    slots = [swap_lead(slot, 2) for slot in model.slots(params)]
-    eta = list(slots)
+    slots = model.slots(params)
+    eta = [slot if slot.ndim == 2 else slot.swapaxes(0, 1) for slot in slots]
     for design in range(len(model.designs)):
-        if model.sees_intercept_only(design):
-            continue
         members = [slot for slot, d in enumerate(model.slot_designs) if d == design]
-        if members:
-            parts = [slots[slot] for slot in members]
-            stacked = np.concatenate(parts)
-            values = product(narrow(stacked), model.design(block, design))
+        if members and not model.is_narrow[design]:
+            stacked = np.concatenate([eta[slot] for slot in members])
+            coef = stacked.reshape(-1, stacked.shape[-1])
+            values = product(coef, model.design(block, design))
             values = values.reshape(*stacked.shape[:-1], values.shape[-1])
-            for slot, own in zip(members, split_like(values, parts), strict=True):
+            ends = np.cumsum([len(eta[slot]) for slot in members])[:-1]
+            for slot, own in zip(members, np.split(values, ends), strict=True):
                 eta[slot] = own
     if model.filling_gate is not None:
         gates, groups = eta[: len(model.gates)], enumerate(group_heads(model, eta))
@@ -145,14 +143,17 @@ def evaluate_experts(
     model: Model, params: Parameters, eta: Sequence[np.ndarray], block: Block
 ) -> tuple[np.ndarray, list[Derivatives]]:
     """Return log densities as `leaf_log_density` does, and the derivatives of every group."""
-    out = _other_log_density(model, params, block)
+    if model.others:
+        out = _other_log_density(model, params, block)
+    else:  # then there are gates with heads
+        out = np.empty((model.tree.n_leaves, *eta[0].shape[1:-1], block.features.shape[1]))
     found = []
     for g, heads in enumerate(group_heads(model, eta)):
         family = model.groups[g].family
         log_kernel, derivatives = family.evaluate(block.targets[g], heads)
         out[model.group_rows[g]] = log_kernel + block.bases[g]
         found.append(derivatives)
-    return _with_evidence(out, block), found
+    return (out if block.known.evidence is None else _with_evidence(out, block)), found
 
 
 def log_evidence(model: Model, logits: np.ndarray, block: Block) -> np.ndarray | float:
@@ -222,23 +223,27 @@ def allocate(
     """
     if starts is not None:
         return _allocate_groups(tree, logits, log_density, starts)
-    lead = log_density.shape[1:]
-    gate, node_resp = np.empty((tree.n_edges, *lead)), np.empty((tree.n_nodes, *lead))
-    row_log_density = np.empty(lead)
+    lead, n = log_density.shape[1:], math.prod(log_density.shape[1:])
+    gate, node_resp = np.empty((tree.n_edges, n)), np.empty((tree.n_nodes, n))
+    row_log_density = np.empty(n)
     kernels.tree_posterior(
-        wide(_over_rows(logits, lead[-1])),
-        wide(log_density),
+        _over_rows(logits, lead[-1]).reshape(tree.n_edges, n),
+        log_density.reshape(tree.n_leaves, n),
         tree.parent,
         tree.inner_nodes,
         tree.first_child,
         tree.n_children,
         tree.leaves,
         np.empty((tree.n_nodes, kernels.CHUNK)),
-        wide(gate),
-        wide(node_resp),
-        row_log_density.ravel(),
+        gate,
+        node_resp,
+        row_log_density,
     )
-    return Posterior(row_log_density, gate, node_resp)
+    return Posterior(
+        row_log_density.reshape(lead),
+        gate.reshape(tree.n_edges, *lead),
+        node_resp.reshape(tree.n_nodes, *lead),
+    )
 
 
 def _allocate_groups(

@@ -172,7 +172,7 @@ class FittedModel(NamedTuple):
         n_threads: int,
     ) -> Iterator[Result]:
         """Apply a function to all rows, block by block, features in rows."""
-        partition = list(cut_rows(len(X), rows_to_expand(X)))
+        partition = cut_rows(len(X), rows_to_expand(X))
 
         def apply(at: int) -> Result:
             known = per_row.take(partition[at])

@@ -35,7 +35,7 @@ def fill_gaps(
     """
     gate, group = model.filling_gate, model.groups[g]
     place = next((h for h in range(len(group.designs)) if group.is_location(h)), None)
-    if gate is None or place is None or model.sees_intercept_only(group.designs[place]):
+    if gate is None or place is None or model.is_narrow[group.designs[place]]:
         return tuple(heads)
     X = model.view(gate, block).X
     if not np.isnan(X).any():

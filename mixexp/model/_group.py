@@ -166,7 +166,7 @@ class ExpertGroup(NamedTuple):
         where the responsibility is zero.
         """
         seen = self.target(y, trials, ends)
-        is_outside = self.find_impossible(y, trials, ends)
+        is_outside = self.find_impossible(y, trials, ends, seen)
         if is_outside.any() and self.placeholder_y is not None:
             seen[..., is_outside] = self.placeholder_y[..., None]
         base = self.family.log_base(seen)
@@ -178,15 +178,20 @@ class ExpertGroup(NamedTuple):
         return seen, np.where(is_outside, -np.inf, base) if is_outside.any() else base
 
     def find_impossible(
-        self, y: np.ndarray, trials: np.ndarray | None, ends: np.ndarray | None = None
+        self,
+        y: np.ndarray,
+        trials: np.ndarray | None,
+        ends: np.ndarray | None = None,
+        seen: np.ndarray | None = None,
     ) -> np.ndarray:
         """Return the y that no expert of the family can explain, as a boolean array.
 
         Densities are with respect to length, plus a count of the values that have a probability
         under some expert of the model: those are of no length, so that a density, however high,
-        gives them nothing.
+        gives them nothing. What `target` returns may be given, if it is known.
         """
-        seen = self.target(y, trials, ends)
+        if seen is None:
+            seen = self.target(y, trials, ends)
         is_impossible = self.family.find_unsupported(seen)
         if self.rivals:
             is_taken = has_mass(self.rivals, y, trials) & ~self.family.has_mass(seen)

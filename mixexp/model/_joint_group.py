@@ -70,9 +70,13 @@ class JointGroup(ExpertGroup):
         return seen, np.where(is_outside, -np.inf, base) if is_outside.any() else base
 
     def find_impossible(
-        self, y: np.ndarray, trials: np.ndarray | None, ends: np.ndarray | None = None
+        self,
+        y: np.ndarray,
+        trials: np.ndarray | None,
+        ends: np.ndarray | None = None,
+        seen: np.ndarray | None = None,
     ) -> np.ndarray:
-        return self.family.find_unsupported(self.target(y, trials))
+        return self.family.find_unsupported(self.target(y, trials) if seen is None else seen)
 
     def marginal(
         self, output: int, heads: tuple[np.ndarray, ...]

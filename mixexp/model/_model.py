@@ -21,6 +21,7 @@ from mixexp.model._group import ExpertGroup
 from mixexp.model._others import PlacedSubmodel, WithOthers
 from mixexp.model._parameters import Parameters, flatten_slots
 from mixexp.model._prior import Penalty, Prior
+from mixexp.model._slots import SlotFacts, facts_of
 from mixexp.model._ties import EqualityConstraints
 from mixexp.submodel import SubmodelRows
 from mixexp.tree import GatingTree, as_slice
@@ -104,6 +105,11 @@ class Model(WithOthers):
         """Slots of experts."""
         return range(len(self.gates), len(self.gates) + len(self.slot_heads))
 
+    @cached_property
+    def slot_facts(self) -> tuple[SlotFacts, ...]:
+        """What the heads of every slot are."""
+        return (SlotFacts("gate"),) * len(self.gates) + tuple(facts_of(self.groups))
+
     def head_of(self, slot: int) -> tuple[int, int]:
         """Return the group and head of a slot of experts."""
         return self.slot_heads[slot - len(self.gates)]
@@ -155,28 +161,24 @@ class Model(WithOthers):
 
     def n_slopes(self, g: int) -> int:
         """Return the number of slopes in the locations of each expert, of columns that vary."""
-        heads = zip(self.groups[g].designs, self.groups[g].family.heads, strict=True)
-        sizes = [int(self._varies(at).sum()) for at, head in heads if head.kind == "location"]
+        sizes = [
+            int(self._varying[design].sum())
+            for h, design in enumerate(self.groups[g].designs)
+            if self.slot_facts[self.slot_of[g, h]].kind == "location"
+        ]
         return max(sizes, default=0)
 
-    def _varies(self, design: int) -> np.ndarray:
-        """Return which columns of a design do, the intercept's left out, as a boolean array."""
-        return ~np.isin(self.designs[design], (0, *self.constant_columns))
-
-    def known_log_dispersion(self, slot: int) -> float | None:
-        """Return the log dispersion of a slot on its family's scale, if it is not estimated."""
-        if not self.is_dispersion(slot):
-            return None
-        g, h = self.head_of(slot)
-        known = self.groups[g].family.known_dispersion_of(h)
-        return None if known is None else float(np.log(known)) - self.groups[g].change(h)[1]
+    @cached_property
+    def _varying(self) -> list[np.ndarray]:
+        """Which columns of each design vary, the intercept's left out, as boolean arrays."""
+        return [~np.isin(columns, (0, *self.constant_columns)) for columns in self.designs]
 
     @property
     def n_outputs(self) -> int:
         """Number of targets."""
         return next((len(group.outputs) for group in self.groups if group.outputs), 1)
 
-    @property
+    @cached_property
     def n_flat(self) -> int:
         """Length of the flat vector; more than `n_parameters`, for siblings sum to zero."""
         return sum(rows * columns for rows, columns in self.slot_shapes)
@@ -194,11 +196,11 @@ class Model(WithOthers):
         width = [int(np.sum(~np.isin(columns, left_out))) for columns in self.designs]
         n_gates = sum((len(own.edges) - len(own.nodes)) * width[own.design] for own in self.gates)
         n_experts = sum(
-            width[design] * (1 if self.is_shared(slot) else rows)
-            for slot, ((rows, _), design) in enumerate(
-                zip(self.slot_shapes, self.slot_designs, strict=True)
+            width[design] * (1 if own.is_shared else rows)
+            for own, (rows, _), design in zip(
+                self.slot_facts, self.slot_shapes, self.slot_designs, strict=True
             )
-            if slot in self.expert_slots and self.known_log_dispersion(slot) is None
+            if own.kind != "gate" and own.known_log_dispersion is None
         )
         return n_gates + n_experts
 
@@ -218,27 +220,14 @@ class Model(WithOthers):
         settled = self.unflatten(self.ties.project_flat(self.flatten(params)))
         return settled._replace(others=params.others)
 
-    def is_shared(self, slot: int) -> bool:
-        """Whether all experts of the slot have one set of coefficients."""
-        if slot not in self.expert_slots:
-            return False
-        g, h = self.head_of(slot)
-        return self.groups[g].family.shares_head(h)
-
-    def is_dispersion(self, slot: int) -> bool:
-        """Whether the slot holds a dispersion head."""
-        if slot not in self.expert_slots:
-            return False
-        g, h = self.head_of(slot)
-        return self.groups[g].family.heads[h].kind == "dispersion"
-
     @property
     def n_dispersions(self) -> int:
         """Number of experts with a dispersion of their own, and of dispersions that are shared."""
         counts = [0] * len(self.groups)
         for (g, _), slot in self.slot_of.items():
-            if self.is_dispersion(slot):
-                n_own = 1 if self.is_shared(slot) else len(self.groups[g].leaves)
+            own = self.slot_facts[slot]
+            if own.kind == "dispersion":
+                n_own = 1 if own.is_shared else len(self.groups[g].leaves)
                 counts[g] = max(counts[g], n_own)
         return sum(counts)
 
@@ -262,7 +251,11 @@ class Model(WithOthers):
 
     def flatten(self, params: Parameters) -> np.ndarray:
         """Return all coefficients in one vector, shape (..., n_flat)."""
-        return flatten_slots(self.slots(params), params.lead)
+        parts = [
+            slot.reshape(*slot.shape[:-2], -1)
+            for slot in (*params.gates, *(params.experts[g][h] for g, h in self.slot_heads))
+        ]
+        return np.concatenate(parts, axis=-1) if parts else np.zeros((*params.lead, 0))
 
     def unflatten(self, flat: np.ndarray) -> Parameters:
         """Return the parameters of a flat vector."""
@@ -282,24 +275,25 @@ class Model(WithOthers):
     @cached_property
     def prior(self) -> Prior:
         """The prior on all coefficients."""
-        slots = tuple(self._prior_slot(slot) for slot in range(len(self.slot_shapes)))
+        slots = tuple(map(self._prior_slot, range(len(self.slot_shapes))))
         return Prior(self.penalty, slots, self.ties, self.tree.n_leaves == 1)
 
     def _prior_slot(self, slot: int) -> PriorSlot:
         n_heads, q = shape = self.slot_shapes[slot]
         columns = self.designs[self.slot_designs[slot]]
-        varies, center = self._varies(self.slot_designs[slot]), np.zeros(q)
-        if slot not in self.expert_slots:
+        varies, center = self._varying[self.slot_designs[slot]], np.zeros(q)
+        own = self.slot_facts[slot]
+        if own.kind == "gate":
             spans = self.gates[slot].spans
             return PriorSlot("gate", shape, int(varies.sum()), varies, center, 1, spans, columns)
-        g, h = self.head_of(slot)
-        group, kind = self.groups[g], self.groups[g].family.heads[h].kind
+        g, h = self.slot_heads[slot - len(self.gates)]
+        group = self.groups[g]
         if group.center:
             center[:] = group.center[h]
-        if kind == "dispersion":
+        if own.kind == "dispersion":
             center[0] = group.anchor_of(h)
-        n_sharing = n_heads if self.is_shared(slot) else 1
-        return PriorSlot(kind, shape, self.n_slopes(g), varies, center, n_sharing, (), columns)
+        n_sharing = n_heads if own.is_shared else 1
+        return PriorSlot(own.kind, shape, self.n_slopes(g), varies, center, n_sharing, (), columns)
 
     @cached_property
     def common_design(self) -> int | None:
@@ -307,7 +301,7 @@ class Model(WithOthers):
 
         Its first column is the intercept, which serves heads that see nothing else.
         """
-        seen = {design for design in self.slot_designs if not self.sees_intercept_only(design)}
+        seen = {design for design in self.slot_designs if not self.is_narrow[design]}
         if len(seen) > 1:
             return None
         return seen.pop() if seen else min(self.slot_designs, default=0)
@@ -329,15 +323,14 @@ class Model(WithOthers):
     def flat_bounds(self) -> tuple[np.ndarray, np.ndarray]:
         """Least and largest value of every coefficient in the flat vector, equal if known."""
         lower, upper = np.full(self.n_flat, -np.inf), np.full(self.n_flat, np.inf)
-        for (g, h), slot in self.slot_of.items():
-            head = self.groups[g].family.heads[h]
-            at = self.slot_slices[slot]
-            intercepts = slice(at.start, at.stop, self.slot_shapes[slot][1])
-            lower[intercepts], upper[intercepts] = head.lower, head.upper
-            known = self.known_log_dispersion(slot)
-            if known is not None:
+        for own, at, shape in zip(self.slot_facts, self.slot_slices, self.slot_shapes, strict=True):
+            if own.head is None:
+                continue
+            intercepts = slice(at.start, at.stop, shape[1])
+            lower[intercepts], upper[intercepts] = own.head.lower, own.head.upper
+            if own.known_log_dispersion is not None:
                 lower[at], upper[at] = 0.0, 0.0
-                lower[intercepts] = upper[intercepts] = known
+                lower[intercepts] = upper[intercepts] = own.known_log_dispersion
         if self.ties is not None:
             is_known = ~np.isnan(self.ties.known)
             lower[is_known] = upper[is_known] = self.ties.known[is_known]
@@ -364,9 +357,10 @@ class Model(WithOthers):
                 at += (m - 1) * q
         for slot in self.expert_slots:
             n_rows, columns = self.slot_shapes[slot]
-            if self.known_log_dispersion(slot) is not None:
+            own = self.slot_facts[slot]
+            if own.known_log_dispersion is not None:
                 continue
-            shared = self.is_shared(slot)
+            shared = own.is_shared
             block = np.tile(np.eye(columns), (n_rows, 1)) if shared else np.eye(n_rows * columns)
             basis[self.slot_slices[slot], at : at + block.shape[1]] = block
             at += block.shape[1]
@@ -376,12 +370,21 @@ class Model(WithOthers):
 
     def design(self, block: Block, design: int) -> Design:
         """Return those of a block's features that a design uses."""
-        return block.features.select(self.designs[design])
+        columns, features = self.designs[design], block.features
+        if self._is_rising[design] and len(columns) == features.shape[0]:
+            return features
+        return features.select(columns)
+
+    @cached_property
+    def _is_rising(self) -> tuple[bool, ...]:
+        """Whether the columns of each design are in their order."""
+        return tuple(bool((columns[1:] > columns[:-1]).all()) for columns in self.designs)
 
     def sees_all(self, design: int, n_columns: int) -> bool:
         """Whether a design is all columns of the features, intercept included, in their order."""
         return sees_all(self.designs[design], n_columns)
 
-    def sees_intercept_only(self, design: int) -> bool:
-        """Whether a design holds nothing but the intercept, so that heads are constant."""
-        return len(self.designs[design]) == 1
+    @cached_property
+    def is_narrow(self) -> tuple[bool, ...]:
+        """Whether each design holds nothing but the intercept, so that heads are constant."""
+        return tuple(len(columns) == 1 for columns in self.designs)

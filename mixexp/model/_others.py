@@ -177,7 +177,7 @@ class WithOthers:
         """Slot of every pair of group and head."""
         raise NotImplementedError
 
-    @property
+    @cached_property
     def is_linear(self) -> bool:
         """Whether all parts have linear predictors, so that Newton's method applies."""
         return not self.others
@@ -198,7 +198,7 @@ class WithOthers:
         none = np.zeros(0, dtype=np.int64)
         return np.concatenate([none, *(gates.edges for gates in self.gates)])
 
-    @property
+    @cached_property
     def is_monotone(self) -> bool:
         """Whether no EM step lowers the objective."""
         return not self.falling_names

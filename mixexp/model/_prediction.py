@@ -120,7 +120,7 @@ def _odds_after(tree: GatingTree, logits: np.ndarray, evidence: np.ndarray) -> n
 
 def _predictors(model: Model, coef: np.ndarray, design: int, block: Block) -> np.ndarray:
     """Return linear predictors (heads, rows), or (heads, 1) where these see no feature."""
-    if model.sees_intercept_only(design):
+    if model.is_narrow[design]:
         return coef
     return batch_invariant_product(coef, model.design(block, design))
 

@@ -111,6 +111,11 @@ class Prior:
     ties: EqualityConstraints | None
     is_single: bool
 
+    @cached_property
+    def has_l1(self) -> bool:
+        """Whether some slopes have an L1 penalty."""
+        return self.penalty.has_l1
+
     def _flat(self, values: Iterable[np.ndarray | float]) -> np.ndarray:
         """Return one vector of what is given for all columns, or for each, of every slot."""
         pairs = zip(values, self.slots, strict=True)
@@ -201,7 +206,7 @@ class Prior:
         flat : ndarray of shape (..., n_flat)
         """
         smooth = self._smooth_at(flat)
-        if not self.penalty.has_l1:
+        if not self.has_l1:
             return smooth
         value = smooth.value - self.l1_value(flat)
         if self.groups is None:
@@ -228,7 +233,7 @@ class Prior:
             none = np.zeros_like(away)
             return PenaltyTerms(value, -strength * away, strength, none, strength, none, none)
         root = np.hypot(1.0, away / self._width)
-        if self.penalty.has_l1:
+        if self.has_l1:
             root = np.where(self._is_plain, 1.0, root)
         excess = away * (away / (root + 1.0))  # sqrt(1 + u**2) - 1 loses the digits of a small u
         is_pulled = self.pull > 0.0
@@ -256,7 +261,7 @@ class Prior:
         smooth : ndarray of shape (..., n_flat)
             Gradient of the objective without the L1 penalty.
         """
-        if not self.penalty.has_l1:
+        if not self.has_l1:
             return smooth
         found = self._least_alone(flat, smooth)
         return found if self.groups is None else self.groups.least_gradient(flat, smooth, found)
@@ -282,7 +287,7 @@ class Prior:
         gradient : ndarray of shape (n_flat,)
             See `least_gradient`.
         """
-        return float(np.max(self.shares(gradient), initial=0.0))
+        return 0.0 if not self.has_l1 else float(np.max(self.shares(gradient), initial=0.0))
 
     def shares(self, gradient: np.ndarray) -> np.ndarray:
         """Return slopes (..., n_flat) as shares of L1 strengths, of groups by their norms."""
@@ -324,7 +329,7 @@ class Prior:
         moved : ndarray of shape (n_flat,)
             Where it would end.
         """
-        if not self.penalty.has_l1:
+        if not self.has_l1:
             return moved
         side = np.where(flat == 0.0, np.sign(gradient), np.sign(flat))
         has_crossed = (self.l1 > 0.0) & (moved * side <= 0.0)

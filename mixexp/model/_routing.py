@@ -238,7 +238,7 @@ def _group_means(
     """Return what experts of one group predict, one per row given, shape (..., n_pairs)."""
     group, heads = model.groups[g], []
     for coef, design in zip(params.experts[g], group.designs, strict=True):
-        if model.sees_intercept_only(design):
+        if model.is_narrow[design]:
             heads.append(coef[expert, 0][None])
             continue
         eta = np.empty((1, len(row)))

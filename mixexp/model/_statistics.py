@@ -161,14 +161,16 @@ def em_statistics(
     eta = linear_predictors(model, params, block)
     log_density, derivatives = evaluate_experts(model, params, eta, block)
     logits = gate_logits(model, params, eta, block)
-    found = allocate(model.tree, logits, log_density, block.group_starts)
+    starts = None if block.known.groups is None else block.group_starts
+    found = allocate(model.tree, logits, log_density, starts)
     node_weight, excess = found.node_resp, np.zeros(found.log_density.shape[:-1])
     if transform_resp is not None:
         resp, gain = transform_resp(node_weight[model.tree.leaf_rows])
         node_weight = np.tensordot(model.tree.covers.astype(float), resp, axes=1)
         excess = np.broadcast_to(gain, found.log_density.shape) @ block.gate_weight
-    excess = excess + log_evidence(model, logits, block)
-    mass = node_weight @ block.weight
+    if model.others:
+        excess = excess + log_evidence(model, logits, block)
+    mass = node_weight @ block.known.weight
     others = tuple(
         other.statistics(
             own,
@@ -181,7 +183,8 @@ def em_statistics(
         _, shifted, log_total = gate_probabilities(model.tree, logits, logits.shape[-1])
         excess = excess + balance_value(model.tree, shifted, log_total, pseudo_weight)
     sums = sum_all(model, block, found.gate, node_weight, derivatives, mass, pseudo_weight)
-    return Statistics(found.log_density @ block.weight, excess, mass.T, *sums, others)
+    log_likelihood = found.log_density @ block.known.weight
+    return Statistics(log_likelihood, excess, mass.T, *sums, others)
 
 
 def sum_by_head(

@@ -48,33 +48,33 @@ class HeadSums(NamedTuple):
     groups: tuple[GroupStatistics, ...]
 
 
-class _Rows:
+class _Rows(NamedTuple):
     """Rows (experts, ..., rows) of several families, to be stacked, and the leaves they are of."""
 
-    def __init__(self) -> None:
-        self.parts: list[np.ndarray] = []
-        self.nodes: list[np.ndarray] = []
-        self.n = 0
+    parts: list[np.ndarray]
+    nodes: list[np.ndarray]
 
     def add(self, part: np.ndarray, nodes: np.ndarray) -> slice:
         """Append a part, and return where it will stand."""
+        n = sum(map(len, self.nodes))
         self.parts.append(part)
         self.nodes.append(nodes)
-        self.n += len(nodes)
-        return slice(self.n - len(nodes), self.n)
+        return slice(n, n + len(nodes))
 
-    def stacked(self, n_starts: int, n_rows: int) -> np.ndarray:
-        """Return all parts as (n, n_starts, rows); a part may have one column for all rows."""
+    def stacked(self, n_starts: int, n_rows: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return all parts as (n, n_starts, rows), and the leaf of each.
+
+        A part may have one column for all rows.
+        """
+        nodes = np.concatenate([np.empty(0, dtype=np.int64), *self.nodes])
         if len(self.parts) == 1 and self.parts[0].shape[-1] == n_rows:
-            return np.ascontiguousarray(self.parts[0]).reshape(self.n, n_starts, n_rows)
-        out, at = np.empty((self.n, n_starts, n_rows)), 0
+            own = np.ascontiguousarray(self.parts[0])
+            return own.reshape(len(nodes), n_starts, n_rows), nodes
+        out, at = np.empty((len(nodes), n_starts, n_rows)), 0
         for part in self.parts:
             out[at : at + len(part)] = part.reshape(len(part), n_starts, part.shape[-1])
             at += len(part)
-        return out
-
-    def all_nodes(self) -> np.ndarray:
-        return np.concatenate([np.empty(0, dtype=np.int64), *self.nodes])
+        return out, nodes
 
 
 class _Source(NamedTuple):
@@ -89,30 +89,27 @@ class _GramPlan:
     """What is to be summed: values times features, and weights of products of features."""
 
     def __init__(self, model: Model, derivatives: Sequence[Derivatives]) -> None:
-        self.values, self.varying, self.constant = _Rows(), _Rows(), _Rows()
+        self.values, self.varying, self.constant = _Rows([], []), _Rows([], []), _Rows([], [])
         self.scores: list[list[slice]] = []
         self.curvatures: list[dict[tuple[int, int], _Source]] = []
         for group, found in zip(model.groups, derivatives, strict=True):
             nodes = model.tree.leaves[group.leaves]
-            is_narrow = [model.sees_intercept_only(design) for design in group.designs]
+            is_narrow = [model.is_narrow[design] for design in group.designs]
             self.scores.append([self.values.add(score, nodes) for score in found.score])
-            self.curvatures.append(
-                {
-                    (a, b): self._place(curvature, nodes, is_narrow[a] + is_narrow[b])
-                    for (a, b), curvature in found.curvature.items()
-                }
-            )
-
-    def _place(self, curvature: np.ndarray, nodes: np.ndarray, n_narrow: int) -> _Source:
-        # A curvature that is the same in all rows is multiplied in afterwards.
-        is_constant = curvature.shape[-1] == 1
-        if n_narrow == 2 and is_constant:
-            return _Source("mass", slice(0), curvature)
-        if n_narrow > 0:
-            return _Source("sums", self.values.add(curvature, nodes))
-        if is_constant:
-            return _Source("constant", self.constant.add(curvature, nodes), curvature)
-        return _Source("varying", self.varying.add(curvature, nodes))
+            own: dict[tuple[int, int], _Source] = {}
+            for (a, b), curvature in found.curvature.items():
+                # A curvature that is the same in all rows is multiplied in afterwards.
+                is_constant = curvature.shape[-1] == 1
+                if is_narrow[a] and is_narrow[b] and is_constant:
+                    own[a, b] = _Source("mass", slice(0), curvature)
+                elif is_narrow[a] or is_narrow[b]:
+                    own[a, b] = _Source("sums", self.values.add(curvature, nodes))
+                elif is_constant:
+                    at = self.constant.add(curvature, nodes)
+                    own[a, b] = _Source("constant", at, curvature)
+                else:
+                    own[a, b] = _Source("varying", self.varying.add(curvature, nodes))
+            self.curvatures.append(own)
 
 
 def sum_heads(
@@ -140,7 +137,8 @@ def sum_heads(
     if design is None or not block.features.is_dense:
         return None
     plan, n_starts = _GramPlan(model, derivatives), math.prod(gate.shape[1:-1])
-    n_grams = len(model.tree.sibling_pairs[0]) + plan.varying.n + plan.constant.n
+    nodes = [model.tree.sibling_pairs[0], *plan.varying.nodes, *plan.constant.nodes]
+    n_grams = sum(map(len, nodes))
     if not use_packed_products(len(model.designs[design]), n_starts * n_grams):
         return None
     features = model.design(block, design).to_array()
@@ -161,23 +159,25 @@ def _run(
     p, n_rows = features.shape
     n_starts, size = math.prod(gate.shape[1:-1]), min(n_rows, PRODUCT_ROWS)
     pair_a, pair_b = tree.sibling_pairs
-    curvature_nodes = np.concatenate([plan.varying.all_nodes(), plan.constant.all_nodes()])
+    values, value_nodes = plan.values.stacked(n_starts, n_rows)
+    varying, varying_nodes = plan.varying.stacked(n_starts, n_rows)
+    curvature_nodes = np.concatenate([varying_nodes, *plan.constant.nodes])
     n_grams, n_products = n_starts * (len(pair_a) + len(curvature_nodes)), p * (p + 1) // 2
-    n_sums = n_starts * (tree.n_edges + plan.values.n)
+    n_sums = n_starts * (tree.n_edges + len(value_nodes))
     grams, sums = np.zeros((n_grams, n_products)), np.zeros((n_sums, p))
-    is_first = block.is_first
+    is_first = None if block.known.groups is None else block.is_first
     kernels.head_sums(
         features,
         gate.reshape(tree.n_edges, n_starts, n_rows),
         node_resp.reshape(tree.n_nodes, n_starts, n_rows),
-        plan.values.stacked(n_starts, n_rows),
-        plan.varying.stacked(n_starts, n_rows),
-        block.weight,
+        values,
+        varying,
+        block.known.weight,
         np.empty(0) if is_first is None else is_first,
         tree.parent,
         pair_a,
         pair_b,
-        plan.values.all_nodes(),
+        value_nodes,
         curvature_nodes,
         np.empty((tree.n_nodes, size)),
         np.empty((tree.n_edges, size)),
@@ -206,7 +206,7 @@ def _hand_out(
     """
     tree, n_pairs = model.tree, len(model.tree.sibling_pairs[0])
     values, curvatures = sums[..., tree.n_edges :, :], grams[..., n_pairs:, :, :]
-    constant = curvatures[..., plan.varying.n :, :, :]
+    constant = curvatures[..., sum(map(len, plan.varying.nodes)) :, :, :]
     groups = []
     for group, scores, places in zip(model.groups, plan.scores, plan.curvatures, strict=True):
         width = [len(model.designs[design]) for design in group.designs]
