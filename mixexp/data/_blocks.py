@@ -5,7 +5,7 @@ Where the partition of the rows comes from is in `mixexp.data._rows`.
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property, partial
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,6 +13,7 @@ import numpy as np
 from mixexp.data._design import DenseDesign, Design
 from mixexp.data._rows import RowSource, cut_rows, take_rows
 from mixexp.data._scaling import Scaling
+from mixexp.data._sparse import rows_of_block
 
 # Standardised features up to here are kept, for small data are visited hundreds of times and
 # the copy is small beside the interpreter and its libraries. Beyond, memory would grow with
@@ -158,6 +159,10 @@ class Block(NamedTuple):
         return cut_rows(len(self.weight), size, self.known.groups)
 
 
+# By what they are of, sums over rows with the sample weights that they were formed with.
+Products = dict[bytes, tuple[list[np.ndarray], np.ndarray]]
+
+
 def _take_raw(read_raw: Callable[[], Any], rows: np.ndarray | slice) -> Any:
     return read_raw()[rows]
 
@@ -172,6 +177,8 @@ class RowBlocks(Sequence[Block]):
     bare : sequence of Block
         The blocks without features (a design of shape (0, rows)): vectors, kept in memory, for
         the base measure of a target may cost a gamma function per row.
+    products : dict, optional
+        Sums of products of the same features that are known, see `remember_product`.
 
     Notes
     -----
@@ -184,9 +191,15 @@ class RowBlocks(Sequence[Block]):
     #: The rows that starts may compete on in the place of these, if they are held by a source.
     sample: "RowBlocks | None" = None
 
-    def __init__(self, read_features: Callable[[int], Design], bare: Sequence[Block]) -> None:
+    def __init__(
+        self,
+        read_features: Callable[[int], Design],
+        bare: Sequence[Block],
+        products: Products | None = None,
+    ) -> None:
         self._read_features = read_features
         self.without_features = bare
+        self._products: Products = {} if products is None else products
 
     @property
     def pattern(self) -> Block:
@@ -232,18 +245,38 @@ class RowBlocks(Sequence[Block]):
             One item per block.
         """
         bare = [function(*items) for items in zip(self.without_features, *parts, strict=True)]
-        return RowBlocks(self._read_features, bare)
+        return RowBlocks(self._read_features, bare, self._products)
 
     def keep_features(self) -> "RowBlocks":
         """Return the same blocks with all features made now, and kept."""
-        features = [block.features for block in self]
-        return RowBlocks(features.__getitem__, self.without_features)
+        return self._keep(block.features for block in self)
+
+    def _keep(self, features: Iterable[Design]) -> "RowBlocks":
+        return RowBlocks(list(features).__getitem__, self.without_features, self._products)
+
+    def remember_product(self, key: bytes, form: Callable[[], np.ndarray]) -> np.ndarray:
+        """Return a sum over the rows that depends on features and sample weights alone.
+
+        Parameters
+        ----------
+        key : bytes
+            Tells which features.
+        form : callable
+            Returns it; not asked again for the same rows with the same weights.
+        """
+        weights = [block.weight for block in self.without_features]
+        known, product = self._products.get(key, ([], np.empty(0)))
+        if not known or not all(map(np.array_equal, known, weights)):
+            known, product = weights, form()
+            self._products[key] = known, product
+        return product
 
     def keep_small(self) -> "RowBlocks":
         """Return the same blocks, their features kept if `KEPT_BYTES` hold them."""
-        n_rows, first = self.partition[-1].stop, self[0]
-        n_bytes = first.features.nbytes / len(first.weight) * n_rows
-        return self.keep_features() if n_bytes <= KEPT_BYTES else self
+        n_rows, first = self.partition[-1].stop, self._read_features(0)
+        if first.nbytes / first.shape[1] * n_rows > KEPT_BYTES:
+            return self
+        return self._keep(chain([first], map(self._read_features, range(1, len(self)))))
 
 
 def cut_features(
@@ -267,7 +300,8 @@ def cut_features(
     block_rows : int, optional
         Rows per block, if not those of the fixed partition.
     """
-    partition = list(cut_rows(len(per_row.weight), block_rows, per_row.groups))
+    size = rows_of_block(X) if block_rows is None else block_rows
+    partition = list(cut_rows(len(per_row.weight), size, per_row.groups))
 
     def read_features(at: int) -> Design:
         return scaling.design(take_rows(X, partition[at], chosen))

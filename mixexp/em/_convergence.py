@@ -4,9 +4,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from mixexp.em._objective import Evaluation, Problem
+from mixexp.model import Parameters
+
 # Aitken's ratio of successive gains is held below this, so that a plateau of equal tiny gains
 # counts for a hundred times its last gain and no more.
 _LARGEST_RATIO = 0.99
+# Sums of n log densities are good to some 1e-13 of their magnitude.
+_ROUNDING = 1e-13
 
 
 def allowed_gain(tol: float, magnitude: float, total_weight: float) -> float:
@@ -35,3 +40,20 @@ def remaining_gain(history: Sequence[float]) -> float:
     before = history[-2] - history[-3]
     ratio = min(last / before, _LARGEST_RATIO) if before > 0.0 else _LARGEST_RATIO
     return last / (1.0 - ratio)
+
+
+def rounding_noise(problem: Problem, objective: float) -> float:
+    """Return what rounding alone may change the objective by."""
+    n_rows = problem.total_weight + problem.model.penalty.balance
+    return _ROUNDING * (n_rows + abs(objective))
+
+
+def slope_gains(problem: Problem, current: Evaluation, following: Parameters) -> np.ndarray:
+    """Return half the squared gradient in the metric of EM's curvature, per start.
+
+    An EM step is the gradient over that curvature, so this is gradient times step: free of
+    units, and what the step would gain on EM's quadratic model.
+    """
+    flatten = problem.model.flatten
+    moved = flatten(following) - flatten(current.params)
+    return 0.5 * np.abs(np.einsum("si,si->s", current.gradient, moved))

@@ -114,6 +114,8 @@ def draw_starts(
     seeds : sequence of int
         The first start of "auto" is the one along residuals.
     """
+    if problem.model.tree.n_leaves == 1:  # all rows are its own
+        return [pooled] * len(seeds)
     partitions = draw_partitions(problem, pooled, strategy, seeds)
     starts = _fit_partitions(problem, pooled, [labels for some in partitions for labels in some])
     return [_best_of(problem, [starts.pop(0) for _ in some]) for some in partitions]

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 
 from mixexp.em._anderson import AndersonMemory
-from mixexp.em._convergence import allowed_gain, remaining_gain
+from mixexp.em._convergence import allowed_gain, remaining_gain, rounding_noise, slope_gains
 from mixexp.em._degeneracy import collapsed_experts, is_spurious
 from mixexp.em._m_step import em_step
 from mixexp.em._monitor import ASKED_TO_STOP
@@ -28,8 +28,6 @@ Item = TypeVar("Item")
 _STILL = 2
 _PATIENCE = 8
 
-# Sums of n log densities are good to some 1e-13 of their magnitude.
-_ROUNDING = 1e-13
 # (halvings, bound?) of successive proposals after one that lowered the objective. Newton's
 # direction rises, so halving helps; the bound cannot fall, should the halves be too few.
 _FIRST_PROPOSAL = (0, False)
@@ -102,6 +100,7 @@ class Run:
         self._is_converged = False
         self._is_deficient = False
         self._reason = ""
+        self._promised = np.inf
         self.history = [float(standing.batch.objective[standing.row])]
         self.standing = self._best = standing
         self._objective = self.history[0]
@@ -129,6 +128,7 @@ class Run:
             "is_converged": self._is_converged,
             "is_deficient": bool(self._is_deficient),
             "reason": self._reason,
+            "promised": float(self._promised),
             "finish": None if self._finish is None or self.is_over else self._finish.state(),
             "memory": None if self._memory is None or self.is_over else self._memory.state(),
         }
@@ -139,6 +139,7 @@ class Run:
         self.history, self._objective = list(state["history"]), state["objective"]
         self._is_polished, self._is_converged = state["is_polished"], state["is_converged"]
         self._is_deficient, self._reason = state["is_deficient"], state["reason"]
+        self._promised = state["promised"]
         if self._finish is not None and state["finish"] is not None:
             self._finish.restore(state["finish"])
         if self._memory is not None and state["memory"] is not None:
@@ -229,11 +230,11 @@ class Run:
         Parameters
         ----------
         slope_gain : float
-            See `_slope_gains`.
+            See `slope_gains`.
         is_deficient : bool
             Whether the step left some coefficients undetermined.
         """
-        self._is_deficient = is_deficient
+        self._is_deficient, self._promised = is_deficient, slope_gain
         if not self._problem.model.is_monotone:
             return self._note_uncertain_step()
         remaining, allowed = remaining_gain(self.history), self._allowed_gain()
@@ -245,6 +246,19 @@ class Run:
             why = self._problem.model.unfinished
             self.end(f"EM had {remaining:.1e} left to gain{why}", is_converged=True)
         return not self.is_over
+
+    def has_arrived(self) -> bool:
+        """Tell, and note, that a single expert's last step had next to nothing to gain.
+
+        With no shares to be found an EM step is Newton's own or Fisher's, so that no further one
+        need be formed to see what is left.
+        """
+        is_single = self._problem.model.tree.n_leaves == 1 and self._finish is None
+        remaining, allowed = remaining_gain(self.history), self._allowed_gain()
+        if not is_single or max(remaining, self._promised) > allowed or not self._has_settled():
+            return False
+        self.end(f"EM had {remaining:.1e} left to gain", is_converged=True)
+        return True
 
     def _has_settled(self) -> bool:
         """Whether slopes with an L1 penalty meet the conditions of an optimum; others may rest."""
@@ -361,21 +375,18 @@ def stack_parameters(problem: Problem, starts: Sequence[Parameters]) -> Paramete
     return map_parameters(lambda *same: np.stack(same), *starts)
 
 
-def rounding_noise(problem: Problem, objective: float) -> float:
-    """Return what rounding alone may change the objective by."""
-    n_rows = problem.total_weight + problem.model.penalty.balance
-    return _ROUNDING * (n_rows + abs(objective))
-
-
 def _take_em_steps(problem: Problem, runs: Sequence[Run]) -> None:
     """Take one EM step from where each run stands, if it has not converged there."""
+    runs = [run for run in runs if not run.has_arrived()]
+    if not runs:
+        return
     current = _gather([run.standing for run in runs])
     step = em_step(problem, current, *_FIRST_PROPOSAL)
-    slope_gains = _slope_gains(problem, current, step.params)
+    gains = slope_gains(problem, current, step.params)
     going = [
         i
         for i, run in enumerate(runs)
-        if run.note_em_step(float(slope_gains[i]), bool(step.is_deficient[i]))
+        if run.note_em_step(float(gains[i]), bool(step.is_deficient[i]))
     ]
     before, after = problem.model.flatten(current.params), problem.model.flatten(step.params)
     extrapolated = {}
@@ -435,14 +446,3 @@ def _gather(standings: Sequence[Iterate]) -> Evaluation:
     if len(parts) == 1:
         return parts[0]
     return map_evaluations(lambda *arrays: np.concatenate(arrays), *parts)
-
-
-def _slope_gains(problem: Problem, current: Evaluation, following: Parameters) -> np.ndarray:
-    """Return half the squared gradient in the metric of EM's curvature, per start.
-
-    An EM step is the gradient over that curvature, so this is gradient times step: free of
-    units, and what the step would gain on EM's quadratic model.
-    """
-    flatten = problem.model.flatten
-    moved = flatten(following) - flatten(current.params)
-    return 0.5 * np.abs(np.einsum("si,si->s", current.gradient, moved))

@@ -58,6 +58,8 @@ def search(
     n_moves : int
         Rounds of split-and-merge moves, see `split_and_merge`.
     """
+    if problem.model.tree.n_leaves == 1:  # it starts at its optimum, or next to it
+        return compete(problem, draw(problem), options, monitor)
     sample = sample_problem(problem, rng)
     effort = effort_for(sample, options)
     raced, way = for_race(sample, options) if effort.is_rough else (sample, options)

@@ -16,6 +16,11 @@ from mixexp.model._e_step import (
     posterior_of_block,
 )
 from mixexp.model._fitted import FittedModel
+from mixexp.model._fixed_curvature import (
+    gradients_and_factors,
+    sample_gram,
+    with_fixed_grams,
+)
 from mixexp.model._group import ExpertGroup, has_mass
 from mixexp.model._group_information import complete_information, group_information
 from mixexp.model._information import (
@@ -105,6 +110,7 @@ __all__ = [
     "gate_logits",
     "gate_probabilities",
     "gradients_alone",
+    "gradients_and_factors",
     "gradients_and_grams",
     "greedy_leaf",
     "greedy_route",
@@ -126,6 +132,7 @@ __all__ = [
     "predict_block",
     "pressing_rows",
     "routed_mean",
+    "sample_gram",
     "seen_by",
     "share_taken",
     "step_within",
@@ -133,5 +140,6 @@ __all__ = [
     "truncated_statistics",
     "unstack_parameters",
     "window_block",
+    "with_fixed_grams",
     "with_targets",
 ]

@@ -59,11 +59,14 @@ def linear_predictors(
     that families take one exponential of it, not one per row.
     """
     slots = [swap_lead(slot, 2) for slot in model.slots(params)]
-    eta = list(slots)
+    eta, idle = list(slots), 0
+    if model.tree.n_leaves == 1:  # a gate has nothing to choose from
+        idle = len(model.gates)
+        eta[:idle] = (slot[..., :1] for slot in slots[:idle])
     for design in range(len(model.designs)):
         if model.sees_intercept_only(design):
             continue
-        members = [slot for slot, d in enumerate(model.slot_designs) if d == design]
+        members = [s for s, d in enumerate(model.slot_designs) if d == design and s >= idle]
         if members:
             parts = [slots[slot] for slot in members]
             stacked = np.concatenate(parts)
