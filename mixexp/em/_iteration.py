@@ -11,7 +11,13 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 
 from mixexp.em._anderson import AndersonMemory
-from mixexp.em._convergence import allowed_gain, remaining_gain, rounding_noise, slope_gains
+from mixexp.em._convergence import (
+    allowed_gain,
+    is_stationary,
+    remaining_gain,
+    rounding_noise,
+    slope_gains,
+)
 from mixexp.em._degeneracy import collapsed_experts, is_spurious
 from mixexp.em._m_step import em_step
 from mixexp.em._monitor import ASKED_TO_STOP
@@ -22,12 +28,10 @@ from mixexp.em._results import EMResult, Options
 from mixexp.model import Parameters, map_parameters
 
 Item = TypeVar("Item")
-
 # Where M-steps may lower the objective: it stands still after so many moves within the tolerance,
 # and nothing more is hoped for after so many iterations below the best.
 _STILL = 2
 _PATIENCE = 8
-
 # (halvings, bound?) of successive proposals after one that lowered the objective. Newton's
 # direction rises, so halving helps; the bound cannot fall, should the halves be too few.
 _FIRST_PROPOSAL = (0, False)
@@ -35,8 +39,6 @@ _SHORTER_PROPOSALS = ((1, False), (2, False), (2, True), (4, True), (7, True), (
 # Responsibilities of a block that are computed together, starts times leaves times rows: more
 # would leave the second-level cache.
 _MOST_TOGETHER = 1 << 17
-# Subgradients of slopes with an L1 penalty, as a share of its strength, where EM may end.
-_LARGEST_VIOLATION = 1e-6
 
 
 class Iterate(NamedTuple):
@@ -262,8 +264,8 @@ class Run:
 
     def _has_settled(self) -> bool:
         """Whether slopes with an L1 penalty meet the conditions of an optimum; others may rest."""
-        gradient = self.standing.batch.gradient[self.standing.row]
-        return self._problem.model.prior.violation(gradient) <= _LARGEST_VIOLATION
+        noise, allowed = self._noise_of_gain(), self._allowed_gain()
+        return is_stationary(self._problem.model, self.standing.alone(), noise, allowed)
 
     def _note_uncertain_step(self) -> bool:
         """Note a step that may fall, and tell whether it is to be taken.

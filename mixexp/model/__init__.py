@@ -40,6 +40,7 @@ from mixexp.model._narrowing import (
 )
 from mixexp.model._others import PlacedSubmodel, object_array
 from mixexp.model._parameters import Parameters, map_parameters, unstack_parameters
+from mixexp.model._penalty_terms import PenaltyTerms
 from mixexp.model._polyhedron import step_within
 from mixexp.model._prediction import (
     Prediction,
@@ -48,7 +49,8 @@ from mixexp.model._prediction import (
     piece_rows,
     predict_block,
 )
-from mixexp.model._prior import PenaltyTerms, Prior
+from mixexp.model._prior import Prior
+from mixexp.model._restricted_l1 import step_with_l1
 from mixexp.model._routing import (
     Route,
     Rows,
@@ -135,6 +137,7 @@ __all__ = [
     "sample_gram",
     "seen_by",
     "share_taken",
+    "step_with_l1",
     "step_within",
     "top_route",
     "truncated_statistics",
