@@ -300,6 +300,12 @@ def test_a_sparse_y_is_refused_by_name(fitted):
     X, y, model = fitted
     with pytest.raises(ValueError, match=r"^y .* give y\.toarray\(\)\.ravel\(\)"):
         clone(model).fit(sparse.csr_array(X), sparse.csr_array(y[:, None]))
+    with pytest.raises(ValueError, match=r"dense, not sparse; got a csr_array of shape \(200, 1\)"):
+        clone(model).fit(X, sparse.csr_array(y[:, None]))
+    with pytest.raises(ValueError, match=r"^sample_weight must be dense, not sparse; got a coo_"):
+        clone(model).fit(X, y, sample_weight=sparse.coo_array(np.ones(len(y))))
+    with pytest.raises(ValueError, match=r"^y must be dense.* give y\.toarray\(\)\.$"):
+        clone(model).fit(X, sparse.csr_matrix(np.ones((len(y), 2))))
 
 
 @pytest.mark.parametrize("fill", [0.0, np.nan, 1.0], ids=["zeros", "NaN", "ones"])
