@@ -107,10 +107,19 @@ def as_array(values: Any, name: str) -> np.ndarray:
     if array.ndim == 0 and array.dtype.kind == "O" and _as_float(values) is None:
         hint = f"call {name}.collect() first" if hasattr(values, "collect") else _WANTED
         if hasattr(values, "toarray"):
-            hint = f"give {name}.toarray().ravel()"
+            raise ValueError(_sparse_refusal(values, name))
         kind = f"the class {values.__name__}" if isinstance(values, type) else shown(values)
         raise ValueError(f"{name} must hold numbers, not be a scalar; got {kind}: {hint}.")
     return array
+
+
+def _sparse_refusal(values: Any, name: str) -> str:
+    shape = tuple(getattr(values, "shape", ()))
+    is_table = len(shape) == 2 and min(shape) > 1
+    return (
+        f"{name} must be dense, not sparse; got a {type(values).__name__} of shape {shape}: give "
+        f"{name}.toarray(){'' if is_table else '.ravel()'}."
+    )
 
 
 def refuse_nonnumbers(array: np.ndarray, name: str, advice: str = "", where: str = "") -> None:

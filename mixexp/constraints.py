@@ -120,8 +120,8 @@ class Ordered:
     Notes
     -----
     Differences are in units of y per unit of the features; with a link, of the linear predictor.
-    Each pair that ends as one takes a degree of freedom. Not beside an L1 penalty on experts, and
-    for experts of one family with one linear predictor.
+    Each pair that ends as one takes a degree of freedom. For experts of one family with one linear
+    predictor.
 
     Examples
     --------
@@ -163,7 +163,7 @@ class Linear:
     predictor. Each takes one degree of freedom. Mixing weights that are known are equations of
     a gate: ``gate_features=[]`` and
     ``Linear("gate[0:intercept] - gate[1:intercept] = 0.405")`` for 0.6 and 0.4. Not
-    beside an L1 penalty on the same coefficients.
+    of gates that have an L1 penalty (``gate_l1``), whose slopes are told but for a shift.
 
     Examples
     --------

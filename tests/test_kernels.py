@@ -636,11 +636,34 @@ def test_sparse_products_are_those_of_arrays(stored, rng):
     np.testing.assert_allclose(squares, weight @ array**2, atol=1e-13)
 
 
+@pytest.mark.parametrize("power", [1, 2])
+def test_moments_of_sparse_rows_are_those_of_what_is_stored(stored, power, rng):
+    X, parts, _, _ = stored
+    share, center, unit = rng.random(40), rng.standard_normal(7), 0.5 + rng.random(7)
+    out = np.zeros(7)
+    kernels.sparse_moments(*parts, share, center, unit, power, out)
+    moved = np.where(X.toarray() != 0.0, ((X.toarray() - center) / unit) ** power, 0.0)
+    np.testing.assert_allclose(out, share @ moved, atol=1e-13)
+
+
+def test_frequent_columns_are_parted_from_the_rest(stored):
+    X, (begin, feature, value), _, _ = stored
+    slot = np.array([-1, 1, -1, -1, 0, -1, -1])
+    wide, is_rest = np.zeros((40, 2)), slot[feature] < 0
+    n_rest = int(is_rest.sum())
+    rest = np.empty_like(begin), np.empty(n_rest, dtype=np.int32), np.empty(n_rest)
+    kernels.split_frequent(begin, feature, value, slot, wide, *rest)
+    np.testing.assert_array_equal(wide, X.toarray()[:, [4, 1]])
+    found = sparse.csr_array((rest[2], rest[1], rest[0]), shape=X.shape).toarray()
+    np.testing.assert_array_equal(found, X.toarray() * (slot < 0))
+
+
 def test_grams_of_sparse_rows_are_those_of_standardised_arrays(stored, rng):
     X, parts, dense, dense_at = stored
     weights, out = rng.random((3, 40)), np.zeros((3, 7, 7))
     out[np.ix_(range(3), dense_at, dense_at)] = np.einsum("kr,ar,br->kab", weights, dense, dense)
-    kernels.sparse_grams(*parts, dense, dense_at, weights, out)
+    wide = np.ascontiguousarray(dense.T)
+    kernels.sparse_grams(*parts, wide, dense_at, weights, np.empty((7, 3)), out)
     center, inverse_scale = rng.standard_normal(7), 0.5 + rng.random(7)
     center[dense_at], inverse_scale[dense_at] = 0.0, 1.0
     is_stored = np.ones(7, dtype=np.int64)

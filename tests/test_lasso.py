@@ -242,3 +242,24 @@ def test_unit_of_wide_data_is_the_deviation_of_y(rng):
     np.testing.assert_allclose(fitted.fitted_model_.model.groups[0].scale, y.std(), rtol=1e-9)
     assert fitted.coef_[0, 1] != 0.0
     assert np.count_nonzero(fitted.coef_) < 30
+
+
+@pytest.mark.parametrize("strength", [5e-324, 1e-300, 1e-20, 1e-9])
+def test_strengths_next_to_nothing_end_as_none_does(two_lines, strength):
+    X, y, _ = two_lines
+    free = MoERegressor(2, n_init=2, random_state=0, **PLAIN)
+    plain = clone(free).fit(X, y)
+    model = clone(free).set_params(l1=strength, gate_l1=strength).fit(X, y)
+    assert model.converged_
+    assert model.n_iter_ <= plain.n_iter_ + 20
+    np.testing.assert_allclose(model.log_likelihood_, plain.log_likelihood_, rtol=1e-6)
+
+
+def test_a_single_expert_of_tiny_strength_takes_few_iterations(rng):
+    n, levels = 4000, 300
+    code = rng.integers(0, levels, n)
+    X = sparse.csr_array((np.ones(n), code, np.arange(n + 1)), shape=(n, levels))
+    y = rng.standard_normal(levels)[code] + rng.standard_normal(n)
+    model = MoERegressor(1, l1=1e-9, alpha=10.0).fit(X, y)
+    assert model.converged_
+    assert model.n_iter_ <= 20

@@ -188,6 +188,7 @@ def test_what_cannot_be_is_refused(constraints, message):
         MoERegressor(2, constraints=constraints, **FREE).fit(X[:40], Y[:40])
 
 
-def test_equations_do_not_go_with_an_l1_penalty():
-    with pytest.raises(ValueError, match="l1=0"):
-        MoERegressor(2, constraints=[Linear("b[0:x0] = 1")], l1=1.0, **FREE).fit(X, Y)
+def test_equations_go_with_an_l1_penalty_but_for_those_of_gates():
+    fixed = [Linear("b[0:x0] = 1"), Linear("b[1:x0] = 1")]
+    model = MoERegressor(2, constraints=fixed, l1=1.0, **FREE).fit(X, Y)
+    np.testing.assert_allclose(model.coef_[:, 0], 1.0, rtol=1e-9)

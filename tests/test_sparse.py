@@ -15,8 +15,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 from test_family_fits import EVERY_FAMILY, few_rows_may_be_warned_of, simulate
 
-from mixexp import ConformalRegressor, HMERegressor, MoERegressor
+from mixexp import EM, ConformalRegressor, HMERegressor, MoERegressor
 from mixexp.data import RowArguments, SparseRows, cross_grams, cut_features, weighted_scaling
+from mixexp.data._sparse import SparseDesign, rows_of_block
 from mixexp.displays import ResponsibilityMapDisplay
 from mixexp.metrics import LogDensityScorer
 from mixexp.selection import select_n_experts
@@ -299,6 +300,12 @@ def test_a_sparse_y_is_refused_by_name(fitted):
     X, y, model = fitted
     with pytest.raises(ValueError, match=r"^y .* give y\.toarray\(\)\.ravel\(\)"):
         clone(model).fit(sparse.csr_array(X), sparse.csr_array(y[:, None]))
+    with pytest.raises(ValueError, match=r"dense, not sparse; got a csr_array of shape \(200, 1\)"):
+        clone(model).fit(X, sparse.csr_array(y[:, None]))
+    with pytest.raises(ValueError, match=r"^sample_weight must be dense, not sparse; got a coo_"):
+        clone(model).fit(X, y, sample_weight=sparse.coo_array(np.ones(len(y))))
+    with pytest.raises(ValueError, match=r"^y must be dense.* give y\.toarray\(\)\.$"):
+        clone(model).fit(X, sparse.csr_matrix(np.ones((len(y), 2))))
 
 
 @pytest.mark.parametrize("fill", [0.0, np.nan, 1.0], ids=["zeros", "NaN", "ones"])
@@ -375,3 +382,67 @@ def test_memory_is_that_of_what_is_stored():
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < n * p * 8 / 10
+
+
+def one_hot(n):
+    rng = np.random.default_rng(5)
+    codes = [rng.integers(0, levels, n) for levels in (30, 40)]
+    parts = [sparse.csr_array(rng.standard_normal((n, 3)))]
+    for code, levels in zip(codes, (30, 40), strict=True):
+        parts.append(sparse.csr_array((np.ones(n), code, np.arange(n + 1)), shape=(n, levels)))
+    X = sparse.csr_array(sparse.hstack(parts))
+    return X, X @ rng.standard_normal(X.shape[1]) + rng.standard_normal(n)
+
+
+def test_one_gaussian_expert_needs_one_gram_matrix(monkeypatch):
+    X, y = one_hot(5000)
+    rows, form = [], SparseDesign.grams
+
+    def grams(design, weights):
+        rows.append(design.shape[1] * len(weights))
+        return form(design, weights)
+
+    monkeypatch.setattr(SparseDesign, "grams", grams)
+    model = MoERegressor(1, alpha=1.0, dispersion_prior=0.0, solver=EM(acceleration="none"))
+    model.fit(X, y)
+    assert sum(rows) == 2 * len(y)  # one more for the curvature that `diagnostics_` tells
+    dense = clone(model).fit(X.toarray(), y)
+    np.testing.assert_allclose(model.coef_, dense.coef_, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(model.log_likelihood_, dense.log_likelihood_, rtol=1e-12)
+    rows.clear()
+    MoERegressor(1, solver=EM(acceleration="none")).fit(X, y, sample_weight=np.arange(5000) % 3)
+    assert sum(rows) == 2 * np.count_nonzero(np.arange(5000) % 3)
+
+
+def test_a_single_expert_starts_where_the_pooled_fit_ended():
+    X, y = one_hot(3000)
+    counts = np.random.default_rng(1).poisson(np.exp(0.2 * y / y.std()))
+    solver = EM(acceleration="none")
+    model = MoERegressor(1, expert="poisson", solver=solver).fit(X, counts)
+    assert model.n_iter_ == 1
+    assert model.converged_
+    assert len(model.optima_) == 1
+    np.testing.assert_allclose(model.history_[0], model.history_[-1], rtol=1e-9)
+
+
+def test_sums_with_one_gram_matrix_are_those_of_a_pass(rng):
+    X, y = one_hot(3000)
+    weight = rng.uniform(0.5, 2.0, len(y))
+    model = MoERegressor(1, solver=EM(acceleration="none")).fit(X, y, sample_weight=weight)
+    problem, _ = model._restore_problem(X, y, weight, {})
+    params = model.fitted_model_.params
+    found = problem.evaluate(params)
+    expected = problem.evaluate(params, lambda rows, resp: resp)
+    np.testing.assert_allclose(found.gradient, expected.gradient, atol=1e-8)
+    for pair, gram in expected.stats.groups[0].curvature.items():
+        own = found.stats.groups[0].curvature[pair]
+        np.testing.assert_allclose(own, gram, rtol=1e-10, atol=1e-7)
+
+
+def test_blocks_of_sparse_rows_grow_with_the_columns():
+    few = sparse.csr_array((200_000, 5))
+    assert rows_of_block(SparseRows(few)) is None
+    stored = np.arange(200_000 + 1), np.arange(200_000) % 1255
+    many = sparse.csr_array((np.ones(200_000), stored[1], stored[0]), shape=(200_000, 1255))
+    assert rows_of_block(SparseRows(many)) == 100_000
+    assert rows_of_block(np.zeros((10, 3))) is None

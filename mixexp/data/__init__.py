@@ -22,7 +22,7 @@ from mixexp.data._design import (
 )
 from mixexp.data._executor import run_blocks, single_threaded_blas
 from mixexp.data._moments import ColumnMoments
-from mixexp.data._rows import ColumnRows, RowSource, cut_rows
+from mixexp.data._rows import LARGE_BLOCK_ROWS, ColumnRows, RowSource, cut_rows
 from mixexp.data._scaling import Scaling, weighted_scaling
 from mixexp.data._source_blocks import SourceBlocks, check_count
 from mixexp.data._sources import Batch, Batches, NamedRows, ParquetRows, Rows, Source
@@ -30,6 +30,7 @@ from mixexp.data._sparse import SparseRows, as_array, rows_to_expand
 from mixexp.data._writing import write_parquet
 
 __all__ = [
+    "LARGE_BLOCK_ROWS",
     "PRODUCT_ROWS",
     "Batch",
     "Batches",

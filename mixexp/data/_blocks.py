@@ -13,6 +13,7 @@ import numpy as np
 from mixexp.data._design import DenseDesign, Design
 from mixexp.data._rows import RowSource, cut_rows, take_rows
 from mixexp.data._scaling import Scaling
+from mixexp.data._sparse import rows_of_block
 
 # Standardised features up to here are kept, for small data are visited hundreds of times and
 # the copy is small beside the interpreter and its libraries. Beyond, memory would grow with
@@ -158,6 +159,10 @@ class Block(NamedTuple):
         return cut_rows(len(self.weight), size, self.known.groups)
 
 
+# By what they are of, sums over rows with the sample weights that they were formed with.
+Products = dict[bytes, tuple[list[np.ndarray], np.ndarray]]
+
+
 def _take_raw(read_raw: Callable[[], Any], rows: np.ndarray | slice) -> Any:
     return read_raw()[rows]
 
@@ -174,6 +179,8 @@ class RowBlocks(Sequence[Block]):
         the base measure of a target may cost a gamma function per row.
     kept : sequence of Design, optional
         The features of all blocks, where these are held in memory.
+    products : dict, optional
+        Sums of products of the same features that are known, see `remember_product`.
 
     Notes
     -----
@@ -191,9 +198,11 @@ class RowBlocks(Sequence[Block]):
         read_features: Callable[[int], Design],
         bare: Sequence[Block],
         kept: Sequence[Design] = (),
+        products: Products | None = None,
     ) -> None:
         self._read_features, self._kept = read_features, kept
         self.without_features = bare
+        self._products: Products = {} if products is None else products
         self._whole = [
             block._replace(features=own) for block, own in zip(bare, kept, strict=bool(kept))
         ]
@@ -246,12 +255,29 @@ class RowBlocks(Sequence[Block]):
             One item per block.
         """
         bare = [function(*items) for items in zip(self.without_features, *parts, strict=True)]
-        return RowBlocks(self._read_features, bare, self._kept)
+        return RowBlocks(self._read_features, bare, self._kept, self._products)
 
     def keep_features(self) -> "RowBlocks":
         """Return the same blocks with all features made now, and kept."""
         features = [self._read_features(at) for at in range(len(self.without_features))]
         return self._keeping(features)
+
+    def remember_product(self, key: bytes, form: Callable[[], np.ndarray]) -> np.ndarray:
+        """Return a sum over the rows that depends on features and sample weights alone.
+
+        Parameters
+        ----------
+        key : bytes
+            Tells which features.
+        form : callable
+            Returns it; not asked again for the same rows with the same weights.
+        """
+        weights = [block.known.weight for block in self.without_features]
+        known, product = self._products.get(key, ([], np.empty(0)))
+        if not known or not all(map(np.array_equal, known, weights)):
+            known, product = weights, form()
+            self._products[key] = known, product
+        return product
 
     def keep_small(self) -> "RowBlocks":
         """Return the same blocks, their features kept if `KEPT_BYTES` hold them."""
@@ -262,7 +288,7 @@ class RowBlocks(Sequence[Block]):
         return self._keeping([first, *rest])
 
     def _keeping(self, features: list[Design]) -> "RowBlocks":
-        return RowBlocks(features.__getitem__, self.without_features, features)
+        return RowBlocks(features.__getitem__, self.without_features, features, self._products)
 
 
 def cut_features(
@@ -286,7 +312,8 @@ def cut_features(
     block_rows : int, optional
         Rows per block, if not those of the fixed partition.
     """
-    partition = cut_rows(len(per_row.weight), block_rows, per_row.groups)
+    size = rows_of_block(X) if block_rows is None else block_rows
+    partition = cut_rows(len(per_row.weight), size, per_row.groups)
 
     def read_features(at: int) -> Design:
         return scaling.design(take_rows(X, partition[at], chosen))

@@ -1,7 +1,7 @@
 """The fixed partition of the rows, and how a part of a matrix is read.
 
-The partition depends on the number of rows alone, so that sums over its parts have the same
-bits whatever the number of threads.
+The partition depends on the number of rows alone, and of a sparse matrix on its shape and how full
+it is, so that sums over its parts have the same bits whatever the number of threads.
 """
 
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ def cut_rows(n: int, rows: int | None = None, groups: np.ndarray | None = None) 
         group that its last row belongs to.
     """
     if rows is None:
-        rows = LARGE_BLOCK_ROWS if n >= _MANY_BLOCKS * LARGE_BLOCK_ROWS else BLOCK_ROWS
+        rows = usual_rows(n)
     if groups is None:
         return [slice(start, min(start + rows, n)) for start in range(0, n, rows)]
     ends = np.append(np.flatnonzero(np.diff(groups)) + 1, n)
@@ -39,6 +39,11 @@ def cut_rows(n: int, rows: int | None = None, groups: np.ndarray | None = None) 
         found.append(slice(start, stop))
         start = stop
     return found
+
+
+def usual_rows(n: int) -> int:
+    """Return the rows of a block of the fixed partition of n rows."""
+    return LARGE_BLOCK_ROWS if n >= _MANY_BLOCKS * LARGE_BLOCK_ROWS else BLOCK_ROWS
 
 
 class ColumnRows:

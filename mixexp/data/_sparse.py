@@ -16,10 +16,16 @@ from scipy import sparse
 
 from mixexp import kernels
 from mixexp.data._design import DenseDesign, Design, as_kernel_array, sees_all
-from mixexp.data._rows import RowSource, cut_rows, take_rows
+from mixexp.data._rows import RowSource, cut_rows, take_rows, usual_rows
 
 # Columns with a larger mean, in standard deviations, are expanded.
 _LARGEST_MEAN = 1.0
+# Columns with values in more than this share of a block's rows are columns of an array where
+# products are summed.
+_FREQUENT = 0.25
+# Vectors of numbers that a pass makes, at least, and rows of a block, at most.
+_FEWEST_PER_ROW = 8
+_MOST_BLOCK_ROWS = 2**17
 # Numbers of sparse rows that are made an array for a route, which is a way of its own per row.
 _EXPANDED_VALUES = 2**20
 
@@ -50,6 +56,13 @@ class SparseRows:
         at = slice(int(begin[0]), int(begin[-1]))  # views: a copy is made of what is used
         parts = self.matrix.data[at], self.matrix.indices[at], begin - begin[0]
         return SparseRows(sparse.csr_array(parts, shape=(len(begin) - 1, self.shape[1])))
+
+    def stored(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return where rows begin, and feature and value of all that is stored, for kernels."""
+        begin = self.matrix.indptr.astype(np.int64, copy=False)
+        feature = self.matrix.indices.astype(np.int32, copy=False)
+        value = self.matrix.data.astype(np.float64, copy=False)
+        return as_kernel_array(begin), as_kernel_array(feature), as_kernel_array(value)
 
     def entries(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return row, column and value (float64) of all that is stored."""
@@ -176,15 +189,38 @@ class SparseDesign:
 
     def grams(self, weights: np.ndarray) -> np.ndarray:
         """See `Design`."""
-        p, at = self.shape[0], self._dense_at
+        p, (rest, wide, wide_at) = self.shape[0], self._split_frequent()
         out = np.zeros((len(weights), p, p))
-        out[:, at[:, None], at] = self._dense.grams(weights)
-        own = np.ascontiguousarray(weights)
-        kernels.sparse_grams(*self._stored, self._dense.values, at, own, out)
+        columns = DenseDesign(np.ascontiguousarray(wide.T))
+        out[:, wide_at[:, None], wide_at] = columns.grams(weights)
+        cross = np.empty((p, len(wide_at)))
+        kernels.sparse_grams(*rest, wide, wide_at, np.ascontiguousarray(weights), cross, out)
         is_stored = np.ones(p, dtype=np.int64)
-        is_stored[at] = 0
+        is_stored[self._dense_at] = 0
         kernels.standardize_grams(self._center, self._inverse_scale, is_stored, out)
         return out
+
+    def _split_frequent(
+        self,
+    ) -> tuple[tuple[np.ndarray, np.ndarray, np.ndarray], np.ndarray, np.ndarray]:
+        """Return what is stored of rare features, others as (rows, n_wide), and where these are.
+
+        The latter are the standardised ones, and those with a value in many rows as they are.
+        """
+        (p, n_rows), (begin, feature, value) = self.shape, self._stored
+        counts, n_dense = np.bincount(feature, minlength=p), len(self._dense_at)
+        frequent = np.flatnonzero(counts > _FREQUENT * n_rows)
+        wide = np.zeros((n_rows, n_dense + len(frequent)))
+        wide[:, :n_dense] = self._dense.values.T
+        wide_at = np.concatenate([self._dense_at, frequent])
+        if not len(frequent):
+            return self._stored, wide, wide_at
+        slot = np.full(p, -1)
+        slot[frequent] = n_dense + np.arange(len(frequent))
+        n_rest = len(feature) - int(counts[frequent].sum())
+        rest = np.empty_like(begin), np.empty(n_rest, feature.dtype), np.empty(n_rest)
+        kernels.split_frequent(begin, feature, value, slot, wide, *rest)
+        return rest, wide, wide_at
 
     def column(self, at: int) -> np.ndarray:
         """See `Design`."""
@@ -244,6 +280,19 @@ class _SparseGradients:
 
     def square_total(self, weight: np.ndarray) -> np.ndarray:
         return self._design.square_total(self._factor**2 * weight)
+
+
+def rows_of_block(X: RowSource) -> int | None:
+    """Return how many rows a block of sparse rows has, None for as many as others have.
+
+    Each block ends with work on whole p by p matrices: it has about as many numbers as these, so
+    that this is no more than what its rows cost, and neither is its memory.
+    """
+    if not isinstance(X, SparseRows) or not len(X):
+        return None
+    n, p = X.shape
+    size = min(p * p // max(_FEWEST_PER_ROW, -(-X.matrix.nnz // n)), _MOST_BLOCK_ROWS)
+    return None if size <= usual_rows(n) else -(-n // -(-n // size))  # blocks of one size
 
 
 def sparse_design(rows: SparseRows, center: np.ndarray, inverse_scale: np.ndarray) -> SparseDesign:
@@ -328,7 +377,8 @@ class SparseColumns:
     def _average(self, center: np.ndarray, unit: np.ndarray, power: int) -> np.ndarray:
         out = self._unstored * (-center / unit) ** power
         for own, part in self._parts():
-            row, column, value = part.entries()
-            moved = ((value - center[column]) / unit[column]) ** power
-            out += np.bincount(column, own[row] * moved, minlength=self._n_columns)
+            sums = np.zeros(self._n_columns)
+            share = np.ascontiguousarray(own)
+            kernels.sparse_moments(*part.stored(), share, center, unit, power, sums)
+            out += sums
         return out

@@ -188,8 +188,10 @@ class Course(NamedTuple):
 def lay_course(problem: Problem, rng: np.random.Generator, options: Options) -> Course:
     """Return what starts of a problem are to compete on; the generator draws the sample.
 
-    Where there are many rows that is a sample of them.
+    Where there are many rows that is a sample of them. A single start has nobody to compete with.
     """
+    if problem.model.tree.n_leaves == 1:
+        return Course(problem, problem, problem, options, effort_for(problem, options), 0)
     sample = sample_problem(problem, rng)
     effort = effort_for(sample, options)
     raced, way = for_race(sample, options) if effort.is_rough else (sample, options)

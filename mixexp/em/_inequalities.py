@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mixexp.em._linear_systems import Solutions, solve_within_each
-from mixexp.model import EqualityConstraints, step_within
+from mixexp.model import EqualityConstraints, step_with_l1, step_within
 
 # Changes of a slack that count as none beside the step.
 _ROUNDING = 1e-12
@@ -91,3 +91,40 @@ def _with_bounds(
     low, high = np.isfinite(lower) & (lower < upper), np.isfinite(upper) & (lower < upper)
     own = np.concatenate([slack, (at - lower)[low], (upper - at)[high]])
     return np.vstack([rows, unit[low], -unit[high]]), np.maximum(own, 0.0)
+
+
+def solve_with_l1_each(
+    matrices: np.ndarray,
+    gradient: np.ndarray,
+    coef: tuple[np.ndarray, np.ndarray, np.ndarray],
+    bounds: tuple[np.ndarray, np.ndarray],
+    inside: Inequalities | None,
+) -> tuple[Solutions, np.ndarray]:
+    """Return the steps to the top of quadratic models with an L1 penalty, and what is zero then.
+
+    Parameters
+    ----------
+    matrices : ndarray of shape (n_starts, q, q)
+    gradient : ndarray of shape (n_starts, q)
+        Without the L1 penalty.
+    coef : tuple of ndarray
+        Coefficients (n_starts, p) where steps begin, how they move (p, q), and L1 strengths (p,).
+    bounds : tuple of ndarray of shape (q,)
+        Least and largest values, equal for what is known, else infinite.
+    inside : Inequalities or None
+        In the coordinates of the steps.
+    """
+    flat, basis, l1 = coef
+    moving = np.flatnonzero(bounds[0] < bounds[1])
+    x, is_zero = np.zeros_like(gradient), np.zeros(flat.shape, dtype=bool)
+    for start in range(len(flat)):
+        rows, slack = np.zeros((0, len(moving))), np.zeros(0)
+        if inside is not None:
+            rows, slack = inside.rows[:, moving], np.maximum(inside.slack[start], 0.0)
+        x[start, moving], is_zero[start] = step_with_l1(
+            matrices[start][np.ix_(moving, moving)],
+            gradient[start, moving],
+            (flat[start], basis[:, moving], l1),
+            (rows, slack),
+        )
+    return Solutions(x, np.zeros(len(flat), dtype=bool)), is_zero

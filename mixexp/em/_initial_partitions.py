@@ -113,6 +113,8 @@ def draw_starts(
     seeds : sequence of int
         The first start of "auto" is the one along residuals.
     """
+    if problem.model.tree.n_leaves == 1:  # all rows are its own
+        return [pooled] * len(seeds)
     partitions = draw_partitions(problem, pooled, strategy, seeds)
     starts: list[Parameters] = []
     for some in in_batches(problem, [labels for tried in partitions for labels in tried]):

@@ -11,7 +11,13 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 
 from mixexp.em._anderson import AndersonMemory
-from mixexp.em._convergence import allowed_gain, remaining_gain, rounding_noise
+from mixexp.em._convergence import (
+    allowed_gain,
+    is_stationary,
+    remaining_gain,
+    rounding_noise,
+    slope_gains,
+)
 from mixexp.em._degeneracy import collapsed_experts, is_spurious
 from mixexp.em._m_step import em_step
 from mixexp.em._monitor import ASKED_TO_STOP
@@ -22,7 +28,6 @@ from mixexp.em._results import EMResult, Options
 from mixexp.model import Parameters, map_parameters
 
 Item = TypeVar("Item")
-
 # Where M-steps may lower the objective: it stands still after so many moves within the tolerance,
 # and nothing more is hoped for after so many iterations below the best.
 _STILL = 2
@@ -35,8 +40,6 @@ _SHORTER_PROPOSALS = ((1, False), (2, False), (2, True), (4, True), (7, True), (
 # Responsibilities of a block that are computed together, starts times leaves times rows: more
 # would leave the second-level cache.
 _MOST_TOGETHER = 1 << 17
-# Subgradients of slopes with an L1 penalty, as a share of its strength, where EM may end.
-_LARGEST_VIOLATION = 1e-6
 
 
 class Iterate(NamedTuple):
@@ -102,6 +105,7 @@ class Run:
         self._reason = ""
         #: Whether it has converged or can go no further.
         self.is_over = False
+        self._promised = np.inf
         self.history = [float(standing.batch.objective[standing.row])]
         #: The best iterate, which is the present one where no step falls, and its objective.
         self.standing = self.best = standing
@@ -122,6 +126,7 @@ class Run:
             "is_converged": self._is_converged,
             "is_deficient": bool(self._is_deficient),
             "reason": self._reason,
+            "promised": float(self._promised),
             "finish": None if self._finish is None or self.is_over else self._finish.state(),
             "memory": None if self._memory is None or self.is_over else self._memory.state(),
         }
@@ -133,6 +138,7 @@ class Run:
         self._is_polished, self._is_converged = state["is_polished"], state["is_converged"]
         self._is_deficient, self._reason = state["is_deficient"], state["reason"]
         self.is_over = bool(self._reason)
+        self._promised = state["promised"]
         if self._finish is not None and state["finish"] is not None:
             self._finish.restore(state["finish"])
         if self._memory is not None and state["memory"] is not None:
@@ -218,11 +224,11 @@ class Run:
         Parameters
         ----------
         slope_gain : float
-            What the step would gain on EM's quadratic model.
+            See `slope_gains`.
         is_deficient : bool
             Whether the step left some coefficients undetermined.
         """
-        self._is_deficient = is_deficient
+        self._is_deficient, self._promised = is_deficient, slope_gain
         if not self._problem.model.is_monotone:
             return self._note_uncertain_step()
         remaining, allowed = remaining_gain(self.history), self._allowed_gain()
@@ -235,10 +241,23 @@ class Run:
             self.end(f"EM had {remaining:.1e} left to gain{why}", is_converged=True)
         return not self.is_over
 
+    def has_arrived(self) -> bool:
+        """Tell, and note, that a single expert's last step had next to nothing to gain.
+
+        With no shares to be found an EM step is Newton's own or Fisher's, so that no further one
+        need be formed to see what is left.
+        """
+        is_single = self._problem.model.tree.n_leaves == 1 and self._finish is None
+        remaining, allowed = remaining_gain(self.history), self._allowed_gain()
+        if not is_single or max(remaining, self._promised) > allowed or not self._has_settled():
+            return False
+        self.end(f"EM had {remaining:.1e} left to gain", is_converged=True)
+        return True
+
     def _has_settled(self) -> bool:
         """Whether slopes with an L1 penalty meet the conditions of an optimum; others may rest."""
-        gradient = self.standing.batch.gradient[self.standing.row]
-        return self._problem.model.prior.violation(gradient) <= _LARGEST_VIOLATION
+        noise, allowed = self._noise_of_gain(), self._allowed_gain()
+        return is_stationary(self._problem.model, self.standing.alone(), noise, allowed)
 
     def _note_uncertain_step(self) -> bool:
         """Note a step that may fall, and tell whether it is to be taken.
@@ -351,18 +370,18 @@ def stack_parameters(problem: Problem, starts: Sequence[Parameters]) -> Paramete
 
 def _take_em_steps(problem: Problem, runs: Sequence[Run]) -> None:
     """Take one EM step from where each run stands, if it has not converged there."""
+    runs = [run for run in runs if not run.has_arrived()]
+    if not runs:
+        return
     current = _gather([run.standing for run in runs])
     step = em_step(problem, current, *_FIRST_PROPOSAL)
-    before, after = problem.model.flatten(current.params), problem.model.flatten(step.params)
-    # Half the squared gradient in the metric of EM's curvature: an EM step is the gradient over
-    # that curvature, so this is gradient times step. Free of units, and what the step would gain on
-    # EM's quadratic model.
-    slope_gains = 0.5 * np.abs(np.einsum("si,si->s", current.gradient, after - before))
+    gains = slope_gains(problem, current, step.params)
     going = [
         i
         for i, run in enumerate(runs)
-        if run.note_em_step(float(slope_gains[i]), bool(step.is_deficient[i]))
+        if run.note_em_step(float(gains[i]), bool(step.is_deficient[i]))
     ]
+    before, after = problem.model.flatten(current.params), problem.model.flatten(step.params)
     extrapolated = {}
     for i in going:
         proposal = runs[i].extrapolate(before[i], after[i] - before[i])

@@ -54,15 +54,22 @@ def solve_semidefinite(matrix: np.ndarray, right: np.ndarray) -> Solution:
     diagonal = np.diagonal(matrix)
     is_bent = diagonal > kernels.SMALLEST_DIAGONAL
     scale = np.where(is_bent, 1.0 / np.sqrt(np.where(is_bent, diagonal, 1.0)), 0.0)
-    scaled = matrix * scale * scale[:, None]
     scaled_right = (right.T * scale).T
-    factor, x, info = lapack.dposv(scaled, scaled_right)
+    # Large ones pass through memory as seldom as may be, in LAPACK's order and in place.
+    scaled = _scaled(matrix, scale).T
+    norm = lapack.dlange("1", scaled)
+    factor, x, info = lapack.dposv(scaled, scaled_right, lower=1, overwrite_a=1)
     if info == 0:
-        norm = np.abs(scaled).sum(axis=0).max()
-        rcond, _ = lapack.dpocon(factor, norm)
+        rcond, _ = lapack.dpocon(factor, norm, uplo="L")
         if rcond > _SMALLEST_RCOND:
             return Solution(_unscale(x, scale), False)
-    return _solve_by_eigenvalues(scaled, scaled_right, scale)
+    return _solve_by_eigenvalues(_scaled(matrix, scale), scaled_right, scale)
+
+
+def _scaled(matrix: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    scaled = np.multiply(matrix, scale, order="C")
+    scaled *= scale[:, None]
+    return scaled
 
 
 def _solve_by_eigenvalues(scaled: np.ndarray, right: np.ndarray, scale: np.ndarray) -> Solution:
@@ -117,9 +124,9 @@ def solve_semidefinite_each(matrices: np.ndarray, right: np.ndarray) -> Solution
     lead, p = right.shape[:-1], right.shape[-1]
     # Copies, for the kernel works in place.
     x = np.array(right, order="C").reshape(-1, p)
-    systems = np.array(matrices, order="C").reshape(len(x), p, p)
     pivot = np.zeros(len(x))
     if p <= _MOST_COLUMNS:
+        systems = np.array(matrices, order="C").reshape(len(x), p, p)
         kernels.solve_definite_each(systems, x, np.empty(p), pivot)
     deficient = np.zeros(len(x), dtype=bool)
     for i in np.flatnonzero(pivot < _SMALLEST_PIVOT):

@@ -14,9 +14,7 @@ import numpy as np
 from mixexp.contrast import contrast, null_directions
 from mixexp.em._grouped import ExpertSystem, grouped_gate_steps, grouped_location_aims
 from mixexp.em._held import keep_held
-from mixexp.em._inequalities import Inequalities, inequalities_of, solve_inside_each
 from mixexp.em._linear_systems import (
-    Solutions,
     solve_semidefinite_each,
     solve_semidefinite_shared,
     solve_within_each,
@@ -24,6 +22,7 @@ from mixexp.em._linear_systems import (
 from mixexp.em._objective import Evaluation, Problem
 from mixexp.em._proximal import smooth_gradient, sparse_gate_step
 from mixexp.em._reach import keep_gate_within_reach
+from mixexp.em._tied import TiedExperts
 from mixexp.gates import node_information
 from mixexp.model import Model, Parameters, Prior
 
@@ -297,9 +296,8 @@ def _location_steps(
         steps, deficient = solve_within_each(penalised, gradient, flat, (lower[0], upper[0]))
     else:
         own = _by_expert(model, np.arange(model.n_flat), slots).ravel()
-        tied, at = model.ties.copies(own), flat.reshape(len(flat), -1)
-        inside = inequalities_of(model.ties, own, at)
-        steps, deficient = _solve_tied(tied, penalised, gradient, flat, (lower, upper), l1, inside)
+        tied = TiedExperts.of(model.ties, own, flat, (lower, upper))
+        steps, deficient = tied.solve(penalised, gradient, l1)
     data_gradient = gradient - prior_gradient
     gains = np.zeros(steps.shape[:-1])
     if model.groups[g].family.has_mean_deviance_dispersion:  # nothing else has a use for them
@@ -308,49 +306,6 @@ def _location_steps(
     p = steps.shape[-1] // len(location)
     by_head = [steps[..., a * p : (a + 1) * p] for a in range(len(location))]
     return by_head, gains, np.logical_or.reduce(deficient, axis=-1)
-
-
-def _solve_tied(
-    tied: tuple[np.ndarray, np.ndarray],
-    matrices: np.ndarray,
-    gradient: np.ndarray,
-    at: np.ndarray,
-    bounds: tuple[np.ndarray, np.ndarray],
-    l1: np.ndarray | None = None,
-    inside: Inequalities | None = None,
-) -> Solutions:
-    """Solve for all experts of a group at once, whose coefficients are tied.
-
-    Costs the square of the number of experts more than to solve for each alone.
-
-    Parameters
-    ----------
-    tied : tuple of ndarray
-        See `EqualityConstraints.copies`, of the coefficients of all experts.
-    matrices : ndarray of shape (n_starts, n_group, p, p)
-    gradient, at : ndarray of shape (n_starts, n_group, p)
-    bounds : tuple of ndarray of shape (n_group, p)
-    l1 : ndarray of shape (n_group, p), optional
-        Strengths of an L1 penalty.
-    inside : Inequalities, optional
-        Of the coefficients of all experts; not beside an L1 penalty.
-    """
-    copies, first = tied
-    n_starts, n_group, p = gradient.shape
-    by_expert = copies.reshape(n_group, p, -1)
-    joint = np.einsum("kia,skij,kjb->sab", by_expert, matrices, by_expert, optimize=True)
-    right, where = gradient.reshape(n_starts, -1) @ copies, at.reshape(n_starts, -1)[:, first]
-    limits = bounds[0].ravel()[first], bounds[1].ravel()[first]
-    if inside is not None:
-        inside = inside._replace(rows=inside.rows @ copies)
-        solutions = solve_inside_each(joint, right, where, limits, inside)
-    elif l1 is None:
-        solutions = solve_within_each(joint, right, where, limits)
-    else:
-        aim = Prior.prox(joint, right, l1.ravel() @ copies, limits, where)
-        solutions = Solutions(aim - where, np.zeros(n_starts, dtype=bool))
-    steps = (solutions.x @ copies.T).reshape(gradient.shape)
-    return Solutions(steps, solutions.is_deficient[:, None])
 
 
 def _location_curvature(

@@ -57,6 +57,8 @@ def search(
     n_moves : int
         Rounds of split-and-merge moves, see `split_and_merge`.
     """
+    if problem.model.tree.n_leaves == 1:  # it starts at its optimum, or next to it
+        return compete(problem, starts, options, monitor)
     sample, raced, weak, way, effort, seed = course
     n_exchanges = _N_EXCHANGES if n_moves else 0
     rough = way._replace(tol=max(way.tol, _SAMPLE_TOL))

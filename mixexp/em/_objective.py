@@ -23,13 +23,16 @@ from mixexp.model import (
     em_statistics,
     flat_gradient,
     gradients_alone,
+    gradients_and_factors,
     gradients_and_grams,
     group_information,
     map_parameters,
     map_statistics,
     observed_statistics,
+    sample_gram,
     truncated_statistics,
     window_block,
+    with_fixed_grams,
 )
 
 # Responsibilities in a block, nodes times rows, from which on two threads are faster than one:
@@ -205,13 +208,40 @@ class Problem:
         sum_all : callable
             What is to be summed over heads.
         """
+        is_apart = sum_all is gradients_and_grams and resp is None and self._has_fixed_shares
+        sum_all = gradients_and_factors if is_apart else sum_all
         pass_over = partial(_pass_over, params=params, resp=resp, sum_all=sum_all)
         if isinstance(self.blocks, RowBlocks):
             stats = reduce(_add_statistics, self.each_block(partial(pass_over, self)))
         else:
             stats = self.total(partial(_sum_blocks, pass_over), _add_statistics)
+        if is_apart:
+            stats = with_fixed_grams(self.model, stats, self._fixed_gram)
         self.journal.count(self.n_rows, stats.log_likelihood.size)
         return evaluation_of(self.model, params, stats)
+
+    @cached_property
+    def _has_fixed_shares(self) -> bool:
+        """Whether all rows, which are in memory, belong to one expert as a whole.
+
+        In blocks of more than one row, for of one all numbers are the same.
+        """
+        is_single = self.model.tree.n_leaves == 1 and not self.model.others
+        if not is_single or not isinstance(self.blocks, RowBlocks):
+            return False
+        sizes = [len(block.weight) for block in self.blocks.without_features]
+        return min(sizes) > 1 and self.blocks.pattern.window is None
+
+    def _fixed_gram(self, a: int, b: int) -> np.ndarray:
+        """Return the Gram matrix between two designs with the sample weights."""
+
+        def form() -> np.ndarray:
+            return self.total(partial(_sample_gram, designs=(a, b)), np.add)
+
+        columns = [self.model.designs[design].astype(np.int64).tobytes() for design in (a, b)]
+        return self.held.remember_product(
+            b"/".join([str(len(columns[0])).encode(), *columns]), form
+        )
 
     def with_weak_priors(self) -> "Problem":
         """Return the problem with priors that hardly hold experts together, or itself.
@@ -373,6 +403,14 @@ def _observe(problem: Problem, params: Parameters) -> list[np.ndarray]:
 
 def _add_arrays(total: list[np.ndarray], part: list[np.ndarray]) -> list[np.ndarray]:
     return list(map(np.add, total, part))
+
+
+def _sample_gram(problem: Problem, designs: tuple[int, int]) -> np.ndarray:
+    form = partial(sample_gram, problem.model, *designs)
+    first, *others = run_blocks(form, problem.held, problem.n_useful_threads)
+    for part in others:
+        first += part
+    return first
 
 
 def _gate_gram(problem: Problem, design: int) -> np.ndarray:

@@ -13,7 +13,15 @@ from itertools import pairwise
 
 import numpy as np
 
-from mixexp.data import Block, Design, RowArguments, RowBlocks, as_array, sums_of_groups
+from mixexp.data import (
+    LARGE_BLOCK_ROWS,
+    Block,
+    Design,
+    RowArguments,
+    RowBlocks,
+    as_array,
+    sums_of_groups,
+)
 from mixexp.em._objective import Problem
 
 # Rows of a sample, at least, and rows per parameter.
@@ -93,7 +101,9 @@ def draw_rows(
     if n_passed == 0:
         return None
     whole = _join(drawn)
-    parts = [whole.take(rows) for rows in whole.pieces(None)]
+    largest = max(len(bare.weight) for bare in blocks.without_features)
+    size = largest if largest > LARGE_BLOCK_ROWS else None  # of sparse rows
+    parts = [whole.take(rows) for rows in whole.pieces(size)]
     features = _take_features(blocks, taken, parts)
     return RowBlocks(features.__getitem__, parts)
 

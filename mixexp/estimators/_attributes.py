@@ -152,11 +152,12 @@ def _over_gate_features(
     state: FittedModel, slots: list[np.ndarray], columns: Columns
 ) -> np.ndarray:
     """Return all gates' coefficients, (n_edges, 1 + n_gate_features), zero where none is seen."""
-    model, seen = state.model, np.array([0, *(1 + column for column in columns.gate)])
+    model, seen = state.model, [0, *(1 + column for column in columns.gate)]
     out = np.zeros((model.tree.n_edges, len(seen)))
     for gates, coef in zip(model.gates, slots, strict=False):
-        for number, column in enumerate(model.designs[gates.design]):
-            out[np.ix_(gates.edges, seen == column)] = coef[:, [number]]
+        number_of = {int(column): at for at, column in enumerate(model.designs[gates.design])}
+        known = np.flatnonzero([column in number_of for column in seen])
+        out[np.ix_(gates.edges, known)] = coef[:, [number_of[seen[at]] for at in known]]
     return out
 
 

@@ -75,17 +75,22 @@ def make_ties(
     equations = [constraint for constraint in listed if isinstance(constraint, Linear)]
     if equations:
         ties = with_equations(equations, ties, model, scaling, names)
-    if inequalities or _bounds_meet_equations(ties):
+    if inequalities or _bounds_meet_equations(ties, model.penalty.l1 > 0.0):
         ties = with_inequalities(inequalities, ties, model, scaling, listed)
         ties = ties._replace(sort_rows=sort_rows(listed, inequalities, model, scaling))
     return ties
 
 
-def _bounds_meet_equations(ties: EqualityConstraints) -> bool:
-    """Whether some coefficient has a bound and is in an equation."""
+def _bounds_meet_equations(ties: EqualityConstraints, has_l1: bool) -> bool:
+    """Whether some coefficient has a bound and is in an equation.
+
+    With an L1 penalty, whether there are bounds and equations: steps then know of one kind.
+    """
     lower, upper = ties.bounds()
     has_bound = np.isfinite(lower) | np.isfinite(upper)
-    return ties.rows is not None and bool(np.any(ties.rows[:, has_bound] != 0.0))
+    if ties.rows is None or not has_bound.any():
+        return False
+    return has_l1 or bool(np.any(ties.rows[:, has_bound] != 0.0))
 
 
 def _tie_slopes(

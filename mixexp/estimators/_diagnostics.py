@@ -147,6 +147,8 @@ def _free_gradient(problem: Problem, best: EMResult) -> tuple[np.ndarray, np.nda
             is_copy[at.start + shape[1] : at.stop] = True
     flat, (lower, upper) = model.flatten(evaluation.params), model.flat_bounds
     is_held = ((flat <= lower) & (gradient <= 0.0)) | ((flat >= upper) & (gradient >= 0.0))
+    if model.prior.restricted is not None:  # equations tell of zeros too
+        is_held |= model.prior.is_zero(flat) & (evaluation.gradient == 0.0)
     if model.ties is not None:
         rows = pressing_rows(model, flat, evaluation.gradient, is_held)
         return movable_basis(model, is_held, rows).T @ evaluation.gradient, is_held

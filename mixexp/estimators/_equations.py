@@ -170,15 +170,11 @@ def expert_place(constraint: Any, leaf: int, model: Model) -> tuple[int, int, fl
     Raises
     ------
     ValueError
-        If there is no such expert, or it has an L1 penalty.
+        If there is no such expert.
     """
     for g, group in enumerate(model.groups):
         heads = [h for h, head in enumerate(group.family.heads) if head.kind == "location"]
         if leaf in group.leaves and len(heads) == 1:
-            if model.penalty.l1 > 0.0:
-                raise refusal(
-                    constraint, "it is about experts, which have an L1 penalty; l1=0 goes"
-                )
             row = int(np.flatnonzero(group.leaves == leaf)[0])
             return (model.slot_of[g, heads[0]], row, *group.change(heads[0]))
     raise refusal(

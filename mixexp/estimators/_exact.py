@@ -17,6 +17,8 @@ from mixexp.estimators._inequalities import check_ends, orders
 from mixexp.model import Model
 
 _Place = tuple[int, int]
+# Of the terms that a coefficient is summed up from.
+_ROUNDING = 1e-13
 
 
 def without_rounding(
@@ -47,6 +49,7 @@ def without_rounding(
     if model.ties is None or location.ndim != 2:
         return location
     out, place_of = location.copy(), {column: 1 + at for at, column in enumerate(columns)}
+    digits = _last_digits(out, scaling, columns)
     pinned, pairs = np.zeros(out.shape, dtype=bool), list[tuple[_Place, _Place]]()
     for constraint in list_constraints(constraints):
         if isinstance(constraint, Linear):
@@ -59,7 +62,7 @@ def without_rounding(
             pinned[own] = True
         elif isinstance(constraint, Bounded):
             low, high = check_ends(constraint)
-            out[own] = np.clip(out[own], low, high)
+            out[own] = _clip_rounded(out[own], low, high, digits[own])
             pinned[own] |= (out[own] == low) | (out[own] == high)
         elif isinstance(constraint, Shared):
             same = [
@@ -69,6 +72,23 @@ def without_rounding(
         else:
             pairs += _pairs(constraint, seen, leaves, place_of)
     return _in_order(out, pinned, pairs)
+
+
+def _last_digits(location: np.ndarray, scaling: Scaling, columns: Sequence[int]) -> np.ndarray:
+    """Return what rounding may have changed each intercept and slope by, on the way back."""
+    scale, center = scaling.scale[list(columns)], np.abs(scaling.center[list(columns)])
+    slopes = np.abs(location[:, 1:])
+    largest = (slopes * scale).max(axis=1, keepdims=True, initial=0.0)
+    intercepts = np.abs(location[:, :1]) + largest + (slopes @ center)[:, None]
+    return _ROUNDING * np.concatenate([intercepts, largest / scale], axis=1)
+
+
+def _clip_rounded(values: np.ndarray, low: float, high: float, digits: np.ndarray) -> np.ndarray:
+    """Return values within bounds, and at one of them if they are but for rounding."""
+    for end in (low, high):
+        if np.isfinite(end):
+            values = np.where(np.abs(values - end) <= digits, end, values)
+    return np.clip(values, low, high)
 
 
 def _pairs(

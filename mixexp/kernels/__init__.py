@@ -30,8 +30,10 @@ from mixexp.kernels._solve import solve_definite_each
 from mixexp.kernels._sparse import (
     sparse_adjoint,
     sparse_grams,
+    sparse_moments,
     sparse_predictor,
     sparse_squares,
+    split_frequent,
     standardize_grams,
 )
 from mixexp.kernels._tree import CHUNK as CHUNK
@@ -63,8 +65,10 @@ __all__ = [
     "solve_definite_each",
     "sparse_adjoint",
     "sparse_grams",
+    "sparse_moments",
     "sparse_predictor",
     "sparse_squares",
+    "split_frequent",
     "square_terms",
     "standardize_grams",
     "standardize_rows",

@@ -51,40 +51,80 @@ def sparse_adjoint(begin, feature, value, residual, out):  # type: ignore[no-unt
 
 
 @kernel
-def sparse_grams(begin, feature, value, dense, dense_at, weights, out):  # type: ignore[no-untyped-def]
-    """Add ``X diag(w) X'`` for every weight to out, one triangle of what meets a stored value.
+def split_frequent(begin, feature, value, slot, wide, rest_begin, rest_feature, rest_value):  # type: ignore[no-untyped-def]
+    """Part what is stored of frequent features, into an array, from what is stored of the rest.
+
+    Parameters
+    ----------
+    begin, feature, value : ndarray
+        As for `sparse_predictor`.
+    slot : ndarray of shape (p,), int64
+        Column of ``wide`` for a frequent feature, -1 for others.
+    wide : ndarray of shape (rows, n_wide)
+        Zero where frequent features are to be.
+    rest_begin, rest_feature, rest_value : ndarray
+        As long as those of all; the rest comes first in them.
+    """
+    n = 0
+    rest_begin[0] = 0
+    for r in range(wide.shape[0]):
+        own = wide[r]
+        for t in range(begin[r], begin[r + 1]):
+            at = slot[feature[t]]
+            if at >= 0:
+                own[at] = value[t]
+            else:
+                rest_feature[n] = feature[t]
+                rest_value[n] = value[t]
+                n += 1
+        rest_begin[r + 1] = n
+
+
+@kernel
+def sparse_grams(begin, feature, value, wide, wide_at, weights, cross, out):  # type: ignore[no-untyped-def]
+    """Add ``X diag(w) X'`` for every weight to out, but for what meets no stored value.
 
     Parameters
     ----------
     begin, feature, value : ndarray
         As for `sparse_predictor`; a feature occurs once in a row.
-    dense : ndarray of shape (n_dense, rows)
+    wide : ndarray of shape (rows, n_wide)
         Other features of the same rows.
-    dense_at : ndarray of shape (n_dense,), int64
+    wide_at : ndarray of shape (n_wide,), int64
         Where these stand among the p.
     weights : ndarray of shape (m, rows)
+    cross : ndarray of shape (p, n_wide)
+        Where products of stored and other features are summed up, side by side.
     out : ndarray of shape (m, p, p)
-        Pairs of stored features (smaller, larger), and pairs (dense, stored).
+        Pairs of stored features (smaller, larger), and those with other features both ways.
 
     Notes
     -----
-    One weight after the other, so that its matrix stays in cache where it can.
+    One weight after the other, so that its matrix stays in cache where it can. Of the pairs of
+    dummies of large tables hardly one is met twice in a while, so that each costs a miss of the
+    first-level cache; those with the other features are in it.
     """
+    n_wide = wide.shape[1]
     for k in range(weights.shape[0]):
         weight, gram = weights[k], out[k]
+        cross[:] = 0.0
         for r in range(weight.shape[0]):
             if weight[r] == 0.0:
                 continue
+            own = wide[r]
             for t in range(begin[r], begin[r + 1]):
                 x, at = weight[r] * value[t], feature[t]
+                total = cross[at]
+                for d in range(n_wide):
+                    total[d] += x * own[d]
                 for u in range(t, begin[r + 1]):
                     other = feature[u]
-                    if at <= other:
-                        gram[at, other] += x * value[u]
-                    else:
-                        gram[other, at] += x * value[u]
-                for d in range(dense.shape[0]):
-                    gram[dense_at[d], at] += x * dense[d, r]
+                    gram[min(at, other), max(at, other)] += x * value[u]
+        for d in range(n_wide):
+            place = wide_at[d]
+            for i in range(cross.shape[0]):
+                gram[place, i] += cross[i, d]
+                gram[i, place] += cross[i, d]
 
 
 @kernel
@@ -132,3 +172,24 @@ def sparse_squares(begin, feature, value, weight, out):  # type: ignore[no-untyp
     for r in range(weight.shape[0]):
         for t in range(begin[r], begin[r + 1]):
             out[feature[t]] += weight[r] * value[t] * value[t]
+
+
+@kernel
+def sparse_moments(begin, feature, value, share, center, unit, power, out):  # type: ignore[no-untyped-def]
+    """Add the sum of ``share * ((x - center) / unit)**power`` over what is stored to out.
+
+    Parameters
+    ----------
+    begin, feature, value : ndarray
+        As for `sparse_predictor`.
+    share : ndarray of shape (rows,)
+    center, unit, out : ndarray of shape (p,)
+    power : int
+        1 or 2.
+    """
+    for r in range(share.shape[0]):
+        own = share[r]
+        for t in range(begin[r], begin[r + 1]):
+            at = feature[t]
+            moved = (value[t] - center[at]) / unit[at]
+            out[at] += own * moved if power == 1 else own * (moved * moved)

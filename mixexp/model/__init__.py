@@ -16,6 +16,11 @@ from mixexp.model._e_step import (
     posterior_of_block,
 )
 from mixexp.model._fitted import FittedModel
+from mixexp.model._fixed_curvature import (
+    gradients_and_factors,
+    sample_gram,
+    with_fixed_grams,
+)
 from mixexp.model._group import ExpertGroup, has_mass
 from mixexp.model._group_information import complete_information, group_information
 from mixexp.model._information import (
@@ -35,6 +40,7 @@ from mixexp.model._narrowing import (
 )
 from mixexp.model._others import PlacedSubmodel, object_array
 from mixexp.model._parameters import Parameters, map_parameters, unstack_parameters
+from mixexp.model._penalty_terms import PenaltyTerms
 from mixexp.model._polyhedron import step_within
 from mixexp.model._prediction import (
     Prediction,
@@ -43,7 +49,8 @@ from mixexp.model._prediction import (
     piece_rows,
     predict_block,
 )
-from mixexp.model._prior import PenaltyTerms, Prior
+from mixexp.model._prior import Prior
+from mixexp.model._restricted_l1 import step_with_l1
 from mixexp.model._routing import (
     Route,
     Rows,
@@ -105,6 +112,7 @@ __all__ = [
     "gate_logits",
     "gate_probabilities",
     "gradients_alone",
+    "gradients_and_factors",
     "gradients_and_grams",
     "greedy_leaf",
     "greedy_route",
@@ -126,12 +134,15 @@ __all__ = [
     "predict_block",
     "pressing_rows",
     "routed_mean",
+    "sample_gram",
     "seen_by",
     "share_taken",
+    "step_with_l1",
     "step_within",
     "top_route",
     "truncated_statistics",
     "unstack_parameters",
     "window_block",
+    "with_fixed_grams",
     "with_targets",
 ]

@@ -59,8 +59,11 @@ def linear_predictors(
     """
     slots = model.slots(params)
     eta = [slot if slot.ndim == 2 else slot.swapaxes(0, 1) for slot in slots]
+    # A gate of one leaf has nothing to choose from.
+    idle = len(model.gates) if model.tree.n_leaves == 1 else 0
+    eta[:idle] = (slot[..., :1] for slot in eta[:idle])
     for design in range(len(model.designs)):
-        members = [slot for slot, d in enumerate(model.slot_designs) if d == design]
+        members = [s for s, d in enumerate(model.slot_designs) if d == design and s >= idle]
         if members and not model.is_narrow[design]:
             stacked = np.concatenate([eta[slot] for slot in members])
             coef = stacked.reshape(-1, stacked.shape[-1])

@@ -53,8 +53,6 @@ def _basis_without(model: Model, is_held: np.ndarray) -> np.ndarray:
     contrasts: the shift is told by the one that is held.
     """
     basis, single = model.free_basis, []
-    if model.ties is not None and model.ties.n_restrictions:
-        return basis @ null_directions(basis[is_held])  # columns that restrictions have mixed
     is_lost = np.zeros(basis.shape[1], dtype=bool)
     for slot, gates in enumerate(model.gates if model.penalty.gate_l1 > 0.0 else ()):
         q, start = model.slot_shapes[slot][1], model.slot_slices[slot].start
@@ -64,12 +62,16 @@ def _basis_without(model: Model, is_held: np.ndarray) -> np.ndarray:
                 if is_held[rows].any():
                     is_lost |= np.any(basis[rows] != 0.0, axis=0)
                     single += [row for row in rows if not is_held[row]]
-    is_lost |= np.any(basis[is_held] != 0.0, axis=0)
+    basis = basis[:, ~is_lost]
+    if model.ties is not None and model.ties.n_restrictions:  # columns that these have mixed
+        basis = basis @ null_directions(basis[is_held])
+    else:
+        basis = basis[:, ~np.any(basis[is_held] != 0.0, axis=0)]
     if not single:
-        return basis[:, ~is_lost]
+        return basis
     own = np.zeros((model.n_flat, len(single)))
     own[single, np.arange(len(single))] = 1.0
-    return np.concatenate([basis[:, ~is_lost], own], axis=1)
+    return np.concatenate([basis, own], axis=1)
 
 
 def count_nonzero(model: Model, flat: np.ndarray) -> int:
@@ -92,9 +94,18 @@ def count_nonzero(model: Model, flat: np.ndarray) -> int:
         experts[: model.slot_slices[len(model.gates) - 1].stop] = False
     if model.ties is not None:
         experts &= model.ties.is_free
-    return model.n_parameters - n_zero - int(experts.sum()) - _count_held_rows(model, flat)
+    return model.n_parameters - n_zero - _count_held(model, flat, experts)
 
 
-def _count_held_rows(model: Model, flat: np.ndarray) -> int:
-    rows = np.zeros((0, 0)) if model.ties is None else model.ties.rows_at_boundary(flat)
-    return int(np.linalg.matrix_rank(rows @ model.free_basis, tol=_NO_RANK)) if len(rows) else 0
+def _count_held(model: Model, flat: np.ndarray, is_held: np.ndarray) -> int:
+    """Return how many directions zeros and inequalities that hold take, which may say the same."""
+    rows = np.zeros((0, model.n_flat)) if model.ties is None else model.ties.rows_at_boundary(flat)
+    n_held, restricted = 0, model.prior.restricted
+    if restricted is not None:
+        is_apart = ~rows[:, restricted.asked].any(axis=1)
+        n_held = restricted.count_held(rows[~is_apart], is_held)
+        rows, is_held = rows[is_apart], is_held.copy()
+        is_held[restricted.asked] = False
+    if len(rows):
+        n_held += int(np.linalg.matrix_rank(rows @ model.free_basis, tol=_NO_RANK))
+    return n_held + int(is_held.sum())

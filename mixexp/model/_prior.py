@@ -36,59 +36,20 @@ is a sum over rows, and so is added by the pass.
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
 
 import numpy as np
 
 from mixexp import kernels
 from mixexp.model._column_groups import ColumnGroups, PriorSlot, group_columns
 from mixexp.model._parameters import flatten_slots
+from mixexp.model._penalty_terms import PenaltyTerms
+from mixexp.model._restricted_l1 import RestrictedL1
 from mixexp.model._strengths import Penalty
 from mixexp.model._ties import EqualityConstraints
 
 # Halving alone would need some sixty steps to the top of a dispersion's terms.
 _MOST_DISPERSION_STEPS = 60
 _DISPERSION_DIGITS = 1e-15
-
-
-class PenaltyTerms(NamedTuple):
-    """The prior at given coefficients.
-
-    Parameters
-    ----------
-    value : ndarray of shape (...)
-        Added to the log-likelihood; at most zero.
-    gradient : ndarray of shape (..., n_flat)
-        Without the L1 penalty.
-    curvature : ndarray of shape (..., n_flat)
-        Minus the Hessian is the diagonal matrix of these less the outer product of
-        ``hessian_downdate`` with itself.
-    hessian_downdate : ndarray of shape (..., n_flat)
-        Rank-one part of the Hessian: the shrinkage of each slope fades with all others.
-    majorizer : ndarray of shape (..., n_flat)
-        Curvature of the quadratic minorizer that touches the prior here: what M-steps use, so
-        that the objective cannot fall.
-    group_downdate : ndarray of shape (..., n_flat)
-        The same as ``hessian_downdate``, for the coefficients of each group alone.
-    group : ndarray of shape (..., n_flat)
-        Numbers of the groups that an L1 penalty makes zero together, -1 without.
-    """
-
-    value: np.ndarray
-    gradient: np.ndarray
-    curvature: np.ndarray
-    hessian_downdate: np.ndarray
-    majorizer: np.ndarray
-    group_downdate: np.ndarray
-    group: np.ndarray
-
-    def information(self) -> np.ndarray:
-        """Return minus the Hessian, (n_flat, n_flat), without a leading axis."""
-        whole = np.diag(self.curvature) - np.outer(self.hessian_downdate, self.hessian_downdate)
-        if not self.group_downdate.any():
-            return whole
-        is_together = self.group[:, None] == self.group
-        return whole - is_together * np.outer(self.group_downdate, self.group_downdate)
 
 
 @dataclass(frozen=True, eq=False)
@@ -194,6 +155,19 @@ class Prior:
         return flat if self.groups is None else self.groups.spread(self.groups.strength, flat)
 
     @cached_property
+    def restricted(self) -> RestrictedL1 | None:
+        """What linear restrictions of slopes with an L1 penalty are about, None without any."""
+        ties = self.ties
+        if (
+            ties is None
+            or self.penalty.l1 == 0.0
+            or (ties.rows is None and ties.least_rows is None)
+        ):
+            return None
+        found = RestrictedL1(ties, self.l1)
+        return found if len(found.asked) else None
+
+    @cached_property
     def groups(self) -> ColumnGroups | None:
         """What the L1 penalty makes zero together, of which `l1` is the strength on norms."""
         return group_columns(self.penalty, self.slots)
@@ -264,6 +238,12 @@ class Prior:
         if not self.has_l1:
             return smooth
         found = self._least_alone(flat, smooth)
+        if self.restricted is not None:
+            pairs = zip(
+                flat.reshape(-1, len(self.l1)), smooth.reshape(-1, len(self.l1)), strict=True
+            )
+            own = np.array([self.restricted.least_gradient(*pair) for pair in pairs])
+            found[..., self.restricted.asked] = own.reshape(*flat.shape[:-1], -1)
         return found if self.groups is None else self.groups.least_gradient(flat, smooth, found)
 
     def _least_alone(self, flat: np.ndarray, smooth: np.ndarray) -> np.ndarray:
@@ -279,22 +259,42 @@ class Prior:
         is_kept = ((flat <= lower) & (found < 0.0)) | ((flat >= upper) & (found > 0.0))
         return np.where(is_kept, 0.0, found)
 
-    def violation(self, gradient: np.ndarray) -> float:
+    def violation(
+        self,
+        gradient: np.ndarray,
+        flat: np.ndarray | None = None,
+        least: float = np.finfo(float).tiny,
+        unfelt: float = 0.0,
+    ) -> float:
         """Return how far slopes are from the conditions of an optimum, as a share of L1 strengths.
 
         Parameters
         ----------
         gradient : ndarray of shape (n_flat,)
             See `least_gradient`.
+        flat : ndarray of shape (n_flat,), optional
+            The coefficients, which tell what linear restrictions press with.
+        least : float
+            What strengths below it count as: of such nothing is known beside rounding.
+        unfelt : float
+            Strengths up to it ask for nothing.
         """
-        return 0.0 if not self.has_l1 else float(np.max(self.shares(gradient), initial=0.0))
+        shares = self.shares(gradient, least)
+        if self.restricted is not None and flat is not None:
+            shares[self.restricted.asked] = self.restricted.shares(flat, gradient, least)
+        return float(np.max(shares[self.l1 > unfelt], initial=0.0))
 
-    def shares(self, gradient: np.ndarray) -> np.ndarray:
-        """Return slopes (..., n_flat) as shares of L1 strengths, of groups by their norms."""
+    def shares(self, gradient: np.ndarray, least: float = np.finfo(float).tiny) -> np.ndarray:
+        """Return slopes (..., n_flat) as shares of L1 strengths, of groups by their norms.
+
+        Strengths below the least count as that.
+        """
         size = np.abs(gradient)
         if self.groups is not None:
             size = self.groups.spread(self.groups.norms(gradient), size)
-        return np.divide(size, self.l1, out=np.zeros(size.shape), where=self.l1 > 0.0)
+        strength = np.maximum(self.l1, least)
+        with np.errstate(over="ignore"):
+            return np.divide(size, strength, out=np.zeros(size.shape), where=self.l1 > 0.0)
 
     def least_strengths(self, smooth: np.ndarray) -> np.ndarray:
         """Return the strength that would hold each slope at zero, shape (n_flat,).
@@ -332,7 +332,11 @@ class Prior:
         if not self.has_l1:
             return moved
         side = np.where(flat == 0.0, np.sign(gradient), np.sign(flat))
+        if self.restricted is not None:
+            moved = self.restricted.move(flat, gradient, moved)
         has_crossed = (self.l1 > 0.0) & (moved * side <= 0.0)
+        if self.restricted is not None:
+            has_crossed[self.restricted.asked] = False
         if self.groups is not None:
             turned = self.groups.has_crossed(flat, gradient, moved)
             has_crossed = np.where(self.groups.member, turned, has_crossed)

@@ -117,7 +117,7 @@ def gradients_alone(
     leaf_weight = node_weight[model.tree.leaf_rows]
     designs = [model.design(block, design) for design in range(len(model.designs))]
     return HeadSums(
-        tuple(_gradient(residual[own.edge_rows], designs[own.design]) for own in model.gates),
+        _gate_gradients(model, residual, designs),
         (),
         tuple(
             GroupStatistics(_head_gradients(leaf_weight[rows], d, group.designs, designs), {})
@@ -211,7 +211,7 @@ def sum_by_head(
             requests.append((group.designs[a], group.designs[b], weighted))
     grams = iter(weighted_grams(designs, requests))
     return HeadSums(
-        tuple(_gradient(residual[own.edge_rows], designs[own.design]) for own in model.gates),
+        _gate_gradients(model, residual, designs),
         tuple(next(grams) for _ in model.gates),
         tuple(
             _group_statistics(leaf_weight[rows], d, group.designs, designs, grams)
@@ -256,6 +256,15 @@ def _gate_weights(
         wide(pair_weight),
     )
     return residual, pair_weight
+
+
+def _gate_gradients(
+    model: Model, residual: np.ndarray, designs: Sequence[Design]
+) -> tuple[np.ndarray, ...]:
+    if not len(model.tree.sibling_pairs[0]):  # nothing to choose from
+        shapes = [(len(own.edges), len(model.designs[own.design])) for own in model.gates]
+        return tuple(np.zeros((*residual.shape[1:-1], *shape)) for shape in shapes)
+    return tuple(_gradient(residual[own.edge_rows], designs[own.design]) for own in model.gates)
 
 
 def _gradient(residual: np.ndarray, design: Design) -> np.ndarray:
