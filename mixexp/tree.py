@@ -214,7 +214,7 @@ class GatingTree:
         """Whether the curvature of a gate over m children is known pair by pair."""
         return True
 
-    def coarse(self) -> "GatingTree":
+    def coarse(self, most_paired: int = MOST_PAIRED) -> "GatingTree":
         """Return the tree whose larger gates have one weight of curvature per child, not per pair.
 
         A softmax's Hessian is the Laplacian L of the graph of siblings whose edges weigh
@@ -224,9 +224,8 @@ class GatingTree:
         quadratic model. Between two children that are as likely, D is L along the contrast;
         Bohning's bound, half the identity, has steps a sixteenth as long for 32 children.
         """
-        return _CoarseTree(
-            self.parent, self.first_child, self.n_children, self.leaves, self.leaf_names
-        )
+        parts = self.parent, self.first_child, self.n_children, self.leaves, self.leaf_names
+        return _CoarseTree(*parts, most_paired)
 
     def leaf_position(self, node: int) -> int:
         """Return the place of a leaf among the leaves, counted from the left."""
@@ -294,8 +293,10 @@ def as_slice(indices: np.ndarray) -> slice | np.ndarray:
 class _CoarseTree(GatingTree):
     """See `GatingTree.coarse`."""
 
+    most_paired: int = MOST_PAIRED
+
     def has_pairs(self, m: int) -> bool:
-        return m <= MOST_PAIRED
+        return m <= self.most_paired
 
     @cached_property
     def sibling_pairs(self) -> tuple[np.ndarray, np.ndarray]:

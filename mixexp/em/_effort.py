@@ -17,6 +17,7 @@ from mixexp.em._m_step import is_large_node
 from mixexp.em._objective import Problem
 from mixexp.em._results import EMResult, Options
 from mixexp.em._subsample import sample_problem
+from mixexp.tree import MOST_PAIRED
 
 # Newton's steps cost the cube of the number of parameters: beyond this the way under weak priors,
 # which is followed to three digits only, is EM's.
@@ -30,7 +31,7 @@ _MOST_ROUNDS_MORE = 6
 WEAK = Options(max_iter=20, tol=1e-3, acceleration="auto")
 _WEAK_MANY_EXPERTS = WEAK._replace(max_iter=100)
 _WEAK_DEAR = Options(max_iter=30, tol=1e-3, acceleration="none")
-_MOST_DEAR_ROUNDS = 4
+_DEAR_ROUNDS, _LATE_ROUNDS = 0, 4
 # What ends a rough race, the winner of which is then finished.
 _RACE_TOL = 1e-6
 # Parameters from which on a search is dear, if experts are many or so many responsibilities, too.
@@ -41,12 +42,15 @@ _MOST_PARAMETERS_PER_ROW = 0.5
 # Where rows are so many times the parameters a pass costs as much as Newton's step, which ends in
 # fewer passes and leaves ridges; with fewer the cube of the parameters is most of a fit.
 _ROWS_FOR_NEWTON = 10
-# Rows that tell under weak priors which way experts part.
-_WEAK_ROWS_PER_PARAMETER = 10
+# Rows per parameter that tell which way experts part under weak priors, and which moves lead up.
+_TELLING_ROWS = 10
+# Children of a gate beyond which its curvature is diagonal while moves are chosen.
+SCOUT_PAIRED = 6
 # Of twelve moves: iterations, and how many go on; the fewer where rows are many, or where they are
 # too few for the parameters.
 _LOOKS = ((6, 4), (20, 1))
 _EARLY_LOOKS = ((0, 6), (3, 3), (8, 1))
+_SCOUT_LOOKS = ((3, 6), (10, 2))
 
 
 class Effort(NamedTuple):
@@ -62,13 +66,19 @@ class Effort(NamedTuple):
         A start is dropped if so many earlier ones were better by then.
     first_round : int
         Iterations until then, the first time; each further round doubles them.
+    n_late_rounds : int
+        Rounds of moves after those under weak priors, as a multiple of those that are asked for.
     looks : tuple of (int, int)
         Iterations after which moves are looked at, and how many are then followed further.
+    scout_rows : int or None
+        Rows that moves see a sample of until few are left; None for all.
     weak_rows : int or None
         Rows that runs under weak priors see a sample of; None for all.
     drops_hopeless : bool
         Whether a finalist is dropped that the best has left far behind, be it a later one: one
         start more then may cost another one.
+    climbs : bool
+        Whether runs climb by quasi-Newton steps once EM has taken its first, see `Climb`.
     is_rough : bool
         Whether the race is a rough one, and the optimum that remains is finished after it.
     """
@@ -78,8 +88,11 @@ class Effort(NamedTuple):
     n_rivals: int = 2
     first_round: int = 20
     looks: tuple[tuple[int, int], ...] = ((20, 1),)
+    n_late_rounds: int = 0
+    scout_rows: int | None = None
     weak_rows: int | None = None
     drops_hopeless: bool = False
+    climbs: bool = False
     is_rough: bool = False
 
 
@@ -111,22 +124,23 @@ def effort_for(problem: Problem, options: Options) -> Effort:
 
 
 def _dear_effort(n_parameters: int, n_rows: int, n_rounds: int) -> Effort:
+    dear = USUAL._replace(drops_hopeless=True, climbs=True, is_rough=True)
     if n_rows >= _ROWS_FOR_NEWTON * n_parameters:
-        return Effort(
-            _WEAK_DEAR,
-            min(n_rounds, _MOST_DEAR_ROUNDS),
+        few_rows = _TELLING_ROWS * n_parameters
+        return dear._replace(
+            weak=_WEAK_DEAR,
             n_rivals=1,
             first_round=10,
-            looks=_EARLY_LOOKS,
-            weak_rows=_WEAK_ROWS_PER_PARAMETER * n_parameters,
-            drops_hopeless=True,
+            n_rounds=_DEAR_ROUNDS,
+            n_late_rounds=_LATE_ROUNDS,
+            looks=_SCOUT_LOOKS,
+            scout_rows=few_rows,
+            weak_rows=few_rows,
         )
     if n_parameters <= _MOST_PARAMETERS_PER_ROW * n_rows:
         weak = _WEAK_MANY_EXPERTS._replace(acceleration="none")
-        return Effort(weak, n_rounds, looks=_LOOKS, drops_hopeless=True, is_rough=True)
-    return Effort(
-        None, n_rivals=1, first_round=10, looks=_EARLY_LOOKS, drops_hopeless=True, is_rough=True
-    )
+        return dear._replace(weak=weak, n_rounds=n_rounds, looks=_LOOKS)
+    return dear._replace(weak=None, n_rivals=1, first_round=10, looks=_EARLY_LOOKS)
 
 
 def _is_dear(problem: Problem, options: Options) -> bool:
@@ -152,11 +166,16 @@ def for_race(problem: Problem, options: Options) -> tuple[Problem, Options]:
 
     For half of the iterations that were asked for: the others are left to `finish`.
     """
-    model, tree = problem.model, problem.model.tree.coarse()
-    gates = tuple(replace(own, tree=tree) for own in model.gates)
-    raced = replace(problem, model=replace(model, tree=tree, gates=gates))
+    raced = coarsened(problem)
     tol, max_iter = max(options.tol, _RACE_TOL), -(-options.max_iter // 2)
     return raced, options._replace(tol=tol, max_iter=max_iter, acceleration="anderson")
+
+
+def coarsened(problem: Problem, most_paired: int = MOST_PAIRED) -> Problem:
+    """Return the problem with a diagonal curvature for gates of many children."""
+    model, tree = problem.model, problem.model.tree.coarse(most_paired)
+    gates = tuple(replace(own, tree=tree) for own in model.gates)
+    return replace(problem, model=replace(model, tree=tree, gates=gates))
 
 
 class Course(NamedTuple):
@@ -195,6 +214,7 @@ def lay_course(problem: Problem, rng: np.random.Generator, options: Options) -> 
     sample = sample_problem(problem, rng)
     effort = effort_for(sample, options)
     raced, way = for_race(sample, options) if effort.is_rough else (sample, options)
+    way = way._replace(climbs=effort.climbs)
     seed = int(rng.integers(np.iinfo(np.int64).max))
     return Course(sample, raced, raced.with_weak_priors(), way, effort, seed)
 
@@ -214,7 +234,9 @@ def finish(problem: Problem, final: EMResult, options: Options) -> EMResult:
     # The diagonal has directions in which it is far too steep, so that EM stands still too early.
     is_large = any(is_large_node(problem.model, slot) for slot in range(len(problem.model.gates)))
     finished = for_race(problem, options)[0] if is_large else problem
-    (run,) = begin(finished, [final.evaluation.params], [None], options.near())
+    (run,) = begin(
+        finished, [final.evaluation.params], [None], options.near()._replace(climbs=True)
+    )
     advance(finished, [run], max(0, options.max_iter - final.n_iter))
     ended = run.outcome(f"stopped after max_iter={options.max_iter}")
     evaluation = problem.evaluate(ended.evaluation.params)

@@ -5,12 +5,13 @@ What one start comes to does not depend on which others run beside it, but for r
 """
 
 from collections.abc import Callable, Sequence
-from itertools import groupby
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
 from mixexp.em._anderson import AndersonMemory
+from mixexp.em._block_curvature import has_blocks
+from mixexp.em._climb import Climb
 from mixexp.em._convergence import (
     allowed_gain,
     is_stationary,
@@ -19,10 +20,11 @@ from mixexp.em._convergence import (
     slope_gains,
 )
 from mixexp.em._degeneracy import collapsed_experts, is_spurious
+from mixexp.em._iterate import Iterate, gather
 from mixexp.em._m_step import em_step
 from mixexp.em._monitor import ASKED_TO_STOP
 from mixexp.em._newton import NewtonFinish, affords_newton
-from mixexp.em._objective import Evaluation, Problem, map_evaluations
+from mixexp.em._objective import Evaluation, Problem
 from mixexp.em._reach import move_within_reach
 from mixexp.em._results import EMResult, Options
 from mixexp.model import Parameters, map_parameters
@@ -40,25 +42,9 @@ _SHORTER_PROPOSALS = ((1, False), (2, False), (2, True), (4, True), (7, True), (
 # Responsibilities of a block that are computed together, starts times leaves times rows: more
 # would leave the second-level cache.
 _MOST_TOGETHER = 1 << 17
-
-
-class Iterate(NamedTuple):
-    """The present parameters of a start, among those that were measured in the same pass.
-
-    Parameters
-    ----------
-    batch : Evaluation
-        With a leading axis of starts.
-    row : int
-        Number of this start on that axis.
-    """
-
-    batch: Evaluation
-    row: int
-
-    def alone(self) -> Evaluation:
-        """Return the start's own evaluation, without the leading axis."""
-        return self.batch.take(self.row)
+# What a run is given up for: that others are ahead by more than so many times what its own pace
+# promises.
+_HOPE = 10.0
 
 
 #: Told of a run after every iteration that was accepted; returns whether it is to stop there.
@@ -99,6 +85,7 @@ class Run:
         use_anderson = use_anderson and not problem.model.penalty.has_l1  # for zeros are exact
         self._finish = NewtonFinish(problem, options.basin_gain) if use_newton else None
         self._memory = AndersonMemory() if use_anderson else None
+        self._climb = Climb(problem) if options.climbs and has_blocks(model) else None
         self._is_polished = False
         self._is_converged = False
         self._is_deficient = False
@@ -117,6 +104,11 @@ class Run:
     def n_iter(self) -> int:
         return len(self.history) - 1
 
+    @property
+    def hope(self) -> float:
+        """What it may come to: so many times what its pace promises."""
+        return self.objective + _HOPE * remaining_gain(self.history)
+
     def state(self) -> dict[str, Any]:
         """Return all that it knows beside its iterates, as plain values and arrays."""
         return {
@@ -129,6 +121,7 @@ class Run:
             "promised": float(self._promised),
             "finish": None if self._finish is None or self.is_over else self._finish.state(),
             "memory": None if self._memory is None or self.is_over else self._memory.state(),
+            "climb": None if self._climb is None or self.is_over else self._climb.state(),
         }
 
     def restore(self, state: dict[str, Any], standing: Iterate, best: Iterate) -> None:
@@ -143,6 +136,8 @@ class Run:
             self._finish.restore(state["finish"])
         if self._memory is not None and state["memory"] is not None:
             self._memory.restore(state["memory"])
+        if self._climb is not None and state["climb"] is not None:
+            self._climb.restore(state["climb"])
 
     @property
     def least_objective(self) -> float:
@@ -216,6 +211,17 @@ class Run:
             reason = f"Newton's method had {newton.predicted_gain:.1e} left to gain"
             self.end(reason, is_converged=True)
         self._is_polished = is_negligible
+        return True
+
+    def take_due_climb(self) -> bool:
+        """Climb by quasi-Newton steps if that is due, and tell whether it led anywhere."""
+        if self._climb is None or not self._climb.is_due(self.n_iter):
+            return False
+        reached = self._climb.advance(self.standing.alone(), self._allowed_gain())
+        if reached is None or reached.objective[0] < self.least_objective:
+            return False
+        self.forget_steps()
+        self.move(Iterate(reached, 0))
         return True
 
     def note_em_step(self, slope_gain: float, is_deficient: bool) -> bool:
@@ -339,7 +345,9 @@ def advance(
         if run.is_over and id(run) not in was_over:
             on_over(run)
     while active := [run for run in runs if not run.is_over and run.n_iter < max_iter]:
-        waiting = [run for run in active if not run.take_due_newton_step()]
+        waiting = [
+            run for run in active if not (run.take_due_newton_step() or run.take_due_climb())
+        ]
         for some in in_batches(problem, waiting):
             _take_em_steps(problem, some)
         for run in active:
@@ -373,7 +381,7 @@ def _take_em_steps(problem: Problem, runs: Sequence[Run]) -> None:
     runs = [run for run in runs if not run.has_arrived()]
     if not runs:
         return
-    current = _gather([run.standing for run in runs])
+    current = gather([run.standing for run in runs])
     step = em_step(problem, current, *_FIRST_PROPOSAL)
     gains = slope_gains(problem, current, step.params)
     going = [
@@ -427,15 +435,3 @@ def _take_shorter_step(problem: Problem, run: Run) -> None:
             run.move(Iterate(candidate, 0))
             return
     run.end("no EM step raised the penalised log-likelihood", is_converged=False)
-
-
-def _gather(standings: Sequence[Iterate]) -> Evaluation:
-    """Return the evaluations of several starts as one, copying as little as may be."""
-    parts = []
-    for _, members in groupby(standings, key=lambda standing: id(standing.batch)):
-        together = list(members)
-        batch, rows = together[0].batch, [standing.row for standing in together]
-        parts.append(batch if rows == list(range(len(batch.objective))) else batch.take(rows))
-    if len(parts) == 1:
-        return parts[0]
-    return map_evaluations(lambda *arrays: np.concatenate(arrays), *parts)

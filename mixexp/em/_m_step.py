@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mixexp.contrast import contrast, null_directions
+from mixexp.em._block_curvature import coarse_steps
 from mixexp.em._grouped import ExpertSystem, grouped_gate_steps, grouped_location_aims
 from mixexp.em._held import keep_held
 from mixexp.em._linear_systems import (
@@ -30,9 +31,6 @@ from mixexp.model import Model, Parameters, Prior
 _LARGEST_DISPERSION_STEP = 1.0
 # A node's Newton step factors ((m - 1) q)**2 numbers; beyond this the bound is cheaper.
 _MOST_NODE_PARAMETERS = 600
-# What is added to the curvature of each child, as a share of the mean, and of the largest on the
-# diagonal, so that none is singular.
-_LEAST_BEND, _FAINTEST = 1e-2, 1e-10
 
 
 class Step(NamedTuple):
@@ -122,7 +120,7 @@ def _gate_step(
             step, is_deficient = _newton_step(blocks, gradient[:, edges], prior[:, edges], free)
         elif not use_bound and not model.tree.has_pairs(m):
             blocks = current.stats.gate_pairs[slot][:, pairs]
-            step = length * _diagonal_step(blocks, gradient[:, edges], prior[:, edges])
+            step = length * coarse_steps(blocks, gradient[:, edges], prior[:, edges])
         elif free is None and (use_bound or (m - 1) * gate.shape[-1] > _MOST_NODE_PARAMETERS):
             gram = problem.gate_gram(gates.design)
             step, is_deficient = _bound_step(gram, gradient[:, edges], ridge)
@@ -170,25 +168,6 @@ def _newton_step(
     solutions = solve_semidefinite_each(free.T @ information @ free, right @ free)
     step = (solutions.x @ free.T).reshape(n_starts, m - 1, q)
     return basis @ step, solutions.is_deficient
-
-
-def _diagonal_step(blocks: np.ndarray, gradient: np.ndarray, prior: np.ndarray) -> np.ndarray:
-    """Step where the curvature has one block C per child, see `GatingTree.coarse`.
-
-    The maximum over steps that sum to zero, ``C_a**-1 (gradient_a - shift)``. A share of the mean
-    block is added to each, for a child that is next to never chosen bends next to nothing, and
-    would be sent as far as no number goes.
-    """
-    penalised, q = blocks + _LEAST_BEND * blocks.mean(axis=1, keepdims=True), gradient.shape[-1]
-    _add_to_diagonals(penalised, prior)
-    largest = np.einsum("scii->sci", penalised).max(axis=1, keepdims=True)
-    _add_to_diagonals(penalised, np.maximum(_FAINTEST * largest, np.finfo(float).tiny))
-    sides = np.broadcast_to(np.eye(q), penalised.shape)
-    solved = np.linalg.solve(penalised, np.concatenate([gradient[..., None], sides], axis=-1))
-    own, inverse = solved[..., 0], solved[..., 1:]
-    shift = np.linalg.solve(inverse.sum(axis=1), own.sum(axis=1)[..., None])
-    step = own - (inverse @ shift[:, None])[..., 0]
-    return step - step.mean(axis=1, keepdims=True)
 
 
 def _bound_step(

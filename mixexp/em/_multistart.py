@@ -1,36 +1,34 @@
 """Several starts, one winner: poor ones are dropped early."""
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
-from mixexp.em._convergence import remaining_gain
 from mixexp.em._effort import USUAL, WEAK, Course, Effort, finish
 from mixexp.em._exchanges import draw_exchanges
 from mixexp.em._iteration import Run, Watch, advance, begin
 from mixexp.em._monitor import ASKED_TO_STOP, Monitor
+from mixexp.em._moves import split_and_merge
 from mixexp.em._objective import Problem
-from mixexp.em._results import EMResult, Options, Restart, Search, slack_of
-from mixexp.em._split_merge import draw_moves
+from mixexp.em._results import (
+    SAME_OPTIMUM,
+    EMResult,
+    Options,
+    Restart,
+    Search,
+    rank_of,
+    slack_of,
+)
 from mixexp.em._subsample import draw_sample
 from mixexp.model import Parameters
 
-# Objectives closer than this, relative, are one optimum: then the earliest start wins, so that
-# rounding does not choose.
-_SAME_OPTIMUM = 1e-8
-# Iterations until finalists are looked at again.
-_FIRST_ROUND = 20
-# A move, or a finalist of a dear search, is given up that is further behind than so many times
-# what its own pace promises.
-_HOPE = 10.0
+# Iterations until finalists are looked at again, which climb.
+_NEXT_LOOK = 4
 # On a sample of the rows an optimum need not be known well, and so many are followed on all rows.
 _SAMPLE_TOL = 1e-6
 _N_JUDGED = 3
 # Every exchange of a level's rows leads higher or ends the exchanges; so many at most.
 _N_EXCHANGES = 10
-
-#: From a problem, the optimum to leave and a source of randomness to starts with their names.
-DrawMoves = Callable[[Problem, Parameters, np.random.Generator], list[tuple[str, Parameters]]]
 
 
 def search(
@@ -65,21 +63,21 @@ def search(
     beaten: frozenset[int] = frozenset()
     if weak is not raced and len(starts) > 1 and effort.weak is not None:
         starts, beaten = start_from_weak_priors(weak, starts, seed, effort, n_moves)
-        n_moves = 0
+        n_moves *= effort.n_late_rounds
     elif effort.weak is None:
         n_moves *= effort.n_rounds
     if sample.n_rows == problem.n_rows:  # all rows, in memory
         of_sample = monitor if sample is problem else Monitor()
         found = compete(raced, starts, way, of_sample, beaten, effort)
-        found = split_and_merge(raced, found, seed, way, n_moves, effort.looks)
-        found = split_and_merge(raced, found, seed, way, n_exchanges, effort.looks, draw_exchanges)
+        found = split_and_merge(raced, found, seed, way, n_moves, effort)
+        found = split_and_merge(raced, found, seed, way, n_exchanges, effort, draw_exchanges)
         if effort.is_rough:
             found = _finish_best(sample, found, options)
         if sample is problem:
             return found
         return _follow(problem, found, options, monitor, "on all rows in memory")
     tried = compete(raced, starts, rough, Monitor(), beaten, effort)
-    tried = split_and_merge(raced, tried, seed, rough, n_moves, effort.looks)
+    tried = split_and_merge(raced, tried, seed, rough, n_moves, effort)
     return _follow(problem, tried, options, monitor, f"on a sample of {sample.n_rows} rows")
 
 
@@ -155,7 +153,7 @@ def start_from_weak_priors(
         weak = draw_sample(weak, np.random.default_rng(seed), effort.weak_rows, 1.0)
     tried = compete(weak, [starts[i] for i in numbers], options, Monitor(), effort=effort)
     n_rounds = n_moves * effort.n_rounds
-    tried = split_and_merge(weak, tried, seed, options, n_rounds, effort.looks)
+    tried = split_and_merge(weak, tried, seed, options, n_rounds, effort)
     out, beaten, best = list(starts), set(numbers), -np.inf
     ends = zip(tried.places, tried.finals, strict=True)
     for place, final in sorted(ends, key=lambda end: (end[0], end[1].objective)):
@@ -200,85 +198,6 @@ def compete(
     else:
         race.finish(finalists, options.max_iter)
     return race.result(finalists)
-
-
-def split_and_merge(
-    problem: Problem,
-    found: Search,
-    seed: int,
-    options: Options,
-    n_moves: int,
-    looks: Sequence[tuple[int, int]],
-    draw: DrawMoves = draw_moves,
-) -> Search:
-    """Try split-and-merge moves from the best optimum as long as they lead higher.
-
-    Every optimum that was the best when its start came to it has its moves, not only the last: so
-    that, here too, more starts are never worse.
-
-    Parameters
-    ----------
-    problem : Problem
-    found : Search
-    seed : int
-        Of the directions that experts are split along.
-    options : Options
-    n_moves : int
-        Rounds at most, per optimum.
-    looks : sequence of (int, int)
-        See `Effort`.
-    draw : callable
-        Draws other moves than these.
-    """
-    if not problem.model.is_linear:
-        return found
-    finals, places, restarts = list(found.finals), list(found.places), list(found.restarts)
-    best = -np.inf
-    for place, final in sorted(zip(found.places, found.finals, strict=True), key=lambda p: p[0]):
-        if final.objective <= best or final.is_spurious:
-            continue
-        best, rng = final.objective, np.random.default_rng([seed, place])
-        for moved in _split_merge_rounds(problem, final, rng, options, n_moves, looks, draw):
-            places.append(place)
-            finals.append(moved[1])
-            name = f"{restarts[place].start}: {moved[0]}"
-            restarts.append(Restart.of(name, moved[1]))
-    order = sorted(range(len(finals)), key=lambda i: _rank(finals[i]))
-    return Search([finals[i] for i in order], [places[i] for i in order], restarts)
-
-
-def _split_merge_rounds(
-    problem: Problem,
-    final: EMResult,
-    rng: np.random.Generator,
-    options: Options,
-    n_moves: int,
-    looks: Sequence[tuple[int, int]],
-    draw: DrawMoves,
-) -> Iterator[tuple[str, EMResult]]:
-    """Yield what every move that led higher came to, with its name."""
-    for _ in range(n_moves):
-        # A fit that max_iter cut short ends there; under weak priors only the way is sought.
-        if not final.is_converged and options.tol < WEAK.tol:
-            return
-        moves = draw(problem, final.evaluation.params, rng)
-        if not moves:
-            return
-        runs = begin(problem, [start for _, start in moves], [None] * len(moves), options)
-        hopeful = list(range(len(runs)))
-        for n_iter, n_kept in looks:
-            advance(problem, [runs[i] for i in hopeful], min(n_iter, options.max_iter))
-            hopeful = sorted(sorted(hopeful, key=lambda i: -runs[i].objective)[:n_kept])
-        winner = hopeful[0]
-        if _hoped(runs[winner]) < final.objective:
-            return
-        advance(problem, [runs[winner]], options.max_iter)
-        outcome = runs[winner].outcome(f"stopped after max_iter={options.max_iter}")
-        least = final.objective + _SAME_OPTIMUM * (1.0 + problem.magnitude(final.objective))
-        if outcome.is_spurious or outcome.objective <= least:
-            return
-        final = outcome
-        yield moves[winner][0], final
 
 
 class _Race:
@@ -357,10 +276,10 @@ class _Race:
             Those that were carried to the end.
         """
         ended: list[int] = []
-        for i in sorted(finalists, key=lambda i: _rank(self._outcome(i))):
+        for i in sorted(finalists, key=lambda i: rank_of(self._outcome(i))):
             run, best = self.runs[i], max((self.runs[j].objective for j in ended), default=-np.inf)
-            while not run.is_over and run.n_iter < max_iter and _hoped(run) >= best:
-                self._advance([i], min(run.n_iter + _FIRST_ROUND, max_iter))
+            while not run.is_over and run.n_iter < max_iter and run.hope >= best:
+                self._advance([i], min(run.n_iter + _NEXT_LOOK, max_iter))
             if run.is_over or run.n_iter >= max_iter:
                 ended.append(i)
         self.finish(ended, max_iter)
@@ -392,26 +311,16 @@ class _Race:
 
 def _n_earlier_and_better(problem: Problem, objectives: dict[int, float], i: int) -> int:
     own = objectives[i]
-    slack = _SAME_OPTIMUM * (1.0 + problem.magnitude(own))
+    slack = SAME_OPTIMUM * (1.0 + problem.magnitude(own))
     least = own + slack if np.isfinite(own) else own
     return sum(value > least for j, value in objectives.items() if j < i)
-
-
-def _hoped(run: Run) -> float:
-    """Return what a run may come to: so many times what its pace promises."""
-    return run.objective + _HOPE * remaining_gain(run.history)
-
-
-def _rank(outcome: EMResult) -> tuple[bool, float]:
-    """Return what outcomes are sorted by, regular ones and high objectives first."""
-    return outcome.is_spurious, -outcome.objective
 
 
 def _distinct_optima(problem: Problem, outcomes: Mapping[int, EMResult]) -> list[int]:
     """Return the earliest start of every optimum that was found, the best optimum first."""
     places: list[int] = []
-    for i in sorted(outcomes, key=lambda i: _rank(outcomes[i])):
-        slack = _SAME_OPTIMUM * (1.0 + problem.magnitude(outcomes[i].objective))
+    for i in sorted(outcomes, key=lambda i: rank_of(outcomes[i])):
+        slack = SAME_OPTIMUM * (1.0 + problem.magnitude(outcomes[i].objective))
         is_same = places and outcomes[i].is_spurious == outcomes[places[-1]].is_spurious
         if is_same and outcomes[i].objective >= outcomes[places[-1]].objective - slack:
             places[-1] = min(places[-1], i)

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mixexp.em._iteration import Iterate, Run
+from mixexp.em._iterate import Iterate
+from mixexp.em._iteration import Run
 from mixexp.em._journal import Journal
 from mixexp.model import map_parameters
 

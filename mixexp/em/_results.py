@@ -5,6 +5,9 @@ from typing import NamedTuple
 from mixexp.em._newton import BASIN_GAIN, NEAR_BASIN_GAIN
 from mixexp.em._objective import Evaluation
 
+# Objectives closer than this, relative, are one optimum: then the earliest start wins, so that
+# rounding does not choose.
+SAME_OPTIMUM = 1e-8
 # As far as the starts that were not the best have been followed, these are one optimum.
 _ALIKE = 1e-6
 
@@ -24,12 +27,15 @@ class Options(NamedTuple):
         of these the model is small enough for, or nothing.
     basin_gain : float
         Newton's method is tried once an iteration gains less than this share of the objective.
+    climbs : bool
+        Whether EM steps give way to quasi-Newton steps, see `Climb`.
     """
 
     max_iter: int
     tol: float
     acceleration: str
     basin_gain: float = BASIN_GAIN
+    climbs: bool = False
 
     def near(self) -> "Options":
         """Return the options of a start that is known to be near an optimum."""
@@ -172,6 +178,11 @@ class Search(NamedTuple):
             else:
                 found.append(Optimum(*restart[1:3], restart.n_starts, restart.degenerate))
         return found
+
+
+def rank_of(outcome: EMResult) -> tuple[bool, float]:
+    """Return what outcomes are sorted by, regular ones and high objectives first."""
+    return outcome.is_spurious, -outcome.objective
 
 
 def slack_of(objective: float) -> float:

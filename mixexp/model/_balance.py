@@ -11,6 +11,12 @@ import numpy as np
 
 from mixexp.tree import GatingTree
 
+#: Edges a < b of pairs of siblings.
+SiblingPairs = tuple[np.ndarray, np.ndarray]
+
+#: Where no curvature is asked for.
+NO_PAIRS: SiblingPairs = np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
+
 
 def balance_value(
     tree: GatingTree, shifted: np.ndarray, log_total: np.ndarray, pseudo_weight: np.ndarray
@@ -38,6 +44,7 @@ def add_balance(
     pseudo_weight: np.ndarray,
     residual: np.ndarray,
     pair_weight: np.ndarray,
+    pairs: SiblingPairs,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the weights of the gates' gradient and curvature with the pseudo-rows in them.
 
@@ -48,8 +55,10 @@ def add_balance(
     pseudo_weight : ndarray of shape (rows,)
     residual : ndarray of shape (n_edges, ..., rows)
     pair_weight : ndarray of shape (n_pairs, ..., rows)
+    pairs : tuple of ndarray
+        Edges of the pairs of siblings that these are of.
     """
-    pair_a, pair_b = tree.sibling_pairs
+    pair_a, pair_b = pairs
     shares = _equal_shares(tree).reshape(-1, *[1] * (gate.ndim - 1))
     return (
         residual + pseudo_weight * (shares - gate),

@@ -15,7 +15,7 @@ import numpy as np
 from mixexp import kernels
 from mixexp.data import Block, Design
 from mixexp.experts import Derivatives
-from mixexp.model._balance import add_balance, balance_value
+from mixexp.model._balance import NO_PAIRS, SiblingPairs, add_balance, balance_value
 from mixexp.model._e_step import (
     allocate,
     evaluate_experts,
@@ -113,7 +113,7 @@ def gradients_alone(
     pseudo_weight: np.ndarray | None,
 ) -> HeadSums:
     """Return gradients of all heads without curvature: one product per design, O(rows * p)."""
-    residual, _ = _weigh_gates(model, block, gate, node_weight, pseudo_weight)
+    residual, _ = _weigh_gates(model, block, gate, node_weight, pseudo_weight, NO_PAIRS)
     leaf_weight = node_weight[model.tree.leaf_rows]
     designs = [model.design(block, design) for design in range(len(model.designs))]
     return HeadSums(
@@ -196,7 +196,8 @@ def sum_by_head(
     pseudo_weight: np.ndarray | None,
 ) -> HeadSums:
     """Return what `sum_heads` does, whatever features heads see; node_weight is overwritten."""
-    residual, pair_weight = _weigh_gates(model, block, gate, node_weight, pseudo_weight)
+    pairs = model.tree.sibling_pairs
+    residual, pair_weight = _weigh_gates(model, block, gate, node_weight, pseudo_weight, pairs)
     leaf_weight = node_weight[model.tree.leaf_rows]
     designs = [model.design(block, design) for design in range(len(model.designs))]
     requests: list[GramRequest] = [
@@ -226,23 +227,28 @@ def _weigh_gates(
     gate: np.ndarray,
     node_weight: np.ndarray,
     pseudo_weight: np.ndarray | None,
+    pairs: SiblingPairs,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Weigh the gates' sums; node_weight is multiplied by sample weights, in place."""
-    residual, pair_weight = _gate_weights(model.tree, gate, node_weight, block.weight)
+    residual, pair_weight = _gate_weights(model.tree, gate, node_weight, block.weight, pairs)
     is_first = block.is_first
     if is_first is not None:
         residual *= is_first
         pair_weight *= is_first
     if pseudo_weight is None:
         return residual, pair_weight
-    return add_balance(model.tree, gate, pseudo_weight, residual, pair_weight)
+    return add_balance(model.tree, gate, pseudo_weight, residual, pair_weight, pairs)
 
 
 def _gate_weights(
-    tree: GatingTree, gate: np.ndarray, node_weight: np.ndarray, weight: np.ndarray
+    tree: GatingTree,
+    gate: np.ndarray,
+    node_weight: np.ndarray,
+    weight: np.ndarray,
+    pairs: SiblingPairs,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Multiply responsibilities by sample weights, in place, and weigh the gates' sums."""
-    pair_a, pair_b = tree.sibling_pairs
+    pair_a, pair_b = pairs
     residual = np.empty_like(gate)
     pair_weight = np.empty((len(pair_a), *gate.shape[1:]))
     kernels.gate_weights(

@@ -1,0 +1,122 @@
+"""Moves from optima that starts came to: the best of some is followed, if it leads higher."""
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from mixexp.em._effort import SCOUT_PAIRED, WEAK, Effort, coarsened
+from mixexp.em._iteration import Run, advance, begin
+from mixexp.em._objective import Problem
+from mixexp.em._results import SAME_OPTIMUM, EMResult, Options, Restart, Search, rank_of
+from mixexp.em._split_merge import draw_moves
+from mixexp.em._subsample import draw_sample
+from mixexp.model import Parameters
+
+# Iterations that moves are given on all rows, where they were chosen on a sample.
+_N_AGAIN = 12
+
+#: From a problem, the optimum to leave and a source of randomness to starts with their names.
+DrawMoves = Callable[[Problem, Parameters, np.random.Generator], list[tuple[str, Parameters]]]
+
+
+def split_and_merge(
+    problem: Problem,
+    found: Search,
+    seed: int,
+    options: Options,
+    n_moves: int,
+    effort: Effort,
+    draw: DrawMoves = draw_moves,
+) -> Search:
+    """Try split-and-merge moves from the best optimum as long as they lead higher.
+
+    Every optimum that was the best when its start came to it has its moves, not only the last: so
+    that, here too, more starts are never worse. Where finalists are dropped that others have left
+    behind, the best optimum alone has moves.
+
+    Parameters
+    ----------
+    problem : Problem
+    found : Search
+    seed : int
+        Of the directions that experts are split along.
+    options : Options
+    n_moves : int
+        Rounds at most, per optimum.
+    effort : Effort
+        How soon moves are looked at, and on which rows.
+    draw : callable
+        Draws other moves than these.
+    """
+    if not problem.model.is_linear:
+        return found
+    finals, places, restarts = list(found.finals), list(found.places), list(found.restarts)
+    best = -np.inf
+    ends = list(zip(found.places, found.finals, strict=True))
+    for place, final in ends[:1] if effort.drops_hopeless else sorted(ends, key=lambda end: end[0]):
+        if final.objective <= best or final.is_spurious:
+            continue
+        best, rng = final.objective, np.random.default_rng([seed, place])
+        for moved in _rounds(problem, final, rng, options, n_moves, effort, draw):
+            places.append(place)
+            finals.append(moved[1])
+            name = f"{restarts[place].start}: {moved[0]}"
+            restarts.append(Restart.of(name, moved[1]))
+    order = sorted(range(len(finals)), key=lambda i: rank_of(finals[i]))
+    return Search([finals[i] for i in order], [places[i] for i in order], restarts)
+
+
+def _rounds(
+    problem: Problem,
+    final: EMResult,
+    rng: np.random.Generator,
+    options: Options,
+    n_moves: int,
+    effort: Effort,
+    draw: DrawMoves,
+) -> Iterator[tuple[str, EMResult]]:
+    """Yield what every move that led higher came to, with its name."""
+    for _ in range(n_moves):
+        # A fit that max_iter cut short ends there; under weak priors only the way is sought.
+        if not final.is_converged and options.tol < WEAK.tol:
+            return
+        chosen = _most_hopeful(problem, final, rng, options, effort, draw)
+        if chosen is None or chosen[1].hope < final.objective:
+            return
+        name, run = chosen
+        advance(problem, [run], options.max_iter)
+        outcome = run.outcome(f"stopped after max_iter={options.max_iter}")
+        least = final.objective + SAME_OPTIMUM * (1.0 + problem.magnitude(final.objective))
+        if outcome.is_spurious or outcome.objective <= least:
+            return
+        final = outcome
+        yield name, final
+
+
+def _most_hopeful(
+    problem: Problem,
+    final: EMResult,
+    rng: np.random.Generator,
+    options: Options,
+    effort: Effort,
+    draw: DrawMoves,
+) -> tuple[str, Run] | None:
+    """Return the move that is ahead after some iterations, with its name; None if there is none."""
+    scout = problem
+    if effort.scout_rows is not None:
+        scout = coarsened(draw_sample(problem, rng, effort.scout_rows, 1.0), SCOUT_PAIRED)
+    moves = draw(scout, final.evaluation.params, rng)
+    if not moves:
+        return None
+    runs = begin(scout, [start for _, start in moves], [None] * len(moves), options)
+    hopeful = list(range(len(runs)))
+    for n_iter, n_kept in effort.looks:
+        advance(scout, [runs[i] for i in hopeful], min(n_iter, options.max_iter))
+        hopeful = sorted(sorted(hopeful, key=lambda i: -runs[i].objective)[:n_kept])
+    names, ahead = [moves[i][0] for i in hopeful], [runs[i] for i in hopeful]
+    if scout is not problem:
+        reached = [run.standing.alone().params for run in ahead]
+        ahead = begin(problem, reached, [None] * len(reached), options)
+        advance(problem, ahead, min(_N_AGAIN, options.max_iter))
+    winner = max(range(len(ahead)), key=lambda i: ahead[i].objective)
+    return names[winner], ahead[winner]
