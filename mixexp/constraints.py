@@ -78,6 +78,10 @@ class Bounded:
         None for no bound. At least one is to be given, and ``lower < upper``.
     experts : int or list of int, default=None
         Experts whose slope it is, from left to right; None for all.
+    gate : int or list of int, default=None
+        Rows of ``gate_coef_`` and ``gate_intercept_`` whose coefficient it is, in the place of
+        experts. Those of one gate sum to zero: of two experts a slope of at least zero for the
+        second says that its probability does not fall.
 
     Examples
     --------
@@ -96,6 +100,7 @@ class Bounded:
     lower: Any = None
     upper: Any = None
     experts: Any = None
+    gate: Any = None
 
 
 @dataclass(frozen=True)
@@ -116,6 +121,10 @@ class Ordered:
         Experts that it is about, from left to right; None for all. For one column at least two.
     decreasing : bool, default=False
         Whether slopes do not rise instead.
+    gate : list of int, default=None
+        Rows of ``gate_coef_`` that it is about, in the place of experts; for one column rows of
+        one gate. ``Ordered("dose", gate=[0, 1, 2])`` says that the odds of each expert against the
+        one before it do not fall with dose.
 
     Notes
     -----
@@ -141,6 +150,7 @@ class Ordered:
     features: Any
     experts: Any = None
     decreasing: Any = False
+    gate: Any = None
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from mixexp.contrast import contrast, null_directions
 from mixexp.em._block_curvature import coarse_steps
 from mixexp.em._grouped import ExpertSystem, grouped_gate_steps, grouped_location_aims
 from mixexp.em._held import keep_held
+from mixexp.em._inequalities import Inequalities, inequalities_of, solve_inside_each
 from mixexp.em._linear_systems import (
     solve_semidefinite_each,
     solve_semidefinite_shared,
@@ -114,19 +115,21 @@ def _gate_step(
         free = _free_of_node(model, slot, edges, m)
         if free is not None and free.shape[1] == 0:  # it is known
             continue
-        is_deficient = np.zeros(len(gate), dtype=bool)
-        if free is not None and use_bound:
+        inside = _inequalities_of_node(model, slot, edges, m, gate)
+        is_ruled = free is not None or inside is not None
+        own, is_deficient = (gradient[:, edges], prior[:, edges]), np.zeros(len(gate), dtype=bool)
+        if is_ruled and use_bound:
             blocks = _bound_of_pairs(problem.gate_gram(gates.design), m, len(gate))
-            step, is_deficient = _newton_step(blocks, gradient[:, edges], prior[:, edges], free)
+            step, is_deficient = _newton_step(blocks, *own, free, inside)
         elif not use_bound and not model.tree.has_pairs(m):
             blocks = current.stats.gate_pairs[slot][:, pairs]
-            step = length * coarse_steps(blocks, gradient[:, edges], prior[:, edges])
-        elif free is None and (use_bound or (m - 1) * gate.shape[-1] > _MOST_NODE_PARAMETERS):
+            step = length * coarse_steps(blocks, *own)
+        elif not is_ruled and (use_bound or (m - 1) * gate.shape[-1] > _MOST_NODE_PARAMETERS):
             gram = problem.gate_gram(gates.design)
             step, is_deficient = _bound_step(gram, gradient[:, edges], ridge)
         else:
             blocks = current.stats.gate_pairs[slot][:, pairs]
-            step, is_deficient = _newton_step(blocks, gradient[:, edges], prior[:, edges], free)
+            step, is_deficient = _newton_step(blocks, *own, free, inside)
             step *= length
         out[:, edges] += step
         deficient |= is_deficient
@@ -153,8 +156,26 @@ def _free_of_node(model: Model, slot: int, edges: slice, m: int) -> np.ndarray |
     return null_directions(rows @ np.kron(contrast(m), np.eye(q))) if rows.any() else None
 
 
+def _inequalities_of_node(
+    model: Model, slot: int, edges: slice, m: int, gate: np.ndarray
+) -> Inequalities | None:
+    """Return the inequalities of a gate in its contrasts, None if it has none."""
+    if model.ties is None:
+        return None
+    q = model.slot_shapes[slot][1]
+    numbers = model.slot_slices[slot].start + np.arange(edges.start * q, edges.stop * q)
+    inside = inequalities_of(model.ties, numbers, gate[:, edges].reshape(len(gate), -1))
+    if inside is None:
+        return None
+    return inside._replace(rows=inside.rows @ np.kron(contrast(m), np.eye(q)))
+
+
 def _newton_step(
-    pairs: np.ndarray, gradient: np.ndarray, prior: np.ndarray, free: np.ndarray | None = None
+    pairs: np.ndarray,
+    gradient: np.ndarray,
+    prior: np.ndarray,
+    free: np.ndarray | None = None,
+    inside: Inequalities | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     n_starts, m, q = gradient.shape
     basis = contrast(m)
@@ -162,12 +183,17 @@ def _newton_step(
     by_feature = information.reshape(n_starts, m - 1, q, m - 1, q)
     np.einsum("sajbj->sjab", by_feature)[...] += np.einsum("ea,sej,eb->sjab", basis, prior, basis)
     right = (basis.T @ gradient).reshape(n_starts, (m - 1) * q)
-    if free is None:
+    if free is not None:
+        information, right = free.T @ information @ free, right @ free
+    if inside is None:
         solutions = solve_semidefinite_each(information, right)
-        return basis @ solutions.x.reshape(n_starts, m - 1, q), solutions.is_deficient
-    solutions = solve_semidefinite_each(free.T @ information @ free, right @ free)
-    step = (solutions.x @ free.T).reshape(n_starts, m - 1, q)
-    return basis @ step, solutions.is_deficient
+    else:
+        rows = inside.rows if free is None else inside.rows @ free
+        ends = np.full(right.shape[1], -np.inf), np.full(right.shape[1], np.inf)
+        inside = inside._replace(rows=rows)
+        solutions = solve_inside_each(information, right, np.zeros_like(right), ends, inside)
+    step = solutions.x if free is None else solutions.x @ free.T
+    return basis @ step.reshape(n_starts, m - 1, q), solutions.is_deficient
 
 
 def _bound_step(

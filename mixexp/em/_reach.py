@@ -64,5 +64,6 @@ def _is_restricted(model: Model, slot: int) -> bool:
     at, ties = model.slot_slices[slot], model.ties
     if ties is None:
         return False
-    is_ruled = ties.rows is not None and bool(ties.rows[:, at].any())
+    ruling = (rows for rows in (ties.rows, ties.least_rows) if rows is not None)
+    is_ruled = any(bool(rows[:, at].any()) for rows in ruling)
     return is_ruled or not bool(ties.is_free[at].all())

@@ -7,6 +7,7 @@ import numpy as np
 from mixexp.data import Scaling
 from mixexp.em import EMResult, Search, canonical_order, reorder
 from mixexp.estimators._build import Columns
+from mixexp.estimators._constraints import gate_rows_of
 from mixexp.estimators._exact import without_rounding
 from mixexp.estimators._outputs import set_joint_attributes
 from mixexp.model import FittedModel, Model, PlacedSubmodel, count_nonzero
@@ -64,12 +65,13 @@ def set_fitted_attributes(
     }
     estimator.n_parameters_ = count_nonzero(model, model.flatten(state.params))
     gate = _over_gate_features(state, slots, columns)
-    estimator.gate_intercept_, estimator.gate_coef_ = gate[:, 0], gate[:, 1:]
     location = _collect(state, slots, "location", 1 + len(columns.expert))
     settings = estimator if settings is None else settings
     names = getattr(settings, "feature_names_in_", None)
     given = settings.constraints
     location = without_rounding(location, given, model, scaling, columns.expert, names)
+    gate = without_rounding(gate, given, model, scaling, columns.gate, names, gate_rows_of)
+    estimator.gate_intercept_, estimator.gate_coef_ = gate[:, 0], gate[:, 1:]
     estimator.intercept_, estimator.coef_ = location[..., 0], location[..., 1:]
     if all(family.target == "regression" for family in estimator.experts_):  # classes have none
         estimator.dispersion_features_ = list(columns.dispersion)

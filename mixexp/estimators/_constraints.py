@@ -17,6 +17,7 @@ from mixexp.estimators._inequalities import (
     Inequality,
     check_ends,
     intercept_bounds,
+    of_gate,
     orders,
     sort_rows,
     with_inequalities,
@@ -62,6 +63,12 @@ def make_ties(
         if isinstance(constraint, Linear):
             continue
         columns, has_intercept = features_of(constraint, scaling, names)
+        edges = gate_rows_of(constraint, model)
+        if edges is not None:
+            inequalities += of_gate(constraint, columns, has_intercept, edges)
+            below = (model.tree.covers[edge + 1] for edge in edges)
+            named += [frozenset(np.flatnonzero(leaves).tolist()) for leaves in below]
+            continue
         leaves = experts_of(constraint, model)
         named.append(frozenset(leaves))
         if isinstance(constraint, Ordered):
@@ -203,6 +210,30 @@ def features_of(
     slopes = [name for name in features if not (isinstance(name, str) and name == _INTERCEPT)]
     columns = select_columns(slopes, "constraints", names, len(scaling.scale))
     return columns, len(slopes) < len(features)
+
+
+def gate_rows_of(constraint: Any, model: Model) -> list[int] | None:
+    """Return the rows of gates' coefficients that a constraint is about, None if of experts."""
+    gate = getattr(constraint, "gate", None)
+    if gate is None:
+        return None
+    listed, n_edges = [gate] if is_whole(gate) else gate, model.tree.n_edges
+    if not is_listed(listed) or not len(listed) or not all(is_whole(row) for row in listed):
+        raise ValueError(
+            f"gate of {shown(constraint)} in 'constraints' must be a row of gate_coef_, a list of "
+            "these, or None for experts."
+        )
+    rows = [int(row) for row in listed]
+    if len(set(rows)) < len(rows) or min(rows) < 0 or max(rows) >= n_edges:
+        raise ValueError(
+            f"gate of {shown(constraint)} in 'constraints' must be different rows of gate_coef_, "
+            f"in the range [0, {n_edges})."
+        )
+    if constraint.experts is not None:
+        raise ValueError(
+            f"{shown(constraint)} in 'constraints' is about experts or about a gate; leave one out."
+        )
+    return rows
 
 
 def experts_of(constraint: _Slopes | Ordered, model: Model) -> list[int]:

@@ -119,7 +119,7 @@ def _place(
 ) -> tuple[slice, np.ndarray, float]:
     """Return where in the flat vector a coefficient comes from, with what factors, plus what."""
     if term.part == "gate":
-        slot, row, factor, shift = _gate_place(equation, term, model)
+        slot, row, factor, shift = gate_place(equation, term.row, model)
     else:
         slot, row, factor, shift = expert_place(equation, term.row, model)
     design = model.designs[model.slot_designs[slot]]
@@ -154,14 +154,21 @@ def raw_row(scaling: Scaling, design: np.ndarray, place: int) -> np.ndarray:
     return np.where(varies, row, 0.0)
 
 
-def _gate_place(equation: Linear, term: _Term, model: Model) -> tuple[int, int, float, float]:
+def gate_place(constraint: Any, row: int, model: Model) -> tuple[int, int, float, float]:
+    """Return slot and row of the logit of an edge, its factor, and what is added.
+
+    Raises
+    ------
+    ValueError
+        If there is no such edge below a softmax gate, or gates have an L1 penalty.
+    """
     n_edges = model.tree.n_edges
-    parent = int(model.tree.parent[term.row + 1]) if term.row < n_edges else -1
+    parent = int(model.tree.parent[row + 1]) if row < n_edges else -1
     if parent < 0 or model.gate_of(parent) < 0:
-        raise refusal(equation, f"there is no row {term.row} among {n_edges} of softmax gates")
+        raise refusal(constraint, f"there is no row {row} among {n_edges} of softmax gates")
     if model.penalty.gate_l1 > 0.0:
-        raise refusal(equation, "it is about gates, which have an L1 penalty; gate_l1=0 goes")
-    return (*model.edge_rows[term.row], 1.0, 0.0)
+        raise refusal(constraint, "it is about gates, which have an L1 penalty; gate_l1=0 goes")
+    return (*model.edge_rows[row], 1.0, 0.0)
 
 
 def expert_place(constraint: Any, leaf: int, model: Model) -> tuple[int, int, float, float]:

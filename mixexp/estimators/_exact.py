@@ -4,7 +4,7 @@ The fit meets them for standardised features; the way back rounds, so that an in
 came out as -2e-15, and neighbours in an order that are one differed by as much.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -12,13 +12,23 @@ import numpy as np
 
 from mixexp.constraints import Bounded, Fixed, Linear, Ordered, Shared
 from mixexp.data import Scaling
-from mixexp.estimators._constraints import experts_of, features_of, list_constraints
+from mixexp.estimators._constraints import (
+    experts_of,
+    features_of,
+    gate_rows_of,
+    list_constraints,
+)
 from mixexp.estimators._inequalities import check_ends, orders
 from mixexp.model import Model
 
 _Place = tuple[int, int]
 # Of the terms that a coefficient is summed up from.
 _ROUNDING = 1e-13
+
+
+def rows_of_experts(constraint: Any, model: Model) -> list[int] | None:
+    """Return the experts that a constraint is about, None if it is about a gate."""
+    return experts_of(constraint, model) if gate_rows_of(constraint, model) is None else None
 
 
 def without_rounding(
@@ -28,6 +38,7 @@ def without_rounding(
     scaling: Scaling,
     columns: Sequence[int],
     names: np.ndarray | None,
+    rows_of: Callable[[Any, Model], list[int] | None] = rows_of_experts,
 ) -> np.ndarray:
     """Return intercepts and slopes with what rounding has put beyond a bound or order put back.
 
@@ -45,6 +56,9 @@ def without_rounding(
         Of the slopes.
     names : ndarray of str or None
         Names of the columns of X.
+    rows_of : callable
+        Returns the rows of ``location`` that a constraint is about, None if it is about others:
+        `rows_of_experts`, or of gates `gate_rows_of`.
     """
     if model.ties is None or location.ndim != 2:
         return location
@@ -55,7 +69,9 @@ def without_rounding(
         if isinstance(constraint, Linear):
             continue
         seen, has_intercept = features_of(constraint, scaling, names)
-        leaves = experts_of(constraint, model)
+        leaves = rows_of(constraint, model)
+        if leaves is None:
+            continue
         seen = [column for column in seen if not scaling.is_constant[column]]
         own = np.ix_(leaves, ([0] if has_intercept else []) + [place_of[at] for at in seen])
         if isinstance(constraint, Fixed):

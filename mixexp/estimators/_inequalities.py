@@ -15,7 +15,7 @@ import numpy as np
 from mixexp.arguments import is_real
 from mixexp.constraints import Bounded, Ordered
 from mixexp.data import Scaling
-from mixexp.estimators._equations import expert_place, raw_row, refusal
+from mixexp.estimators._equations import expert_place, gate_place, raw_row, refusal
 from mixexp.model import EqualityConstraints, Model
 from mixexp.text import shown
 
@@ -30,11 +30,14 @@ class Inequality(NamedTuple):
     terms : tuple of (float, int, int or None)
         Multiple, expert, and column of X, None for the intercept.
     value : float
+    is_of_gate : bool
+        Whether rows of gates stand in the place of experts.
     """
 
     constraint: Bounded | Ordered
     terms: tuple[tuple[float, int, int | None], ...]
     value: float
+    is_of_gate: bool = False
 
 
 def orders(constraint: Ordered, columns: Sequence[int], leaves: Sequence[int]) -> list[Inequality]:
@@ -64,6 +67,24 @@ def orders(constraint: Ordered, columns: Sequence[int], leaves: Sequence[int]) -
     return [
         Inequality(constraint, ((-sign, *below), (sign, *above)), 0.0) for below, above in pairs
     ]
+
+
+def of_gate(
+    constraint: Bounded | Ordered, columns: Sequence[int], has_intercept: bool, rows: Sequence[int]
+) -> list[Inequality]:
+    """Return what a bound or order of coefficients of gates asks for."""
+    if isinstance(constraint, Ordered):
+        found = orders(constraint, columns, rows)
+    else:
+        low, high = check_ends(constraint)
+        found = [
+            Inequality(constraint, ((sign, row, column),), sign * end)
+            for row in rows
+            for column in [*([None] if has_intercept else []), *columns]
+            for sign, end in ((1.0, low), (-1.0, high))
+            if np.isfinite(end)
+        ]
+    return [own._replace(is_of_gate=True) for own in found]
 
 
 def intercept_bounds(constraint: Bounded, leaves: Sequence[int]) -> list[Inequality]:
@@ -159,7 +180,10 @@ def sort_rows(
     ndarray of shape (n_leaves, n_flat), or None
         See `EqualityConstraints`.
     """
-    tells_experts = any(getattr(own, "experts", 0) is not None for own in constraints)
+    tells_experts = any(
+        getattr(own, "experts", 0) is not None or getattr(own, "gate", None) is not None
+        for own in constraints
+    )
     between = [own for own in asked if len({leaf for _, leaf, _ in own.terms}) > 1]
     if tells_experts or not between:
         return None
@@ -177,18 +201,21 @@ def _place(inequality: Inequality, model: Model, scaling: Scaling) -> tuple[np.n
     constraint, row, value = inequality.constraint, np.zeros(model.n_flat), inequality.value
     slots = set()
     for times, leaf, column in inequality.terms:
-        slot, place, factor, shift = expert_place(constraint, leaf, model)
+        find = gate_place if inequality.is_of_gate else expert_place
+        slot, place, factor, shift = find(constraint, leaf, model)
         design = model.designs[model.slot_designs[slot]]
         at = np.flatnonzero(design == (0 if column is None else 1 + column))
         if not len(at):
-            raise refusal(constraint, f"expert {leaf} does not see the column")
+            whose = "the gate" if inequality.is_of_gate else f"expert {leaf}"
+            raise refusal(constraint, f"{whose} does not see the column")
         if column is not None and scaling.is_constant[column]:
             raise refusal(constraint, "the column is constant, and its slope is zero")
         own = raw_row(scaling, design, int(at[0]))
         row[model.flat_index(slot, place)] += times * factor * own
         value -= times * shift if column is None else 0.0
-        slots.add(slot)
+        slots.add(int(model.tree.parent[leaf + 1]) if inequality.is_of_gate else slot)
     if len(slots) > 1:
-        raise refusal(constraint, "it must be about experts of one family")
+        whose = "rows of one gate" if inequality.is_of_gate else "experts of one family"
+        raise refusal(constraint, f"it must be about {whose}")
     size = float(np.linalg.norm(row))
     return row / size, value / size
