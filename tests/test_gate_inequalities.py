@@ -185,3 +185,5 @@ def test_gates_of_a_penalty_other_gates_and_columns_are_refused():
         MoERegressor(2, constraints=bound, gate_features=[1]).fit(X, Y)
     with pytest.raises(ValueError, match="one gate"):
         HMERegressor([1, [1, 1]], constraints=[Ordered(0, gate=[0, 2])]).fit(X, Y)
+    with pytest.raises(ValueError, match="names rows of gates"):
+        MoERegressor("auto", constraints=bound).fit(X, Y)

@@ -190,6 +190,11 @@ def refuse_what_has_numbers(
                 f"{prefix} 'constraints' names experts: {shown(constraint)}. Leave 'experts' out, "
                 f"so that it is for all, or {advice[0].lower()}{advice[1:]}"
             )
+        if getattr(constraint, "gate", None) is not None:
+            raise ValueError(
+                f"{prefix} 'constraints' names rows of gates, of which there is one per expert: "
+                f"{shown(constraint)}. {advice}"
+            )
     if given.get("known_expert") is not None:
         raise ValueError(f"{prefix} known_expert names experts. {advice}")
     if estimator._solver.on_collapse == "drop":
