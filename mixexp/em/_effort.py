@@ -29,6 +29,8 @@ WEAK = Options(max_iter=20, tol=1e-3, acceleration="auto")
 _WEAK_MANY_EXPERTS = WEAK._replace(max_iter=100)
 _WEAK_DEAR = Options(max_iter=30, tol=1e-3, acceleration="none")
 _DEAR_ROUNDS, _LATE_ROUNDS = 0, 4
+# EM steps from a start until it climbs.
+CLIMBS_AFTER = 10
 # What ends a rough race, the winner of which is then finished.
 _RACE_TOL = 1e-6
 # Parameters from which on a search is dear, if experts are many or so many responsibilities, too.
@@ -47,7 +49,7 @@ SCOUT_PAIRED = 6
 # too few for the parameters.
 _LOOKS = ((6, 4), (20, 1))
 _EARLY_LOOKS = ((0, 6), (3, 3), (8, 1))
-_SCOUT_LOOKS = ((3, 6), (10, 2))
+_SCOUT_LOOKS = ((3, 6), (10, 3))
 
 
 class Effort(NamedTuple):
@@ -191,7 +193,7 @@ def finish(problem: Problem, final: EMResult, options: Options) -> EMResult:
     is_large = any(is_large_node(problem.model, slot) for slot in range(len(problem.model.gates)))
     finished = for_race(problem, options)[0] if is_large else problem
     (run,) = begin(
-        finished, [final.evaluation.params], [None], options.near()._replace(climbs=True)
+        finished, [final.evaluation.params], [None], options.near()._replace(climbs_after=1)
     )
     advance(finished, [run], max(0, options.max_iter - final.n_iter))
     ended = run.outcome(f"stopped after max_iter={options.max_iter}")

@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 
 import numpy as np
 
-from mixexp.em._effort import USUAL, WEAK, Effort, effort_for, finish, for_race
+from mixexp.em._effort import CLIMBS_AFTER, USUAL, WEAK, Effort, effort_for, finish, for_race
 from mixexp.em._exchanges import draw_exchanges
 from mixexp.em._iteration import Run, Watch, advance, begin
 from mixexp.em._monitor import ASKED_TO_STOP, Monitor
@@ -59,7 +59,7 @@ def search(
     sample = sample_problem(problem, rng)
     effort = effort_for(sample, options)
     raced, way = for_race(sample, options) if effort.is_rough else (sample, options)
-    way = way._replace(climbs=effort.climbs)
+    way = way._replace(climbs_after=CLIMBS_AFTER if effort.climbs else None)
     weak = raced.with_weak_priors()
     n_exchanges = _N_EXCHANGES if n_moves else 0
     starts, seed = draw(weak), int(rng.integers(np.iinfo(np.int64).max))
