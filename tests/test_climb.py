@@ -16,7 +16,7 @@ from mixexp.experts import Gamma, Gaussian, StudentT
 from mixexp.model import Penalty, complete_information
 
 PENALTY = Penalty(alpha=30.0, gate_alpha=3.0, dispersion_prior=10.0)
-CLIMBING = Options(max_iter=200, tol=1e-8, acceleration="none", climbs=True)
+CLIMBING = Options(max_iter=200, tol=1e-8, acceleration="none", climbs_after=10)
 TREES = {"flat": [1, 1, 1], "tree": [[1, 1], [1, 1, 1]]}
 
 
@@ -78,7 +78,7 @@ def test_climbs_leave_coefficients_at_their_bounds(rng):
     (run,) = begin(problem, [model.project(start)], [None], CLIMBING)
     advance(problem, [run], 3)
     current = run.standing.alone()
-    reached = Climb(problem).advance(current, 1e-8)
+    reached = Climb(problem, 10).advance(current, 1e-8)
     assert reached is not None
     assert reached.objective[0] > current.objective
     lower, upper = model.flat_bounds
@@ -91,7 +91,7 @@ def test_a_climb_at_an_optimum_is_not_due_again(rng):
     problem = make(rng, Gaussian(), [1, 1])
     options = CLIMBING._replace(acceleration="newton")
     end = run_em(problem, random_params(problem.model, rng), options).evaluation
-    climb = Climb(problem)
+    climb = Climb(problem, 10)
     assert climb.is_due(20)
     assert not climb.is_due(3)
     assert climb.advance(end, 1e-6) is None
@@ -115,7 +115,7 @@ def dear_problem(n):
 
 
 def test_climbs_take_fewer_passes_than_em():
-    problem, plain = dear_problem(700), CLIMBING._replace(max_iter=600, climbs=False)
+    problem, plain = dear_problem(700), CLIMBING._replace(max_iter=600, climbs_after=None)
     drawn = random_params(problem.model, np.random.default_rng(3))
     start = run_em(problem, drawn, plain._replace(max_iter=60)).evaluation.params
     expected = run_em(problem, start, plain)

@@ -19,8 +19,6 @@ from mixexp.em._reach import move_within_reach
 # Steps until the curvature is measured again, and changes of the gradient that are remembered.
 _N_STEPS = 15
 _MOST_CHANGES = 15
-# EM steps that come first.
-_FIRST_ITERATION = 10
 # Of the gain that the slope promises, this share must arrive (Armijo's rule).
 _LEAST_SHARE = 1e-4
 _SHORTEST_LENGTH = 2.0**-6
@@ -35,10 +33,12 @@ class Climb:
     ----------
     problem : Problem
         A plain likelihood of linear predictors, without an L1 penalty and constraints.
+    n_before : int
+        EM steps that come first.
     """
 
-    def __init__(self, problem: Problem) -> None:
-        self._problem = problem
+    def __init__(self, problem: Problem, n_before: int) -> None:
+        self._problem, self._n_before = problem, n_before
         self._changes: list[tuple[np.ndarray, np.ndarray]] = []
         self._is_spent = False
 
@@ -58,7 +58,7 @@ class Climb:
     def is_due(self, n_iter: int) -> bool:
         """Whether EM has taken its first steps, and the last climb led anywhere."""
         was_spent, self._is_spent = self._is_spent, False
-        return n_iter >= _FIRST_ITERATION and not was_spent
+        return n_iter >= self._n_before and not was_spent
 
     def advance(self, current: Evaluation, allowed_gain: float) -> Evaluation | None:
         """Take some steps, and measure where they lead.

@@ -32,6 +32,8 @@ WEAK = Options(max_iter=20, tol=1e-3, acceleration="auto")
 _WEAK_MANY_EXPERTS = WEAK._replace(max_iter=100)
 _WEAK_DEAR = Options(max_iter=30, tol=1e-3, acceleration="none")
 _DEAR_ROUNDS, _LATE_ROUNDS = 0, 4
+# EM steps from a start until it climbs.
+CLIMBS_AFTER = 10
 # What ends a rough race, the winner of which is then finished.
 _RACE_TOL = 1e-6
 # Parameters from which on a search is dear, if experts are many or so many responsibilities, too.
@@ -50,7 +52,7 @@ SCOUT_PAIRED = 6
 # too few for the parameters.
 _LOOKS = ((6, 4), (20, 1))
 _EARLY_LOOKS = ((0, 6), (3, 3), (8, 1))
-_SCOUT_LOOKS = ((3, 6), (10, 2))
+_SCOUT_LOOKS = ((3, 6), (10, 3))
 
 
 class Effort(NamedTuple):
@@ -214,7 +216,7 @@ def lay_course(problem: Problem, rng: np.random.Generator, options: Options) -> 
     sample = sample_problem(problem, rng)
     effort = effort_for(sample, options)
     raced, way = for_race(sample, options) if effort.is_rough else (sample, options)
-    way = way._replace(climbs=effort.climbs)
+    way = way._replace(climbs_after=CLIMBS_AFTER if effort.climbs else None)
     seed = int(rng.integers(np.iinfo(np.int64).max))
     return Course(sample, raced, raced.with_weak_priors(), way, effort, seed)
 
@@ -235,7 +237,7 @@ def finish(problem: Problem, final: EMResult, options: Options) -> EMResult:
     is_large = any(is_large_node(problem.model, slot) for slot in range(len(problem.model.gates)))
     finished = for_race(problem, options)[0] if is_large else problem
     (run,) = begin(
-        finished, [final.evaluation.params], [None], options.near()._replace(climbs=True)
+        finished, [final.evaluation.params], [None], options.near()._replace(climbs_after=1)
     )
     advance(finished, [run], max(0, options.max_iter - final.n_iter))
     ended = run.outcome(f"stopped after max_iter={options.max_iter}")

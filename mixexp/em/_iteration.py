@@ -85,7 +85,9 @@ class Run:
         use_anderson = use_anderson and not problem.model.penalty.has_l1  # for zeros are exact
         self._finish = NewtonFinish(problem, options.basin_gain) if use_newton else None
         self._memory = AndersonMemory() if use_anderson else None
-        self._climb = Climb(problem) if options.climbs and has_blocks(model) else None
+        self._climb = None
+        if options.climbs_after is not None and has_blocks(model):
+            self._climb = Climb(problem, options.climbs_after)
         self._is_polished = False
         self._is_converged = False
         self._is_deficient = False

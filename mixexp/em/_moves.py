@@ -13,7 +13,7 @@ from mixexp.em._subsample import draw_sample
 from mixexp.model import Parameters
 
 # Iterations that moves are given on all rows, where they were chosen on a sample.
-_N_AGAIN = 12
+_N_AGAIN = 3
 
 #: From a problem, the optimum to leave and a source of randomness to starts with their names.
 DrawMoves = Callable[[Problem, Parameters, np.random.Generator], list[tuple[str, Parameters]]]
@@ -116,7 +116,8 @@ def _most_hopeful(
     names, ahead = [moves[i][0] for i in hopeful], [runs[i] for i in hopeful]
     if scout is not problem:
         reached = [run.standing.alone().params for run in ahead]
-        ahead = begin(problem, reached, [None] * len(reached), options)
+        near = options._replace(climbs_after=1)
+        ahead = begin(problem, reached, [None] * len(reached), near)
         advance(problem, ahead, min(_N_AGAIN, options.max_iter))
     winner = max(range(len(ahead)), key=lambda i: ahead[i].objective)
     return names[winner], ahead[winner]

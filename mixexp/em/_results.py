@@ -27,15 +27,15 @@ class Options(NamedTuple):
         of these the model is small enough for, or nothing.
     basin_gain : float
         Newton's method is tried once an iteration gains less than this share of the objective.
-    climbs : bool
-        Whether EM steps give way to quasi-Newton steps, see `Climb`.
+    climbs_after : int or None
+        EM steps that quasi-Newton steps follow on, see `Climb`; None if there are no such.
     """
 
     max_iter: int
     tol: float
     acceleration: str
     basin_gain: float = BASIN_GAIN
-    climbs: bool = False
+    climbs_after: int | None = None
 
     def near(self) -> "Options":
         """Return the options of a start that is known to be near an optimum."""
