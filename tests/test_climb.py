@@ -8,7 +8,7 @@ from mixexp import MoERegressor
 from mixexp.em import Options, Progress, Recording
 from mixexp.em._block_curvature import BlockCurvature, coarse_steps
 from mixexp.em._climb import Climb
-from mixexp.em._effort import coarsened, effort_for
+from mixexp.em._effort import coarsened, effort_for, lay_course
 from mixexp.em._iteration import advance, begin, run_em
 from mixexp.em._monitor import Monitor
 from mixexp.em._multistart import search
@@ -135,7 +135,8 @@ def test_resumed_climbs_have_the_same_bits(n):
         object.__setattr__(problem, "journal", journal)
         rng = np.random.default_rng(0)
         starts = [(f"start {i}", random_params(problem.model, rng)) for i in range(3)]
-        found = search(problem, lambda _: starts, np.random.default_rng(2), options, Monitor(), 1)
+        course = lay_course(problem, np.random.default_rng(2), options)
+        found = search(problem, course, starts, options, Monitor(), 1)
         return found.best.evaluation
 
     assert effort_for(dear_problem(n), options).climbs

@@ -146,10 +146,12 @@ class _Columns:
     def __init__(self, X: RowSource, chosen: np.ndarray | None, share: np.ndarray) -> None:
         self._X, self._chosen, self._share = X, chosen, share
         self._partition = cut_rows(len(share))
-        #: Shares and rows of every block; kept if there is but one.
-        self._parts: Iterable[tuple[np.ndarray, np.ndarray]] = self
-        if len(self._partition) == 1:
-            self._parts = list(self)
+        self._kept = list(self) if len(self._partition) == 1 else None
+
+    @property
+    def _parts(self) -> Iterable[tuple[np.ndarray, np.ndarray]]:
+        """Shares and rows of every block, made anew each time if there are several."""
+        return self if self._kept is None else self._kept
 
     def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         for rows in self._partition:
