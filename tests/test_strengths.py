@@ -109,3 +109,28 @@ def test_experts_too_many_do_no_harm_where_noise_grows():
         return model.log_density(X[N_ROWS:], y[N_ROWS:]).mean()
 
     assert score(8) > score(3) - 0.02  # 0.09 less with 30 pseudo-rows for each of eight
+
+
+def draw_stones(n):
+    """Draw log sizes that are nearly the same, prices of two regimes, and other columns."""
+    rng = np.random.default_rng(0)
+    size = 0.45 * rng.standard_normal(n)
+    sizes = size[:, None] + np.array([0.05, 0.07, 0.1]) * rng.standard_normal((n, 3))
+    others = rng.standard_normal((n, 4))
+    is_large = size + 0.1 * rng.standard_normal(n) > 0.2
+    y = np.where(is_large, 0.4 + 2.2 * size, 1.6 * size) + 0.05 * others[:, 0] * is_large
+    y += 0.06 * (1.0 + is_large) * rng.standard_normal(n)
+    return np.hstack([sizes, others]), (y - y.mean()) / y.std()
+
+
+@pytest.mark.filterwarnings(f"ignore::{DegenerateExpertWarning.__module__}.DegenerateExpertWarning")
+@pytest.mark.parametrize("n_experts", [3, 8])
+def test_slopes_of_collinear_columns_stay_near_the_pooled_ones(n_experts):
+    X, y = draw_stones(N_ROWS + 1000)
+    assert np.corrcoef(X[:, :3].T).min() > 0.95
+    line = MoERegressor(1).fit(X[:N_ROWS], y[:N_ROWS])
+    model = MoERegressor(n_experts, random_state=0).fit(X[:N_ROWS], y[:N_ROWS])
+    # Where regimes differ by a third of the slope of size, which three columns share.
+    assert np.abs(model.coef_[:, :3]).max() < 1.5 * np.abs(line.coef_[0, :3]).max()
+    gain = model.log_density(X[N_ROWS:], y[N_ROWS:]) - line.log_density(X[N_ROWS:], y[N_ROWS:])
+    assert gain.mean() > 0.3
