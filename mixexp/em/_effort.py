@@ -2,9 +2,9 @@
 
 A pass over the rows costs the square of the features times the experts, Newton's step the cube of
 both, and starts, moves and their rounds multiply that. So models of many parameters have a search
-of their own: gates of many children by a diagonal curvature (`GatingTree.coarse`), Anderson's
-extrapolation in place of Newton's steps, one rival that is enough to drop a start, moves that are
-cut early. The one optimum that remains is finished as all others are.
+of their own: gates of many children by a diagonal curvature (`GatingTree.coarse`),
+quasi-Newton steps (`Climb`) in place of Newton's, one rival that is enough to drop a start, moves
+that are cut early. The one optimum that remains is finished as all others are.
 """
 
 from dataclasses import replace
