@@ -188,7 +188,7 @@ def test_resumed_searches_of_many_parameters_have_the_same_bits(tmp_path, monkey
         patch.setattr(_checkpoint, "write_whole", write)
         with pytest.raises(KeyboardInterrupt):
             MoERegressor(9, n_init=2, tol=1e-6, random_state=0).set_callbacks(
-                Checkpoint(path, iterations=20)
+                Checkpoint(path, iterations=5)
             ).fit(X, y)
     resumed = MoERegressor(9, n_init=2, tol=1e-6, random_state=0).fit(X, y, resume=path)
     assert resumed.penalized_log_likelihood_ == whole.penalized_log_likelihood_
