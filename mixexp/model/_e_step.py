@@ -69,9 +69,10 @@ def linear_predictors(
             coef = stacked.reshape(-1, stacked.shape[-1])
             values = product(coef, model.design(block, design))
             values = values.reshape(*stacked.shape[:-1], values.shape[-1])
-            ends = np.cumsum([len(eta[slot]) for slot in members])[:-1]
-            for slot, own in zip(members, np.split(values, ends), strict=True):
-                eta[slot] = own
+            end = 0
+            for slot in members:
+                first, end = end, end + len(eta[slot])
+                eta[slot] = values[first:end]
     if model.filling_gate is not None:
         gates, groups = eta[: len(model.gates)], enumerate(group_heads(model, eta))
         filled = (fill_gaps(model, params, block, g, heads) for g, heads in groups)
