@@ -81,7 +81,8 @@ class Bounded:
     gate : int or list of int, default=None
         Rows of ``gate_coef_`` and ``gate_intercept_`` whose coefficient it is, in the place of
         experts. Those of one gate sum to zero: of two experts a slope of at least zero for the
-        second says that its probability does not fall.
+        second says that its probability does not fall. Of softmax gates, without ``gate_l1``, and
+        not where the number of experts is chosen (``n_experts="auto"``).
 
     Examples
     --------
@@ -124,7 +125,7 @@ class Ordered:
     gate : list of int, default=None
         Rows of ``gate_coef_`` that it is about, in the place of experts; for one column rows of
         one gate. ``Ordered("dose", gate=[0, 1, 2])`` says that the odds of each expert against the
-        one before it do not fall with dose.
+        one before it do not fall with dose. Under the conditions that `Bounded` states.
 
     Notes
     -----

@@ -46,7 +46,7 @@ class Deadly:
         with open(self.counter, "a") as file:
             file.write("x")
         if os.path.getsize(self.counter) == self.n:
-            for pid in (*self.pids, os.getpid()):
+            for pid in sorted((*self.pids, os.getpid()), key=os.getpid().__eq__):  # itself last
                 os.kill(pid, signal.SIGKILL)
         return self.batch
 

@@ -28,6 +28,7 @@ from mixexp import (
     HMERegressor,
     MoEClassifier,
     MoERegressor,
+    Submodel,
     gates,
 )
 
@@ -445,3 +446,34 @@ def test_a_class_that_an_expert_has_never_seen_is_not_impossible(rng):
     model = MoEClassifier(2, expert=[known, "multinomial"], n_init=1, random_state=0).fit(X, y)
     assert np.isfinite(model.log_density(X, y)).all()
     assert model.predict_proba(X).shape == (90, 3)
+
+
+class Descending(Submodel):
+    """Means on a list of values, each worse than the one before it until the fifth."""
+
+    is_monotone = False
+    means = (3.0, 3.2, 2.0, 1.0, 0.0)
+
+    def _mean(self, params):
+        return self.means[min(params, 4)]
+
+    def log_terms(self, params, rows):
+        return -0.5 * (np.asarray(rows.y) - self._mean(params)) ** 2
+
+    def statistics(self, params, rows, weight):
+        return np.array(weight.sum())
+
+    def m_step(self, params, stats):
+        return 0 if params is None else params + 1
+
+    def mean(self, params, rows):
+        return np.full(len(rows.X), self._mean(params))
+
+
+def test_one_expert_that_may_fall_goes_on_after_a_fall():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(300, 1))
+    model = MoERegressor(1, expert=Descending()).fit(X, X[:, 0] + rng.normal(size=300))
+    assert model.history_[1] < model.history_[0]  # and yet
+    assert "may lower the objective" in model.convergence_reason_
+    assert model.log_likelihood_ == max(model.history_)

@@ -123,6 +123,13 @@ def test_what_cannot_be_is_named(grown, call, words):
         call(old, X, y)
 
 
+def test_parameters_that_were_set_after_the_fit_are_checked(rng):
+    X, y = make_rows(rng, 60)
+    model = MoERegressor(2, n_init=1, random_state=0).fit(X, y).set_params(solver="quick")
+    with pytest.raises(ValueError, match=r"'solver' parameter must be None or an EM\(...\)"):
+        model.with_expert(X, y)
+
+
 def test_experts_that_are_tied_cannot_be_kept_alone(rng):
     X, y = make_rows(rng, 60)
     model = MoERegressor(2, constraints=[Shared(0)], n_init=1, random_state=0).fit(X, y)

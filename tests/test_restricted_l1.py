@@ -234,3 +234,19 @@ def test_paths_go_with_restrictions():
     for own in path.estimators:
         assert np.diff(own.coef_[:, :3], axis=1).min() >= -1e-9
         assert own.coef_[:, 0].min() >= 0.0
+
+
+@pytest.mark.filterwarnings("ignore::mixexp.exceptions.DegenerateExpertWarning")
+@pytest.mark.parametrize("mean", [20.0, 50.0, 200.0])
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_columns_far_from_zero_beside_a_bound_on_the_intercept_end_at_an_optimum(mean, seed):
+    rng = np.random.default_rng([int(mean), seed])
+    far = np.column_stack([mean + rng.normal(size=200), rng.normal(size=200)])
+    y = -3.0 + 0.5 * far[:, 1] + rng.normal(size=200)
+    model = MoERegressor(
+        2, l1=500.0, constraints=[Bounded("intercept", lower=0.0)], n_init=1, random_state=seed
+    )
+    model.fit(far, y)
+    assert model.converged_
+    assert model.n_iter_ < 200
+    assert model.diagnostics_.gradient_norm < 1e-5

@@ -3,9 +3,8 @@
 EM's step is the gradient over the complete-data information, and that matrix changes slowly. So
 it serves for several steps, corrected by the changes of the gradient along them: L-BFGS with EM's
 curvature where it usually has a multiple of the identity (Jamshidian & Jennrich 1997, J. R.
-Statist. Soc. B 59, section 3; Nocedal & Wright 2006, algorithm 7.4). Along a ridge it needs a
-tenth of EM's passes, each a third as dear; EM is better far from an optimum, where its steps are
-bold and never fall.
+Statist. Soc. B 59, section 3; Nocedal & Wright 2006, algorithm 7.4). It leads along ridges, where
+EM's steps are short; EM is better far from an optimum, where its steps are bold and never fall.
 """
 
 from typing import Any

@@ -110,6 +110,30 @@ def _climb(problem: Problem, start: Parameters) -> Parameters | None:
     return unstack_parameters(current.params)[0]
 
 
+def at_limits(problem: Problem, params: Parameters) -> Parameters:
+    """Move heads to where a family becomes another one, if the objective is no lower there.
+
+    It levels off on the way, so that steps end before: far from the limit for a dispersion on a
+    logarithmic scale, next to it for the density.
+    """
+    model = problem.model
+    best = problem.gradients(stack_parameters(problem, [params])).objective[0]
+    for g, h in model.slot_heads:
+        head, coef = model.groups[g].family.heads[h], params.experts[g][h]
+        for name, bound in ((head.at_lower, head.lower), (head.at_upper, head.upper)):
+            if not name or coef.shape[1] > 1:
+                continue
+            heads = [*params.experts[g]]
+            heads[h] = np.full_like(coef, bound)
+            experts = [*params.experts]
+            experts[g] = tuple(heads)
+            moved = params._replace(experts=tuple(experts))
+            objective = problem.gradients(stack_parameters(problem, [moved])).objective[0]
+            if objective >= best:
+                params, best = moved, objective
+    return params
+
+
 def _pooled_intercepts(problem: Problem, g: int) -> tuple[np.ndarray, ...]:
     """Return the heads of one expert of a family that sees no features, with slopes of zero.
 

@@ -21,6 +21,7 @@ from mixexp.em._hyperplane_splits import (
     project_features,
 )
 from mixexp.em._initial_params import (
+    at_limits,
     params_from_responsibilities,
     smooth_labels,
 )
@@ -114,7 +115,7 @@ def draw_starts(
         The first start of "auto" is the one along residuals.
     """
     if problem.model.tree.n_leaves == 1:  # all rows are its own
-        return [pooled] * len(seeds)
+        return [at_limits(problem, pooled)] * len(seeds)
     partitions = draw_partitions(problem, pooled, strategy, seeds)
     starts: list[Parameters] = []
     for some in in_batches(problem, [labels for tried in partitions for labels in tried]):

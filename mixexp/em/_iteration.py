@@ -86,7 +86,8 @@ class Run:
         self._finish = NewtonFinish(problem, options.basin_gain) if use_newton else None
         self._memory = AndersonMemory() if use_anderson else None
         self._climb = None
-        if options.climbs_after is not None and has_blocks(model):
+        may_climb = not model.penalty.has_l1 and not problem.is_classification
+        if options.climbs_after is not None and may_climb and has_blocks(model):
             self._climb = Climb(problem, options.climbs_after)
         self._is_polished = False
         self._is_converged = False
@@ -245,8 +246,7 @@ class Run:
         if self._finish is not None and self._take_newton_step(self._finish):
             return False
         if self._has_settled():
-            why = self._problem.model.unfinished
-            self.end(f"EM had {remaining:.1e} left to gain{why}", is_converged=True)
+            self._end_at_rest(remaining)
         return not self.is_over
 
     def has_arrived(self) -> bool:
@@ -255,12 +255,17 @@ class Run:
         With no shares to be found an EM step is Newton's own or Fisher's, so that no further one
         need be formed to see what is left.
         """
-        is_single = self._problem.model.tree.n_leaves == 1 and self._finish is None
+        model = self._problem.model
+        is_single = model.tree.n_leaves == 1 and model.is_monotone and self._finish is None
         remaining, allowed = remaining_gain(self.history), self._allowed_gain()
         if not is_single or max(remaining, self._promised) > allowed or not self._has_settled():
             return False
-        self.end(f"EM had {remaining:.1e} left to gain", is_converged=True)
+        self._end_at_rest(remaining)
         return True
+
+    def _end_at_rest(self, remaining: float) -> None:
+        why = self._problem.model.unfinished
+        self.end(f"EM had {remaining:.1e} left to gain{why}", is_converged=True)
 
     def _has_settled(self) -> bool:
         """Whether slopes with an L1 penalty meet the conditions of an optimum; others may rest."""

@@ -19,7 +19,7 @@ from mixexp.exceptions import CheckpointError, ModelFileError
 from mixexp.files import Codec, Kind, as_path, read_text, seal, unseal, write_whole
 from mixexp.text import shown
 
-_KIND = Kind("checkpoint", "mixexp-checkpoint", 1, "mixexp.Checkpoint")
+_KIND = Kind("checkpoint", "mixexp-checkpoint", 2, "mixexp.Checkpoint")
 _CODEC = Codec({})
 # What may differ where a fit goes on: results have the same bits for any of it.
 _FREE = ("n_jobs", "verbose")

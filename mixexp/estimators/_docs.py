@@ -104,7 +104,8 @@ _ATTRIBUTES = """gate_coef_ : ndarray of shape (n_nodes - 1, n_gate_features)
         Penalised log-likelihood at the start and after every iteration; never falls, but where
         an estimator of someone else's is an expert or a gate: the best iterate is then kept.
     n_iter_ : int
-        Iterations of the winning start.
+        Iterations of the winning start; of models of many parameters fifteen quasi-Newton steps
+        count as one, and those in which moves were chosen on a sample of the rows do not count.
     converged_ : bool
         Whether the winning start met the criterion.
     convergence_reason_ : str

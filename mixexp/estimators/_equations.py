@@ -164,8 +164,12 @@ def gate_place(constraint: Any, row: int, model: Model) -> tuple[int, int, float
     """
     n_edges = model.tree.n_edges
     parent = int(model.tree.parent[row + 1]) if row < n_edges else -1
-    if parent < 0 or model.gate_of(parent) < 0:
-        raise refusal(constraint, f"there is no row {row} among {n_edges} of softmax gates")
+    if parent < 0:
+        raise refusal(constraint, f"there is no row {row} among {n_edges} of gates")
+    if model.gate_of(parent) < 0:
+        raise refusal(
+            constraint, f"row {row} is of a gate that is no softmax, without coefficients"
+        )
     if model.penalty.gate_l1 > 0.0:
         raise refusal(constraint, "it is about gates, which have an L1 penalty; gate_l1=0 goes")
     return (*model.edge_rows[row], 1.0, 0.0)

@@ -33,6 +33,7 @@ from mixexp.estimators._growing_rows import KnownRows
 from mixexp.estimators._intervals import Interval
 from mixexp.estimators._outputs import is_product_for_all, resolve_added
 from mixexp.estimators._row_arguments import Given, row_arguments
+from mixexp.estimators._solver import check_solver
 from mixexp.estimators._submodels import bind_submodels
 from mixexp.model import (
     ExpertGroup,
@@ -70,7 +71,7 @@ class GrowingMixin:
     expert_features_: list[int]
     gate_features_: list[int]
     _targets: ClassVar[tuple[str, ...]]
-    _solver: Any
+    solver: Any
     _read_target: Callable[[Any, Any, Mapping[str, Any]], tuple[np.ndarray, Interval]]
     _read_with_y: Callable[..., tuple[RowArguments, np.ndarray | None]]
     _row_weights: Callable[[Any, int], np.ndarray]
@@ -201,7 +202,8 @@ class GrowingMixin:
     # How.
 
     def _options(self) -> Options:
-        return Options(int(self.max_iter), float(self.tol), self._solver.acceleration).near()
+        solver = check_solver(self.solver, self.constraints)
+        return Options(int(self.max_iter), float(self.tol), solver.acceleration).near()
 
     def _rows_of_fit(
         self, X: Any, y: Any, sample_weight: Any, given: Mapping[str, Any]

@@ -55,9 +55,11 @@ def orders(constraint: Ordered, columns: Sequence[int], leaves: Sequence[int]) -
     if not columns:
         raise ValueError(f"{shown(constraint)} in 'constraints' must name at least one column.")
     if len(columns) == 1 and len(leaves) < 2:
+        over, example = ("experts", "") if constraint.gate is None else ("rows of a gate", "[0, 1]")
         raise ValueError(
-            f"{shown(constraint)} in 'constraints' orders one slope over experts, of which there "
-            "must be two at least; a list of columns is ordered within each expert."
+            f"{shown(constraint)} in 'constraints' orders one slope over {over}, of which there "
+            f"must be two at least{example and ', such as gate=' + example}; a list of columns is "
+            "ordered within each."
         )
     if len(columns) == 1:
         pairs = [((a, columns[0]), (b, columns[0])) for a, b in pairwise(leaves)]

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy.linalg import cholesky, solve_triangular
+from scipy.optimize import lsq_linear
 
 from mixexp import kernels
 from mixexp.model._polyhedron import allowed_share
@@ -53,6 +54,21 @@ class _Boxed(NamedTuple):
         matrices = np.ascontiguousarray((self.columns.T @ self.columns)[None])
         kernels.lasso_each(matrices, slopes[None].copy(), np.zeros_like(x), *ends, x)
         return np.asarray(x[0])
+
+    def nearest(self) -> np.ndarray:
+        """Return the multipliers at the top where there is no linear term: least squares in a box.
+
+        Exactly, by an active set (Stark & Parker 1995, Comput. Statist. 10): coordinate descent
+        hardly moves where columns are nearly parallel, as those of a feature far from zero and of
+        the intercept are.
+        """
+        if not self.columns.shape[1]:
+            return self.linear
+        unit = float(np.abs(self.aim).max()) or 1.0
+        ends = self.lower / unit, self.upper / unit
+        most = 10 * (10 + len(self.linear))
+        found = lsq_linear(self.columns, -self.aim / unit, ends, "bvls", max_iter=most)
+        return np.asarray(unit * found.x)
 
     def is_inside(self, x: np.ndarray) -> np.ndarray:
         """Return which multipliers are at no end of their intervals."""
@@ -194,7 +210,7 @@ class RestrictedL1:
             return_counts=True,
         )
         boxed = self._boxed(flat, out, zero[first], n * l1[zero[first]])
-        x = boxed.top(np.zeros(len(boxed.linear)))
+        x = boxed.nearest()
         is_inside, side = boxed.is_inside(x)[which], np.sign(x)[which]
         out[zero] = np.where(is_inside, 0.0, slope[zero] - side * l1[zero])
         return out
@@ -211,7 +227,7 @@ class RestrictedL1:
         own, l1 = gradient[self.asked], self._l1[self.asked]
         held = np.flatnonzero((flat[self.asked] == 0.0) & (l1 > 0.0) & (own == 0.0))
         boxed = self._boxed(flat, own, held, np.full(len(held), np.inf))
-        x = boxed.top(np.zeros(len(boxed.linear)))
+        x = boxed.nearest()
         left = np.abs(self._basis @ (boxed.aim + boxed.columns @ x))
         with np.errstate(over="ignore"):
             return np.divide(left, np.maximum(l1, least), out=np.zeros(len(l1)), where=l1 > 0.0)
