@@ -25,7 +25,7 @@ from mixexp.exceptions import (
     RankDeficientWarning,
     SeparationWarning,
 )
-from mixexp.experts import FAMILIES, Binomial, Gaussian, PointMass, StudentT, Uniform
+from mixexp.experts import FAMILIES, Binomial, Gamma, Gaussian, PointMass, StudentT, Uniform
 from mixexp.metrics import LogDensityScorer
 from mixexp.model import FittedModel
 
@@ -426,6 +426,44 @@ def test_negative_binomial_without_extra_variance_is_reported_as_poisson(rng):
     poisson = fit_one("poisson", X, y)
     np.testing.assert_allclose(model.coef_, poisson.coef_, rtol=1e-6)
     np.testing.assert_allclose(model.log_likelihood_, poisson.log_likelihood_, rtol=1e-7)
+
+
+WITH_LIMITS = {
+    name: head.at_lower or head.at_upper
+    for name, family in FAMILIES.items()
+    for head in family().heads
+    if head.at_lower or head.at_upper
+}
+AS_EXPERT = {"exponential": Gamma(dispersion=1.0)}
+
+
+def draw_beyond(limit, eta, rng):
+    """Draw y with lighter tails, or less variance, than any member of a family with this limit."""
+    spread = rng.random(len(eta))
+    if limit == "gaussian":
+        return eta + spread, {}
+    if limit in ("weibull", "exponential"):
+        return np.exp(eta) * (0.05 + spread), {}
+    odds = np.exp(eta)
+    if limit == "poisson":
+        return rng.binomial(20, 0.1 * odds / (1.0 + 0.1 * odds)).astype(float), {}
+    trials = np.full(len(eta), 10.0)
+    return np.round(10.0 * odds / (1.0 + odds) + 0.4 * (spread - 0.5)), {"trials": trials}
+
+
+@pytest.mark.parametrize("name", WITH_LIMITS)
+def test_one_expert_beyond_its_limit_ends_there_and_is_reported(name, rng):
+    X = rng.standard_normal((400, 2))
+    limit = WITH_LIMITS[name]
+    y, given = draw_beyond(limit, 0.3 * X[:, 0], rng)
+    model = MoERegressor(1, expert=name, tol=1e-10, **ML).fit(X, y, **given)
+    assert model.limits_ == [limit]
+    at_limit = AS_EXPERT.get(limit, limit)
+    expected = MoERegressor(1, expert=at_limit, tol=1e-10, **ML).fit(X, y, **given)
+    # Limits of shapes are finite: 1 000 degrees of freedom, a shape of 0.001.
+    assert abs(model.log_likelihood_ - expected.log_likelihood_) < 1e-3 * len(y)
+    if name in ("negative_binomial", "generalized_poisson", "beta_binomial"):
+        np.testing.assert_allclose(model.log_likelihood_, expected.log_likelihood_, rtol=1e-9)
 
 
 # Bad input and hard data.

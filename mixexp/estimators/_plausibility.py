@@ -9,7 +9,13 @@ from mixexp.em import Evaluation, Problem
 from mixexp.estimators._warnings import FitWarning
 from mixexp.exceptions import ImplausibleFitWarning
 from mixexp.experts import Expert
-from mixexp.model import ExpertGroup, Parameters, mean_of_block, posterior_of_block
+from mixexp.model import (
+    ExpertGroup,
+    Parameters,
+    leaf_means,
+    mean_of_block,
+    posterior_of_block,
+)
 
 # Means that leave the range of y by more than so many of its widths are no description of it.
 _MOST_WIDTHS = 1e3
@@ -97,11 +103,14 @@ def _means_beyond(problem: Problem, params: Parameters) -> tuple[int, float]:
 def _look_beyond(
     problem: Problem, params: Parameters, lowest: float, highest: float, width: float
 ) -> tuple[int, float]:
-    n_beyond, reach = 0, 0.0
+    n_beyond, reach, slack = 0, 0.0, _MOST_WIDTHS * width
     for block in problem.held:
+        means = leaf_means(problem.model, params, block)
+        if means.min() >= lowest - slack and means.max() <= highest + slack:
+            continue  # and so are averages of them
         mean = mean_of_block(problem.model, params, block)
         beyond = np.maximum(mean - highest, lowest - mean)
-        is_beyond = ~(beyond <= _MOST_WIDTHS * width)
+        is_beyond = ~(beyond <= slack)
         n_beyond += int(is_beyond.sum())
         reach = max(reach, float(np.abs(mean[is_beyond]).max(initial=0.0)))
     return n_beyond, reach

@@ -45,6 +45,7 @@ from mixexp.model._polyhedron import step_within
 from mixexp.model._prediction import (
     Prediction,
     batch_invariant_product,
+    leaf_means,
     mean_of_block,
     piece_rows,
     predict_block,
@@ -121,6 +122,7 @@ __all__ = [
     "has_mass",
     "indispensable_columns",
     "join_blocks",
+    "leaf_means",
     "linear_predictors",
     "map_parameters",
     "map_statistics",
