@@ -826,40 +826,32 @@ def test_fit_works_where_nothing_is_writable(package, tmp_path):
     assert answer.startswith("log-likelihood")
 
 
-@pytest.fixture(scope="module")
-def filled_cache(package, tmp_path_factory):
-    """Return a cache that one fit has filled, and that fit's log-likelihood."""
-    folder = tmp_path_factory.mktemp("numba")
-    _, answer = run_fit(package, NUMBA_CACHE_DIR=str(folder))
-    return folder, answer
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize("suffix", [".nbi", ".nbc"])
-def test_fit_survives_garbage_in_the_cache(suffix, package, filled_cache, tmp_path):
-    filled, expected = filled_cache
-    shutil.copytree(filled, tmp_path / "cache")
-    cache = {"NUMBA_CACHE_DIR": str(tmp_path / "cache")}
-    files = sorted(tmp_path.rglob(f"*{suffix}"))
-    assert files
-    for number, path in enumerate(files):
-        content = path.read_bytes()
-        spoilt = [b"", content[: len(content) // 2], b"garbage" * 50, content[:-1]][number % 4]
-        path.write_bytes(spoilt)
+def test_a_filled_cache_compiles_nothing_and_garbage_in_it_does_no_harm(package, tmp_path):
+    cache = {"NUMBA_CACHE_DIR": str(tmp_path)}
+    _, expected = run_fit(package, **cache)
+    files = sorted(tmp_path.rglob("*.nb?"))
+    before = {path: path.stat().st_mtime_ns for path in files}
+    categories, answer = run_fit(package, **cache)
+    assert answer == expected
+    assert "RuntimeWarning" not in categories
+    assert before == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.nb?")}
+    # Of one kernel the index is spoilt, of the next the code, in four ways each.
+    kernels = sorted({path.name.split(".py", 1)[0] for path in files})
+    assert len(kernels) >= 8
+    for number, name in enumerate(kernels):
+        suffix, way = (".nbi", ".nbc")[number % 2], number // 2 % 4
+        spoilt = [path for path in files if path.name.startswith(name) and path.suffix == suffix]
+        assert spoilt
+        for path in spoilt:
+            content = path.read_bytes()
+            path.write_bytes(
+                [b"", content[: len(content) // 2], b"garbage" * 50, content[:-1]][way]
+            )
     for _ in range(2):
         categories, answer = run_fit(package, **cache)
         assert answer == expected
         assert set(categories) <= {"RuntimeWarning", "DegenerateExpertWarning"}
-
-
-@pytest.mark.slow
-def test_second_process_compiles_nothing(package, filled_cache):
-    folder, expected = filled_cache
-    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*.nb?")}
-    categories, answer = run_fit(package, NUMBA_CACHE_DIR=str(folder))
-    assert answer == expected
-    assert "RuntimeWarning" not in categories
-    assert before == {path: path.stat().st_mtime_ns for path in folder.rglob("*.nb?")}
 
 
 def test_processes_that_compile_at_once_do_not_share_a_file(tmp_path, monkeypatch):

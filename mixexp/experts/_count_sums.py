@@ -18,6 +18,8 @@ _LONGEST_EXACT = 24
 # Panels that add less than this share of the sum are the last, and as many as there can be.
 _NEGLIGIBLE = 1e-17
 _MOST_PANELS = 1000
+# Of the least positive float, rounded down.
+_LEAST_LOG = -746.0
 
 
 def sum_outwards(
@@ -54,6 +56,9 @@ def sum_outwards(
     total, distance = np.zeros(first.shape), np.zeros(first.shape)
     at, sign = first.astype(float), np.where(is_down, -1.0, 1.0)
     left = np.flatnonzero(~is_down | (first >= 0.0))
+    no_count = np.zeros((len(first), 1))
+    at_zero = log_probability(no_count, tuple(head[:, None] for head in heads))
+    has_zeros = at_zero[:, 0] > _LEAST_LOG
     for _ in range(_MOST_PANELS):
         if not len(left):
             break
@@ -69,7 +74,7 @@ def sum_outwards(
         distance[left] += (mass * np.abs(held - first[left, None])).sum(axis=1)
         at[left] += sign[left] * size
         # Down to a mode at 0 probabilities rise, also from where they are less than any number.
-        is_rising = is_down[left] & (log_mass[:, -1] >= log_mass[:, 0])
+        is_rising = is_down[left] & (log_mass[:, -1] >= log_mass[:, 0]) & has_zeros[left]
         left = left[((gain > _NEGLIGIBLE * total[left]) | is_rising) & (at[left] >= 0.0)]
     return total, distance
 

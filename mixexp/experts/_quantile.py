@@ -1,6 +1,6 @@
 """Quantiles of families whose distribution function has no closed inverse.
 
-Both searches bracket by doubling and then halve, on all elements at once.
+Both searches bracket by steps that grow and then halve, on all elements at once.
 """
 
 from collections.abc import Callable
@@ -9,8 +9,10 @@ import numpy as np
 
 Cdf = Callable[[np.ndarray], np.ndarray]
 
-# Doublings from 1 that reach the largest float, and halvings that exhaust its digits.
-_N_DOUBLINGS = 1023
+# Factors from 1 that reach the largest float, each the square of the one before, and halvings that
+# exhaust its digits.
+_N_FACTORS = 11
+_LARGEST = 2.0**1023
 _N_HALVINGS = 200
 # Integers beyond are not told apart from their neighbours.
 _LARGEST_INTEGER = 2.0**53
@@ -101,13 +103,16 @@ def _bracket(cdf: Cdf, q: np.ndarray, lower: float, upper: float) -> tuple[np.nd
     below = np.full(q.shape, lower if np.isfinite(lower) else -1.0)
     above = np.full(q.shape, upper if np.isfinite(upper) else max(1.0, lower + 1.0))
     inside = (q > 0.0) & (q < 1.0)
-    for _ in range(_N_DOUBLINGS):
+    factor = 2.0
+    for _ in range(_N_FACTORS):
         is_short = inside & (cdf(above) < q) & (above < upper)
         is_long = inside & (cdf(below) >= q) & (below > lower)
         if not (is_short.any() or is_long.any()):
             break
-        above = np.where(is_short, above + np.abs(above), above)
-        below = np.where(is_long, below - np.abs(below), below)
+        # Beyond zero, both.
+        above = np.where(is_short, np.minimum(above, _LARGEST / factor) * factor, above)
+        below = np.where(is_long, np.maximum(below, -_LARGEST / factor) * factor, below)
+        factor = min(factor * factor, _LARGEST)
     return below, above
 
 
