@@ -215,6 +215,18 @@ def as_finite(values: Any, name: str, advice: str = "") -> np.ndarray:
         Naming the argument, and the first value that is not finite.
     """
     array = as_numbers(values, name, advice)
+    refuse_nonfinite(array, name, advice)
+    return array
+
+
+def refuse_nonfinite(array: np.ndarray, name: str, advice: str = "") -> None:
+    """Refuse an array of floats with NaN or infinities, whatever its shape.
+
+    Raises
+    ------
+    ValueError
+        Naming the argument, and the first value that is not finite.
+    """
     is_bad = ~np.isfinite(array)
     if is_bad.any():
         position = np.unravel_index(int(np.argmax(is_bad)), array.shape) if array.ndim else ()
@@ -224,7 +236,6 @@ def as_finite(values: Any, name: str, advice: str = "") -> np.ndarray:
             f"{name} must be finite, but contains {found}{at}; {int(is_bad.sum())} of "
             f"{array.size} values are not finite. {advice or 'Impute or drop them first.'}"
         )
-    return array
 
 
 #: Numbers that are made at once at most: 8 GB.

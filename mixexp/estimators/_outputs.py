@@ -10,8 +10,8 @@ from mixexp.estimators._build import check_alike, resolve_families, resolve_fami
 from mixexp.estimators._validation import (
     FOR_CLASSES,
     LARGEST_TARGET,
-    check_real_target,
     check_size,
+    finite_column,
 )
 from mixexp.experts import Expert, JointExpert, MultivariateGaussian, MultivariateStudentT, Product
 from mixexp.model import FittedModel
@@ -38,7 +38,7 @@ def check_real_targets(y: Any) -> np.ndarray:
     """
     array = as_numbers(y, "y", FOR_CLASSES)
     if array.ndim != 2 or array.shape[1] < 2:
-        return check_real_target(y)
+        return finite_column(array)
     if np.isinf(array).any():
         row = int(np.argmax(np.isinf(array).any(axis=1)))
         raise ValueError(f"y must be finite, but contains infinity at row {row}.")

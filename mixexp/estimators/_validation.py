@@ -19,6 +19,7 @@ from mixexp.arguments import (
     is_seed,
     is_whole,
     is_word,
+    refuse_nonfinite,
     refuse_nonlabels,
 )
 from mixexp.model import Penalty
@@ -187,9 +188,14 @@ def check_real_target(y: Any) -> np.ndarray:
     ValueError, TypeError
         Naming y, what it holds and what to do.
     """
-    array = as_finite(as_numbers(y, "y", FOR_CLASSES), "y")
-    check_size(array, "y", LARGEST_TARGET, "their squares overflow. Give y in a larger unit")
-    return _as_column(array, "y")
+    return finite_column(as_numbers(y, "y", FOR_CLASSES))
+
+
+def finite_column(y: np.ndarray) -> np.ndarray:
+    """Return a float64 y as a vector of finite numbers, see `check_real_target`."""
+    refuse_nonfinite(y, "y")
+    check_size(y, "y", LARGEST_TARGET, "their squares overflow. Give y in a larger unit")
+    return _as_column(y, "y")
 
 
 def check_size(values: np.ndarray, name: str, largest: float, why: str) -> None:
