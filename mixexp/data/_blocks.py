@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mixexp.data._design import DenseDesign, Design
+from mixexp.data._design import DenseDesign, Design, Excess
 from mixexp.data._rows import RowSource, cut_rows, take_rows
 from mixexp.data._scaling import Scaling
 from mixexp.data._sparse import rows_of_block
@@ -90,6 +90,9 @@ class Block(NamedTuple):
         The same of what lies below and above the window.
     read_raw : callable or None
         Returns the features as they were given, shape (rows, p).
+    limits : ndarray of shape (2, 1 + p) or None
+        Of features: where densities of y are asked, and rows beyond are less certain. None where
+        rows are learned from.
     """
 
     features: Design
@@ -100,6 +103,11 @@ class Block(NamedTuple):
     window: "Block | None" = None
     outside: tuple["Block", ...] = ()
     read_raw: Callable[[], Any] | None = None
+    limits: np.ndarray | None = None
+
+    def find_excess(self) -> Excess | None:
+        """Return what lies beyond the limits of the features, None if nothing does."""
+        return None if self.limits is None else self.features.find_excess(self.limits)
 
     @property
     def weight(self) -> np.ndarray:
@@ -152,6 +160,7 @@ class Block(NamedTuple):
             None if self.window is None else self.window.take(rows),
             tuple(part.take(rows) for part in self.outside),
             None if self.read_raw is None else partial(_take_raw, self.read_raw, rows),
+            self.limits,
         )
 
     def pieces(self, size: int | None) -> list[slice]:
@@ -297,6 +306,7 @@ def cut_features(
     per_row: RowArguments,
     chosen: np.ndarray | None = None,
     block_rows: int | None = None,
+    limits: np.ndarray | None = None,
 ) -> RowBlocks:
     """Return blocks of standardised features with no target.
 
@@ -311,6 +321,8 @@ def cut_features(
         Numbers of the rows that are used; all of them by default.
     block_rows : int, optional
         Rows per block, if not those of the fixed partition.
+    limits : ndarray of shape (2, 1 + p), optional
+        Of the standardised features, see `Block`.
     """
     size = rows_of_block(X) if block_rows is None else block_rows
     partition = cut_rows(len(per_row.weight), size, per_row.groups)
@@ -323,6 +335,7 @@ def cut_features(
             DenseDesign(np.empty((0, rows.stop - rows.start))),
             per_row.take(rows),
             read_raw=partial(take_rows, X, rows, chosen),
+            limits=limits,
         )
         for rows in partition
     ]

@@ -7,7 +7,7 @@ made dense.
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any, Protocol, Self
+from typing import Any, NamedTuple, Protocol, Self
 
 import numpy as np
 from scipy.linalg import blas
@@ -25,6 +25,40 @@ PRODUCT_ROWS = 256
 def sees_all(columns: np.ndarray, n_columns: int) -> bool:
     """Tell whether a selection of columns is all of them, in their order."""
     return len(columns) == n_columns and bool((columns[1:] > columns[:-1]).all())
+
+
+class Excess(NamedTuple):
+    """What lies beyond the limits of standardised features, entry by entry.
+
+    Parameters
+    ----------
+    feature, row : ndarray of shape (m,), int
+        Where, in a design of shape (1 + p, rows).
+    value : ndarray of shape (m,)
+        The signed distance from the limit, not zero.
+    """
+
+    feature: np.ndarray
+    row: np.ndarray
+    value: np.ndarray
+
+    @classmethod
+    def of(
+        cls, feature: np.ndarray, row: np.ndarray, value: np.ndarray, limits: np.ndarray
+    ) -> "Excess":
+        """Return the excess of some standardised values, those inside of the limits left out."""
+        lowest, highest = limits[:, feature]
+        at = np.flatnonzero((value < lowest) | (value > highest))
+        away = value[at] - np.clip(value[at], lowest[at], highest[at])
+        return cls(feature[at], row[at], away)
+
+    def select(self, columns: np.ndarray, n_columns: int) -> "Excess":
+        """Return the entries of some features, numbered as they stand among these."""
+        place = np.full(n_columns, -1)
+        place[columns] = np.arange(len(columns))
+        feature = place[self.feature]
+        is_seen = feature >= 0
+        return Excess(feature[is_seen], self.row[is_seen], self.value[is_seen])
 
 
 class RowGradients(Protocol):
@@ -99,6 +133,10 @@ class Design(Protocol):
 
     def to_array(self) -> np.ndarray:
         """Return all features, (1 + p, rows); for rows that are few."""
+        ...
+
+    def find_excess(self, limits: np.ndarray) -> Excess | None:
+        """Return what lies beyond the limits of features, (2, 1 + p), None if nothing does."""
         ...
 
 
@@ -180,6 +218,16 @@ class DenseDesign:
 
     def to_array(self) -> np.ndarray:
         return self.values
+
+    def find_excess(self, limits: np.ndarray) -> Excess | None:
+        counts = np.empty(len(self.values), dtype=np.int64)
+        kernels.count_outside(as_kernel_array(self.values), *limits, counts)
+        columns = np.flatnonzero(counts)
+        if not len(columns):
+            return None
+        n_rows = self.shape[1]
+        feature, row = np.repeat(columns, n_rows), np.tile(np.arange(n_rows), len(columns))
+        return Excess.of(feature, row, self.values[columns].ravel(), limits)
 
 
 class _DenseGradients:

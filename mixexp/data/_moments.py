@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mixexp.data._rows import RowSource
-from mixexp.data._scaling import CONSTANT, SMALLEST_SPREAD, Scaling, measure_columns
+from mixexp.data._scaling import CONSTANT, SMALLEST_SPREAD, Scaling, weighted_scaling
 
 
 class ColumnMoments(NamedTuple):
@@ -32,8 +32,9 @@ class ColumnMoments(NamedTuple):
         cls, X: RowSource, weight: np.ndarray, chosen: np.ndarray | None = None
     ) -> "ColumnMoments":
         """Measure the columns of some rows, of which one has a weight at least."""
-        scaling, lowest, highest = measure_columns(X, weight, chosen)
+        scaling = weighted_scaling(X, weight, chosen)
         spread = np.where(scaling.is_constant, 0.0, scaling.scale)
+        lowest, highest = np.asarray(scaling.lowest), np.asarray(scaling.highest)
         return cls(float(weight.sum()), scaling.center, spread, lowest, highest)
 
     def plus(self, other: "ColumnMoments") -> "ColumnMoments":
@@ -55,4 +56,5 @@ class ColumnMoments(NamedTuple):
         magnitude = np.maximum(np.abs(self.lowest), np.abs(self.highest))
         largest = np.maximum(self.highest - self.center, self.center - self.lowest)
         is_constant = largest <= np.maximum(CONSTANT * magnitude, SMALLEST_SPREAD)
-        return Scaling(self.center, np.where(is_constant, 1.0, self.spread), is_constant)
+        scale = np.where(is_constant, 1.0, self.spread)
+        return Scaling(self.center, scale, is_constant, self.lowest, self.highest)

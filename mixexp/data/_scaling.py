@@ -27,11 +27,57 @@ class Scaling(NamedTuple):
     scale : ndarray of shape (p,)
         Weighted standard deviation, in the column's unit; 1 where the column is constant.
     is_constant : ndarray of shape (p,), bool
+    lowest, highest : ndarray of shape (p,), optional
+        Least and largest value, in the column's unit; None where they are not known.
     """
 
     center: np.ndarray
     scale: np.ndarray
     is_constant: np.ndarray
+    lowest: np.ndarray | None = None
+    highest: np.ndarray | None = None
+
+    @property
+    def limits(self) -> np.ndarray | None:
+        """What rows are far beyond, for the design, shape (2, 1 + p): a width from the range.
+
+        None where ranges are not known. There is no end to a column that is constant, for it is
+        zero in the design whatever its value.
+        """
+        if self.lowest is None or self.highest is None:
+            return None
+        first = (self.lowest - self.center) * self._inverse_scale
+        last = (self.highest - self.center) * self._inverse_scale
+        width = np.where(self.is_constant, np.inf, last - first)
+        out = np.array([[-np.inf], [np.inf]]).repeat(1 + len(width), axis=1)
+        out[:, 1:] = first - width, last + width
+        return out
+
+    def reaching(
+        self, X: RowSource, weight: np.ndarray, chosen: np.ndarray | None = None
+    ) -> "Scaling":
+        """Return the same with ranges that hold further rows, too.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n, p), ColumnRows or SparseRows
+        weight : ndarray of shape (n_used,)
+            Rows of weight zero are left out.
+        chosen : ndarray of shape (n_used,), int, optional
+            Numbers of the rows that are used; all of them by default.
+
+        Returns
+        -------
+        Scaling
+        """
+        used = np.flatnonzero(weight)
+        if self.lowest is None or self.highest is None or not len(used):
+            return self
+        chosen = used if chosen is None else chosen[used]
+        lowest, highest = _columns_of(X, chosen, weight[used]).extremes()
+        return self._replace(
+            lowest=np.minimum(self.lowest, lowest), highest=np.maximum(self.highest, highest)
+        )
 
     def standardize(self, X: np.ndarray) -> np.ndarray:
         """Return ``[1, (X - center) / scale]`` with rows last, shape (1 + p, rows).
@@ -101,7 +147,7 @@ def _plain(X: np.ndarray) -> np.ndarray:
 
 
 def weighted_scaling(X: RowSource, weight: np.ndarray, chosen: np.ndarray | None = None) -> Scaling:
-    """Measure weighted mean and standard deviation of every column.
+    """Measure weighted mean, standard deviation and range of every column.
 
     Parameters
     ----------
@@ -119,17 +165,8 @@ def weighted_scaling(X: RowSource, weight: np.ndarray, chosen: np.ndarray | None
     Four passes, block by block. Deviations are divided by the largest of them before they
     are squared, so that columns at 1e-200 or 1e200 neither vanish nor overflow.
     """
-    return measure_columns(X, weight, chosen)[0]
-
-
-def measure_columns(
-    X: RowSource, weight: np.ndarray, chosen: np.ndarray | None = None
-) -> tuple[Scaling, np.ndarray, np.ndarray]:
-    """Return the scaling of the columns, and their least and largest values."""
     share = weight / weight.sum()
-    columns = (
-        SparseColumns(X, chosen, share) if isinstance(X, SparseRows) else _Columns(X, chosen, share)
-    )
+    columns = _columns_of(X, chosen, share)
     lowest, highest = columns.extremes()
     magnitude = np.maximum(np.abs(lowest), np.abs(highest))
     center = _weighted_mean(columns, magnitude)
@@ -137,7 +174,15 @@ def measure_columns(
     is_constant = largest <= np.maximum(CONSTANT * magnitude, SMALLEST_SPREAD)
     unit = np.where(is_constant, 1.0, largest)
     scale = unit * np.sqrt(columns.average_square(center, unit))
-    return Scaling(center, np.where(is_constant, 1.0, scale), is_constant), lowest, highest
+    return Scaling(center, np.where(is_constant, 1.0, scale), is_constant, lowest, highest)
+
+
+def _columns_of(
+    X: RowSource, chosen: np.ndarray | None, share: np.ndarray
+) -> "_Columns | SparseColumns":
+    if isinstance(X, SparseRows):
+        return SparseColumns(X, chosen, share)
+    return _Columns(X, chosen, share)
 
 
 class _Columns:

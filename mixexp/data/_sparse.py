@@ -15,7 +15,7 @@ import numpy as np
 from scipy import sparse
 
 from mixexp import kernels
-from mixexp.data._design import DenseDesign, Design, as_kernel_array, sees_all
+from mixexp.data._design import DenseDesign, Design, Excess, as_kernel_array, sees_all
 from mixexp.data._rows import RowSource, cut_rows, take_rows, usual_rows
 
 # Columns with a larger mean, in standard deviations, are expanded.
@@ -250,6 +250,22 @@ class SparseDesign:
         out[feature, row] = (value - self._center[feature]) * self._inverse_scale[feature]
         out[self._dense_at] = self._dense.values
         return out
+
+    def find_excess(self, limits: np.ndarray) -> Excess | None:
+        """See `Design`.
+
+        A feature that is not stored is zero. That is within a standard deviation, half of the
+        width of the range or less, of the mean, or the feature is among those in the array.
+        """
+        begin, feature, value = self._stored
+        scaled = (value - self._center[feature]) * self._inverse_scale[feature]
+        row = np.repeat(np.arange(self.shape[1]), np.diff(begin))
+        found = Excess.of(feature, row, scaled, limits)
+        dense = self._dense.find_excess(np.ascontiguousarray(limits[:, self._dense_at]))
+        if dense is None:
+            return found if len(found.row) else None
+        dense = dense._replace(feature=self._dense_at[dense.feature])
+        return Excess(*map(np.concatenate, zip(found, dense, strict=True)))
 
     def join(self, others: "Sequence[SparseDesign]") -> "SparseDesign":
         """See `Design`."""

@@ -188,6 +188,34 @@ class MixtureOfExperts(
         return self.fitted_model_.priors(X, per_row)
 
     @by_partition
+    def find_extrapolated(self, X: Any) -> np.ndarray:
+        """Return which values of X are far beyond those that were fitted to.
+
+        That is, farther outside of the column's range in the fit than this range is wide. What is
+        predicted of such a row is extrapolated. Means are, as they are: ``predict`` does not
+        change. Where locations move y (Gaussian, Student t, skew-normal and Laplace experts, and
+        lognormal ones on the log scale) the rest of its distribution is the wider: the variance of
+        an expert grows by the sum, over these columns, of the squares of slope times the distance
+        from there.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n, n_features), bool
+            False in columns that were constant in the fit, which have no slope.
+
+        Raises
+        ------
+        <RAISES>
+        """
+        check_is_fitted(self)
+        X = check_features(self, X, reset=False)
+        return self.fitted_model_.find_extrapolated(X, RowArguments(np.ones(len(X))))
+
+    @by_partition
     @row_arguments
     def responsibilities(self, X: Any, y: Any, **given: Unpack[Given]) -> np.ndarray:
         """Return the probability of each expert after y is seen.

@@ -116,7 +116,8 @@ class DeploymentMixin:
             ``quantile`` (n, n_levels); with several ``expert_quantile`` (n, n_experts, n_levels),
             those of each expert alone, for the quantile of a mixture has no closed form: see
             ``predict_quantile``. For Gaussian, Student t, Laplace, lognormal, Weibull, Burr,
-            generalized Pareto and gamma experts, point masses and uniform ones.
+            generalized Pareto and gamma experts, point masses and uniform ones. Rows that are
+            extrapolated, see ``find_extrapolated``, are not widened here.
         offset : bool, default=False
             Whether ``offset``, of shape (n, 1), is an input; of exposures give the logarithm.
         trials : bool, default=False

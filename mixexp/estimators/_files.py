@@ -49,7 +49,7 @@ from mixexp.text import shown
 
 _FIELDS = (
     *(FittedModel, Model, ExpertGroup, SoftmaxGates, Parameters, Penalty, EqualityConstraints),
-    *(JointGroup, Scaling, Unit, Restart, Optimum, Diagnostics, Shared, Fixed, Bounded, Linear),
+    *(JointGroup, Unit, Restart, Optimum, Diagnostics, Shared, Fixed, Bounded, Linear),
     Ordered,
     AutoSelection,
     GroupedL1,
@@ -70,6 +70,7 @@ _ESTIMATORS: dict[str, Any] = {}
 def _codec() -> Codec:
     """Return what writes and reads fitted estimators and all that they are made of."""
     records = {cls.__name__: by_fields(cls) for cls in _FIELDS}
+    records["Scaling"] = by_fields(Scaling, optional=("lowest", "highest"))
     records |= {"EM": by_options(EM), "Auto": by_options(Auto)}
     records |= {cls.__name__: by_options(cls, "check_options") for cls in FAMILIES.values()}
     joint = (MultivariateGaussian, MultivariateStudentT, Product)

@@ -11,7 +11,7 @@ from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
 from mixexp.arguments import is_whole, is_word
-from mixexp.data import RowArguments, cut_features, single_threaded_blas
+from mixexp.data import RowArguments, Scaling, cut_features, single_threaded_blas
 from mixexp.em import (
     Monitor,
     Options,
@@ -140,7 +140,8 @@ class GrowingMixin:
             partly = replace(problem, model=replace(model, held=held))
             starts = _starts_of_new(partly, start, even, node)
             found = _from_best(partly, start, starts, self._options())
-            return self._grown(found, problem, refit, self._spec_with(expert, model, node))
+            spec = self._spec_with(expert, model, node)
+            return self._grown(found, problem, known.scaling, refit, spec)
 
     @row_arguments
     def without_expert(
@@ -197,7 +198,7 @@ class GrowingMixin:
             spec: Any = self.expert
             if isinstance(spec, list | tuple) and not is_product_for_all(spec):
                 spec = [entry for number, entry in enumerate(spec) if number != int(k)]
-            return self._grown(found, problem, refit, spec)
+            return self._grown(found, problem, known.scaling, refit, spec)
 
     # How.
 
@@ -219,8 +220,9 @@ class GrowingMixin:
         if chosen is not None:
             target = target[chosen]
         check_support(self.experts_, target, per_row, chosen)
-        blocks = cut_features(X, self.fitted_model_.scaling, per_row, chosen)
-        return KnownRows(blocks, target, per_row, chosen)
+        scaling = self.fitted_model_.scaling.reaching(X, per_row.weight, chosen)
+        blocks = cut_features(X, scaling, per_row, chosen)
+        return KnownRows(blocks, target, per_row, chosen, scaling)
 
     def _new_part(
         self, expert: Any, known: KnownRows
@@ -278,7 +280,9 @@ class GrowingMixin:
         spec.insert(model.tree.leaf_position(node), spec[-1] if expert is None else expert)
         return spec
 
-    def _grown(self, found: Search, problem: Problem, refit: str, spec: Any) -> Any:
+    def _grown(
+        self, found: Search, problem: Problem, scaling: Scaling, refit: str, spec: Any
+    ) -> Any:
         """Return the estimator of a search, all parts of it fitted once more if need be."""
         if refit == "all":
             best = found.best.evaluation.params
@@ -299,7 +303,7 @@ class GrowingMixin:
             grown,
             found,
             problem.model,
-            self.fitted_model_.scaling,
+            scaling,
             columns,
             n_samples=problem.total_weight,
             is_sorted=False,

@@ -4,18 +4,24 @@ from functools import partial
 
 import numpy as np
 
-from mixexp.data import Block, RowArguments, RowBlocks
+from mixexp.data import Block, RowArguments, RowBlocks, Scaling
 from mixexp.em import Problem
 from mixexp.model import Model, with_targets
 
 
 class KnownRows:
-    """Rows that a grown model is fitted to."""
+    """Rows that a grown model is fitted to, and the scaling of their features."""
 
     def __init__(
-        self, blocks: RowBlocks, y: np.ndarray, per_row: RowArguments, chosen: np.ndarray | None
+        self,
+        blocks: RowBlocks,
+        y: np.ndarray,
+        per_row: RowArguments,
+        chosen: np.ndarray | None,
+        scaling: Scaling,
     ) -> None:
         self._blocks, self.y, self.per_row, self._chosen = blocks, y, per_row, chosen
+        self.scaling = scaling
 
     def problem(self, model: Model, n_threads: int, origin: np.ndarray) -> Problem:
         """Return the problem of a model on these rows.

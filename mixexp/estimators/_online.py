@@ -16,7 +16,7 @@ from scipy import sparse
 from sklearn.utils.metaestimators import available_if
 
 from mixexp.arguments import as_array, is_real
-from mixexp.data import ColumnRows, RowSource, SparseRows, single_threaded_blas
+from mixexp.data import ColumnRows, RowSource, Scaling, SparseRows, single_threaded_blas
 from mixexp.data import as_array as rows_as_array
 from mixexp.em import (
     EMResult,
@@ -299,7 +299,8 @@ class OnlineMixin:
                 sums = learn_batch(problem, sums, forget)
                 total += problem.total_weight
         self._online = self._online._replace(sums=sums)
-        _set_learned(self, sums, total)
+        state = self.fitted_model_
+        _set_learned(self, sums, total, state.scaling.reaching(rows.X, rows.weight))
 
 
 def _check_online(estimator: Any, forget: Any, given: Mapping[str, Any]) -> None:
@@ -386,7 +387,7 @@ def _problem_of(estimator: Any, rows: _Rows) -> Problem:
     return Problem(model, blocks, n_threads, is_classification=variant == "cem")
 
 
-def _set_learned(estimator: Any, sums: RunningSums, total: float) -> None:
+def _set_learned(estimator: Any, sums: RunningSums, total: float, scaling: Scaling) -> None:
     """Set the fitted attributes of an estimator to what the sums say."""
     state = estimator.fitted_model_
     params, tree = learned_parameters(state.model, sums), estimator.tree_
@@ -405,7 +406,7 @@ def _set_learned(estimator: Any, sums: RunningSums, total: float) -> None:
         estimator,
         search,
         state.model,
-        state.scaling,
+        scaling,
         columns,
         n_samples=total,
         is_sorted=False,

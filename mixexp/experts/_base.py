@@ -21,6 +21,7 @@ from mixexp.experts._docs import contract_docs
 from mixexp.experts._quantile import invert_cdf, least_integer
 from mixexp.experts._tail import integrate_survival, log_tail
 from mixexp.experts._units import Unit, units_of
+from mixexp.links import capped_exp
 from mixexp.text import shown
 
 Heads = tuple[np.ndarray, ...]
@@ -149,6 +150,47 @@ class Expert(BaseEstimator):
             Of the error, at least 0.
         """
         raise NotImplementedError
+
+    @property
+    def moving_heads(self) -> tuple[int, ...]:
+        """Numbers of the locations whose errors `widened` takes.
+
+        The one that moves y, of a family with the logarithm of a scale; none of others.
+        """
+        units = self.units
+        moving = tuple(h for h, unit in enumerate(units) if unit.moves)
+        return moving if len(moving) == 1 and self._scale_head is not None else ()
+
+    @property
+    def _scale_head(self) -> int | None:
+        """The dispersion that is a multiple of the logarithm of y's scale, if there is one."""
+        for h, (head, unit) in enumerate(zip(self.heads, self.units, strict=True)):
+            if head.kind == "dispersion" and unit.log_power > 0.0:
+                return h
+        return None
+
+    def widened(self, heads: Heads, errors: Sequence[np.ndarray]) -> Heads:
+        """Return the heads of a y that is less certain by errors of its locations.
+
+        The default adds the square of an error to the square of the scale. For Gaussian y that is
+        an independent normal error. For others, for which that has no closed form, the error is of
+        the same shape as y and as far in its tails when y is; a location stays where it is.
+
+        Parameters
+        ----------
+        heads : tuple of ndarray of shape (experts, rows) or (experts, 1)
+        errors : sequence of ndarray of shape (experts, rows)
+            Of each of the `moving_heads`, in the unit of y; where all are 0, heads are the same.
+
+        Returns
+        -------
+        tuple of ndarray of shape (experts, rows) or (experts, 1)
+        """
+        at = self._scale_head
+        assert at is not None  # else there is no head whose error is asked
+        half = 0.5 * self.units[at].log_power
+        grown = half * np.log1p(np.square(errors[0]) * capped_exp(-heads[at] / half))
+        return (*heads[:at], heads[at] + grown, *heads[at + 1 :])
 
     @property
     def support_limits(self) -> tuple[float, float]:

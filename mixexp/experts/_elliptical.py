@@ -16,6 +16,7 @@ import numpy as np
 
 from mixexp.arguments import is_whole
 from mixexp.experts._base import LOG_DISPERSION_FLOOR, Curvature, Head, Heads
+from mixexp.experts._interval_terms import of_rows, over_rows
 from mixexp.experts._joint import JointExpert
 from mixexp.experts._units import Unit
 from mixexp.experts._weighted import log_or_zero
@@ -89,6 +90,11 @@ class Elliptical(JointExpert):
             ),
             *(Head(f"residual of y{i + 1}", "shape") for _, i in self.pairs),
         )
+
+    @property
+    def moving_heads(self) -> tuple[int, ...]:
+        """The locations of all outputs."""
+        return tuple(range(self.size))
 
     def output_of(self, h: int) -> int:
         if h < 2 * self.size:
@@ -212,6 +218,43 @@ class Elliptical(JointExpert):
                     mixing[j] += slopes[j, i] * mixing[i]
         dispersion = np.stack([np.broadcast_to(safe_exp(heads[d + j]), shape) for j in range(d)])
         return np.einsum("ak...,bk...,k...->ab...", mixing, mixing, dispersion)
+
+    def widened(self, heads: Heads, errors: Sequence[np.ndarray]) -> Heads:
+        """Return the heads of a scatter matrix with the squares of errors on its diagonal.
+
+        Parameters
+        ----------
+        heads : tuple of ndarray of shape (experts, rows) or (experts, 1)
+        errors : sequence of ndarray of shape (experts, rows)
+            Of each output; where all are 0, heads are the same.
+
+        Returns
+        -------
+        tuple of ndarray of shape (experts, rows) or (experts, 1)
+        """
+        d, rows = self.size, np.flatnonzero(np.any(errors, axis=(0, 1)))
+        far = of_rows(heads, rows)
+        n_experts = max(len(head) for head in heads)
+        scatter = np.empty((d, d, n_experts, len(rows)))
+        scatter[:] = self.scatter_of(far)
+        for j in range(d):
+            scatter[j, j] += np.square(errors[j][:, rows])
+        changed = self._heads_of_scatter(scatter)
+        out = [over_rows(head, errors[0].shape[-1]) for head in heads[d : d + len(changed)]]
+        for head, own in zip(out, changed, strict=True):
+            head[:, rows] = own
+        return (*heads[:d], *out, *heads[d + len(changed) :])
+
+    def _heads_of_scatter(self, scatter: np.ndarray) -> list[np.ndarray]:
+        """Return the log dispersions and the b_ji of scatter matrices: undo `scatter_of`."""
+        if not self.pairs:
+            return [np.log(scatter[j, j]) for j in range(self.size)]
+        lower = np.linalg.cholesky(np.moveaxis(scatter, (0, 1), (-2, -1)))
+        root = np.diagonal(lower, axis1=-2, axis2=-1)
+        # Innovations are residuals times the inverse of what mixes them.
+        slopes = -np.linalg.inv(lower / root[..., None, :])
+        dispersions = [2.0 * np.log(root[..., j]) for j in range(self.size)]
+        return dispersions + [slopes[..., j, i] for j, i in self.pairs]
 
     def variance(self, heads: Heads) -> np.ndarray:
         covariance = self.covariance_of(heads)

@@ -6,6 +6,7 @@ for that of a density is density times score. Derivatives in other heads are dif
 Lawless (2003), Statistical models and methods for lifetime data, section 2.2.
 """
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -125,6 +126,13 @@ class IntervalExpert(Expert):
 
     def with_error(self, heads: Heads, variance: np.ndarray) -> Heads:
         return self.base.with_error(heads, variance)
+
+    @property
+    def moving_heads(self) -> tuple[int, ...]:
+        return self.base.moving_heads
+
+    def widened(self, heads: Heads, errors: Sequence[np.ndarray]) -> Heads:
+        return self.base.widened(heads, errors)
 
     @property
     def limits(self) -> tuple[float, float]:

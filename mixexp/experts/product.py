@@ -148,6 +148,32 @@ class Product(JointExpert):
             fixed.append(family.fixed_to(own[is_known], weight[is_known]))
         return Product(tuple(fixed))
 
+    @property
+    def moving_heads(self) -> tuple[int, ...]:
+        """Those of the families of all outputs."""
+        return tuple(
+            h for h, (j, own) in enumerate(self.places) if own in self.experts[j].moving_heads
+        )
+
+    def widened(self, heads: Heads, errors: Sequence[np.ndarray]) -> Heads:
+        """Return the heads of outputs that are less certain, each by its own family.
+
+        Parameters
+        ----------
+        heads : tuple of ndarray of shape (experts, rows) or (experts, 1)
+        errors : sequence of ndarray of shape (experts, rows)
+
+        Returns
+        -------
+        tuple of ndarray of shape (experts, rows) or (experts, 1)
+        """
+        rest, out = iter(errors), list[np.ndarray]()
+        for j, family in enumerate(self.experts):
+            own = self._own(heads, j)
+            found = [next(rest) for _ in family.moving_heads]
+            out += family.widened(own, found) if found else own
+        return tuple(out)
+
     # y is seen as values, (d, rows), and below them whether each is known, (d, rows).
 
     def seen(self, values: np.ndarray, placeholder: np.ndarray | None) -> np.ndarray:

@@ -9,6 +9,7 @@ Azzalini (1985), Scand. J. Statist. 12. With ``lean = shape / sqrt(1 + shape**2)
 """
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -171,13 +172,41 @@ class SkewNormal(Expert):
         return heads[0] + safe_exp(0.5 * heads[1]) * (_MEAN_OF_HALF * self._lean(heads))
 
     def variance(self, heads: Heads) -> np.ndarray:
-        shape = self._shape(heads)
-        # 1 - 2 / pi * lean**2, of which nothing cancels.
-        left = (1.0 + (1.0 - 2.0 / math.pi) * shape**2) / (1.0 + shape**2)
+        left = self._variance_of_standard(heads)
         return np.broadcast_to(
             safe_exp(heads[1]) * left,
             np.broadcast_shapes(heads[0].shape, heads[1].shape, left.shape),
         )
+
+    def _variance_of_standard(self, heads: Heads) -> np.ndarray:
+        """Return ``1 - 2 / pi * lean**2``, of which nothing cancels."""
+        square = np.square(self._shape(heads))
+        return (1.0 + (1.0 - 2.0 / math.pi) * square) / (1.0 + square)
+
+    def widened(self, heads: Heads, errors: Sequence[np.ndarray]) -> Heads:
+        """Return the heads of a y with normal errors beside, see `Expert.widened`.
+
+        With a head for it the shape falls as the scale grows, which is exact. Without, the location
+        moves, so that the mean is the same, and the variance grows by that of the error.
+
+        Parameters
+        ----------
+        heads : tuple of ndarray of shape (experts, rows) or (experts, 1)
+        errors : sequence of ndarray of shape (experts, rows)
+
+        Returns
+        -------
+        tuple of ndarray of shape (experts, rows) or (experts, 1)
+        """
+        location, log_dispersion = heads[:2]
+        share = np.square(errors[0]) * capped_exp(-log_dispersion)
+        if self.shape is None:
+            fall = np.sqrt(1.0 + share * (1.0 + np.square(heads[2])))
+            return location, log_dispersion + np.log1p(share), heads[2] / fall
+        share = share / self._variance_of_standard(heads)
+        away = safe_exp(0.5 * log_dispersion) * (np.sqrt(1.0 + share) - 1.0)
+        moved = location - away * (_MEAN_OF_HALF * self._lean(heads))
+        return moved, log_dispersion + np.log1p(share)
 
     def cdf(self, y: np.ndarray, heads: Heads) -> np.ndarray:
         return _lower_tail(*np.broadcast_arrays(self._standardize(y, heads), self._shape(heads)))

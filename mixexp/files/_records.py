@@ -15,10 +15,20 @@ from mixexp.text import shown
 _BIT_GENERATORS = ("MT19937", "PCG64", "PCG64DXSM", "Philox", "SFC64")
 
 
-def by_fields(cls: Any) -> Record:
+def by_fields(cls: Any, optional: Sequence[str] = ()) -> Record:
     """Return the record of a named tuple or a dataclass.
 
     Reading asks for all fields and no others, each of its type.
+
+    Parameters
+    ----------
+    cls : type
+    optional : sequence of str, default=()
+        Fields that files may lack, whose defaults then say that nothing is known.
+
+    Returns
+    -------
+    Record
     """
     is_plain = is_dataclass(cls)
     names = [field.name for field in dataclass_fields(cls)] if is_plain else list(cls._fields)
@@ -28,7 +38,8 @@ def by_fields(cls: Any) -> Record:
         return {name: getattr(value, name) for name in names}
 
     def read(fields: dict[str, Any]) -> Any:
-        _expect_names(fields, names)
+        left_out = [name for name in optional if name not in fields]
+        _expect_names(fields, [name for name in names if name not in left_out])
         for name, value in fields.items():
             if not conforms(value, hints.get(name, Any)):
                 raise ModelFileError(f"{cls.__name__}.{name} is {shown(value)}: of another type.")

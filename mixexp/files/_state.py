@@ -26,6 +26,9 @@ def check_state(state: FittedModel, n_features: int) -> None:
     _expect_array(scaling.scale, (p,), "scaling.scale")
     _expect_array(scaling.is_constant, (p,), "scaling.is_constant", np.bool_)
     _expect(bool((scaling.scale > 0.0).all()), "scaling.scale is not positive")
+    for name in ("lowest", "highest"):
+        if getattr(scaling, name) is not None:
+            _expect_array(getattr(scaling, name), (p,), f"scaling.{name}")
     _check_designs(model, p)
     for g, group in enumerate(model.groups):
         _check_group(model, group, f"groups[{g}]")

@@ -24,7 +24,7 @@ from mixexp.kernels._routing import (
     row_predictors,
     select_top,
 )
-from mixexp.kernels._rows import standardize_rows, standardize_transposed
+from mixexp.kernels._rows import count_outside, standardize_rows, standardize_transposed
 from mixexp.kernels._solve import SMALLEST_DIAGONAL as SMALLEST_DIAGONAL
 from mixexp.kernels._solve import solve_definite_each
 from mixexp.kernels._sparse import (
@@ -45,6 +45,7 @@ from mixexp.kernels._tree import (
 )
 
 __all__ = [
+    "count_outside",
     "exponential_terms",
     "find_top_leaves",
     "gate_weights",

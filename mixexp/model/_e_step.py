@@ -7,6 +7,7 @@ they are more rows, and to a matrix product more heads.
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +15,7 @@ import numpy as np
 from mixexp import kernels
 from mixexp.data import Block, Design
 from mixexp.experts import Derivatives
+from mixexp.model._far_rows import widen_far_rows
 from mixexp.model._gaps import fill_gaps
 from mixexp.model._model import Model
 from mixexp.model._parameters import Parameters
@@ -74,10 +76,20 @@ def linear_predictors(
                 first, end = end, end + len(eta[slot])
                 eta[slot] = values[first:end]
     if model.filling_gate is not None:
-        gates, groups = eta[: len(model.gates)], enumerate(group_heads(model, eta))
-        filled = (fill_gaps(model, params, block, g, heads) for g, heads in groups)
-        eta = [*gates, *(head for heads in filled for head in heads)]
+        eta = _map_groups(partial(fill_gaps, model, params, block), model, eta)
+    if block.limits is not None:
+        eta = _map_groups(partial(widen_far_rows, model, params, block), model, eta)
     return eta if block.known.offset is None else _add_offset(model, eta, block.known.offset)
+
+
+def _map_groups(
+    function: Callable[[int, Sequence[np.ndarray]], tuple[np.ndarray, ...]],
+    model: Model,
+    eta: list[np.ndarray],
+) -> list[np.ndarray]:
+    """Return linear predictors with a function of every group's number and heads in their place."""
+    changed = (function(g, heads) for g, heads in enumerate(group_heads(model, eta)))
+    return [*eta[: len(model.gates)], *(head for heads in changed for head in heads)]
 
 
 def _add_offset(model: Model, eta: list[np.ndarray], offset: np.ndarray) -> list[np.ndarray]:
@@ -280,7 +292,7 @@ def posterior_of_block(
     found = allocate(model.tree, logits, log_density, block.group_starts)
     if block.window is None:
         return found
-    window = block.window._replace(features=block.features)
+    window = block.window._replace(features=block.features, limits=block.limits)
     inside = posterior_of_block(model, params, window, product).log_density
     return found._replace(log_density=found.log_density - inside)
 

@@ -63,8 +63,8 @@ class FittedModel(NamedTuple):
     def read_rows(
         self, X: RowSource, per_row: RowArguments, chosen: np.ndarray | None = None
     ) -> RowBlocks:
-        """Return blocks of rows whose y is not known."""
-        return cut_features(X, self.scaling, per_row, chosen)
+        """Return blocks of rows whose y is not known, with the limits that rows are far beyond."""
+        return cut_features(X, self.scaling, per_row, chosen, limits=self.scaling.limits)
 
     def read_known_rows(
         self,
@@ -73,7 +73,9 @@ class FittedModel(NamedTuple):
         per_row: RowArguments,
         chosen: np.ndarray | None = None,
     ) -> RowBlocks:
-        """Return blocks of rows with y as each family sees it.
+        """Return blocks of rows to learn from, with y as each family sees it.
+
+        They have no limits: scores and curvatures are those of linear predictors as they are.
 
         Parameters
         ----------
@@ -85,7 +87,7 @@ class FittedModel(NamedTuple):
         chosen : ndarray of shape (n_used,), int, optional
             Numbers of the rows of X that are used; all of them by default.
         """
-        blocks = self.read_rows(X, per_row, chosen)
+        blocks = cut_features(X, self.scaling, per_row, chosen)
         return with_targets(self.model, blocks, y)
 
     # What gates and experts say.
@@ -101,14 +103,14 @@ class FittedModel(NamedTuple):
 
         The bits of a row do not depend on which rows are beside it.
         """
-        for block in self.read_known_rows(X, y, per_row, chosen):
+        for block in with_targets(self.model, self.read_rows(X, per_row, chosen), y):
             found = posterior_of_block(self.model, self.params, block, batch_invariant_product)
             yield found, block
 
     def leaf_log_densities(self, X: RowSource, y: np.ndarray, per_row: RowArguments) -> np.ndarray:
         """Return the log density of each row under every expert, shape (n_leaves, n)."""
         parts = []
-        for block in self.read_known_rows(X, y, per_row):
+        for block in with_targets(self.model, self.read_rows(X, per_row), y):
             eta = linear_predictors(self.model, self.params, block, batch_invariant_product)
             parts.append(leaf_log_density(self.model, self.params, eta, block))
         return np.concatenate(parts, axis=1)
@@ -117,6 +119,17 @@ class FittedModel(NamedTuple):
         """Yield priors and means of all experts block by block."""
         for block in cut_features(X, self.scaling, per_row, block_rows=piece_rows(self.model)):
             yield predict_block(self.model, self.params, block)
+
+    def find_extrapolated(self, X: RowSource, per_row: RowArguments) -> np.ndarray:
+        """Return which features of which rows are beyond their limits, (n, p), bool."""
+        parts = []
+        for block in self.read_rows(X, per_row):
+            is_beyond = np.zeros(block.features.shape, dtype=bool)
+            excess = block.find_excess()
+            if excess is not None:
+                is_beyond[excess.feature, excess.row] = True
+            parts.append(is_beyond[1:].T)
+        return np.concatenate(parts)
 
     def priors(self, X: RowSource, per_row: RowArguments) -> np.ndarray:
         """Return the probability of each expert before y is seen, shape (n, n_leaves)."""
