@@ -211,6 +211,15 @@ def test_limits_are_a_width_from_the_range_and_know_no_unit(rng):
     np.testing.assert_allclose(moved.limits, scaling.limits, rtol=1e-6)
 
 
+def test_a_mistyped_row_of_the_fit_does_not_make_others_near(rng):
+    X = np.append(rng.normal(size=2000), 50.0)[:, None]
+    scaling = weighted_scaling(X, np.ones(2001))
+    last = 50.0 + 4.0 * X.std()
+    assert scaling.design(np.array([[last - 1e-6]])).find_excess(scaling.limits) is None
+    assert scaling.design(np.array([[last + 1e-6]])).find_excess(scaling.limits) is not None
+    assert scaling.design(X).find_excess(scaling.limits) is None
+
+
 # Fits.
 
 FAR = np.array([[11.0, 0.5, 0.0], [0.5, -90.0, 1.0], [0.5, 0.5, 3.0], [-7.0, 30.0, 0.0]])

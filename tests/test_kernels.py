@@ -456,6 +456,18 @@ def test_rows_are_standardised_as_they_lie_and_turned(rows, rng):
     np.testing.assert_array_equal(scaled, np.column_stack([np.ones(rows), expected]))
 
 
+@every_size
+def test_values_outside_of_limits_are_counted(rows, rng):
+    values, limits = rng.standard_normal((4, rows)), np.array([[-0.5, -1.0, -np.inf, 0.3]] * 2)
+    limits[1] = [0.5, -1.0, np.inf, 0.4]
+    values[0, ::3] = np.nan
+    found = np.empty(4, dtype=np.int64)
+    kernels.count_outside(values, *limits, found)
+    low, high = limits[:, :, None]
+    expected = (values < low).sum(axis=1) + (values > high).sum(axis=1)
+    np.testing.assert_array_equal(found, expected)
+
+
 def paths_twin(tree, logits):
     return np.exp(log_paths_twin(tree, log_gates_twin(tree, logits)))
 

@@ -15,6 +15,9 @@ from mixexp.data._sparse import SparseColumns, SparseRows, sparse_design
 CONSTANT = 1e-13
 # Slopes per unit of a column that spreads less than this would not be representable.
 SMALLEST_SPREAD = 1e-290
+# Deviations beyond the range from which on rows are far, if it is not narrower. That of a column
+# that is spread evenly is 3.5 wide; one with a mistyped row in it is wider, and says little.
+_FARTHEST = 4.0
 
 
 class Scaling(NamedTuple):
@@ -39,18 +42,19 @@ class Scaling(NamedTuple):
 
     @property
     def limits(self) -> np.ndarray | None:
-        """What rows are far beyond, for the design, shape (2, 1 + p): a width from the range.
+        """What rows are far beyond, for the design, shape (2, 1 + p).
 
-        None where ranges are not known. There is no end to a column that is constant, for it is
-        zero in the design whatever its value.
+        As far from the range as this is wide, or `_FARTHEST` deviations if that is less. None where
+        ranges are not known. There is no limit to a column that is constant, for it is zero in the
+        design whatever its value.
         """
         if self.lowest is None or self.highest is None:
             return None
         first = (self.lowest - self.center) * self._inverse_scale
         last = (self.highest - self.center) * self._inverse_scale
-        width = np.where(self.is_constant, np.inf, last - first)
-        out = np.array([[-np.inf], [np.inf]]).repeat(1 + len(width), axis=1)
-        out[:, 1:] = first - width, last + width
+        margin = np.where(self.is_constant, np.inf, np.minimum(last - first, _FARTHEST))
+        out = np.array([[-np.inf], [np.inf]]).repeat(1 + len(margin), axis=1)
+        out[:, 1:] = first - margin, last + margin
         return out
 
     def reaching(

@@ -191,12 +191,11 @@ class MixtureOfExperts(
     def find_extrapolated(self, X: Any) -> np.ndarray:
         """Return which values of X are far beyond those that were fitted to.
 
-        That is, farther outside of the column's range in the fit than this range is wide. What is
-        predicted of such a row is extrapolated. Means are, as they are: ``predict`` does not
-        change. Where locations move y (Gaussian, Student t, skew-normal and Laplace experts, and
-        lognormal ones on the log scale) the rest of its distribution is the wider: the variance of
-        an expert grows by the sum, over these columns, of the squares of slope times the distance
-        from there.
+        That is, farther outside of the column's range in the fit than this range is wide, or than
+        four standard deviations. Means of such rows are extrapolated. Where locations move y
+        (Gaussian, Student t, skew-normal and Laplace experts, and lognormal ones on the log scale)
+        distributions are the wider: the variance of an expert grows by the sum, over these columns,
+        of the squares of slope times distance from there.
 
         Parameters
         ----------

@@ -1,7 +1,7 @@
 """Rows far outside of the range of X: what is extrapolated is no more certain than it is large.
 
 A linear predictor goes on beyond all rows that it was fitted to, and a dispersion says nothing of
-how well. Values beyond the range of a feature by more than its width have an excess e. The part
+how well. Values beyond the limits of a feature (`Scaling.limits`) have an excess e. The part
 ``b e`` of a location b stands on nothing but the form of the model: it is taken for an error of
 that size, independent between features, so that the variance of y grows by the sum of ``(b e)**2``.
 A dispersion that falls along the excess is held. Means are as they were, and so is all that is
