@@ -10,8 +10,8 @@ from scipy.integrate import quad
 from scipy.stats import norm
 
 from mixexp import HMERegressor, MoEClassifier, MoERegressor, from_json
-from mixexp.data import Batches, DenseDesign, SparseRows, weighted_scaling
-from mixexp.exceptions import RankDeficientWarning
+from mixexp.data import Batches, DenseDesign, Scaling, SparseRows, weighted_scaling
+from mixexp.exceptions import ModelFileError, RankDeficientWarning
 from mixexp.experts import (
     FAMILIES,
     Gaussian,
@@ -24,6 +24,7 @@ from mixexp.experts import (
     SkewNormal,
     StudentT,
 )
+from mixexp.files import by_fields
 
 N_ROWS = 240
 #: Families that locations move, and how the square of an error shows in their variance.
@@ -448,6 +449,17 @@ def test_files_keep_ranges_and_those_without_are_read(tmp_path, rng):
     assert (read.log_density(FAR, targets)[:2] < expected[:2] - 100.0).all()
 
 
+def test_a_scaling_may_lack_its_ranges_and_nothing_else():
+    record = by_fields(Scaling, optional=("lowest", "highest"))
+    fields = record.write(weighted_scaling(np.eye(3), np.ones(3)))
+    assert record.read(fields).limits is not None
+    del fields["lowest"], fields["highest"]
+    assert record.read(fields).limits is None
+    del fields["center"]
+    with pytest.raises(ModelFileError, match="fields are missing"):
+        record.read(fields)
+
+
 def test_what_is_extrapolated_can_be_asked(rng):
     X, y = draw_rows(rng)
     X = np.column_stack([X, np.full(len(X), 5.0)])
@@ -458,6 +470,8 @@ def test_what_is_extrapolated_can_be_asked(rng):
     np.testing.assert_array_equal(model.find_extrapolated(rows), expected)
     np.testing.assert_array_equal(model.find_extrapolated(sparse.csr_array(rows)), expected)
     assert not model.find_extrapolated(X).any()
+    parts = model.find_extrapolated(Batches([rows[:1], rows[1:]]))
+    np.testing.assert_array_equal(np.concatenate(list(parts)), expected)
     with pytest.warns(RankDeficientWarning):
         classes = MoEClassifier(1).fit(X, y > 0.5)
     np.testing.assert_array_equal(classes.find_extrapolated(rows), expected)
