@@ -24,6 +24,7 @@ from many_experts import draw_stones
 from sklearn.exceptions import ConvergenceWarning
 
 from mixexp import MoERegressor
+from mixexp.exceptions import DegenerateExpertWarning
 
 N_FIT, N_HELD = 5760, 640
 HEIGHT = 20  # of the simulated stones, after 17 dummies, carat, length and width
@@ -97,7 +98,8 @@ def main() -> None:
     parser.add_argument("--diamonds", type=Path)
     parser.add_argument("--seeds", type=int, default=3)
     options = parser.parse_args()
-    warnings.simplefilter("ignore", ConvergenceWarning)
+    for category in (ConvergenceWarning, DegenerateExpertWarning):
+        warnings.simplefilter("ignore", category)
     data = None if options.diamonds is None else read_diamonds(options.diamonds)
     for seed in range(options.seeds):
         if data is None:
