@@ -470,7 +470,7 @@ def test_what_is_extrapolated_can_be_asked(rng):
     np.testing.assert_array_equal(model.find_extrapolated(rows), expected)
     np.testing.assert_array_equal(model.find_extrapolated(sparse.csr_array(rows)), expected)
     assert not model.find_extrapolated(X).any()
-    parts = model.find_extrapolated(Batches([rows[:1], rows[1:]]))
+    parts = model.find_extrapolated(Batches([(part, np.zeros(2)) for part in (rows[:2], rows[2:])]))
     np.testing.assert_array_equal(np.concatenate(list(parts)), expected)
     with pytest.warns(RankDeficientWarning):
         classes = MoEClassifier(1).fit(X, y > 0.5)

@@ -137,7 +137,7 @@ class Expert(BaseEstimator):
 
     @property
     def takes_error(self) -> bool:
-        """Whether y is of the same family if its location has a normal error: `with_error`."""
+        """Whether `with_error` is written: missing features can then be integrated out, exactly."""
         return False
 
     def with_error(self, heads: Heads, variance: np.ndarray) -> Heads:
