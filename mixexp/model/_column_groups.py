@@ -55,6 +55,12 @@ class PriorSlot(NamedTuple):
     spans: Sequence[slice] = ()
     columns: np.ndarray = _NO_COLUMNS
 
+    @property
+    def n_siblings(self) -> np.ndarray:
+        """How many children the gate of each head has, shape (n_heads, 1)."""
+        counts = [span.stop - span.start for span in self.spans]
+        return np.repeat(counts, counts)[:, None]
+
 
 class Blocks(NamedTuple):
     """Quadratic models of blocks of coefficients, over which groups reach.

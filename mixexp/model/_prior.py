@@ -16,12 +16,10 @@ together, to ``alpha / (1 + S / r)``: where regimes are plain to see in some slo
 left alone too. The concave log is majorized by its tangent for the M-step (MM, Hunter & Lange
 2004). For a dispersion the prior is as curved at its mean as the log-likelihood of
 ``dispersion_prior`` rows, and as steep far below it: fewer rows than that cannot pull it to zero.
-Such rows themselves, a conjugate prior, would charge an expert of much less noise in proportion
-to the ratio, not to its logarithm.
 
 All this is for few slopes. With many, strengths grow, and s falls and the excess of a gate's slope
 g turns linear at a width t, ``t**2 * excess(g / t)``, so that they grow near the centre more than
-far from it.
+far from it. The ridge of a gate with more than four children is weaker by their number.
 
 Slopes with an L1 penalty have plain ridges toward zero instead, ``- alpha/2 sum(b**2)``: an elastic
 net. A gate over m children has m slopes per feature, of which a common shift changes no
@@ -82,7 +80,7 @@ class Prior:
         pairs = zip(values, self.slots, strict=True)
         return flatten_slots([np.broadcast_to(value, slot.shape) for value, slot in pairs])
 
-    def _of_slopes(self, value: Callable[[PriorSlot], float]) -> np.ndarray:
+    def _of_slopes(self, value: Callable[[PriorSlot], float | np.ndarray]) -> np.ndarray:
         """Return one vector of a value for the slopes of each slot; those that are one share it."""
         flat = self._flat(value(slot) * (np.arange(slot.shape[1]) > 0) for slot in self.slots)
         return flat if self.ties is None else flat / self.ties.n_sharing
@@ -107,8 +105,9 @@ class Prior:
         ]
         own = zip(rows, self.slots, strict=True)
         intercepts = self._flat(value * (np.arange(slot.shape[1]) == 0) for value, slot in own)
+        ridge = self.penalty.gate_ridge
         return intercepts + self._of_slopes(
-            lambda slot: self.penalty.gate_ridge(slot.n_slopes) if slot.kind == "gate" else pooling
+            lambda s: ridge(s.n_slopes, s.n_siblings) if s.kind == "gate" else pooling
         )
 
     @cached_property
