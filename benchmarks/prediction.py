@@ -31,7 +31,7 @@ from typing import NamedTuple
 
 import numpy as np
 from prediction_methods import Method, class_methods, regression_methods
-from prediction_protocol import is_for_protocol, protocol_methods, run_protocol
+from prediction_protocol import EIGHT, is_for_protocol, protocol_methods, run_protocol
 from prediction_sets import Table, load_classes, load_regressions, thin_out
 from sklearn.metrics import log_loss
 from sklearn.model_selection import RepeatedKFold, RepeatedStratifiedKFold
@@ -194,7 +194,8 @@ def main() -> None:
             for name, table in load_regressions().items()
             if (name in wanted if wanted else is_for_protocol(table[1]))
         }
-        methods = choose(protocol_methods(), arguments.methods)
+        known = protocol_methods()
+        methods = choose(known, arguments.methods or [name for name in known if name != EIGHT])
         run_protocol(arguments.splits, methods, tables, arguments.save)
         return
     thinned = {name: thin_out(*table) for name, table in load_regressions().items()}

@@ -1,9 +1,12 @@
 """Strengths of the prior that depend on the numbers of experts, rows and columns."""
 
+import warnings
+
 import numpy as np
 import pytest
+from sklearn.exceptions import ConvergenceWarning
 
-from mixexp import MoERegressor
+from mixexp import HMERegressor, MoERegressor
 from mixexp.exceptions import DegenerateExpertWarning
 from mixexp.experts import Gaussian
 from mixexp.model import Penalty, share_taken
@@ -60,6 +63,49 @@ def test_pseudo_rows_of_many_dispersions_are_few(n_rows, n_dispersions, n_slopes
     penalty = Penalty(alpha=100.0, gate_alpha=3.0, dispersion_prior=30.0)
     found = penalty.for_rows(n_rows, n_dispersions, n_slopes)
     assert found == penalty._replace(dispersion_prior=rows)
+
+
+@pytest.mark.parametrize(
+    ("gate_alpha", "gate_l1", "n_slopes", "ridges"),
+    [
+        (3.0, 0.0, 1, [3.0, 3.0, 2.4, 1.5, 0.3]),
+        (3.0, 0.0, 9, [9.0, 9.0, 7.2, 4.5, 0.9]),  # three times as strong for nine slopes
+        (0.01, 0.0, 1, [0.01] * 5),  # what is weak is taken as it is
+        (3.0, 1.0, 9, [3.0] * 5),  # that of an elastic net, too
+    ],
+)
+def test_gates_of_many_children_have_a_weaker_ridge(gate_alpha, gate_l1, n_slopes, ridges):
+    penalty = Penalty(gate_alpha=gate_alpha, gate_l1=gate_l1)
+    found = penalty.gate_ridge(n_slopes, np.array([2, 4, 5, 8, 100]))
+    np.testing.assert_allclose(found, ridges)
+
+
+def test_ridges_go_by_the_children_of_each_gate():
+    X, y = draw_growing_noise(200)
+    model = HMERegressor([[1] * 8, 1, 1], init=np.arange(200) % 10, max_iter=1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        prior = model.fit(X, y).fitted_model_.model.prior
+    of_gates = prior.strength[: 11 * 5].reshape(11, 5)
+    np.testing.assert_array_equal(of_gates[:, 0], 0.0)
+    np.testing.assert_allclose(of_gates[:3, 1:], 3.0)
+    np.testing.assert_allclose(of_gates[3:, 1:], 1.5)
+
+
+def draw_steps(n, rng):
+    """Draw eight levels along the first of two features, which a gate has to part."""
+    X = rng.uniform(-1.0, 1.0, (n, 2))
+    return X, np.floor(4.0 * X[:, 0]) ** 2 + 0.3 * rng.standard_normal(n)
+
+
+@pytest.mark.filterwarnings(f"ignore::{DegenerateExpertWarning.__module__}.DegenerateExpertWarning")
+def test_borders_between_eight_pieces_are_not_flat():
+    rng = np.random.default_rng(0)
+    X, y = draw_steps(400, rng)
+    new_X, new_y = draw_steps(4000, rng)
+    model = MoERegressor(8, n_init=5, random_state=0).fit(X, y)
+    held_out = model.log_density(new_X, new_y).mean()
+    assert held_out > -0.75  # -0.87 with the ridge that gates of few children have
 
 
 def draw_growing_noise(n):
