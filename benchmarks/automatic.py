@@ -73,7 +73,9 @@ def bend_arm(n_rows: int) -> None:
     splines = make_pipeline(  # pieces in each column and their products, as MARS adds them
         StandardScaler(), SplineTransformer(4, degree=1), PolynomialFeatures(2), RidgeCV()
     )
-    network = make_pipeline(StandardScaler(), MLPRegressor((64, 64), max_iter=500, random_state=0))
+    network = make_pipeline(
+        StandardScaler(), MLPRegressor(hidden_layer_sizes=(64, 64), max_iter=500, random_state=0)
+    )
     models: dict[str, Any] = {
         "linear": LinearRegression(),
         "CART": DecisionTreeRegressor(min_samples_leaf=5, random_state=0),

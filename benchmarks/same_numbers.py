@@ -38,8 +38,10 @@ def simulate(family: str, rng: np.random.Generator) -> tuple[np.ndarray, np.ndar
         "beta": lambda: 1.0 / (1.0 + np.exp(-eta - 0.5 * noise)),
         "poisson": lambda: rng.poisson(mean),
         "negative_binomial": lambda: rng.poisson(mean * rng.gamma(2.0, 0.5, N_ROWS)),
+        "generalized_poisson": lambda: rng.poisson(mean * rng.gamma(2.0, 0.5, N_ROWS)),
         "zero_truncated_poisson": lambda: 1 + rng.poisson(mean),
         "binomial": lambda: rng.binomial(1, 1.0 / (1.0 + np.exp(-eta))),
+        "beta_binomial": lambda: rng.binomial(1, 1.0 / (1.0 + np.exp(-eta))),
         "tweedie": lambda: positive * (rng.random(N_ROWS) < 0.8),
     }
     if family in ("gaussian", "student_t", "laplace"):
