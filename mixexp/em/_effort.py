@@ -14,6 +14,7 @@ import numpy as np
 
 from mixexp.em._iteration import advance, begin
 from mixexp.em._m_step import is_large_node
+from mixexp.em._nestings import has_nestings
 from mixexp.em._objective import Problem
 from mixexp.em._results import EMResult, Options
 from mixexp.em._subsample import sample_problem
@@ -83,6 +84,9 @@ class Effort(NamedTuple):
         Whether runs climb by quasi-Newton steps once EM has taken its first, see `Climb`.
     is_rough : bool
         Whether the race is a rough one, and the optimum that remains is finished after it.
+    nests : bool
+        Whether experts change places in a tree, with moves beside that, under the requested priors:
+        then there are no moves under weak ones, and no start is beaten there.
     """
 
     weak: Options | None
@@ -96,6 +100,7 @@ class Effort(NamedTuple):
     drops_hopeless: bool = False
     climbs: bool = False
     is_rough: bool = False
+    nests: bool = False
 
 
 #: What is affordable for a few experts on some thousand rows.
@@ -118,6 +123,10 @@ def effort_for(problem: Problem, options: Options) -> Effort:
     weak = WEAK if n_leaves <= FEW_EXPERTS else _WEAK_MANY_EXPERTS
     if n_parameters > _MOST_FINISHED_WEAK:
         weak = weak._replace(acceleration="none")
+    if has_nestings(problem.model):
+        is_small = problem.n_rows * n_leaves <= _MOST_CHEAP_RESPONSIBILITIES
+        rows = max(_TELLING_ROWS * n_parameters, _MOST_CHEAP_RESPONSIBILITIES // n_leaves)
+        return Effort(weak, n_rounds=0, scout_rows=None if is_small else rows, nests=True)
     if n_leaves <= FEW_EXPERTS:
         return Effort(weak)
     # On the grid of benchmarks/many_experts.py fits of 8 to 16 experts came to what following all

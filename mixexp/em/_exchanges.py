@@ -18,8 +18,8 @@ from mixexp.em._initial_params import params_from_responsibilities
 from mixexp.em._initial_partitions import FEW_POINTS, FEW_RESPONSIBILITIES
 from mixexp.em._iteration import in_batches
 from mixexp.em._objective import Problem
-from mixexp.em._split_merge import leaf_groups, take_rows
-from mixexp.model import Parameters, complete_scores, unstack_parameters
+from mixexp.em._split_merge import leaf_groups, responsibilities_of, take_rows
+from mixexp.model import Parameters, unstack_parameters
 
 # Features with more distinct values than this are numbers, not codes of levels.
 _MOST_VALUES = 3
@@ -77,8 +77,7 @@ def draw_exchanges(
     levels = _rows_of_levels(features)
     if not levels:
         return []
-    found = [complete_scores(model, params, block)[0] for block in problem.held]
-    resp = np.concatenate([part.node_resp[model.tree.leaves] for part in found], axis=-1)
+    resp, _ = responsibilities_of(problem, params)
     if not _are_few_and_share_points(problem, resp):
         return []
     family = leaf_groups(model)

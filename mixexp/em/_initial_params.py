@@ -244,10 +244,28 @@ def params_from_responsibilities(
     enough for EM to go on from. Where a constraint has slopes in order experts are fitted without
     it and sorted, for responsibilities have them in any order.
     """
+    return fit_responsibilities(problem, [pooled] * n_starts, resp)
+
+
+def fit_responsibilities(
+    problem: Problem, begun: Sequence[Parameters], resp: Callable[[slice], np.ndarray]
+) -> Parameters:
+    """Fit gates and experts to given responsibilities, the steps of each start from its own place.
+
+    See `params_from_responsibilities`.
+
+    Parameters
+    ----------
+    problem : Problem
+    begun : sequence of Parameters
+        Where the steps of each start begin.
+    resp : callable
+        Returns the responsibilities of some rows, shape (n_leaves, n_starts, rows).
+    """
     ties = problem.model.ties
     if ties is not None and ties.sort_rows is not None:
-        return _sorted_params(problem, pooled, resp, n_starts)
-    params, tree = stack_parameters(problem, [pooled] * n_starts), problem.model.tree
+        return _sorted_params(problem, begun, resp)
+    params, tree = stack_parameters(problem, begun), problem.model.tree
     is_coarse = not tree.has_pairs(int(tree.n_children.max()))
     for step in range(_N_STEPS):
         evaluation = problem.evaluate(params, lambda rows, _: resp(rows))
@@ -258,14 +276,14 @@ def params_from_responsibilities(
 
 
 def _sorted_params(
-    problem: Problem, pooled: Parameters, resp: Callable[[slice], np.ndarray], n_starts: int
+    problem: Problem, begun: Sequence[Parameters], resp: Callable[[slice], np.ndarray]
 ) -> Parameters:
     model = problem.model
     ties = (
         None if model.ties is None else model.ties.without_inequalities()._replace(sort_rows=None)
     )
     loose = replace(problem, model=replace(model, ties=ties))
-    params = params_from_responsibilities(loose, pooled, resp, n_starts)
+    params = fit_responsibilities(loose, begun, resp)
     each = [in_order(model, start) for start in unstack_parameters(params)]
     return stack_parameters(problem, each)
 

@@ -1,6 +1,7 @@
 """Moves from optima that starts came to: the best of some is followed, if it leads higher."""
 
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import numpy as np
 
@@ -19,6 +20,28 @@ _N_AGAIN = 3
 DrawMoves = Callable[[Problem, Parameters, np.random.Generator], list[tuple[str, Parameters]]]
 
 
+class Tactic(NamedTuple):
+    """How moves are drawn, and how far they are looked at.
+
+    Parameters
+    ----------
+    draw : callable
+    looks : tuple of (int, int) or None
+        Iterations after which moves are looked at, and how many are then followed further; None
+        for those of the effort.
+    is_plain : bool
+        Whether they are looked at after EM steps alone, and no optimum is left twice: for moves so
+        many that Newton's steps for each would be most of their cost.
+    """
+
+    draw: DrawMoves
+    looks: tuple[tuple[int, int], ...] | None = None
+    is_plain: bool = False
+
+
+SPLIT_AND_MERGE = Tactic(draw_moves)
+
+
 def split_and_merge(
     problem: Problem,
     found: Search,
@@ -26,9 +49,9 @@ def split_and_merge(
     options: Options,
     n_moves: int,
     effort: Effort,
-    draw: DrawMoves = draw_moves,
+    tactic: Tactic = SPLIT_AND_MERGE,
 ) -> Search:
-    """Try split-and-merge moves from the best optimum as long as they lead higher.
+    """Try split-and-merge moves, or others, from the best optimum as long as they lead higher.
 
     Every optimum that was the best when its start came to it has its moves, not only the last: so
     that, here too, more starts are never worse. Where finalists are dropped that others have left
@@ -45,19 +68,19 @@ def split_and_merge(
         Rounds at most, per optimum.
     effort : Effort
         How soon moves are looked at, and on which rows.
-    draw : callable
-        Draws other moves than these.
+    tactic : Tactic
+        Other moves than these.
     """
     if not problem.model.is_linear:
         return found
     finals, places, restarts = list(found.finals), list(found.places), list(found.restarts)
-    best = -np.inf
+    best, left = -np.inf, _Left(problem) if tactic.is_plain else None
     ends = list(zip(found.places, found.finals, strict=True))
     for place, final in ends[:1] if effort.drops_hopeless else sorted(ends, key=lambda end: end[0]):
         if final.objective <= best or final.is_spurious:
             continue
         best, rng = final.objective, np.random.default_rng([seed, place])
-        for moved in _rounds(problem, final, rng, options, n_moves, effort, draw):
+        for moved in _rounds(problem, final, rng, options, n_moves, effort, tactic, left):
             places.append(place)
             finals.append(moved[1])
             name = f"{restarts[place].start}: {moved[0]}"
@@ -73,14 +96,17 @@ def _rounds(
     options: Options,
     n_moves: int,
     effort: Effort,
-    draw: DrawMoves,
+    tactic: Tactic,
+    left: "_Left | None",
 ) -> Iterator[tuple[str, EMResult]]:
     """Yield what every move that led higher came to, with its name."""
     for _ in range(n_moves):
+        if left is not None and left.knows(final):
+            return
         # A fit that max_iter cut short ends there; under weak priors only the way is sought.
         if not final.is_converged and options.tol < WEAK.tol:
             return
-        chosen = _most_hopeful(problem, final, rng, options, effort, draw)
+        chosen = _most_hopeful(problem, final, rng, options, effort, tactic)
         if chosen is None or chosen[1].hope < final.objective:
             return
         name, run = chosen
@@ -99,18 +125,19 @@ def _most_hopeful(
     rng: np.random.Generator,
     options: Options,
     effort: Effort,
-    draw: DrawMoves,
+    tactic: Tactic,
 ) -> tuple[str, Run] | None:
     """Return the move that is ahead after some iterations, with its name; None if there is none."""
     scout = problem
     if effort.scout_rows is not None:
         scout = coarsened(draw_sample(problem, rng, effort.scout_rows, 1.0), SCOUT_PAIRED)
-    moves = draw(scout, final.evaluation.params, rng)
+    moves = tactic.draw(scout, final.evaluation.params, rng)
     if not moves:
         return None
-    runs = begin(scout, [start for _, start in moves], [None] * len(moves), options)
+    way = options._replace(acceleration="none") if tactic.is_plain else options
+    runs = begin(scout, [start for _, start in moves], [None] * len(moves), way)
     hopeful = list(range(len(runs)))
-    for n_iter, n_kept in effort.looks:
+    for n_iter, n_kept in tactic.looks or effort.looks:
         advance(scout, [runs[i] for i in hopeful], min(n_iter, options.max_iter))
         hopeful = sorted(sorted(hopeful, key=lambda i: -runs[i].objective)[:n_kept])
     names, ahead = [moves[i][0] for i in hopeful], [runs[i] for i in hopeful]
@@ -120,4 +147,22 @@ def _most_hopeful(
         ahead = begin(problem, reached, [None] * len(reached), near)
         advance(problem, ahead, min(_N_AGAIN, options.max_iter))
     winner = max(range(len(ahead)), key=lambda i: ahead[i].objective)
+    if tactic.is_plain and scout is problem and ahead[winner].hope >= final.objective:
+        reached = [ahead[winner].standing.alone().params]
+        return names[winner], begin(problem, reached, [None], options)[0]
     return names[winner], ahead[winner]
+
+
+class _Left:
+    """Optima that moves have been tried from, by their objectives."""
+
+    def __init__(self, problem: Problem) -> None:
+        self._problem = problem
+        self._objectives: list[float] = []
+
+    def knows(self, final: EMResult) -> bool:
+        """Tell whether an optimum was left before, and note that it is now."""
+        slack = SAME_OPTIMUM * (1.0 + self._problem.magnitude(final.objective))
+        is_known = any(abs(final.objective - value) <= slack for value in self._objectives)
+        self._objectives.append(final.objective)
+        return is_known

@@ -8,7 +8,8 @@ from mixexp.em._effort import USUAL, WEAK, Course, Effort, finish
 from mixexp.em._exchanges import draw_exchanges
 from mixexp.em._iteration import Run, Watch, advance, begin
 from mixexp.em._monitor import ASKED_TO_STOP, Monitor
-from mixexp.em._moves import split_and_merge
+from mixexp.em._moves import Tactic, split_and_merge
+from mixexp.em._nestings import draw_moves_of_tree
 from mixexp.em._objective import Problem
 from mixexp.em._results import (
     SAME_OPTIMUM,
@@ -29,6 +30,11 @@ _SAMPLE_TOL = 1e-6
 _N_JUDGED = 3
 # Every exchange of a level's rows leads higher or ends the exchanges; so many at most.
 _N_EXCHANGES = 10
+_EXCHANGES = Tactic(draw_exchanges)
+# So do other nestings of a tree's experts, and moves beside them. Where many of them end does not
+# show until EM has gone on for long, when it tells which are not to.
+_N_NESTINGS = 8
+_NESTINGS = Tactic(draw_moves_of_tree, looks=((6, 16), (20, 1)), is_plain=True)
 
 
 def search(
@@ -59,18 +65,20 @@ def search(
         return compete(problem, starts, options, monitor)
     sample, raced, weak, way, effort, seed = course
     n_exchanges = _N_EXCHANGES if n_moves else 0
+    n_nestings = _N_NESTINGS if n_moves and effort.nests else 0
     rough = way._replace(tol=max(way.tol, _SAMPLE_TOL))
     beaten: frozenset[int] = frozenset()
     if weak is not raced and len(starts) > 1 and effort.weak is not None:
         starts, beaten = start_from_weak_priors(weak, starts, seed, effort, n_moves)
         n_moves *= effort.n_late_rounds
-    elif effort.weak is None:
+    elif effort.weak is None or effort.nests:
         n_moves *= effort.n_rounds
     if sample.n_rows == problem.n_rows:  # all rows, in memory
         of_sample = monitor if sample is problem else Monitor()
         found = compete(raced, starts, way, of_sample, beaten, effort)
         found = split_and_merge(raced, found, seed, way, n_moves, effort)
-        found = split_and_merge(raced, found, seed, way, n_exchanges, effort, draw_exchanges)
+        found = split_and_merge(raced, found, seed, way, n_nestings, effort, _NESTINGS)
+        found = split_and_merge(raced, found, seed, way, n_exchanges, effort, _EXCHANGES)
         if effort.is_rough:
             found = _finish_best(sample, found, options)
         if sample is problem:
@@ -78,6 +86,7 @@ def search(
         return _follow(problem, found, options, monitor, "on all rows in memory")
     tried = compete(raced, starts, rough, Monitor(), beaten, effort)
     tried = split_and_merge(raced, tried, seed, rough, n_moves, effort)
+    tried = split_and_merge(raced, tried, seed, rough, n_nestings, effort, _NESTINGS)
     return _follow(problem, tried, options, monitor, f"on a sample of {sample.n_rows} rows")
 
 
@@ -127,8 +136,8 @@ def start_from_weak_priors(
     Continuation in the strength of the priors: strong ones hold experts together until they are
     apart, so that EM may not get away from a start that mixes regimes, nor moves help. Half of
     the starts have this phase; a start that came higher than all before it is replaced by where it
-    led to, and the others are beaten. Only earlier starts count, so that one more start changes
-    none of the others.
+    led to, and the others are beaten, unless experts of a tree change places later. Only earlier
+    starts count, so that one more start changes none of the others.
 
     Parameters
     ----------
@@ -161,7 +170,7 @@ def start_from_weak_priors(
             best, at = final.objective, numbers[place]
             out[at] = (starts[at][0], final.evaluation.params)
             beaten.discard(at)
-    return out, frozenset(beaten)
+    return out, frozenset() if effort.nests else frozenset(beaten)
 
 
 def compete(

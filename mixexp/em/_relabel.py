@@ -88,7 +88,7 @@ def _leaf_keys(model: Model, params: Parameters) -> list[np.ndarray]:
 
 
 def _sorted_siblings(model: Model, keys: list[np.ndarray], present: list[int]) -> list[int]:
-    kinds = [repr(_kind(model, node)) for node in present]
+    kinds = [repr(kind_below(model, node)) for node in present]
     out = list(present)
     for kind in set(kinds):
         places = [i for i, other in enumerate(kinds) if other == kind]
@@ -98,12 +98,12 @@ def _sorted_siblings(model: Model, keys: list[np.ndarray], present: list[int]) -
     return out
 
 
-def _kind(model: Model, node: int) -> Any:
+def kind_below(model: Model, node: int) -> Any:
     """Shape, gates, families and constraints below a node; like nodes may change places."""
     tree = model.tree
     if tree.n_children[node] == 0:
         return model.kind_of(tree.leaf_position(node))
-    return [model.gate_of(node), *(_kind(model, child) for child in tree.children(node))]
+    return [model.gate_of(node), *(kind_below(model, child) for child in tree.children(node))]
 
 
 def _node_key(model: Model, keys: list[np.ndarray], node: int) -> tuple[float, ...]:

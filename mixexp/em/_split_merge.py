@@ -108,6 +108,21 @@ def draw_respawns(
     return _start_moved(problem, params, resp, cuts, moves)
 
 
+def responsibilities_of(problem: Problem, params: Parameters) -> tuple[np.ndarray, np.ndarray]:
+    """Return the responsibilities of all rows that are held, (n_leaves, n), and their weights.
+
+    Parameters
+    ----------
+    problem : Problem
+    params : Parameters
+        Without a leading axis.
+    """
+    model = problem.model
+    found = [complete_scores(model, params, block)[0] for block in problem.held]
+    resp = np.concatenate([part.node_resp[model.tree.leaves] for part in found], axis=-1)
+    return resp, np.concatenate([block.weight for block in problem.held])
+
+
 class Split(NamedTuple):
     """Two halves of one expert's rows.
 
