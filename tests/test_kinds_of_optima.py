@@ -46,6 +46,17 @@ def test_separate_lines_are_found(n_lines, n, gap, gate, is_crossing):
     assert found.penalized_log_likelihood_ > known.penalized_log_likelihood_ - CLOSE
 
 
+def test_two_experts_that_share_two_lines_are_parted():
+    """A fit ended 53 lower, where two tilted planes each passed through the same two lines."""
+    rng = np.random.default_rng(1)
+    label = np.repeat(np.arange(10), 100)
+    X = rng.uniform(-3.0, 3.0, (1000, 2))
+    y = 2.4 * X[:, 0] + 10.0 * label + rng.normal(size=1000)
+    known = MoERegressor(10, gate="constant", init=np.eye(10)[label]).fit(X, y)
+    found = MoERegressor(10, gate="constant", random_state=1).fit(X, y)
+    assert found.penalized_log_likelihood_ > known.penalized_log_likelihood_ - CLOSE
+
+
 @pytest.mark.parametrize(
     ("seed", "best"), list(enumerate([-767.3388, -798.7603, -939.2167, -1035.4802]))
 )

@@ -7,7 +7,7 @@ section 3; but an expert is split across the cut along which its own coefficient
 stable, not where its density is furthest from that of its rows.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from itertools import combinations
 from typing import NamedTuple
@@ -26,6 +26,8 @@ _N_MERGES = 3
 _N_SPLITS = 2
 # A move takes two experts to merge and one to split.
 _FEWEST_TO_MOVE = 3
+# Cosine of two experts' responsibilities from which on they share their rows.
+_ALIKE = 0.1
 # Experts that are split, one after the other, to give a place to one that has collapsed.
 _N_RESPAWNS = 3
 
@@ -67,15 +69,22 @@ def draw_moves(
     """
     if problem.model.tree.n_leaves < _FEWEST_TO_MOVE:
         return []
-    resp, cuts, weight, by_score = _cut_experts(problem, params, rng)
+    resp, cuts, weight, scores = _cut_experts(problem, params, rng)
+    by_score = _cut_by_scores(resp, weight, scores)
     # Of two regimes that differ in level alone no cut of the features tells, nor how stable it is.
-    return [
+    starts = [
         start
         for own in (cuts, by_score)
         for start in _start_moved(
             problem, params, resp, own, _rank_moves(problem.model, resp, weight, own)
         )
     ]
+    parted = _part_pair(problem.model, resp, weight, scores, by_score)
+    if parted is not None:
+        move, cut = parted
+        ((_, start),) = _start_moved(problem, params, resp, {move.split: cut}, [move])
+        starts.append((f"experts {move.kept} and {move.freed} parted anew", start))
+    return starts
 
 
 def draw_respawns(
@@ -100,7 +109,7 @@ def draw_respawns(
         Draws the directions that cuts are tried along.
     """
     family = leaf_groups(problem.model)
-    resp, cuts, _, _ = _cut_experts(problem, params, rng)
+    resp, cuts, *_ = _cut_experts(problem, params, rng)
     alive = [leaf for leaf in range(len(resp)) if leaf not in collapsed and leaf != freed]
     able = [leaf for leaf in alive if family[leaf] == family[freed]]
     able.sort(key=lambda leaf: -cuts[leaf].instability)
@@ -149,7 +158,7 @@ def split_experts(problem: Problem, params: Parameters, rng: np.random.Generator
     rng : Generator
         Draws the directions that cuts are tried along.
     """
-    resp, cuts, _, _ = _cut_experts(problem, params, rng)
+    resp, cuts, *_ = _cut_experts(problem, params, rng)
     return [
         Split(own * smooth_labels(cut.is_above.astype(np.int64), 2), cut.instability)
         for own, cut in zip(resp, cuts, strict=True)
@@ -158,18 +167,43 @@ def split_experts(problem: Problem, params: Parameters, rng: np.random.Generator
 
 def _cut_experts(
     problem: Problem, params: Parameters, rng: np.random.Generator
-) -> tuple[np.ndarray, list[Cut], np.ndarray, list[Cut]]:
-    """Return responsibilities, the least stable cut of every expert's rows, weights, and cuts
-    of the rows in such above and below what the expert expects.
-    """
+) -> tuple[np.ndarray, list[Cut], np.ndarray, np.ndarray]:
+    """Return responsibilities, the least stable cut of every expert's rows, weights and scores."""
     (resp, scores, weight), design = _collect(problem, params)
     cuts = [
         _cut_expert(problem, design, score, weight * own, rng)
         for own, score in zip(resp, scores, strict=True)
     ]
-    scores = problem.held.group_means(scores)
-    by_score = [cut_at_median(score, weight * own) for own, score in zip(resp, scores, strict=True)]
-    return resp, cuts, weight, by_score
+    return resp, cuts, weight, problem.held.group_means(scores)
+
+
+def _cut_by_scores(resp: np.ndarray, weight: np.ndarray, scores: np.ndarray) -> list[Cut]:
+    """Cut every expert's rows in such above and below what it expects."""
+    return [cut_at_median(score, weight * own) for own, score in zip(resp, scores, strict=True)]
+
+
+def _part_pair(
+    model: Model,
+    resp: np.ndarray,
+    weight: np.ndarray,
+    scores: np.ndarray,
+    by_score: Sequence[Cut],
+) -> tuple[Move, Cut] | None:
+    """Return a move that parts two experts which share two regimes anew, with its cut; or None.
+
+    Each passes through both regimes, so that neither looks as if it stood between them. What
+    stands between is the mean of both, and it has to want a split more than any expert does.
+    """
+    alike = _likeness(resp, weight)
+    kept, freed = max(combinations(range(len(resp)), 2), key=lambda pair: alike[pair])
+    family = leaf_groups(model)
+    if alike[kept, freed] < _ALIKE or family[kept] != family[freed]:
+        return None
+    own = weight * (resp[kept] + resp[freed])
+    cut = cut_at_median(scores[kept] + scores[freed], own)
+    if cut.instability <= max(other.instability for other in by_score):
+        return None
+    return Move(kept, freed, kept), cut
 
 
 def _cut_expert(
@@ -190,7 +224,7 @@ def _start_moved(
     problem: Problem,
     params: Parameters,
     resp: np.ndarray,
-    cuts: Sequence[Cut],
+    cuts: Sequence[Cut] | Mapping[int, Cut],
     moves: Sequence[Move],
 ) -> list[tuple[str, Parameters]]:
     """Fit gates and experts to the responsibilities that each move leads to."""
@@ -235,9 +269,7 @@ def _rank_moves(
     model: Model, resp: np.ndarray, weight: np.ndarray, cuts: Sequence[Cut]
 ) -> list[Move]:
     """Return moves, those first that merge the most alike and split the least stable."""
-    mass = resp @ weight
-    norm = np.sqrt((resp**2) @ weight)
-    alike = (resp * weight) @ resp.T / np.maximum(np.outer(norm, norm), np.finfo(float).tiny)
+    mass, alike = resp @ weight, _likeness(resp, weight)
     pairs = sorted(combinations(range(len(mass)), 2), key=lambda pair: -alike[pair])
     family = leaf_groups(model)
     splits = sorted(range(len(mass)), key=lambda leaf: -cuts[leaf].instability)
@@ -247,6 +279,12 @@ def _rank_moves(
         able = [leaf for leaf in splits if leaf not in pair and family[leaf] == family[freed]]
         moves += [Move(kept, freed, leaf) for leaf in able[:_N_SPLITS]]
     return moves
+
+
+def _likeness(resp: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Return the cosines between responsibilities, (n_leaves, n_leaves)."""
+    norm = np.sqrt((resp**2) @ weight)
+    return (resp * weight) @ resp.T / np.maximum(np.outer(norm, norm), np.finfo(float).tiny)
 
 
 def leaf_groups(model: Model) -> dict[int, int]:
