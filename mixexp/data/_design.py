@@ -225,9 +225,13 @@ class DenseDesign:
         columns = np.flatnonzero(counts)
         if not len(columns):
             return None
-        n_rows = self.shape[1]
-        feature, row = np.repeat(columns, n_rows), np.tile(np.arange(n_rows), len(columns))
-        return Excess.of(feature, row, self.values[columns].ravel(), limits)
+        values = self.values
+        rows = [
+            np.flatnonzero((values[i] < limits[0, i]) | (values[i] > limits[1, i]))
+            for i in columns.tolist()
+        ]
+        feature, row = np.repeat(columns, [len(own) for own in rows]), np.concatenate(rows)
+        return Excess.of(feature, row, values[feature, row], limits)
 
 
 class _DenseGradients:

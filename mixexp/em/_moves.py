@@ -7,6 +7,7 @@ import numpy as np
 
 from mixexp.em._effort import SCOUT_PAIRED, WEAK, Effort, coarsened
 from mixexp.em._iteration import Run, advance, begin
+from mixexp.em._monitor import ASKED_TO_STOP
 from mixexp.em._objective import Problem
 from mixexp.em._results import SAME_OPTIMUM, EMResult, Options, Restart, Search, rank_of
 from mixexp.em._split_merge import draw_moves
@@ -104,7 +105,7 @@ def _rounds(
         if left is not None and left.knows(final):
             return
         # A fit that max_iter cut short ends there; under weak priors only the way is sought.
-        if not final.is_converged and options.tol < WEAK.tol:
+        if not final.is_converged and (options.tol < WEAK.tol or final.reason == ASKED_TO_STOP):
             return
         chosen = _most_hopeful(problem, final, rng, options, effort, tactic)
         if chosen is None or chosen[1].hope < final.objective:

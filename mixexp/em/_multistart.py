@@ -65,7 +65,7 @@ def search(
         return compete(problem, starts, options, monitor)
     sample, raced, weak, way, effort, seed = course
     n_exchanges = _N_EXCHANGES if n_moves else 0
-    n_nestings = _N_NESTINGS if n_moves and effort.nests else 0
+    n_nestings = max(_N_NESTINGS, n_moves) if n_moves and effort.nests else 0
     rough = way._replace(tol=max(way.tol, _SAMPLE_TOL))
     beaten: frozenset[int] = frozenset()
     if weak is not raced and len(starts) > 1 and effort.weak is not None:

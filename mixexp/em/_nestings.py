@@ -27,6 +27,11 @@ _MOST_DRAWN, _MOST_TRIED = 134, 44
 _FEWEST_ROWS = 0.5
 # Of more pairs of nodes so many are drawn.
 _MOST_PAIRS = 1 << 14
+# Swaps that are looked at for unlike nestings: as many as six experts in a tree (2, 2, 2) need. In
+# larger ones with few experts alive most swaps lead to one that is known.
+_MOST_LOOKED_AT = 1500
+# Trees of more leaves have many nestings, and each costs more than such trees were seen to gain.
+_MOST_LEAVES = 16
 
 
 class Nesting(NamedTuple):
@@ -49,7 +54,8 @@ class Nesting(NamedTuple):
 
 def has_nestings(model: Model) -> bool:
     """Whether experts may change places, and it makes a difference: below gates of two levels."""
-    return model.tree.depth > 1 and model.is_linear and not model.has_known_leaves
+    is_nested = model.tree.depth > 1 and model.tree.n_leaves <= _MOST_LEAVES
+    return is_nested and model.is_linear and not model.has_known_leaves
 
 
 def draw_moves_of_tree(
@@ -76,7 +82,8 @@ def draw_nestings(
 ) -> list[Nesting]:
     """Return nestings that are unlike the present one and each other.
 
-    All that one swap of two nodes leads to come before those that take two, and so on.
+    All that one swap of two nodes leads to come before those that take two, and so on. Of large
+    trees with few experts alive not all nestings are found.
 
     Parameters
     ----------
@@ -91,11 +98,15 @@ def draw_nestings(
     swaps = _draw_swaps(model, rng)
     seen, reached = {_contract(tree, present, is_alive)}, [present]
     found: list[Nesting] = []
+    n_left = _MOST_LOOKED_AT
     for experts in reached:  # grows
         for swap in swaps:
-            if len(found) == most:
-                return found
             swapped = experts[swap]
+            if not is_alive[swapped[swap != present]].any():
+                continue
+            if len(found) == most or n_left == 0:
+                return found
+            n_left -= 1
             nested = _contract(tree, swapped, is_alive)
             if nested not in seen:
                 seen.add(nested)

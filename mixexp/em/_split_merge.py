@@ -39,7 +39,7 @@ class Move(NamedTuple):
     ----------
     kept, freed : int
         Leaves that are merged into the first of them; where that is the one that is split, the
-        other had nothing to keep.
+        other had nothing to keep, or the rows of both are parted anew.
     split : int
         Leaf that gives half of its rows to the freed one.
     """
@@ -195,9 +195,12 @@ def _part_pair(
     stands between is the mean of both, and it has to want a split more than any expert does.
     """
     alike = _likeness(resp, weight)
-    kept, freed = max(combinations(range(len(resp)), 2), key=lambda pair: alike[pair])
     family = leaf_groups(model)
-    if alike[kept, freed] < _ALIKE or family[kept] != family[freed]:
+    pairs = [
+        pair for pair in combinations(range(len(resp)), 2) if family[pair[0]] == family[pair[1]]
+    ]
+    kept, freed = max(pairs, key=lambda pair: alike[pair], default=(0, 0))
+    if kept == freed or alike[kept, freed] < _ALIKE:
         return None
     own = weight * (resp[kept] + resp[freed])
     cut = cut_at_median(scores[kept] + scores[freed], own)

@@ -193,9 +193,9 @@ class MixtureOfExperts(
 
         That is, farther outside of the column's range in the fit than this range is wide, or than
         four standard deviations. Means of such rows are extrapolated. Where locations move y
-        (Gaussian, Student t, skew-normal and Laplace experts, and lognormal ones on the log scale)
+        (Gaussian experts of the identity link, Student t, skew-normal and Laplace ones)
         distributions are the wider: the variance of an expert grows by the sum, over these columns,
-        of the squares of slope times distance from there.
+        of the squares of slope times distance from there. Others, submodels too, stay as they are.
 
         Parameters
         ----------

@@ -106,7 +106,8 @@ _ATTRIBUTES = """gate_coef_ : ndarray of shape (n_nodes - 1, n_gate_features)
         an estimator of someone else's is an expert or a gate: the best iterate is then kept.
     n_iter_ : int
         Iterations of the winning start; of models of many parameters fifteen quasi-Newton steps
-        count as one, and those in which moves were chosen on a sample of the rows do not count.
+        count as one. Iterations in which a move was chosen among others do not count where that was
+        on a sample of the rows, nor in trees of more than one level, and are not in ``history_``.
     converged_ : bool
         Whether the winning start met the criterion.
     convergence_reason_ : str

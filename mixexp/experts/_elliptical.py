@@ -226,23 +226,26 @@ class Elliptical(JointExpert):
         ----------
         heads : tuple of ndarray of shape (experts, rows) or (experts, 1)
         errors : sequence of ndarray of shape (experts, rows)
-            Of each output; where all are 0, heads are the same.
+            Of each output; the heads of experts and rows without an error are the same.
 
         Returns
         -------
         tuple of ndarray of shape (experts, rows) or (experts, 1)
         """
-        d, rows = self.size, np.flatnonzero(np.any(errors, axis=(0, 1)))
+        has_error = np.any(errors, axis=0)
+        d, rows = self.size, np.flatnonzero(has_error.any(axis=0))
+        has_error = has_error[:, rows]
         far = of_rows(heads, rows)
         n_experts = max(len(head) for head in heads)
         scatter = np.empty((d, d, n_experts, len(rows)))
         scatter[:] = self.scatter_of(far)
         for j in range(d):
             scatter[j, j] += np.square(errors[j][:, rows])
+        scatter[:, :, ~has_error] = np.eye(d)[..., None]  # has a root, and is not used
         changed = self._heads_of_scatter(scatter)
         out = [over_rows(head, errors[0].shape[-1]) for head in heads[d : d + len(changed)]]
         for head, own in zip(out, changed, strict=True):
-            head[:, rows] = own
+            head[:, rows] = np.where(has_error, own, head[:, rows])
         return (*heads[:d], *out, *heads[d + len(changed) :])
 
     def _heads_of_scatter(self, scatter: np.ndarray) -> list[np.ndarray]:

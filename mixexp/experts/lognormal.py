@@ -4,8 +4,6 @@
 dispersion = variance of log y = ``exp(log_dispersion)``.
 """
 
-from collections.abc import Sequence
-
 import numpy as np
 from scipy.special import ndtr
 
@@ -41,26 +39,6 @@ class Lognormal(Gaussian):
     @property
     def head_units(self) -> tuple[Unit, Unit]:
         return Unit(log_power=1.0), NO_UNIT
-
-    @property
-    def moving_heads(self) -> tuple[int, ...]:
-        """That of the location, which moves log y: so does its error."""
-        return (0,)
-
-    def widened(self, heads: Heads, errors: Sequence[np.ndarray]) -> Heads:
-        """Return the heads of a y whose logarithm is less certain, see `Expert.widened`.
-
-        Parameters
-        ----------
-        heads : tuple of ndarray of shape (experts, rows) or (experts, 1)
-        errors : sequence of ndarray of shape (experts, rows)
-            Of log y. The median stays; mean and variance of y grow.
-
-        Returns
-        -------
-        tuple of ndarray of shape (experts, rows) or (experts, 1)
-        """
-        return self.with_error(heads, np.square(errors[0]))
 
     def find_unsupported(self, y: np.ndarray) -> np.ndarray:
         return ~(np.isfinite(y) & (y > 0.0))

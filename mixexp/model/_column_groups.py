@@ -56,7 +56,7 @@ class PriorSlot(NamedTuple):
     columns: np.ndarray = _NO_COLUMNS
 
     @property
-    def n_siblings(self) -> np.ndarray:
+    def n_children(self) -> np.ndarray:
         """How many children the gate of each head has, shape (n_heads, 1)."""
         counts = [span.stop - span.start for span in self.spans]
         return np.repeat(counts, counts)[:, None]

@@ -4,8 +4,8 @@ A linear predictor goes on beyond all rows that it was fitted to, and a dispersi
 how well. Values beyond the limits of a feature (`Scaling.limits`) have an excess e. The part
 ``b e`` of a location b stands on nothing but the form of the model: it is taken for an error of
 that size, independent between features, so that the variance of y grows by the sum of ``(b e)**2``.
-A dispersion that falls along the excess is held. Means are as they were, and so is all that is
-said of rows within these limits.
+A dispersion that falls along the excess is held, in families of such a location. Means are as they
+were, and so is all that is said of rows within these limits.
 """
 
 from collections.abc import Callable, Sequence
@@ -38,8 +38,9 @@ def widen_far_rows(
     heads : sequence of ndarray of shape (experts, rows) or (experts, 1)
         As they are where rows are within the limits, or no location moves y.
     """
-    family, out, excess = model.groups[g].family, list(heads), block.find_excess()
-    if excess is None or not family.moving_heads:
+    family, out = model.groups[g].family, list(heads)
+    excess = block.find_excess() if family.moving_heads else None
+    if excess is None:
         return tuple(out)
     (n_columns, n_rows), designs = block.features.shape, model.groups[g].designs
 

@@ -107,7 +107,7 @@ class Prior:
         intercepts = self._flat(value * (np.arange(slot.shape[1]) == 0) for value, slot in own)
         ridge = self.penalty.gate_ridge
         return intercepts + self._of_slopes(
-            lambda s: ridge(s.n_slopes, s.n_siblings) if s.kind == "gate" else pooling
+            lambda s: ridge(s.n_slopes, s.n_children) if s.kind == "gate" else pooling
         )
 
     @cached_property
