@@ -6,6 +6,7 @@ from problems import make_problem, random_params, simulate_regimes
 from sklearn.datasets import make_friedman1
 
 from mixexp import HMERegressor
+from mixexp.em import _nestings
 from mixexp.em._nestings import draw_moves_of_tree, draw_nestings, has_nestings
 from mixexp.experts import Gaussian
 
@@ -42,8 +43,24 @@ def test_every_nesting_is_drawn_once(tree, n_alive, n_others, rng):
     assert len(draw_nestings(model, is_alive, rng, 10)) == min(n_others, 10)
 
 
-def test_flat_models_have_no_nestings(rng):
+def test_few_experts_alive_in_a_large_tree_are_soon_drawn(monkeypatch, rng):
+    looked_at, contract = [], _nestings._contract
+
+    def count(tree, experts, is_alive, node=0):
+        looked_at.extend([node] * (node == 0))
+        return contract(tree, experts, is_alive, node)
+
+    monkeypatch.setattr(_nestings, "_contract", count)
+    model = problem_of((2, 2, 2, 2), rng).model
+    found = draw_nestings(model, np.arange(16) < 5, rng, 134)
+    assert 44 < len({own.nested for own in found}) == len(found)
+    assert len(looked_at) <= 12 * 134 + 1
+
+
+def test_flat_models_and_large_trees_have_no_nestings(rng):
     assert not has_nestings(problem_of((4,), rng).model)
+    assert has_nestings(problem_of((4, 4), rng).model)
+    assert not has_nestings(problem_of((2, 3, 3), rng).model)
 
 
 def test_experts_take_their_rows_to_other_leaves(rng):

@@ -18,7 +18,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from mixexp import MoERegressor
+from mixexp import HMERegressor, MoERegressor
 from mixexp.estimators import _fitting, _progress
 from mixexp.exceptions import ConvergenceWarning
 
@@ -239,6 +239,14 @@ def test_stopping_at_an_iteration_stops_its_start(callback, data):
     assert not stopped.converged_
     bounded = fit_quietly(clone(model).set_params(max_iter=3), data)
     np.testing.assert_array_equal(stopped.predict(data.X), bounded.predict(data.X))
+
+
+@pytest.mark.parametrize("tol", [1e-8, 1e-2])
+def test_stopping_ends_the_search_of_a_tree_whatever_its_tolerance(callback, tol, data):
+    model = HMERegressor((2, 2), n_init=1, tol=tol, random_state=0, **WEAK)
+    stopped = model.set_callbacks(Stopping(1)).fit(data.X, data.y)
+    assert [restart.reason for restart in stopped.restarts_] == [ASKED_TO_STOP]
+    assert stopped.convergence_reason_ == ASKED_TO_STOP
 
 
 def test_stopping_at_the_end_of_a_start_stops_the_others(callback, data):

@@ -27,9 +27,9 @@ _MOST_DRAWN, _MOST_TRIED = 134, 44
 _FEWEST_ROWS = 0.5
 # Of more pairs of nodes so many are drawn.
 _MOST_PAIRS = 1 << 14
-# Swaps that are looked at for unlike nestings: as many as six experts in a tree (2, 2, 2) need. In
-# larger ones with few experts alive most swaps lead to one that is known.
-_MOST_LOOKED_AT = 1500
+# Swaps that are looked at, per nesting that is to be drawn: what six experts in a tree (2, 2, 2)
+# need. In larger ones with few experts alive most swaps lead to one that is known.
+_LOOKED_AT = 12
 # Trees of more leaves have many nestings, and each costs more than such trees were seen to gain.
 _MOST_LEAVES = 16
 
@@ -98,7 +98,7 @@ def draw_nestings(
     swaps = _draw_swaps(model, rng)
     seen, reached = {_contract(tree, present, is_alive)}, [present]
     found: list[Nesting] = []
-    n_left = _MOST_LOOKED_AT
+    n_left = _LOOKED_AT * most
     for experts in reached:  # grows
         for swap in swaps:
             swapped = experts[swap]
