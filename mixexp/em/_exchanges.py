@@ -132,6 +132,8 @@ def _start_exchanged(
     starts: list[Parameters] = []
     for some in in_batches(problem, exchanges):
         moved = np.stack([exchange.apply(resp) for exchange in some], axis=1)
-        begun = params_from_responsibilities(problem, params, partial(take_rows, moved), len(some))
+        begun = params_from_responsibilities(
+            problem, [params] * len(some), partial(take_rows, moved)
+        )
         starts += unstack_parameters(begun)
     return [(str(exchange), start) for exchange, start in zip(exchanges, starts, strict=True)]

@@ -219,19 +219,18 @@ def _intercept_start(single: Model, blocks: Sequence[Block]) -> Parameters:
 
 
 def params_from_responsibilities(
-    problem: Problem, pooled: Parameters, resp: Callable[[slice], np.ndarray], n_starts: int
+    problem: Problem, begun: Sequence[Parameters], resp: Callable[[slice], np.ndarray]
 ) -> Parameters:
     """Fit gates and experts to given responsibilities.
 
     Parameters
     ----------
     problem : Problem
-    pooled : Parameters
-        Where the steps begin.
+    begun : sequence of Parameters
+        Where the steps of each start begin.
     resp : callable
         Returns the responsibilities of some rows, shape (n_leaves, n_starts, rows): block by
         block, so that they need not exist for all rows at once.
-    n_starts : int
 
     Returns
     -------
@@ -243,24 +242,6 @@ def params_from_responsibilities(
     Three passes: one is exact for linear experts; gates and other experts are brought close
     enough for EM to go on from. Where a constraint has slopes in order experts are fitted without
     it and sorted, for responsibilities have them in any order.
-    """
-    return fit_responsibilities(problem, [pooled] * n_starts, resp)
-
-
-def fit_responsibilities(
-    problem: Problem, begun: Sequence[Parameters], resp: Callable[[slice], np.ndarray]
-) -> Parameters:
-    """Fit gates and experts to given responsibilities, the steps of each start from its own place.
-
-    See `params_from_responsibilities`.
-
-    Parameters
-    ----------
-    problem : Problem
-    begun : sequence of Parameters
-        Where the steps of each start begin.
-    resp : callable
-        Returns the responsibilities of some rows, shape (n_leaves, n_starts, rows).
     """
     ties = problem.model.ties
     if ties is not None and ties.sort_rows is not None:
@@ -283,7 +264,7 @@ def _sorted_params(
         None if model.ties is None else model.ties.without_inequalities()._replace(sort_rows=None)
     )
     loose = replace(problem, model=replace(model, ties=ties))
-    params = fit_responsibilities(loose, begun, resp)
+    params = params_from_responsibilities(loose, begun, resp)
     each = [in_order(model, start) for start in unstack_parameters(params)]
     return stack_parameters(problem, each)
 

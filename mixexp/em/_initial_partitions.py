@@ -120,7 +120,7 @@ def draw_starts(
     starts: list[Parameters] = []
     for some in in_batches(problem, [labels for tried in partitions for labels in tried]):
         resp = partial(_smooth_labels_of, np.stack(some), problem.model.tree.n_leaves)
-        params = params_from_responsibilities(problem, pooled, resp, len(some))
+        params = params_from_responsibilities(problem, [pooled] * len(some), resp)
         starts += unstack_parameters(params)
     return [_best_of(problem, [starts.pop(0) for _ in some]) for some in partitions]
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mixexp.em._initial_params import fit_responsibilities
+from mixexp.em._initial_params import params_from_responsibilities
 from mixexp.em._iteration import in_batches, stack_parameters
 from mixexp.em._objective import Problem
 from mixexp.em._relabel import kind_below
@@ -163,7 +163,7 @@ def _start_nested(
         begun = [model.project(_move_experts(model, params, own.experts)) for own in some]
         moved = np.stack([resp[own.experts] for own in some], axis=1)
         starts += unstack_parameters(
-            fit_responsibilities(problem, begun, partial(take_rows, moved))
+            params_from_responsibilities(problem, begun, partial(take_rows, moved))
         )
     return [(str(nesting), start) for nesting, start in zip(nestings, starts, strict=True)]
 

@@ -237,7 +237,9 @@ def _start_moved(
     begun = problem.model.project(level)
     for some in in_batches(problem, moves):
         moved = np.stack([_move_rows(resp, move, cuts[move.split]) for move in some], axis=1)
-        found = params_from_responsibilities(problem, begun, partial(take_rows, moved), len(some))
+        found = params_from_responsibilities(
+            problem, [begun] * len(some), partial(take_rows, moved)
+        )
         starts += unstack_parameters(found)
     return [(str(move), start) for move, start in zip(moves, starts, strict=True)]
 

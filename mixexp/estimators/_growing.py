@@ -356,7 +356,7 @@ def _starts_of_new(
         own = np.where(is_worst, _OWN_SHARE, (1.0 - _OWN_SHARE) * share)
         given = resp * (1.0 - own)
         given[leaf] += own
-        params = params_from_responsibilities(problem, even, partial(_some_of, given), 1)
+        params = params_from_responsibilities(problem, [even], partial(_some_of, given))
         starts.append((f"worst {share:.0%} of the rows", _first(params)))
     return starts
 

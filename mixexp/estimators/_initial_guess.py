@@ -77,7 +77,7 @@ def given_start(
         return "estimator", bring_near(problem, params, pooled)
     resp = _given_responsibilities(init, problem.model.tree.n_leaves, chosen, n)
     name = "labels" if np.ndim(init) == 1 else "responsibilities"
-    params = params_from_responsibilities(problem, pooled, resp, 1)
+    params = params_from_responsibilities(problem, [pooled], resp)
     return name, unstack_parameters(params)[0]
 
 
