@@ -86,7 +86,7 @@ def bend_arm(n_rows: int) -> None:
             (2, 2, 2, 2), max_iter=35, n_init=1, random_state=0
         ),
         'HME, tree="auto", 35 passes': HMERegressor(
-            Auto(max_experts=32, max_depth=8), max_iter=35, random_state=0
+            Auto(max_experts=12, max_depth=5, cv=3), max_iter=35, random_state=0
         ),
     }
     print("\n| regressor | relative error, by joint | mean | leaves, passes | CPU s |")
