@@ -99,10 +99,10 @@ def _others() -> Iterator[tuple[str, Any, np.ndarray, np.ndarray, np.ndarray | N
     X, y, _ = simulate("gaussian", np.random.default_rng(9))
     variants: dict[str, dict[str, Any]] = {
         "three": {"n_experts": 3},
-        "balanced": {"n_experts": 3, "balance": 5.0},
+        "balanced": {"n_experts": 3, "solver": EM(balance=5.0)},
         "likelihood": {"n_experts": 2, "alpha": 0.0, "gate_alpha": 0.0, "dispersion_prior": 0.0},
         "features": {"expert_features": [1], "gate_features": [0]},
-        "dispersions": {"dispersion_features": [0]},
+        "dispersions": {"expert_features": {"dispersion": [0]}},
         "noise": {"n_experts": 3, "expert": ["gaussian", "gaussian", "uniform"]},
         "mixed": {"n_experts": 3, "expert": ["gaussian", "student_t", "laplace"]},
         "plain": {"solver": EM(acceleration="none"), "max_iter": 60},

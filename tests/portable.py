@@ -124,13 +124,19 @@ BUILDERS: dict[str, Callable[[Any], Fit]] = {
     ),
     "grouped": _regression(MoERegressor, n_experts=2, l1=GroupedL1(2.0), gate_l1=GroupedL1(1.0)),
     "dispersions": _regression(
-        MoERegressor, n_experts=2, dispersion_features=["age"], expert_features=["a dose"]
+        MoERegressor,
+        n_experts=2,
+        expert_features={"location": ["a dose"], "dispersion": ["age"]},
     ),
     "dispersions_student_t": _regression(
-        MoERegressor, n_experts=2, expert="student_t", dispersion_features=["age"]
+        MoERegressor, n_experts=2, expert="student_t", expert_features={"dispersion": ["age"]}
     ),
     "dispersions_lognormal": _regression(
-        MoERegressor, np.exp, n_experts=2, expert="lognormal", dispersion_features=["age"]
+        MoERegressor,
+        np.exp,
+        n_experts=2,
+        expert="lognormal",
+        expert_features={"dispersion": ["age"]},
     ),
     "shared_dispersion": _regression(
         MoERegressor, n_experts=2, expert=Gaussian(dispersion="shared")

@@ -79,14 +79,21 @@ def test_hyper_parameters(cls, name):
     assert_no_fault(lambda v: cls(**{**QUICK, name: v}).fit(X, ESTIMATORS[cls]), objects, name)
 
 
-@pytest.mark.parametrize(
-    "name", ["expert_features", "gate_features", "dispersion_features", "constraints", "expert"]
-)
+@pytest.mark.parametrize("name", ["expert_features", "gate_features", "constraints", "expert"])
 def test_lists_of_anything(name):
     def call(value):
         return MoERegressor(2, **{**QUICK, name: [value, value]}).fit(X, Y)
 
     assert_no_fault(call, scalars(), name)
+
+
+@pytest.mark.parametrize("head", ["location", "dispersion"])
+def test_features_of_heads(head):
+    def call(value):
+        return MoERegressor(2, **{**QUICK, "expert_features": {head: value}}).fit(X, Y)
+
+    assert_no_fault(call, scalars(), "expert_features")
+    assert_no_fault(lambda value: call([value, value]), scalars(), "expert_features")
 
 
 def test_starts():

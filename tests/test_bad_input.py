@@ -210,7 +210,6 @@ BAD_PARAMETERS = {
     "alpha": [-1.0, NAN, INF, "1", None, True, [1.0]],
     "gate_alpha": [-1.0, NAN, INF, "1", None, True],
     "dispersion_prior": [-1.0, NAN, INF, "1", None, True],
-    "balance": [-1.0, NAN, INF, "1", None, True],
     "gate": ["probit", "", None, 1, ["softmax", "softmax"]],
     "expert": ["unknown", "logistic", "", None, 3, 3.5, ["gaussian"], ["gaussian"] * 2 + [1]],
     "solver": ["em", "", 0, True, EM, BaseEstimator()],
@@ -286,9 +285,25 @@ def test_every_estimator_refuses_bad_hyper_parameters(cls, name):
 
 @pytest.mark.parametrize("features", [["speed"], [2], [0, 0], 1, [True]])
 @pytest.mark.parametrize("cls", [MoERegressor, HMERegressor])
-def test_bad_dispersion_features_are_refused_in_fit(cls, features):
-    model = cls(dispersion_features=features)
-    assert_refused(ValueError, ["dispersion_features"], model.fit, X, Y)
+@pytest.mark.parametrize("head", ["location", "dispersion"])
+def test_bad_features_of_a_head_are_refused_in_fit(cls, features, head):
+    model = cls(expert_features={head: features})
+    assert_refused(ValueError, [f"expert_features['{head}']"], model.fit, X, Y)
+
+
+@pytest.mark.parametrize("head", ["shape", "scale", 0, None])
+@pytest.mark.parametrize("cls", [MoERegressor, HMERegressor, MoEClassifier, HMEClassifier])
+def test_features_of_unknown_heads_are_refused_in_fit(cls, head):
+    model = cls(expert_features={"location": [0], head: [0]})
+    y = (np.median(Y) < Y).astype(int)
+    assert_refused(ValueError, ["expert_features", repr(head), "'location'"], model.fit, X, y)
+
+
+@pytest.mark.parametrize("cls", [MoEClassifier, HMEClassifier])
+def test_classes_have_no_dispersion_to_have_features(cls):
+    model = cls(expert_features={"dispersion": [0]})
+    y = (np.median(Y) < Y).astype(int)
+    assert_refused(ValueError, ["expert_features", "'dispersion'"], model.fit, X, y)
 
 
 BAD_SOLVERS = {
@@ -296,6 +311,7 @@ BAD_SOLVERS = {
     "variant": ["random", "", None, True, 0.5],
     "on_collapse": ["ignore", "", None, True],
     "n_moves": [-1, 1.0, True, None],
+    "balance": [-1.0, NAN, INF, "1", None, True],
 }
 
 

@@ -124,9 +124,9 @@ def test_objective_never_falls(family, spec, acceleration, rng):
         "expert": family,
         "n_init": 1,
         "max_iter": 60,
-        "solver": EM(acceleration=acceleration),
+        "solver": EM(acceleration=acceleration, balance=BALANCE),
     }
-    model = cls(spec, balance=BALANCE, random_state=0, **options)
+    model = cls(spec, random_state=0, **options)
     history = model.fit(data.X, data.y, rng.uniform(0.5, 2.0, 200)).history_
     # Rounding of sums of 200 log densities: some 1e-13 of their size.
     assert np.diff(history).min() >= -1e-9 * (1.0 + abs(history[-1]))
@@ -137,7 +137,7 @@ def test_penalty_is_that_of_the_documentation(cls, rng):
     data, weight = simulate_regimes(rng, 200), rng.uniform(0.5, 2.0, 200)
     spec = 3 if cls is MoERegressor else [[1, 1], 1]
     options = UNPENALIZED | {"gate_alpha": 2.0}
-    model = cls(spec, balance=BALANCE, random_state=0, n_init=2, **options)
+    model = cls(spec, solver=EM(balance=BALANCE), random_state=0, n_init=2, **options)
     model.fit(data.X, data.y, weight)
     logits = model.gate_intercept_ + data.X @ model.gate_coef_.T
     gates = [[0, 1, 2]] if cls is MoERegressor else [[0, 1], [2, 3]]
@@ -161,7 +161,7 @@ def test_integer_weights_are_repeated_rows(spec, rng):
     data = simulate_regimes(rng, 200)
     weight = rng.integers(0, 4, 200)
     rows = np.repeat(np.arange(200), weight)
-    model = HMERegressor(spec, balance=BALANCE, random_state=0, n_init=2, tol=1e-13)
+    model = HMERegressor(spec, solver=EM(balance=BALANCE), random_state=0, n_init=2, tol=1e-13)
     weighted = model.fit(data.X, data.y, weight).gate_proba(data.X)
     repeated = model.fit(data.X[rows], data.y[rows]).gate_proba(data.X)
     np.testing.assert_allclose(weighted, repeated, atol=1e-6)
@@ -172,8 +172,8 @@ def test_integer_weights_are_repeated_rows(spec, rng):
 def test_scale_of_weights_needs_a_balance_of_that_scale(factor, rng):
     data = simulate_regimes(rng, 200, n_regimes=2)
     options = UNPENALIZED | {"init": data.labels, "tol": 1e-13}
-    plain = MoERegressor(2, balance=BALANCE, **options).fit(data.X, data.y)
-    scaled = MoERegressor(2, balance=factor * BALANCE, **options)
+    plain = MoERegressor(2, solver=EM(balance=BALANCE), **options).fit(data.X, data.y)
+    scaled = MoERegressor(2, solver=EM(balance=factor * BALANCE), **options)
     scaled.fit(data.X, data.y, np.full(200, factor))
     np.testing.assert_allclose(scaled.gate_proba(data.X), plain.gate_proba(data.X), atol=1e-6)
 
@@ -182,7 +182,7 @@ def test_scale_of_weights_needs_a_balance_of_that_scale(factor, rng):
 def test_share_of_an_expert_is_that_of_its_rows_and_pseudo_rows(gate, rng):
     # What the intercepts' score equations say, summed over rows.
     data = simulate_regimes(rng, 300)
-    model = MoERegressor(3, gate=gate, balance=BALANCE, random_state=0, tol=1e-13)
+    model = MoERegressor(3, gate=gate, solver=EM(balance=BALANCE), random_state=0, tol=1e-13)
     model.fit(data.X, data.y)
     mass = model.responsibilities(data.X, data.y).sum(axis=0)
     expected = (mass + BALANCE / 3.0) / (300.0 + BALANCE)
@@ -197,7 +197,7 @@ def test_expert_that_would_starve_stays_alive(rng):
     labels = (np.arange(300) < 3).astype(int)
     shares = {}
     for balance in (0.0, 60.0):
-        model = MoERegressor(2, init=labels, balance=balance).fit(X, y)
+        model = MoERegressor(2, init=labels, solver=EM(balance=balance)).fit(X, y)
         shares[balance] = model.gate_proba(X).mean(axis=0).min()
     assert shares[0.0] < 0.05
     # Pseudo-rows alone are balance / 2 of n + balance.
@@ -208,7 +208,7 @@ def test_expert_that_would_starve_stays_alive(rng):
 def test_much_of_it_makes_gates_uniform(cls, rng):
     is_regressor = cls in (MoERegressor, HMERegressor)
     data = simulate_regimes(rng, 200) if is_regressor else simulate_classes(rng, 200, 3)
-    model = cls(balance=1e9, random_state=0, n_init=2).fit(data.X, data.y)
+    model = cls(solver=EM(balance=1e9), random_state=0, n_init=2).fit(data.X, data.y)
     n_leaves = model.tree_.n_leaves
     # 200 rows pull on logits that 1e9 / 4 rows' curvature holds: less than 1e-6 times features.
     np.testing.assert_allclose(model.gate_proba(data.X), 1.0 / n_leaves, atol=1e-5)
@@ -217,7 +217,7 @@ def test_much_of_it_makes_gates_uniform(cls, rng):
 def test_one_expert_has_nothing_to_balance(rng):
     data = simulate_regimes(rng, 100)
     plain = MoERegressor(1).fit(data.X, data.y)
-    balanced = MoERegressor(1, balance=BALANCE).fit(data.X, data.y)
+    balanced = MoERegressor(1, solver=EM(balance=BALANCE)).fit(data.X, data.y)
     np.testing.assert_allclose(balanced.coef_, plain.coef_, rtol=1e-12)
     np.testing.assert_allclose(
         balanced.penalized_log_likelihood_, plain.penalized_log_likelihood_, rtol=1e-12
@@ -228,7 +228,12 @@ def test_constant_gate_of_a_mixture_of_known_shares(rng):
     # Two experts told apart by every row: counts, and so shares, are known.
     y = np.where(np.arange(100) < 30, 0.0, 100.0) + rng.standard_normal(100)
     model = MoERegressor(
-        2, expert=Gaussian(), gate="constant", expert_features=[], balance=20.0, init=(y > 50.0) * 1
+        2,
+        expert=Gaussian(),
+        gate="constant",
+        expert_features=[],
+        solver=EM(balance=20.0),
+        init=(y > 50.0) * 1,
     )
     model.fit(rng.standard_normal((100, 1)), y)
     np.testing.assert_allclose(

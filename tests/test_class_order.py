@@ -10,7 +10,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from mixexp import HMEClassifier, MoEClassifier, select_n_experts
+from mixexp import EM, HMEClassifier, MoEClassifier, select_n_experts
 from mixexp.displays import ResidualDisplay, ResponsibilityMapDisplay, TreeDisplay
 from mixexp.experts import FAMILIES
 from mixexp.metrics import log_density_scorer
@@ -19,7 +19,7 @@ NAMES = np.array(["low", "medium", "high"])
 # A category that no row has, as in a slice of longer data.
 DECLARED = ["none", *NAMES]
 # Pseudo-rows keep an expert alive that nobody needs.
-FEW = {"n_init": 1, "random_state": 0, "balance": 10.0}
+FEW = {"n_init": 1, "random_state": 0, "solver": EM(balance=10.0)}
 MODELS = {
     "flat": MoEClassifier(2, expert="ordinal", **FEW),
     "tree": HMEClassifier((2, 1), expert="ordinal", **FEW),

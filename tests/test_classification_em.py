@@ -188,8 +188,8 @@ def test_integer_weights_are_repeated_rows(rng):
 def test_it_clones_and_pickles(cls, rng):
     family = FAMILIES["gaussian" if cls in (MoERegressor, HMERegressor) else "multinomial"]
     data = simulate_for(family, rng, 100)
-    options = {"n_init": 1, "random_state": 1, "balance": 2.0}
-    model = clone(cls(solver=EM(variant="cem"), **options))
+    options = {"n_init": 1, "random_state": 1}
+    model = clone(cls(solver=EM(variant="cem", balance=2.0), **options))
     assert model.get_params()["solver__variant"] == "cem"
     model.set_params(max_iter=2000).fit(data.X, data.y)
     copied = pickle.loads(pickle.dumps(model))

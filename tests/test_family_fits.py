@@ -373,7 +373,7 @@ def test_dispersion_follows_its_features(rng):
     n = 4000
     X = rng.uniform(-1.0, 1.0, (n, 2))
     y = X[:, 0] + np.exp(0.5 * (-1.0 + 1.5 * X[:, 1])) * rng.standard_normal(n)
-    model = MoERegressor(1, dispersion_features=[1], tol=1e-12, **ML).fit(X, y)
+    model = MoERegressor(1, expert_features={"dispersion": [1]}, tol=1e-12, **ML).fit(X, y)
     # Standard error of a log-variance slope: sqrt(2 / n) / sd(x) = 0.039; four of them.
     np.testing.assert_allclose(model.dispersion_coef_, [[1.5]], atol=0.16)
     np.testing.assert_allclose(np.log(model.dispersion_), [-1.0], atol=0.09)

@@ -310,7 +310,7 @@ def test_several_targets_are_widened_each_by_its_own_slopes(rng):
 def test_a_dispersion_that_falls_outside_is_held(rng):
     X, y = draw_rows(rng)
     y = 2.0 * X[:, 0] + np.exp(1.0 - 2.0 * X[:, 0]) * rng.standard_normal(len(y))
-    model = MoERegressor(1, dispersion_features=[0], **UNPENALIZED).fit(X[:, :1], y)
+    model = MoERegressor(1, expert_features={"dispersion": [0]}, **UNPENALIZED).fit(X[:, :1], y)
     slope = model.dispersion_coef_[0, 0]
     assert slope < -1.0
     rows = np.array([[2.0], [60.0], [-1.0], [-40.0]])

@@ -326,7 +326,8 @@ def test_delta_method_matches_differences_of_the_map(rng):
     # features: attributes are made by other code.
     X, y = simulate(Gaussian(), rng, 300)
     X = X * [3.0, 0.01] + [50.0, -2.0]
-    options = {"n_init": 1, "random_state": 0, "gate_features": [1], "dispersion_features": [0]}
+    options = {"n_init": 1, "random_state": 0, "gate_features": [1]}
+    options["expert_features"] = {"dispersion": [0]}
     model = HMERegressor([[1, 1], 1], **options).fit(X, 1e3 * y)
     found = model.inference(X, 1e3 * y, reference={"root": 0, "node 0": 1})
     by_name = dict(zip([label[1:3] for label in found.labels], found.estimates, strict=True))

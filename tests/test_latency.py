@@ -45,7 +45,7 @@ def test_second_fit_compiles_nothing_new():
 import numpy as np
 import warnings
 from scipy import sparse
-from mixexp import MoERegressor, HMERegressor, MoEClassifier, kernels
+from mixexp import EM, MoERegressor, HMERegressor, MoEClassifier, kernels
 from mixexp.penalties import GroupedL1
 warnings.simplefilter("ignore")
 x = np.linspace(-1.0, 1.0, 300)[:, None]
@@ -64,7 +64,7 @@ use(HMERegressor((2,) * 8, init=np.arange(300) % 256, max_iter=1), np.abs(x[:, 0
 # Experts with loops of their own, and the way of models whose sums are not taken in one loop.
 use(MoERegressor(2, expert="poisson", n_init=2, random_state=0), np.arange(300) % 3)
 use(MoEClassifier(2, n_init=2, random_state=0), np.arange(300) % 2)
-use(MoERegressor(2, n_init=2, random_state=0, balance=1.0), np.abs(x[:, 0]))
+use(MoERegressor(2, n_init=2, random_state=0, solver=EM(balance=1.0)), np.abs(x[:, 0]))
 # Sparse rows, and slopes of zero.
 codes = sparse.csr_array(np.eye(5)[np.arange(300) % 5])
 MoERegressor(3, n_init=2, random_state=0, l1=1.0, gate_l1=1.0).fit(codes, np.abs(x[:, 0]))

@@ -107,7 +107,7 @@ def assert_on_lines_of_its_own(text, names):
 
 @every_names
 def test_names_are_shown_in_text(names):
-    model, frame, y = fit(names, dispersion_features=[0])
+    model, frame, y = fit(names, expert_features={"dispersion": [0]})
     for text in (model.summary(), str(model.summary(frame, y)), export_text(model)):
         assert_on_lines_of_its_own(text, names)
     assert list(model.coef_table().term[1:3]) == names  # data stay data

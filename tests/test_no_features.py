@@ -7,7 +7,14 @@ from problems import UNPENALIZED
 from sklearn.base import clone
 from sklearn.pipeline import make_pipeline
 
-from mixexp import HMERegressor, MoEClassifier, MoERegressor, export_text, select_n_experts
+from mixexp import (
+    EM,
+    HMERegressor,
+    MoEClassifier,
+    MoERegressor,
+    export_text,
+    select_n_experts,
+)
 from mixexp.em import STARTS
 from mixexp.exceptions import RankDeficientWarning
 
@@ -61,7 +68,7 @@ def test_starts_need_no_features(init, two_heaps):
 
 def test_trees_classes_and_selections_need_none(two_heaps):
     X, y = EMPTY["array"], two_heaps
-    tree = HMERegressor([[1, 1], 1], gate="constant", balance=5.0, **OPTIONS).fit(X, y)
+    tree = HMERegressor([[1, 1], 1], gate="constant", solver=EM(balance=5.0), **OPTIONS).fit(X, y)
     assert np.isfinite(tree.predict(X)).all()
     one = MoEClassifier(1, gate="constant").fit(X, y > 0.0)
     np.testing.assert_allclose(one.predict_proba(X)[0], [1.0 - np.mean(y > 0), np.mean(y > 0)])

@@ -71,7 +71,7 @@ def test_one_value_at_every_node_is_one_for_all(options, plain, rng):
 def test_features_of_each_node_are_seen_there_alone(rng):
     X, y = make_rows(rng)
     features = [[0], [1], None]
-    model = HMERegressor((2, 2), gate_features=features, balance=20.0, **QUICK).fit(X, y)
+    model = HMERegressor((2, 2), gate_features=features, solver=EM(balance=20.0), **QUICK).fit(X, y)
     np.testing.assert_array_equal(model.gate_coef_[:2, 1], 0.0)
     np.testing.assert_array_equal(model.gate_coef_[2:4, 0], 0.0)
     assert np.all(model.gate_coef_[4:] != 0.0)

@@ -6,7 +6,7 @@ import sklearn
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from mixexp import HMERegressor, MoERegressor
+from mixexp import EM, HMERegressor, MoERegressor
 from mixexp.experts import FAMILIES, Gaussian
 
 OPTIONS = {"n_init": 1, "random_state": 0}
@@ -81,7 +81,7 @@ def test_noise_is_the_uniform_family_alone():
 @pytest.mark.parametrize("expert", ["gaussian", "uniform"])
 def test_nothing_to_leave_out_or_to_keep_is_refused(expert, spoilt):
     X, y, _ = spoilt
-    model = MoERegressor(2, expert=expert, alpha=1e3, balance=5.0, **OPTIONS).fit(X, y)
+    model = MoERegressor(2, expert=expert, alpha=1e3, solver=EM(balance=5.0), **OPTIONS).fit(X, y)
     with pytest.raises(ValueError, match=f"'without_noise'.*'{expert}', '{expert}'"):
         model.predict(X, without_noise=True)
 

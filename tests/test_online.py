@@ -128,7 +128,7 @@ def test_mixed_families_constraints_and_penalties_are_kept(few_are_kept, rng):
     assert held_out(mixed, data) > held_out(MoERegressor(1).fit(data.X, data.y), data) + 0.1
     tied = MoERegressor(2, constraints=[Shared(0)], **QUICK).partial_fit(data.X, data.y)
     assert tied.coef_[0, 0] == pytest.approx(tied.coef_[1, 0], rel=1e-12)
-    sparse_one = MoERegressor(2, l1=60.0, balance=5.0, **QUICK)
+    sparse_one = MoERegressor(2, l1=60.0, solver=EM(balance=5.0), **QUICK)
     noise = rng.standard_normal((1200, 3))
     sparse_one.partial_fit(np.column_stack([data.X, noise]), data.y)
     assert (sparse_one.coef_ == 0.0).any()

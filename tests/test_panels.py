@@ -24,7 +24,7 @@ from test_family_fits import every_family, few_rows_may_be_warned_of, simulate
 from test_inference import ALL_FAMILIES, SMOOTH, assert_close_to_1e6, central_difference
 from test_submodels import CASES as SUBMODELS
 
-from mixexp import HMERegressor, MoEClassifier, MoERegressor, select_n_experts
+from mixexp import EM, HMERegressor, MoEClassifier, MoERegressor, select_n_experts
 from mixexp.data import RowArguments
 from mixexp.displays import ExpertFitDisplay, TrajectoryDisplay, TreeDisplay
 from mixexp.estimators._build import Columns, build_problem
@@ -206,7 +206,13 @@ def test_every_iteration_rises(family, tree, rng):
     groups = np.sort(rng.integers(0, 50, 200))
     X[:, 1] = X[np.searchsorted(groups, groups), 1]
     model = HMERegressor(
-        tree, expert=family, gate_features=[1], n_init=1, max_iter=25, random_state=0, balance=3.0
+        tree,
+        expert=family,
+        gate_features=[1],
+        n_init=1,
+        max_iter=25,
+        random_state=0,
+        solver=EM(balance=3.0),
     ).fit(X, y, groups=groups)
     assert np.diff(model.history_).min() >= -1e-9 * (1.0 + abs(model.history_[-1]))
     np.testing.assert_allclose(
@@ -289,7 +295,9 @@ def groups_of(block):
     "model",
     [
         MoERegressor(2, gate_features=[2]),
-        MoERegressor(2, gate_features=[2], balance=4.0, expert=["gaussian", "student_t"]),
+        MoERegressor(
+            2, gate_features=[2], solver=EM(balance=4.0), expert=["gaussian", "student_t"]
+        ),
         HMERegressor((2, 2), gate_features=[[2], [], [2]]),
         MoEClassifier(2, gate_features=[2]),
     ],

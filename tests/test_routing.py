@@ -67,7 +67,10 @@ MORE = {
         ("offset", "trials"),
     ),
     "log_link": (MoERegressor(2, expert=Gaussian(link="log"), gate_features=[1], **FEW), ()),
-    "dispersion": (MoERegressor(2, expert="lognormal", dispersion_features=[0], **FEW), ()),
+    "dispersion": (
+        MoERegressor(2, expert="lognormal", expert_features={"dispersion": [0]}, **FEW),
+        (),
+    ),
     "ordinal": (HMEClassifier((2, 2), expert="ordinal", **FEW), ()),
     "logistic": (HMEClassifier([[1, 1], 1], expert="logistic", **FEW), ("offset",)),
     "one": (MoERegressor(1, **FEW), ()),

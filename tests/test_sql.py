@@ -124,7 +124,7 @@ def test_families_without_a_formula_are_refused_by_name():
     with pytest.raises(ExportError, match="The Own family"):
         MoERegressor(1, expert=Own(), **QUICK).fit(case.X, case.y).to_sql("data")
     case = fit("weibull")
-    options = {**QUICK, "dispersion_features": ["age"], "max_iter": 500}
+    options = {**QUICK, "expert_features": {"dispersion": ["age"]}, "max_iter": 500}
     model = MoERegressor(1, expert="weibull", **options).fit(case.X, case.y)
     with pytest.raises(ExportError, match="weibull"):
         model.to_sql("data")

@@ -37,7 +37,13 @@ def learned(model):
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_family_has_the_documented_attributes(family, shape):
     expert = {"uniform": FAMILIES["uniform"](low=-9.0, high=9.0)}.get(family, family)
-    options = {"n_init": 1, "random_state": 0, "balance": 10.0, "max_iter": 200, "tol": 1e-3}
+    options = {
+        "n_init": 1,
+        "random_state": 0,
+        "solver": EM(balance=10.0),
+        "max_iter": 200,
+        "tol": 1e-3,
+    }
     if FAMILIES[family].target == "regression":
         X, y, _ = make_moe(150, 2, 2, expert=expert, random_state=0)
         flat, tree = MoERegressor, HMERegressor
@@ -66,21 +72,19 @@ OTHERS = {
     "n_experts": [1],
     "tree": [(1, 2)],
     "gate": ["constant"],
-    "expert_features": [[0]],
+    "expert_features": [[0], {"location": [0]}],
     "gate_features": [[0]],
-    "dispersion_features": [[0]],
     "constraints": [[Shared(0)]],
     "alpha": [0.1],
     "gate_alpha": [0.1],
     "l1": [1.0],
     "gate_l1": [1.0],
     "dispersion_prior": [1.0],
-    "balance": [50.0],
     "n_init": [1],
     "init": ["hyperplane"],
     "max_iter": [1],
     "tol": [1e-2],
-    "solver": [EM(acceleration="none"), EM(variant="cem")],
+    "solver": [EM(acceleration="none"), EM(variant="cem"), EM(balance=50.0)],
     "random_state": [7],
     "weight_type": ["sampling"],
 }

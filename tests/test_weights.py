@@ -8,15 +8,15 @@ from problems import UNPENALIZED, UNPENALIZED_CLASSES, simulate_classes, simulat
 from scipy.special import expit
 from sklearn.base import clone
 
-from mixexp import HMERegressor, MoEClassifier, MoERegressor, select_n_experts
+from mixexp import EM, HMERegressor, MoEClassifier, MoERegressor, select_n_experts
 from mixexp.displays import TreeDisplay
 from mixexp.exceptions import InferenceWarning
 
 N_ROWS = 300
 MODELS = {
     "flat": MoERegressor(2, n_init=1, random_state=0),
-    "tree": HMERegressor((2, 1), n_init=1, random_state=0, balance=5.0),
-    "classes": MoEClassifier(2, n_init=1, random_state=0, balance=5.0),
+    "tree": HMERegressor((2, 1), n_init=1, random_state=0, solver=EM(balance=5.0)),
+    "classes": MoEClassifier(2, n_init=1, random_state=0, solver=EM(balance=5.0)),
 }
 
 

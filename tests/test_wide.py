@@ -7,7 +7,7 @@ import pytest
 from scipy import sparse
 from sklearn.base import clone
 
-from mixexp import HMERegressor, MoEClassifier, MoERegressor
+from mixexp import EM, HMERegressor, MoEClassifier, MoERegressor
 from mixexp.constraints import Bounded, Fixed, Shared
 from mixexp.em import _screening as screening
 from mixexp.em import compete
@@ -51,7 +51,7 @@ CASES = {
         {},
     ),
     "ridge": (MoERegressor(2, l1=12.0, gate_l1=8.0, **{**LASSO, "alpha": 2.0}), {}),
-    "balance": (MoERegressor(2, l1=12.0, gate_l1=8.0, balance=5.0, **LASSO), {}),
+    "balance": (MoERegressor(2, l1=12.0, gate_l1=8.0, solver=EM(balance=5.0), **LASSO), {}),
     "tied": (
         MoERegressor(
             2,

@@ -18,7 +18,7 @@ from mixexp.metrics import interval_coverage
 data = sm.datasets.engel.load_pandas().data
 data = data[data["income"] < 2500.0]  # three households beyond say little of spreads
 X, y = data[["income"]], data["foodexp"]
-model = MoERegressor(2, dispersion_features=["income"], random_state=0).fit(X, y)
+model = MoERegressor(2, expert_features={"dispersion": ["income"]}, random_state=0).fit(X, y)
 incomes = [500.0, 1000.0, 2000.0]
 quantiles = model.predict_quantile(X.iloc[:3].assign(income=incomes), [0.1, 0.5, 0.9])
 for income, (low, middle, high) in zip(incomes, quantiles, strict=True):

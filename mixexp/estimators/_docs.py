@@ -18,12 +18,12 @@ _PARAMETERS = """gate : str, classifier, Submodel or nested list of these, defau
         every gate of a tree its own: that of the gate, then one entry for each gate right below it,
         again a list or one value for all from there down. ``["softmax", "constant"]`` for the tree
         ``[[1, 1], 1]``.
-    expert_features : list of str or int, default=None
-        Names or numbers of the columns that the experts look at; None for all.
+    expert_features : list of str or int<BY_HEAD>, default=None
+        Names or numbers of the columns that the experts look at; None for all.<OF_DISPERSIONS>
     gate_features : list of str or int, default=None
         The same for the gates. An empty list makes the gate constant. A list of such
         selections, as for ``gate``, gives every gate its own: ``[["age"], ["dose"]]``.
-    <DISPERSION_FEATURES>constraints : list of objects of `mixexp.constraints`, default=None
+    constraints : list of objects of `mixexp.constraints`, default=None
         Slopes that experts share or that are known, bounds, slopes in order, and linear equations
         between coefficients: Shared, Fixed, Bounded, Ordered and Linear, the last three for gates
         too. Shared slopes have the ridge once. Experts that a constraint names keep their places.
@@ -41,10 +41,7 @@ _PARAMETERS = """gate : str, classifier, Submodel or nested list of these, defau
         for. Where it is positive, ``alpha`` (``gate_alpha``) is the ridge of an elastic net,
         ``alpha / 2 * sum(slopes**2)`` toward zero; for a plain lasso set it to 0. With
         `mixexp.penalties.GroupedL1` a column leaves all experts, or all gates, together.
-    <DISPERSION_PRIOR>balance : float, default=0.0
-        Pseudo-observations, so many, that belong to all experts in equal shares: keeps experts
-        alive that few rows would choose. Large values make gates uniform.
-    n_init : int or "auto", default=10
+    <DISPERSION_PRIOR>n_init : int or "auto", default=10
         Number of starts; the fit with the highest penalised log-likelihood is kept. "auto" is
         as many, from 5 to 50, as the size of data and model allows.
     init : str, array or estimator, default="auto"
@@ -62,8 +59,8 @@ _PARAMETERS = """gate : str, classifier, Submodel or nested list of these, defau
         EM stops when the gain still to be had, estimated from its progress and from the
         gradient, is below ``tol * (1 + |penalised log-likelihood|)``.
     solver : EM, default=None
-        Classification EM, acceleration, split-and-merge moves, and what is done with experts that
-        collapse; see `EM`.
+        Classification EM, acceleration, split-and-merge moves, what is done with experts that
+        collapse, and pseudo-observations that keep them alive; see `EM`.
     weight_type : {"frequency", "sampling"}, default="frequency"
         What ``sample_weight`` means. "frequency": a row of weight 2 is the row twice. "sampling":
         it is one row that stands for twice as many of a population, as survey weights and
@@ -87,10 +84,10 @@ _DISPERSION_PRIOR = """dispersion_prior : float, default=30.0
         experts have fewer each, where all of theirs are more than 42 % of the rows.
     """
 
-_DISPERSION_FEATURES = """dispersion_features : list of str or int, default=None
-        Columns that the log dispersions are linear in; None for a dispersion that is the same
-        everywhere. The prior on dispersions then holds at the mean of the features.
-    """
+_BY_HEAD = """
+        A dict says it for locations and for dispersions, ``{"location": None, "dispersion":
+        ["age"]}``: log dispersions are then linear in these columns, and their prior holds at the
+        mean of the features. Without the entry a dispersion is the same everywhere."""
 
 _ATTRIBUTES = """gate_coef_ : ndarray of shape (n_nodes - 1, n_gate_features)
         Slopes of the gate logits per unit of each feature, one row per edge of the tree (per
@@ -150,12 +147,11 @@ _ATTRIBUTES = """gate_coef_ : ndarray of shape (n_nodes - 1, n_gate_features)
         If X had column names."""
 
 _NOTES = """What is maximised is the log-likelihood less the penalties of ``alpha`` and
-    ``gate_alpha``<AND_DISPERSION>, and with the pseudo-observations of ``balance``. Strengths are
-    for standardised features and grow with the number of slopes; as in `Ridge` they are absolute,
-    and fade as rows are added. Intercepts are free, constrained slopes shared by experts have
-    their ridge once. The formulas are in docs/theory.md, "What is maximised". All strengths zero
-    is plain maximum likelihood, which <UNBOUNDED>;
-    floors keep it finite.
+    ``gate_alpha``<AND_DISPERSION>, and with the pseudo-observations of the solver's ``balance``.
+    Strengths are for standardised features and grow with the number of slopes; as in `Ridge` they
+    are absolute, and fade as rows are added. Intercepts are free, constrained slopes shared by
+    experts have their ridge once. The formulas are in docs/theory.md, "What is maximised". All
+    strengths zero is plain maximum likelihood, which <UNBOUNDED>; floors keep it finite.
 
     An iteration costs O(n * K * p**2) for K experts and p features; nothing of size
     n * K * p is stored.
@@ -184,7 +180,8 @@ _ROUTING = """routing : {"soft", "hard"} or int, default=DEFAULT
 # What is said of dispersions, for estimators whose experts have one, and for those of classes.
 _OF_DISPERSIONS = {
     "DISPERSION_PRIOR": (_DISPERSION_PRIOR, ""),
-    "DISPERSION_FEATURES": (_DISPERSION_FEATURES, ""),
+    "BY_HEAD": (", or dict of such lists", ""),
+    "OF_DISPERSIONS": (_BY_HEAD, ""),
     "AND_DISPERSION": (" and of the ``dispersion_prior``", ""),
     "UNBOUNDED": (
         "is unbounded where an expert can fit some rows exactly",

@@ -192,6 +192,45 @@ _NO_NAMES = (
 )
 
 
+#: Parts of an expert's density that may look at features, as ``expert_features`` names them.
+HEADS = ("location", "dispersion")
+
+
+def select_by_head(
+    features: Any, names: np.ndarray | None, p: int, has_dispersions: bool
+) -> tuple[list[int], list[int]]:
+    """Return the column numbers of locations and of dispersions.
+
+    Parameters
+    ----------
+    features : None, sequence of str or int, or dict of these
+        The parameter ``expert_features``; no dict is for locations.
+    names : ndarray of str or None
+    p : int
+    has_dispersions : bool
+        Whether the estimator's experts have any.
+
+    Raises
+    ------
+    ValueError
+        As `select_columns`, and if a dict has other keys.
+    """
+    if not isinstance(features, dict):
+        return select_columns(features, "expert_features", names, p), []
+    heads = HEADS if has_dispersions else HEADS[:1]
+    for head in features:
+        if head not in heads:
+            raise ValueError(
+                f"The 'expert_features' parameter has the key {shown(head)}; expected "
+                f"{' or '.join(map(repr, heads))}."
+            )
+    location, dispersion = features.get(HEADS[0]), features.get(HEADS[1], [])
+    return (
+        select_columns(location, f"expert_features[{HEADS[0]!r}]", names, p),
+        select_columns(dispersion, f"expert_features[{HEADS[1]!r}]", names, p),
+    )
+
+
 def select_columns(features: Any, name: str, names: np.ndarray | None, p: int) -> list[int]:
     """Return the column numbers of a user's selection of features.
 

@@ -41,7 +41,7 @@ from mixexp.estimators._choosing import AutomaticMixin
 from mixexp.estimators._constraints import make_ties
 from mixexp.estimators._diagnostics import diagnose
 from mixexp.estimators._docs import method_docs
-from mixexp.estimators._features import check_features, select_columns
+from mixexp.estimators._features import check_features, select_by_head
 from mixexp.estimators._gates import NodeGate, columns_seen, needs_features, of_origin, select_gates
 from mixexp.estimators._grouped import GroupsMixin
 from mixexp.estimators._initial_guess import given_starts
@@ -93,7 +93,6 @@ _RULES: dict[str, Rule] = {
     "gate_alpha": real(0.0),
     "l1": L1,
     "gate_l1": L1,
-    "balance": real(0.0),
     "n_init": N_INIT,
     "max_iter": whole(1),
     "tol": real(0.0),
@@ -120,7 +119,6 @@ class FittedByEM(CallbackSupportMixin, GroupsMixin, AutomaticMixin):
     gate_alpha: float
     l1: Any
     gate_l1: Any
-    balance: float
     n_init: int | str
     init: Any
     max_iter: int
@@ -289,12 +287,10 @@ class FittedByEM(CallbackSupportMixin, GroupsMixin, AutomaticMixin):
         """Return the columns of each part of the model, and the gate of each node."""
         names, p = getattr(self, "feature_names_in_", None), self.n_features_in_
         offered, gates = select_gates(self.gate, self.gate_features, tree, names, p)
-        columns = Columns(
-            select_columns(self.expert_features, "expert_features", names, p),
-            offered,
-            select_columns(self._dispersion_spec(), "dispersion_features", names, p),
+        location, dispersion = select_by_head(
+            self.expert_features, names, p, has_dispersions="regression" in self._targets
         )
-        return columns, gates
+        return Columns(location, offered, dispersion), gates
 
     @property
     def _solver(self) -> EM:
@@ -303,16 +299,13 @@ class FittedByEM(CallbackSupportMixin, GroupsMixin, AutomaticMixin):
 
     def _penalty(self) -> Penalty:
         alpha, gate_alpha = float(self._setting("alpha")), float(self.gate_alpha)
-        return with_l1(Penalty(alpha, gate_alpha, 0.0, float(self.balance)), self.l1, self.gate_l1)
+        penalty = Penalty(alpha, gate_alpha, 0.0, float(self._solver.balance))
+        return with_l1(penalty, self.l1, self.gate_l1)
 
     def _tie(self, model: Model, scaling: Scaling) -> EqualityConstraints | None:
         if self.constraints is None:
             return None
         return make_ties(self.constraints, model, scaling, getattr(self, "feature_names_in_", None))
-
-    def _dispersion_spec(self) -> Any:
-        """Return which features dispersions look at."""
-        return []
 
     def _row_weights(self, sample_weight: Any, n: int) -> np.ndarray:
         """Return how many rows each counts for: sampling weights have mean one."""

@@ -54,9 +54,6 @@ class _Regressor(RegressorMixin, MixtureOfExperts, PredictionMixin):
     def _penalty(self) -> Penalty:
         return super()._penalty()._replace(dispersion_prior=float(self.dispersion_prior))
 
-    def _dispersion_spec(self) -> Any:
-        return [] if self.dispersion_features is None else self.dispersion_features
-
     @by_partition
     @routing_docs
     @row_arguments
@@ -190,7 +187,7 @@ class MoERegressor(_Regressor):
     intercept_ : ndarray of shape (n_experts,)
     dispersion_ : ndarray of shape (n_experts,)
         Dispersion of each expert; for Gaussian experts the variance, in squared units of y. 1
-        for families without one. With ``dispersion_features``, at features of zero.
+        for families without one. With ``dispersion_features_``, at features of zero.
     dispersion_coef_ : ndarray of shape (n_experts, n_dispersion_features)
         Slopes of the log dispersion; zero for families without one.
     dispersion_features_ : list of int
@@ -222,14 +219,12 @@ class MoERegressor(_Regressor):
         gate: Any = "softmax",
         expert_features: Any = None,
         gate_features: Any = None,
-        dispersion_features: Any = None,
         constraints: Any = None,
         alpha: Any = 100.0,
         gate_alpha: float = 3.0,
         l1: float | GroupedL1 = 0.0,
         gate_l1: float | GroupedL1 = 0.0,
         dispersion_prior: float = 30.0,
-        balance: float = 0.0,
         n_init: int | str = 10,
         init: Any = "auto",
         max_iter: int = 500,
@@ -278,7 +273,7 @@ class HMERegressor(_Regressor):
     intercept_ : ndarray of shape (n_experts,)
     dispersion_ : ndarray of shape (n_experts,)
         Dispersion of each expert; for Gaussian experts the variance, in squared units of y. 1
-        for families without one. With ``dispersion_features``, at features of zero.
+        for families without one. With ``dispersion_features_``, at features of zero.
     dispersion_coef_ : ndarray of shape (n_experts, n_dispersion_features)
         Slopes of the log dispersion; zero for families without one.
     dispersion_features_ : list of int
@@ -310,14 +305,12 @@ class HMERegressor(_Regressor):
         gate: Any = "softmax",
         expert_features: Any = None,
         gate_features: Any = None,
-        dispersion_features: Any = None,
         constraints: Any = None,
         alpha: Any = 100.0,
         gate_alpha: float = 3.0,
         l1: float | GroupedL1 = 0.0,
         gate_l1: float | GroupedL1 = 0.0,
         dispersion_prior: float = 30.0,
-        balance: float = 0.0,
         n_init: int | str = 10,
         init: Any = "auto",
         max_iter: int = 500,

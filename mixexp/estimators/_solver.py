@@ -4,13 +4,14 @@ from typing import Any
 
 from sklearn.base import BaseEstimator
 
-from mixexp.estimators._validation import check_parameters, one_of, whole
+from mixexp.estimators._validation import check_parameters, one_of, real, whole
 from mixexp.text import shown
 
 _RULES = {
     "variant": one_of("em", "cem"),
     "acceleration": one_of("auto", "newton", "anderson", "none"),
     "n_moves": whole(0),
+    "balance": real(0.0),
     "on_collapse": one_of("warn", "respawn", "drop", "error"),
 }
 
@@ -47,6 +48,9 @@ class EM(BaseEstimator):
         attributes tell what is left, and a warning says so. "error": DegenerateExpertError.
         Experts often go unused because the priors see no need for them; ``balance`` keeps such
         alive.
+    balance : float, default=0.0
+        Pseudo-observations, so many, that belong to all experts in equal shares: a prior, which
+        keeps experts alive that few rows would choose. Large values make gates uniform.
 
     Examples
     --------
@@ -63,11 +67,13 @@ class EM(BaseEstimator):
         acceleration: str = "auto",
         n_moves: int = 1,
         on_collapse: str = "warn",
+        balance: float = 0.0,
     ) -> None:
         self.variant = variant
         self.acceleration = acceleration
         self.n_moves = n_moves
         self.on_collapse = on_collapse
+        self.balance = balance
 
 
 #: What stands for None.

@@ -156,21 +156,22 @@ def _lognormal(family: Any, heads: Heads, ops: Operations) -> Any:
     return _exp(ops.add(heads[0], ops.multiply(0.5, _exp(heads[1], ops))), ops)
 
 
+def _needs_gamma(name: str) -> ExportError:
+    return ExportError(
+        f"The mean of a {name} expert whose dispersion depends on features needs a gamma "
+        "function, which cannot be exported. Leave 'dispersion' out of expert_features."
+    )
+
+
 def _weibull(family: Any, heads: Heads, ops: Operations) -> Any:
     if not is_number(heads[1]):
-        raise ExportError(
-            "The mean of a weibull expert whose dispersion depends on features needs a gamma "
-            "function, which cannot be exported. Fit it without dispersion_features."
-        )
+        raise _needs_gamma("weibull")
     return _exp(ops.add(heads[0], gammaln(1.0 + np.exp(heads[1]))), ops)
 
 
 def _burr(family: Any, heads: Heads, ops: Operations) -> Any:
     if not all(map(is_number, heads[1:])):
-        raise ExportError(
-            "The mean of a burr expert whose dispersion depends on features needs a gamma "
-            "function, which cannot be exported. Fit it without dispersion_features."
-        )
+        raise _needs_gamma("burr")
     return ops.multiply(_exp(heads[0], ops), _mean_of_one(family, heads))
 
 

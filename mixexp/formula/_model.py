@@ -5,7 +5,7 @@ from functools import partial
 from inspect import Parameter, isroutine, signature
 from typing import Any
 
-from sklearn.base import clone
+from sklearn.base import clone, is_regressor
 from sklearn.pipeline import Pipeline
 
 from mixexp.exceptions import FormulaError
@@ -13,7 +13,7 @@ from mixexp.formula._features import FormulaFeatures, as_frame, evaluate
 from mixexp.text import shown
 
 # What the formula says.
-_SAID = ("expert_features", "gate_features", "dispersion_features")
+_SAID = ("expert_features", "gate_features")
 # Of the estimator, what would change or copy it without its formula.
 _NOT_ITS = ("fit", "get_params", "set_params")
 # Methods that need y, but for rows of a source, which has its own.
@@ -305,10 +305,13 @@ def _check_estimator(estimator: Any, row_arguments: dict[str, Any]) -> None:
         )
 
 
-def _chosen(estimator: Any, features: FormulaFeatures) -> dict[str, list[str]]:
+def _chosen(estimator: Any, features: FormulaFeatures) -> dict[str, Any]:
     """Return the hyper-parameters that name the columns of each part."""
     parts = features.columns_
-    if len(parts) > 2 and not hasattr(estimator, "dispersion_features"):
+    experts, gates, *dispersions = parts if len(parts) > 1 else (parts[0], parts[0])
+    if not dispersions:
+        return {"expert_features": experts, "gate_features": gates}
+    if not is_regressor(estimator):
         raise FormulaError(f"{type(estimator).__name__} has no dispersions to have terms of.")
-    by_part = dict(zip(_SAID, parts, strict=False))
-    return by_part if len(parts) > 1 else {"expert_features": parts[0], "gate_features": parts[0]}
+    by_head = {"location": experts, "dispersion": dispersions[0]}
+    return {"expert_features": by_head, "gate_features": gates}
