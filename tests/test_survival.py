@@ -47,11 +47,16 @@ def test_distribution_above_a_threshold_is_the_part_that_is_left(model, lives):
     np.testing.assert_allclose(rest.pdf(y)[:, 2:], slope, rtol=1e-5)
 
 
-def test_a_threshold_below_all_of_y_changes_nothing(model, lives):
+def test_a_threshold_below_all_of_y_changes_nothing(model, lives, rng):
     dist = model.predict_dist(lives[0][:5])
     rest = dist.given_above(-1.0)
     np.testing.assert_allclose(rest.mean(), dist.mean(), rtol=1e-9)
     np.testing.assert_allclose(rest.ppf([0.0, 0.3, 0.9]), dist.ppf([0.0, 0.3, 0.9]), atol=1e-9)
+    # Nor do weights of experts whose sum is rounded, of which some rows are sure to have such.
+    everyone = model.predict_dist(
+        np.repeat(lives[0], 5, axis=0) * rng.uniform(size=(5 * len(lives[0]), 1))
+    )
+    np.testing.assert_array_equal(everyone.given_above(-1.0).ppf(0.0), 0.0)
 
 
 def test_an_exponential_does_not_age(rng):

@@ -44,7 +44,8 @@ class ConditionalDistribution:
             )
         self._dist = dist
         self._above: Array = np.array(above[:, 0])
-        self._beyond = dist.sf(self._above)
+        # All of y is above where nothing is below, however the experts' weights are rounded.
+        self._beyond = np.where(dist.cdf(self._above) > 0.0, dist.sf(self._above), 1.0)
         if (self._beyond <= 0.0).any():
             row = int(np.argmax(self._beyond <= 0.0))
             raise ValueError(
