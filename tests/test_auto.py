@@ -228,10 +228,21 @@ def test_a_class_of_one_row_is_never_held_out():
 
 def test_members_of_an_ensemble_share_the_choice():
     X, y = kinked()
-    model = BaggedMixture(MoERegressor(FEW, **QUICK), n_estimators=2, random_state=0).fit(X, y)
+    options = Auto(cv=3, alphas=[3.0, 300.0])
+    model = BaggedMixture(MoERegressor(2, alpha=options, **QUICK), n_estimators=2, random_state=0)
+    model.fit(X, y)
     assert {member.n_experts for member in model.estimators_} == {2}
-    assert model.selection_.chosen == {"n_experts": 2}
+    assert {member.alpha for member in model.estimators_} == {3.0}
+    assert model.selection_.chosen == {"alpha": 3.0}
     assert BaggedMixture(MoERegressor(1), n_estimators=1).fit(X, y).selection_ is None
+
+
+def test_sizes_of_an_ensemble_are_averaged():  # more in test_ensemble_sizes
+    X, y = kinked()
+    model = BaggedMixture(MoERegressor(FEW, **QUICK), n_estimators=2, random_state=0).fit(X, y)
+    assert {member.n_experts for member in model.estimators_} <= {1, 2, 3}
+    assert 1 not in {member.n_experts for member in model.estimators_}
+    assert set(model.selection_.chosen) == {"n_experts"}
 
 
 # Progress and interruption.

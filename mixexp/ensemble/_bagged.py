@@ -1,10 +1,10 @@
 """Bagging: mixtures fitted to resampled rows, whose densities are averaged."""
 
+import warnings
 from collections.abc import Mapping
 from typing import Any, Unpack
 
 import numpy as np
-from joblib import Parallel, delayed
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
 from sklearn.metrics import accuracy_score, r2_score
 from sklearn.utils import check_random_state
@@ -18,8 +18,11 @@ from mixexp.distribution import (
     MixtureDistribution,
     average_mixtures,
 )
+from mixexp.ensemble._bags import Bag, Resamples, Stack, average, fit_bag
 from mixexp.estimators import MoERegressor
+from mixexp.estimators._auto import Auto, read_options
 from mixexp.estimators._base import MixtureOfExperts, store_parameters
+from mixexp.estimators._choosing import SIZES
 from mixexp.estimators._docs import method_docs
 from mixexp.estimators._panels import read_labels
 from mixexp.estimators._row_arguments import (
@@ -29,6 +32,7 @@ from mixexp.estimators._row_arguments import (
     row_arguments,
 )
 from mixexp.estimators._validation import N_JOBS, RANDOM_STATE, check_parameters, check_weights
+from mixexp.exceptions import ConvergenceWarning
 from mixexp.text import shown
 
 
@@ -42,7 +46,7 @@ def _is_regressor(model: "BaggedMixture") -> bool:
 
 @method_docs
 class BaggedMixture(MetaEstimatorMixin, BaseEstimator):
-    """Mixtures of experts fitted to resampled rows; the density is the average of theirs.
+    """Mixtures of experts fitted to resampled rows; the density is an average of theirs.
 
     Averaging takes away much of what a single fit owes to chance: which optimum it ended in, and
     where its gates run. Predictions and all that follows from them are those of the average, which
@@ -62,15 +66,17 @@ class BaggedMixture(MetaEstimatorMixin, BaseEstimator):
     Attributes
     ----------
     estimators_ : list of estimator
-        The fitted members.
+        The fitted members; of a size of "auto", those of all sizes that have weight.
+    weights_ : ndarray of shape (n_members,)
+        What the members' densities are averaged with, sums to one. Equal within a size.
     oob_log_density_ : ndarray of shape (n,)
         Log of the mean density of each row under the members that were not fitted to it, NaN where
-        there is none.
+        there is none; of groups, each row has an equal part.
     oob_score_ : float
         Its weighted mean over the rows that have one.
-    selection_ : AutoSelection or None
-        What parameters of "auto" of the estimator were chosen among, once, on all rows; members are
-        fitted with the values chosen.
+    selection_ : BagSelection, AutoSelection or None
+        What parameters of "auto" were chosen among: sizes, with their weights, if ``n_experts`` or
+        ``tree`` is one of them, else as for the estimator.
     classes_ : ndarray of shape (n_classes,)
         For classifiers.
     n_features_in_ : int
@@ -82,10 +88,24 @@ class BaggedMixture(MetaEstimatorMixin, BaseEstimator):
     Resamples are weights, so that X is not copied: rows drawn with replacement, or whole groups
     where ``groups`` are given. A fit costs ``n_estimators`` fits, a prediction as many predictions.
 
+    *A size of "auto"* (``n_experts`` or ``tree`` of the estimator) is not chosen but averaged over:
+    bags of 1, 2, 3, 6, 12, ... experts, or of trees of gates over two, of depth 1, 2, 3, ..., are
+    fitted to the same resamples, and get the weights that make the rows most probable that members
+    have not seen (stacking). One expert, the linear model, is among them. No more are fitted than
+    ``max_experts`` and ``max_depth`` of `mixexp.selection.Auto`, nor once ``patience`` sizes more
+    have not raised the log density of all these rows by one unit. Members of such bags are cheap:
+    one start, no moves, at most 100 iterations, a ``tol`` of no less than 1e-3. More than three
+    experts have a tenth of ``alpha``. Sizes of less weight than a hundredth are left out, and those
+    with an expert that has shrunk onto a single value of y. Ctrl-C ends the search: the sizes so
+    far are averaged, with a warning. ``alpha`` and ``expert`` of "auto" are chosen before, in folds
+    of all rows.
+
     References
     ----------
     Breiman (1996), Bagging predictors, Machine Learning 24. For densities: Smyth & Wolpert (1999),
-    Linearly combining density estimators via stacking, Machine Learning 36.
+    Linearly combining density estimators via stacking, Machine Learning 36; Yao, Vehtari, Simpson &
+    Gelman (2018), Using stacking to average Bayesian predictive distributions, Bayesian Analysis
+    13.
 
     Examples
     --------
@@ -154,49 +174,85 @@ class BaggedMixture(MetaEstimatorMixin, BaseEstimator):
                 "The 'estimator' parameter of BaggedMixture must be a MoERegressor, MoEClassifier, "
                 f"HMERegressor or HMEClassifier. Got {shown(self.estimator)} instead."
             )
+        automatic = self._read_automatic(X, y, sample_weight, given)
         weight = check_weights(sample_weight, len(X) if hasattr(X, "__len__") else X.shape[0])
         codes = _codes_of(given.get("groups"), len(weight))
         seeds = check_random_state(self.random_state).randint(
             np.iinfo(np.int32).max, size=(n_members, 2)
         )
-        drawn = [_draw(codes, seed) for seed, _ in seeds]
-        prototype, self.selection_ = self._settle_once(X, y, sample_weight, given)
-        fits = (
-            delayed(_fit_member)(prototype, X, y, weight * counts, dict(given), int(seed))
-            for counts, (_, seed) in zip(drawn, seeds, strict=True)
+        rows = Resamples(
+            *(X, y, weight, dict(given), codes),
+            counts=np.stack([_draw(codes, seed) for seed, _ in seeds]),
+            seeds=[int(seed) for _, seed in seeds],
+            n_jobs=self.n_jobs,
         )
-        self.estimators_ = list(Parallel(n_jobs=self.n_jobs)(fits))
-        self.n_features_in_ = self.estimators_[0].n_features_in_
-        for name in ("feature_names_in_", "classes_"):
-            if hasattr(self.estimators_[0], name):
-                setattr(self, name, getattr(self.estimators_[0], name))
-        self._score_out_of_bag(X, y, weight, drawn, dict(given))
+        prototype, self.selection_ = self._settle_once(automatic, X, y, sample_weight, given)
+        size = next((name for name in SIZES if name in automatic), None)
+        if size is None:
+            self._keep([fit_bag(prototype, rows)], np.ones(1), rows)
+        else:
+            self._fit_sizes(prototype, size, read_options(automatic), rows)
         return self
 
-    def _settle_once(
+    def _read_automatic(
         self, X: Any, y: Any, sample_weight: Any, given: Mapping[str, Any]
-    ) -> tuple[Any, Any]:
-        """Return what members are fitted as, its parameters of "auto" chosen on all rows.
+    ) -> dict[str, Any]:
+        """Return parameters of "auto" of the estimator, by name, if they go with the others."""
+        prototype = self._prototype()
+        automatic: dict[str, Any] = prototype._automatic()
+        if automatic:
+            clone(prototype)._check_parameters()
+            prototype._read_automatic(automatic, X, y, sample_weight, given)
+        return automatic
 
-        The choice has the ensemble's seed unless the estimator has its own.
+    def _settle_once(
+        self,
+        automatic: Mapping[str, Any],
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        given: Mapping[str, Any],
+    ) -> tuple[Any, Any]:
+        """Return what members are fitted as, family and pooling of "auto" chosen on all rows.
+
+        A size that is to be chosen is left to the bags. The choice has the ensemble's seed unless
+        the estimator has its own.
         """
         prototype = self._prototype()
+        if not set(automatic) - set(SIZES):
+            return prototype, None
         if prototype.random_state is None:
             prototype = clone(prototype).set_params(random_state=self.random_state)
         return prototype._settled(X, y, sample_weight, given)
 
-    def _score_out_of_bag(
-        self, X: Any, y: Any, weight: np.ndarray, drawn: list[np.ndarray], given: dict[str, Any]
-    ) -> None:
-        density = np.stack([member.log_density(X, y, **given) for member in self.estimators_])
-        is_out = np.stack([counts == 0.0 for counts in drawn])
-        n_out = is_out.sum(axis=0)
-        kept = np.where(is_out, density, -np.inf)
-        mean = np.logaddexp.reduce(kept, axis=0) - np.log(np.maximum(n_out, 1))
-        self.oob_log_density_ = np.where(n_out > 0, mean, np.nan)
-        has_one = (n_out > 0) & (weight > 0.0)
+    def _fit_sizes(self, prototype: Any, size: str, options: Auto, rows: Resamples) -> None:
+        """Fit and weigh bags of one size after another; members are those that have weight."""
+        stack = Stack(prototype, size, options, rows)
+        stack.grow()
+        if stack.is_interrupted:
+            warnings.warn(stack.reason, ConvergenceWarning, stacklevel=4)
+        others = {} if self.selection_ is None else self.selection_.chosen
+        self.selection_ = stack.selection(others)
+        self._keep(stack.bags, stack.weights, rows)
+
+    def _keep(self, bags: list[Bag], weights: np.ndarray, rows: Resamples) -> None:
+        """Store the members of the bags that have weight, and what they say out of bag."""
+        pairs = [(bag, own) for bag, own in zip(bags, weights, strict=True) if own > 0.0]
+        self.estimators_ = [member for bag, _ in pairs for member in bag.members]
+        self.weights_ = np.repeat([own / len(bag.members) for bag, own in pairs], len(rows.seeds))
+        self.n_features_in_ = self.estimators_[0].n_features_in_
+        for name in ("feature_names_in_", "classes_"):
+            if hasattr(self.estimators_[0], name):
+                setattr(self, name, getattr(self.estimators_[0], name))
+        out = np.stack([bag.out_of_bag for bag in bags])
+        is_out, of_group = ~np.isnan(out[0]), out[0].copy()
+        of_group[is_out] = average(out[:, is_out], weights)
+        self.oob_log_density_ = (of_group / np.bincount(rows.codes))[rows.codes]
+        has_one = ~np.isnan(self.oob_log_density_) & (rows.weight > 0.0)
         self.oob_score_ = (
-            float(np.average(mean[has_one], weights=weight[has_one])) if has_one.any() else np.nan
+            float(np.average(self.oob_log_density_[has_one], weights=rows.weight[has_one]))
+            if has_one.any()
+            else np.nan
         )
 
     @row_arguments
@@ -220,12 +276,13 @@ class BaggedMixture(MetaEstimatorMixin, BaseEstimator):
         if _is_classifier(self):
             best = self.predict_proba(X, **given).argmax(axis=1)
             return np.asarray(self.classes_[best])
-        return np.mean([member.predict(X, **given) for member in self.estimators_], axis=0)
+        predicted = [member.predict(X, **given) for member in self.estimators_]
+        return np.average(predicted, axis=0, weights=self.weights_)
 
     @available_if(_is_classifier)
     @row_arguments
     def predict_proba(self, X: Any, **given: Unpack[GivenOfClasses]) -> np.ndarray:
-        """Return class probabilities, the average of the members'.
+        """Return class probabilities, the weighted average of the members'.
 
         Parameters
         ----------
@@ -242,7 +299,8 @@ class BaggedMixture(MetaEstimatorMixin, BaseEstimator):
         <RAISES>
         """
         check_is_fitted(self)
-        return np.mean([member.predict_proba(X, **given) for member in self.estimators_], axis=0)
+        proba = [member.predict_proba(X, **given) for member in self.estimators_]
+        return np.average(proba, axis=0, weights=self.weights_)
 
     @row_arguments
     def predict_dist(
@@ -267,7 +325,8 @@ class BaggedMixture(MetaEstimatorMixin, BaseEstimator):
 
     def _mixture(self, X: Any, given: Mapping[str, Any]) -> Any:
         check_is_fitted(self)
-        return average_mixtures([member.predict_dist(X, **given) for member in self.estimators_])
+        members = [member.predict_dist(X, **given) for member in self.estimators_]
+        return average_mixtures(members, self.weights_)
 
     @available_if(_is_regressor)
     @row_arguments
@@ -343,8 +402,7 @@ class BaggedMixture(MetaEstimatorMixin, BaseEstimator):
         codes = _codes_of(given.get("groups"), found.shape[1])
         size = np.bincount(codes)
         of_group = np.stack([np.bincount(codes, own) for own in found])
-        mean = np.logaddexp.reduce(of_group, axis=0) - np.log(len(found))
-        return (mean / size)[codes]
+        return (average(of_group, self.weights_) / size)[codes]
 
     @row_arguments
     def score(
@@ -383,10 +441,3 @@ def _draw(codes: np.ndarray, seed: int) -> np.ndarray:
     n_classes = int(codes.max()) + 1
     drawn = np.random.default_rng(seed).integers(n_classes, size=n_classes)
     return np.bincount(drawn, minlength=n_classes)[codes].astype(float)
-
-
-def _fit_member(
-    prototype: Any, X: Any, y: Any, weight: np.ndarray, given: dict[str, Any], seed: int
-) -> Any:
-    model = clone(prototype).set_params(random_state=seed)
-    return model.fit(X, y, sample_weight=weight, **given)

@@ -81,7 +81,7 @@ class AutoSelection:
         return Table({**self.columns, "chosen": chosen})
 
     def __repr__(self) -> str:
-        return f"AutoSelection({self.in_words()})"
+        return f"{type(self).__name__}({self.in_words()})"
 
     def __str__(self) -> str:
         return f"{self._table()}\n\n{self.in_words()}; {self.reason}."

@@ -36,7 +36,8 @@ _FAR_BEHIND = 2.0
 _NOTHING = 0.01
 # Held-out rows do not see the last digits of a fit.
 _TOL, _MOST_ITERATIONS = 1e-6, 200
-_SIZES = ("n_experts", "tree")
+#: Parameters that say how many experts there are.
+SIZES = ("n_experts", "tree")
 
 
 class _Fit(NamedTuple):
@@ -115,31 +116,44 @@ class AutomaticMixin:
         self, X: Any, y: Any, sample_weight: Any, given: Mapping[str, Any]
     ) -> tuple[Any, list[FitWarning]]:
         """Choose parameters of "auto"; return the start of the fit, and what to warn of."""
-        automatic = {
-            name: getattr(self, name)
-            for name in self._choosable
-            if is_automatic(getattr(self, name, None))
-        }
         self.selection_ = None
+        automatic = self._automatic()
         if not automatic:
             return self.init, []
+        options = self._read_automatic(automatic, X, y, sample_weight, given)
+        search = _Search(self, list(automatic), options, X, y, sample_weight, given)
+        self.selection_, grown = search.choose()
+        reason = self.selection_.reason
+        fit_warnings = [FitWarning(reason, ConvergenceWarning)] if search.is_interrupted else []
+        return self.init if grown is None else grown, fit_warnings
+
+    def _automatic(self) -> dict[str, Any]:
+        """Return the parameters of "auto", by name."""
+        named = {name: getattr(self, name, None) for name in self._choosable}
+        return {name: value for name, value in named.items() if is_automatic(value)}
+
+    def _read_automatic(
+        self,
+        automatic: dict[str, Any],
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        given: Mapping[str, Any],
+    ) -> Auto:
+        """Return the options of the choice; refuse what has no rows, or goes with one size only."""
         if read_source(X, y, sample_weight, given)[0] is not None:
             raise ValueError(
                 f"The {next(iter(automatic))!r} parameter is 'auto', which needs all rows in "
                 "memory for its folds; choose on a sample of the rows, then fit the source."
             )
         options = read_options(automatic)
-        for name in _SIZES:
+        for name in SIZES:
             if name in automatic:
                 named = {n: getattr(self, n) for n in ("expert", "gate", "init", "constraints")}
                 if "expert" in automatic:
                     named["expert"] = "auto"
                 refuse_what_has_numbers(self, name, named, given)
-        search = _Search(self, list(automatic), options, X, y, sample_weight, given)
-        self.selection_, grown = search.choose()
-        reason = self.selection_.reason
-        fit_warnings = [FitWarning(reason, ConvergenceWarning)] if search.is_interrupted else []
-        return self.init if grown is None else grown, fit_warnings
+        return options
 
     def _settled(
         self, X: Any, y: Any, sample_weight: Any, given: Mapping[str, Any]

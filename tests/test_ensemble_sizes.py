@@ -1,0 +1,298 @@
+"""Bags whose size is "auto": several sizes, averaged with weights that out-of-bag rows give."""
+
+import pickle
+import re
+
+import numpy as np
+import pytest
+from scipy.optimize import minimize
+
+from mixexp import EM, HMEClassifier, HMERegressor, MoEClassifier, MoERegressor
+from mixexp.data import Batches
+from mixexp.displays import SelectionDisplay
+from mixexp.ensemble import BaggedMixture, BagSelection
+from mixexp.ensemble import _bags as bags
+from mixexp.exceptions import ConvergenceWarning
+from mixexp.selection import Auto
+
+RNG = np.random.default_rng(0)
+N = 150
+X = RNG.uniform(-1.0, 1.0, size=(N, 2))
+Y = np.abs(X[:, 0]) + 0.1 * RNG.standard_normal(N)
+LABELS = np.where(np.abs(X[:, 0]) + 0.2 * RNG.standard_normal(N) > 0.5, "far", "near")
+FEW = Auto(max_experts=4)
+KINDS = {
+    "regressor": (MoERegressor(FEW), Y, [1, 2, 3, 4]),
+    "regressor, tree": (HMERegressor(FEW), Y, [1, 2, 4]),
+    "classifier": (MoEClassifier(FEW), LABELS, [1, 2, 3, 4]),
+    "classifier, tree": (HMEClassifier(FEW), LABELS, [1, 2, 4]),
+}
+every_kind = pytest.mark.parametrize("kind", KINDS)
+
+
+@pytest.fixture(scope="module")
+def fits():
+    return {
+        kind: BaggedMixture(estimator, 4, random_state=0).fit(X, y)
+        for kind, (estimator, y, _) in KINDS.items()
+    }
+
+
+# The average.
+
+
+@every_kind
+def test_members_are_averaged_with_the_weights_of_their_sizes(kind, fits):
+    model, y = fits[kind], KINDS[kind][1]
+    weights = np.array(model.selection_.columns["weight"])
+    np.testing.assert_allclose(model.weights_, np.repeat(weights[weights > 0.0] / 4, 4))
+    np.testing.assert_allclose(model.weights_.sum(), 1.0, rtol=1e-12)
+    sizes = np.array(model.selection_.columns["n_experts"])[weights > 0.0]
+    assert [m.tree_.n_leaves for m in model.estimators_] == np.repeat(sizes, 4).tolist()
+    members = np.stack([member.log_density(X, y) for member in model.estimators_])
+    expected = np.log(model.weights_ @ np.exp(members))
+    np.testing.assert_allclose(model.log_density(X, y), expected, rtol=1e-10)
+
+
+@every_kind
+def test_predictions_are_those_of_the_weighted_average(kind, fits):
+    model, dist = fits[kind], fits[kind].predict_dist(X)
+    if "classifier" in kind:
+        np.testing.assert_allclose(model.predict_proba(X), dist.proba(), rtol=1e-10)
+        np.testing.assert_array_equal(model.predict(X), model.classes_[dist.proba().argmax(axis=1)])
+    else:
+        np.testing.assert_allclose(model.predict(X), dist.mean(), rtol=1e-10)
+        np.testing.assert_allclose(dist.logpdf(Y), model.log_density(X, Y), rtol=1e-10)
+        np.testing.assert_allclose(dist.cdf(model.predict_quantile(X, 0.3)), 0.3, atol=1e-8)
+
+
+@every_kind
+def test_sizes_have_rows_of_a_table(kind, fits):
+    selection, sizes = fits[kind].selection_, KINDS[kind][2]
+    columns = selection.columns
+    assert isinstance(selection, BagSelection)
+    assert columns["n_experts"] == sizes[: len(columns["n_experts"])]
+    # Those of more than three experts are pooled less.
+    alpha = KINDS[kind][0].alpha
+    own = np.where(np.array(columns["n_experts"]) > 3, 0.1 * alpha, alpha)
+    np.testing.assert_allclose(columns["alpha"], own)
+    assert selection.n_folds == 4
+    assert selection.best_index_ == int(np.argmax(columns["weight"]))
+    assert "weights of" in selection.in_words()
+    assert repr(selection).startswith("BagSelection(weights")
+    assert min(columns["behind"]) == 0.0
+    SelectionDisplay.from_selection(selection)
+
+
+def test_the_out_of_bag_density_is_that_of_the_average(fits):
+    model = fits["regressor"]
+    seeds = np.random.RandomState(0).randint(np.iinfo(np.int32).max, size=(4, 2))[:, 0]
+    drawn = [np.random.default_rng(seed).integers(N, size=N) for seed in seeds]
+    row = int(np.argmax([sum(r not in d for d in drawn) == 2 for r in range(N)]))
+    is_out = np.tile([row not in d for d in drawn], len(model.estimators_) // 4)
+    density = np.exp([m.log_density(X[[row]], Y[[row]])[0] for m in model.estimators_])
+    expected = np.log(model.weights_[is_out] @ density[is_out] * 2.0)
+    np.testing.assert_allclose(model.oob_log_density_[row], expected, rtol=1e-10)
+
+
+def test_an_average_of_sizes_is_out_of_bag_as_dense_as_the_best_of_them(fits):
+    for model in fits.values():
+        # Weights are optimal on these rows, to 1e-5 per row, and those below a hundredth left out.
+        assert model.oob_score_ > max(model.selection_.columns["score"]) - 0.02
+
+
+def test_processes_and_pickles_change_nothing():
+    estimator = MoERegressor(Auto(max_experts=2))
+    one, two = (
+        BaggedMixture(estimator, 2, random_state=3, n_jobs=jobs).fit(X, Y) for jobs in (1, 2)
+    )
+    np.testing.assert_array_equal(one.predict(X), two.predict(X))
+    again = pickle.loads(pickle.dumps(one))
+    np.testing.assert_array_equal(again.predict(X), one.predict(X))
+    assert str(again.selection_) == str(one.selection_)
+
+
+# Weights.
+
+
+def held_out(n_models, n, seed):
+    return np.random.default_rng(seed).normal(size=(n_models, n))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_no_other_weights_are_better(seed):
+    density, row_weight = held_out(4, 60, seed), np.random.default_rng(seed).uniform(0.5, 2.0, 60)
+
+    def loss(free):
+        weights = np.exp(free) / np.exp(free).sum()
+        return -row_weight @ bags.average(density, weights) / row_weight.sum()
+
+    best = minimize(loss, np.zeros(4), tol=1e-12).fun
+    weights = bags.stack_weights(density, row_weight)
+    found = -row_weight @ bags.average(density, weights) / row_weight.sum()
+    # EM stops 1e-5 from the optimum; leaving out weights below 0.01 costs at most their share.
+    assert found <= best + 1e-5 - np.log(1.0 - 3 * 0.01)
+    assert (weights[weights > 0.0] >= 0.01).all()
+
+
+def test_a_row_of_weight_two_is_two_rows_and_of_zero_none():
+    density = held_out(3, 40, 0)
+    row_weight = np.resize([0.0, 1.0, 2.0], 40)
+    repeated = np.repeat(density, row_weight.astype(int), axis=1)
+    expected = bags.stack_weights(repeated, np.ones(repeated.shape[1]))
+    np.testing.assert_allclose(bags.stack_weights(density, row_weight), expected, rtol=1e-10)
+
+
+def test_rows_that_a_model_excludes_count_and_those_that_all_exclude_do_not():
+    density = held_out(3, 40, 1)
+    density[0] = -np.inf
+    weights = bags.stack_weights(density, np.ones(40))
+    assert weights[0] == 0.0
+    density[:, 7] = -np.inf
+    others = np.delete(density, 7, axis=1)
+    expected = bags.stack_weights(others, np.ones(39))
+    np.testing.assert_allclose(bags.stack_weights(density, np.ones(40)), expected)
+
+
+# What is tried.
+
+
+def test_noise_ends_the_search_early():
+    rng = np.random.default_rng(3)
+    noise = rng.standard_normal(N)
+    model = BaggedMixture(MoERegressor("auto"), 10, random_state=0).fit(X, noise)
+    assert model.selection_.columns["n_experts"] == [1, 2, 3]
+    assert "2 sizes more brought nothing" in str(model.selection_)
+
+
+@pytest.mark.parametrize(
+    ("most", "expected"), [(1, [1]), (2, [1, 2]), (5, [1, 2, 3, 5]), (12, [1, 2, 3, 6, 12])]
+)
+def test_sizes_double_up_to_the_most(most, expected):
+    assert bags._list_sizes(most) == expected
+
+
+def test_trees_are_no_deeper_than_is_asked():
+    model = BaggedMixture(HMERegressor(Auto(max_depth=1)), 2, random_state=0).fit(X, Y)
+    assert model.selection_.columns["tree"] == ["(1,)", "(2,)"]
+
+
+def test_spikes_on_rounded_values_have_no_weight():
+    rng = np.random.default_rng(0)
+    features = rng.uniform(-1.0, 1.0, (300, 2))
+    y = np.clip(np.round(5.6 + 0.8 * features[:, 0] + 0.7 * rng.standard_normal(300)), 3.0, 8.0)
+    estimator = MoERegressor(FEW, alpha=0.0, gate_alpha=0.0, dispersion_prior=0.0)
+    model = BaggedMixture(estimator, 3, random_state=0).fit(features, y)
+    columns = model.selection_.columns
+    has_spike, score = np.array(columns["has_spike"]), np.array(columns["score"])
+    assert has_spike.any()
+    assert score[has_spike].max() > score[~has_spike].max()  # they would have had it
+    assert not np.array(columns["weight"])[has_spike].any()
+
+
+def test_family_and_pooling_are_chosen_before():
+    estimator = MoERegressor(
+        Auto(max_experts=2, cv=2, families=["gaussian", "laplace"]), expert="auto", n_init=1
+    )
+    model = BaggedMixture(estimator, 2, random_state=0).fit(X, Y)
+    chosen = model.selection_.chosen
+    assert set(chosen) == {"n_experts", "expert"}
+    assert {member.expert for member in model.estimators_} == {chosen["expert"]}
+
+
+def test_every_size_has_a_line(capsys):
+    BaggedMixture(MoERegressor(Auto(max_experts=2), verbose=1), 2, random_state=0).fit(X, Y)
+    printed = capsys.readouterr().out
+    assert len(re.findall(r"BaggedMixture: n_experts=\d.*: weights of sizes", printed)) == 2
+
+
+# Rows.
+
+
+def test_groups_and_weights_go_to_members_and_weights_of_sizes():
+    groups = np.repeat(np.arange(N // 3), 3)
+    weight = np.repeat(np.resize([0.0, 1.0, 2.0], N // 3), 3)
+    estimator = MoERegressor(Auto(max_experts=2), gate_features=[])
+    model = BaggedMixture(estimator, 3, random_state=0)
+    kept = model.fit(X, Y, weight, groups=groups).predict(X)
+    density = model.log_density(X, Y, groups=groups)
+    of_groups = np.stack(
+        [m.log_density(X, Y, groups=groups).reshape(-1, 3).sum(axis=1) for m in model.estimators_]
+    )
+    expected = np.log(model.weights_ @ np.exp(of_groups))
+    np.testing.assert_allclose(density.reshape(-1, 3).sum(axis=1), expected, rtol=1e-10)
+    assert "groups" in model.selection_.in_words()
+    far = np.where(weight > 0.0, Y, 1e6)
+    np.testing.assert_array_equal(model.fit(X, far, weight, groups=groups).predict(X), kept)
+
+
+def test_row_arguments_go_to_members():
+    rng = np.random.default_rng(4)
+    exposure = rng.uniform(1.0, 5.0, N)
+    counts = rng.poisson(exposure * np.exp(X[:, 0]))
+    estimator = MoERegressor(Auto(max_experts=2), expert="poisson")
+    model = BaggedMixture(estimator, 2, random_state=0).fit(X, counts, exposure=exposure)
+    members = [member.predict(X, exposure=exposure) for member in model.estimators_]
+    expected = np.average(members, axis=0, weights=model.weights_)
+    np.testing.assert_allclose(model.predict(X, exposure=exposure), expected)
+
+
+# What is refused, and what ends early.
+
+
+class Parts(list):
+    """Batches that can be visited again."""
+
+
+def test_sources_are_refused():
+    with pytest.raises(ValueError, match="'n_experts' parameter is 'auto', which needs all rows"):
+        BaggedMixture(MoERegressor("auto"), 2).fit(Batches(Parts([(X, Y)])), None)
+
+
+def test_what_is_for_one_number_of_experts_is_refused():
+    with pytest.raises(ValueError, match="'expert' is a list"):
+        BaggedMixture(MoERegressor("auto", expert=["gaussian", "laplace"]), 2).fit(X, Y)
+
+
+def test_bad_options_of_the_estimator_are_named():
+    with pytest.raises(ValueError, match="alpha"):
+        BaggedMixture(MoERegressor("auto", alpha=-1.0), 2).fit(X, Y)
+
+
+def test_a_row_must_be_left_out():
+    groups = np.zeros(N)
+    with pytest.raises(ValueError, match=r"no row is left out .*raise n_estimators"):
+        BaggedMixture(MoERegressor("auto", gate_features=[]), 2).fit(X, Y, groups=groups)
+
+
+def interrupt_at(monkeypatch, n_bags):
+    add = bags.Stack._add
+
+    def interrupted(self, settings):
+        if len(self.bags) == n_bags:
+            raise KeyboardInterrupt
+        add(self, settings)
+
+    monkeypatch.setattr(bags.Stack, "_add", interrupted)
+
+
+def test_an_interrupted_search_averages_the_sizes_so_far(monkeypatch):
+    interrupt_at(monkeypatch, 2)
+    model = BaggedMixture(MoERegressor("auto"), 2, random_state=0)
+    with pytest.warns(ConvergenceWarning, match="interrupted"):
+        model.fit(X, Y)
+    assert model.selection_.columns["n_experts"] == [1, 2]
+    np.testing.assert_allclose(model.weights_.sum(), 1.0, rtol=1e-12)
+
+
+def test_an_interrupt_before_the_first_size_ends_the_fit(monkeypatch):
+    interrupt_at(monkeypatch, 0)
+    with pytest.raises(KeyboardInterrupt):
+        BaggedMixture(MoERegressor("auto"), 2, random_state=0).fit(X, Y)
+
+
+def test_experts_that_collapse_end_the_search_where_that_is_an_error(monkeypatch):
+    y = np.where(X[:, 0] > 0.0, 1.0, Y)
+    estimator = MoERegressor("auto", solver=EM(on_collapse="error"))
+    model = BaggedMixture(estimator, 2, random_state=0).fit(X, y)
+    assert np.isfinite(model.predict(X)).all()
