@@ -25,7 +25,6 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from mixexp import HMEClassifier, HMERegressor, MoEClassifier, MoERegressor
-from mixexp.ensemble import BaggedMixture
 from mixexp.metrics import log_density_scorer
 
 INNER = KFold(3, shuffle=True, random_state=0)
@@ -248,23 +247,3 @@ class Boosted(RegressorMixin, BaseEstimator):
         mean, deviation = self._moments(X)
         standard = (y - mean) / deviation
         return -0.5 * (np.log(2.0 * np.pi) + standard**2) - np.log(deviation)
-
-
-def protocol_methods() -> dict[str, Method]:
-    """Return what the public protocol compares, by name; the linear model first."""
-    forest = RandomForestRegressor(random_state=0, oob_score=True)
-    auto = MoERegressor("auto", random_state=0)
-    models: dict[str, Any] = {
-        "linear": WithMaximumLikelihood(LinearRegression()),
-        "forest": WithOutOfBag(forest),
-        "boosting": WithGaussian(HistGradientBoostingRegressor(random_state=0)),
-    }
-    for name, module in (("ngboost", "ngboost"), ("xgboost-distribution", "xgboost_distribution")):
-        if is_installed(module, name):
-            models[name] = Boosted(module)
-    models |= {
-        "default": MoERegressor(random_state=0),
-        "auto": auto,
-        "auto bagged": BaggedMixture(auto, random_state=0),
-    }
-    return {name: partial(clone, model) for name, model in models.items()}

@@ -45,10 +45,12 @@ def fits():
 def test_members_are_averaged_with_the_weights_of_their_sizes(kind, fits):
     model, y = fits[kind], KINDS[kind][1]
     weights = np.array(model.selection_.columns["weight"])
-    np.testing.assert_allclose(model.weights_, np.repeat(weights[weights > 0.0] / 4, 4))
-    np.testing.assert_allclose(model.weights_.sum(), 1.0, rtol=1e-12)
     sizes = np.array(model.selection_.columns["n_experts"])[weights > 0.0]
-    assert [m.tree_.n_leaves for m in model.estimators_] == np.repeat(sizes, 4).tolist()
+    n_members = np.where(sizes == 1, 1, 4)
+    expected = np.repeat(weights[weights > 0.0] / n_members, n_members)
+    np.testing.assert_allclose(model.weights_, expected)
+    np.testing.assert_allclose(model.weights_.sum(), 1.0, rtol=1e-12)
+    assert [m.tree_.n_leaves for m in model.estimators_] == np.repeat(sizes, n_members).tolist()
     members = np.stack([member.log_density(X, y) for member in model.estimators_])
     expected = np.log(model.weights_ @ np.exp(members))
     np.testing.assert_allclose(model.log_density(X, y), expected, rtol=1e-10)
@@ -163,6 +165,15 @@ def test_noise_ends_the_search_early():
     model = BaggedMixture(MoERegressor("auto"), 10, random_state=0).fit(X, noise)
     assert model.selection_.columns["n_experts"] == [1, 2, 3]
     assert "2 sizes more brought nothing" in str(model.selection_)
+
+
+def test_one_expert_is_fitted_to_all_rows():
+    model = BaggedMixture(MoERegressor(Auto(max_experts=1)), 3, random_state=0).fit(X, Y)
+    assert model.weights_.tolist() == [1.0]
+    # Members end where a step gains less than 1e-3, which one expert's Newton step is far below.
+    alone = MoERegressor(1).fit(X, Y)
+    np.testing.assert_allclose(model.predict(X), alone.predict(X), rtol=1e-6)
+    assert np.isfinite(model.oob_score_)
 
 
 @pytest.mark.parametrize(

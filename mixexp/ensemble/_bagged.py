@@ -91,14 +91,14 @@ class BaggedMixture(MetaEstimatorMixin, BaseEstimator):
     *A size of "auto"* (``n_experts`` or ``tree`` of the estimator) is not chosen but averaged over:
     bags of 1, 2, 3, 6, 12, ... experts, or of trees of gates over two, of depth 1, 2, 3, ..., are
     fitted to the same resamples, and get the weights that make the rows most probable that members
-    have not seen (stacking). One expert, the linear model, is among them. No more are fitted than
-    ``max_experts`` and ``max_depth`` of `mixexp.selection.Auto`, nor once ``patience`` sizes more
-    have not raised the log density of all these rows by one unit. Members of such bags are cheap:
-    one start, no moves, at most 100 iterations, a ``tol`` of no less than 1e-3. More than three
-    experts have a tenth of ``alpha``. Sizes of less weight than a hundredth are left out, and those
-    with an expert that has shrunk onto a single value of y. Ctrl-C ends the search: the sizes so
-    far are averaged, with a warning. ``alpha`` and ``expert`` of "auto" are chosen before, in folds
-    of all rows.
+    have not seen (stacking). One expert, the linear model, is among them, fitted to all rows in
+    the end. No more are fitted than ``max_experts`` and ``max_depth`` of `mixexp.selection.Auto`,
+    nor once ``patience`` sizes more have not raised the log density of all these rows by one unit.
+    Members of such bags are cheap: one start, no moves, at most 100 iterations, a ``tol`` of no
+    less than 1e-3. More than three experts have a tenth of ``alpha``. Sizes of less weight than a
+    hundredth are left out, and those with an expert that has shrunk onto a single value of y.
+    Ctrl-C ends the search: the sizes so far are averaged, with a warning. ``alpha`` and ``expert``
+    of "auto" are chosen before, in folds of all rows.
 
     References
     ----------
@@ -237,9 +237,14 @@ class BaggedMixture(MetaEstimatorMixin, BaseEstimator):
 
     def _keep(self, bags: list[Bag], weights: np.ndarray, rows: Resamples) -> None:
         """Store the members of the bags that have weight, and what they say out of bag."""
-        pairs = [(bag, own) for bag, own in zip(bags, weights, strict=True) if own > 0.0]
-        self.estimators_ = [member for bag, _ in pairs for member in bag.members]
-        self.weights_ = np.repeat([own / len(bag.members) for bag, own in pairs], len(rows.seeds))
+        members = [
+            (member, own / len(bag.members))
+            for bag, own in zip(bags, weights, strict=True)
+            for member in bag.members
+            if own > 0.0
+        ]
+        self.estimators_ = [member for member, _ in members]
+        self.weights_ = np.array([own for _, own in members])
         self.n_features_in_ = self.estimators_[0].n_features_in_
         for name in ("feature_names_in_", "classes_"):
             if hasattr(self.estimators_[0], name):
