@@ -14,9 +14,10 @@ of these among them.
 
 With ``--splits 20`` it is the public protocol of probabilistic regression instead: random 90/10
 splits of all rows, mean negative log density and root mean squared error in units of y over the
-splits with their standard errors, and processor time; the default, "auto" and ten bagged fits of
-"auto" beside a linear model, NGBoost, XGBoost-distribution (extra ``benchmarks``), a random forest
-with out-of-bag variance, and boosting with cross-validated variance.
+splits with their standard errors, and processor time; the default, "auto" and its bag, an average
+over sizes of ten resamples, beside a linear model, NGBoost, XGBoost-distribution (extra
+``benchmarks``), a random forest with out-of-bag variance, and boosting with cross-validated
+variance.
 
     OMP_NUM_THREADS=1 python benchmarks/prediction.py [--quick] [--sets diabetes wine]
     OMP_NUM_THREADS=1 python benchmarks/prediction.py --splits 20 [--sets diabetes kinked]

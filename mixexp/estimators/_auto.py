@@ -59,6 +59,9 @@ class Auto(BaseEstimator):
     folds; a row of weight zero is as if absent. A class of one row is in every fit and never held
     out. Groups stay whole. Standard errors of differences allow for folds that share rows.
 
+    In a `mixexp.ensemble.BaggedMixture` sizes are not chosen but averaged over, where ``cv`` and
+    ``n_standard_errors`` play no part.
+
     References
     ----------
     Nadeau & Bengio (2003), Inference for the generalization error, Machine Learning 52.
