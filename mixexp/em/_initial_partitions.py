@@ -138,7 +138,7 @@ def draw_partitions(
     problem: Problem, pooled: Parameters, strategy: str, seeds: Sequence[int]
 ) -> list[list[np.ndarray]]:
     """Return candidates, a leaf for each row, (n_rows,), per seed; see `draw_starts`."""
-    rows, halvings = _describe_rows(problem, pooled), halvings_of(problem.model.tree)
+    rows, halvings = describe_rows(problem, pooled), halvings_of(problem.model.tree)
     n_leaves, n_features = problem.model.tree.n_leaves, problem.held[0].features.shape[0]
     kinds = STARTS[strategy](rows, len(seeds))
     rngs = [np.random.default_rng(seed) for seed in seeds]
@@ -193,10 +193,16 @@ def _scores_of_classes(problem: Problem, pooled: Parameters) -> np.ndarray:
     return problem.held.group_means(np.concatenate(parts, axis=1))
 
 
-def _describe_rows(problem: Problem, pooled: Parameters) -> Rows:
+def describe_rows(problem: Problem, pooled: Parameters) -> Rows:
     """Number the rows that differ in features or scores, and count those that do in features.
 
     Rows are told apart by their place along one random direction.
+
+    Parameters
+    ----------
+    problem : Problem
+    pooled : Parameters
+        Whose first expert has the scores; those of an optimum serve, too.
     """
     weight = np.concatenate([block.known.weight for block in problem.held.without_features])
     scores, rng = _scores_of_classes(problem, pooled), np.random.default_rng(0)

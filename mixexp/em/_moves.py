@@ -33,11 +33,15 @@ class Tactic(NamedTuple):
     is_plain : bool
         Whether they are looked at after EM steps alone, and no optimum is left twice: for moves so
         many that Newton's steps for each would be most of their cost.
+    n_tries : int
+        Rounds without success that end the moves from an optimum: more than one where moves are
+        drawn by chance.
     """
 
     draw: DrawMoves
     looks: tuple[tuple[int, int], ...] | None = None
     is_plain: bool = False
+    n_tries: int = 1
 
 
 SPLIT_AND_MERGE = Tactic(draw_moves)
@@ -101,23 +105,34 @@ def _rounds(
     left: "_Left | None",
 ) -> Iterator[tuple[str, EMResult]]:
     """Yield what every move that led higher came to, with its name."""
+    n_failed = 0
     for _ in range(n_moves):
-        if left is not None and left.knows(final):
+        if n_failed == 0 and left is not None and left.knows(final):
             return
         # A fit that max_iter cut short ends there; under weak priors only the way is sought.
         if not final.is_converged and (options.tol < WEAK.tol or final.reason == ASKED_TO_STOP):
             return
         chosen = _most_hopeful(problem, final, rng, options, effort, tactic)
-        if chosen is None or chosen[1].hope < final.objective:
+        if chosen is None:
             return
-        name, run = chosen
-        advance(problem, [run], options.max_iter)
-        outcome = run.outcome(f"stopped after max_iter={options.max_iter}")
-        least = final.objective + SAME_OPTIMUM * (1.0 + problem.magnitude(final.objective))
-        if outcome.is_spurious or outcome.objective <= least:
+        outcome = _lead_higher(problem, final, chosen[1], options)
+        if outcome is not None:
+            final, n_failed = outcome, 0
+            yield chosen[0], final
+            continue
+        n_failed += 1
+        if n_failed == tactic.n_tries:
             return
-        final = outcome
-        yield name, final
+
+
+def _lead_higher(problem: Problem, final: EMResult, run: Run, options: Options) -> EMResult | None:
+    """Follow a move to its end; None if that is no higher than where it left, or spurious."""
+    if run.hope < final.objective:
+        return None
+    advance(problem, [run], options.max_iter)
+    outcome = run.outcome(f"stopped after max_iter={options.max_iter}")
+    least = final.objective + SAME_OPTIMUM * (1.0 + problem.magnitude(final.objective))
+    return None if outcome.is_spurious or outcome.objective <= least else outcome
 
 
 def _most_hopeful(

@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 import numpy as np
 
 from mixexp.em._effort import USUAL, WEAK, Course, Effort, finish
-from mixexp.em._exchanges import draw_exchanges
+from mixexp.em._exchanges import draw_exchanges, draw_relabelings
 from mixexp.em._iteration import Run, Watch, advance, begin
 from mixexp.em._monitor import ASKED_TO_STOP, Monitor
 from mixexp.em._moves import Tactic, split_and_merge
@@ -30,11 +30,14 @@ _SAMPLE_TOL = 1e-6
 _N_JUDGED = 3
 # Every exchange of a level's rows leads higher or ends the exchanges; so many at most.
 _N_EXCHANGES = 10
-_EXCHANGES = Tactic(draw_exchanges)
+_EXCHANGES = Tactic(draw_exchanges, is_plain=True)
 # So do other nestings of a tree's experts, and moves beside them. Where many of them end does not
 # show until EM has gone on for long, when it tells which are not to.
 _N_NESTINGS = 8
 _NESTINGS = Tactic(draw_moves_of_tree, looks=((6, 16), (20, 1)), is_plain=True)
+# Relabelings are drawn by chance, and end after some rounds that led nowhere.
+_N_RELABELINGS = 20
+_RELABELINGS = Tactic(draw_relabelings, looks=((8, 24), (20, 1)), is_plain=True, n_tries=3)
 
 
 def search(
@@ -64,7 +67,7 @@ def search(
     if problem.model.tree.n_leaves == 1:  # it starts at its optimum, or next to it
         return compete(problem, starts, options, monitor)
     sample, raced, weak, way, effort, seed = course
-    n_exchanges = _N_EXCHANGES if n_moves else 0
+    n_exchanges, n_relabelings = (_N_EXCHANGES, _N_RELABELINGS) if n_moves else (0, 0)
     n_nestings = max(_N_NESTINGS, n_moves) if n_moves and effort.nests else 0
     rough = way._replace(tol=max(way.tol, _SAMPLE_TOL))
     beaten: frozenset[int] = frozenset()
@@ -79,6 +82,7 @@ def search(
         found = split_and_merge(raced, found, seed, way, n_moves, effort)
         found = split_and_merge(raced, found, seed, way, n_nestings, effort, _NESTINGS)
         found = split_and_merge(raced, found, seed, way, n_exchanges, effort, _EXCHANGES)
+        found = split_and_merge(raced, found, seed, way, n_relabelings, effort, _RELABELINGS)
         if effort.is_rough:
             found = _finish_best(sample, found, options)
         if sample is problem:
