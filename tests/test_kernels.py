@@ -3,6 +3,7 @@
 The twins are written for reading: they state what a kernel computes, one line each.
 """
 
+import ast
 import os
 import shutil
 import stat
@@ -877,6 +878,27 @@ def test_processes_that_compile_at_once_do_not_share_a_file(tmp_path, monkeypatc
 
 def test_kernels_are_cached_by_content():
     assert isinstance(_jit.kernel(double)._cache._cache_file, _jit.SafeCacheFile)
+
+
+def test_parts_of_kernels_are_called_by_kernels_alone():
+    # Without a way in from Python, such a call would end the process.
+    parts, called_by = set(), {}
+    for file in Path(mixexp.__file__).parent.rglob("*.py"):
+        tree = ast.parse(file.read_text())
+        for place in [node for node in tree.body if isinstance(node, ast.FunctionDef)]:
+            marks = {ast.unparse(mark) for mark in place.decorator_list}
+            if marks & {"part_of_kernels", "part_of_fused_kernels"}:
+                parts.add(place.name)
+            if file.parent.name == "kernels" and any("kernel" in mark for mark in marks):
+                tree.body.remove(place)
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
+                called_by.setdefault(node.id, set()).add(file.stem)
+    assert {"form_products", "add_exponentials"} <= parts
+    # `multiply` is a name of other things, too, where it is not imported.
+    assert not {name: called_by[name] for name in parts & called_by.keys()}
+    assert not parts & set(kernels.__all__)
+    assert not parts & set(vars(kernels))
 
 
 def test_eigenvalues_are_found_where_divide_and_conquer_gives_up(monkeypatch):

@@ -14,7 +14,7 @@ import math
 
 import numpy as np
 
-from mixexp.kernels._jit import fused_kernel
+from mixexp.kernels._jit import fused_kernel, part_of_fused_kernels
 
 # Rows that are taken through all nodes before the next; loops as in `_tree`.
 _CHUNK = 256
@@ -33,7 +33,7 @@ _LARGEST_DISTANCE = 1e100
 _LEAST_EXPONENT = -708.0
 
 
-@fused_kernel
+@part_of_fused_kernels
 def add_exponentials(values, top, out, total):  # type: ignore[no-untyped-def]
     """Fill out with ``exp(values - top)``, 0 below ``exp(-708)``, and add that to total.
 
@@ -72,7 +72,7 @@ def add_exponentials(values, top, out, total):  # type: ignore[no-untyped-def]
         total[r] += out[r]
 
 
-@fused_kernel
+@part_of_fused_kernels
 def add_logarithms(values, total):  # type: ignore[no-untyped-def]
     """Add ``log(values)`` to total, -inf for 0.
 
@@ -111,7 +111,7 @@ def add_logarithms(values, total):  # type: ignore[no-untyped-def]
         total[r] += -math.inf if x == 0.0 else value + (x - x)
 
 
-@fused_kernel
+@part_of_fused_kernels
 def fill_unexplained_rows(gate, parent, leaves, begin, total, node_resp):  # type: ignore[no-untyped-def]
     """Give the rows that no leaf explains, whose total is 0, to the leaves by their priors.
 
@@ -135,7 +135,7 @@ def fill_unexplained_rows(gate, parent, leaves, begin, total, node_resp):  # typ
                 node_resp[leaf, begin + r] = prior
 
 
-@fused_kernel
+@part_of_fused_kernels
 def softmax_over_children(logits, gate, path, first, stop, begin, top, total, above):  # type: ignore[no-untyped-def]
     """Fill the gates of one node's children, and minus the logarithms of their priors.
 

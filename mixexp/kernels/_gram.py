@@ -12,10 +12,10 @@ interpreter's lock back and forth, and two threads would be no faster than one.
 
 import numpy as np
 
-from mixexp.kernels._jit import kernel
+from mixexp.kernels._jit import kernel, part_of_kernels
 
 
-@kernel
+@part_of_kernels
 def form_products(features, start, products):  # type: ignore[no-untyped-def]
     """Multiply features by each other, from a row on, zeros after the last row."""
     p, size = features.shape[0], products.shape[1]
@@ -32,7 +32,7 @@ def form_products(features, start, products):  # type: ignore[no-untyped-def]
             t += 1
 
 
-@kernel
+@part_of_kernels
 def add_product(left, right, part, out):  # type: ignore[no-untyped-def]
     """Add ``left @ right.T`` to out; part is scratch of its shape."""
     np.dot(left, right.T, part)
@@ -41,14 +41,14 @@ def add_product(left, right, part, out):  # type: ignore[no-untyped-def]
             out[k, t] += part[k, t]
 
 
-@kernel
+@part_of_kernels
 def multiply(left, right, out):  # type: ignore[no-untyped-def]
     """Fill out with a product; a loop of its own is compiled once for all who call it."""
     for r in range(left.shape[0]):
         out[r] = left[r] * right[r]
 
 
-@kernel
+@part_of_kernels
 def multiply_by_rest(left, share, out):  # type: ignore[no-untyped-def]
     """Fill out with a product by ``min(1, 2 * (1 - share))``."""
     for r in range(left.shape[0]):

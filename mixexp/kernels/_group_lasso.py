@@ -2,7 +2,7 @@
 
 import math
 
-from mixexp.kernels._jit import kernel
+from mixexp.kernels._jit import kernel, part_of_kernels
 
 # Sweeps over the groups, and moves that are rounding, as a share of the largest coefficient.
 _MOST_SWEEPS = 1000
@@ -11,7 +11,7 @@ _DIGITS = 1e-14
 _MOST_STEPS = 200
 
 
-@kernel
+@part_of_kernels
 def norm_of_group(slope, bends, strength, n):  # type: ignore[no-untyped-def]
     """Return the root t of ``sum((slope / (t * bends + strength))**2) = 1``.
 
@@ -50,7 +50,7 @@ def norm_of_group(slope, bends, strength, n):  # type: ignore[no-untyped-def]
     return t
 
 
-@kernel
+@part_of_kernels
 def visit_group(  # type: ignore[no-untyped-def]
     matrix, slope, own, places, strength, bends, axes, lower, upper, scratch
 ):

@@ -57,12 +57,28 @@ def fused_kernel(function: Callable[..., Any]) -> Callable[..., Any]:
     return _compile(function, {"contract"})
 
 
-def _compile(function: Callable[..., Any], fastmath: set[str]) -> Callable[..., Any]:
+def part_of_kernels(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile as `kernel` does what kernels alone call: without a way in from Python.
+
+    A Python function that calls it ends the process.
+    """
+    return _compile(function, set(), no_cpython_wrapper=True)
+
+
+def part_of_fused_kernels(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile as `part_of_kernels` does, with the roundings of `fused_kernel`."""
+    return _compile(function, {"contract"}, no_cpython_wrapper=True)
+
+
+def _compile(
+    function: Callable[..., Any], fastmath: set[str], **wrappers: bool
+) -> Callable[..., Any]:
     options: dict[str, Any] = {
         "nogil": True,
         "error_model": "numpy",
         "fastmath": fastmath,
         "no_cfunc_wrapper": True,  # nobody calls kernels by way of C; a tenth of compilation
+        **wrappers,
     }
     try:
         dispatcher = numba.njit(cache=True, **options)(function)

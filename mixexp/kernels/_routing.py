@@ -7,7 +7,7 @@ as `linear_predictor` does, so that they have the same bits.
 
 import math
 
-from mixexp.kernels._jit import kernel
+from mixexp.kernels._jit import kernel, part_of_kernels
 
 # Rows that go down the tree together: the ways of several rows are independent, and a core works
 # on some of them at a time; their features stay in the first-level cache.
@@ -149,7 +149,7 @@ def find_top_leaves(  # type: ignore[no-untyped-def]
         dropped[r] = total
 
 
-@kernel
+@part_of_kernels
 def _open_gate(row, coef, first, n_siblings, above, prior):  # type: ignore[no-untyped-def]
     """Write the probabilities of a node's children, given its own."""
     largest = -math.inf
@@ -167,13 +167,13 @@ def _open_gate(row, coef, first, n_siblings, above, prior):  # type: ignore[no-u
         prior[c] = above * (prior[c] / total)
 
 
-@kernel
+@part_of_kernels
 def _comes_first(a, b, prior, first_leaf):  # type: ignore[no-untyped-def]
     """Tell whether node a is to be looked at before node b."""
     return prior[a] > prior[b] or (prior[a] == prior[b] and first_leaf[a] < first_leaf[b])
 
 
-@kernel
+@part_of_kernels
 def _push(heap, size, node, prior, first_leaf):  # type: ignore[no-untyped-def]
     """Add a node to the heap and return its new size."""
     at = size
@@ -184,7 +184,7 @@ def _push(heap, size, node, prior, first_leaf):  # type: ignore[no-untyped-def]
     return size + 1
 
 
-@kernel
+@part_of_kernels
 def _pop(heap, size, prior, first_leaf):  # type: ignore[no-untyped-def]
     """Take the first node off the heap and return its new size."""
     last, at, below = heap[size - 1], 0, 1
