@@ -142,9 +142,18 @@ def test_ways_out_change_neither_with_weights_nor_with_order(n_levels, n, priors
     assert any(way in restart.start for restart in repeated.restarts_ for way in ways)
 
 
-@pytest.mark.parametrize(("n", "priors"), [(400, MAXIMUM_LIKELIHOOD), (60, {})])
-def test_relabelings_are_left_out_where_rows_are_many_or_priors_hold(n, priors):
-    X, y = draw_factors("gaussian", 5, 1, n, 1)
+@pytest.mark.parametrize(
+    ("n_levels", "n_factors", "n", "priors"),
+    [
+        (5, 1, 400, MAXIMUM_LIKELIHOOD),
+        (5, 2, 140, MAXIMUM_LIKELIHOOD),
+        (8, 2, 60, MAXIMUM_LIKELIHOOD),
+        (5, 1, 60, {}),
+    ],
+    ids=["many", "dear", "few", "priors"],
+)
+def test_relabelings_are_left_out_where_they_do_not_pay(n_levels, n_factors, n, priors):
+    X, y = draw_factors("gaussian", n_levels, n_factors, n, 1)
     model = MoERegressor(2, gate="constant", random_state=0, **priors).fit(X, y)
     assert not any("relabelled" in restart.start for restart in model.restarts_)
 

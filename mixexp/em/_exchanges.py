@@ -26,8 +26,11 @@ _MOST_VALUES = 3
 # Exchanges of a round, at most.
 _N_EXCHANGES = 16
 # With so many distinct rows per parameter exchanges alone find what there is; with priors that hold
-# experts together, too.
-_MANY_ROWS = 10
+# experts together, too. With fewer than so many per coefficient of a location, the highest optima
+# are those whose experts pass through some rows, which is not what to look for.
+_MANY_ROWS, _FEWEST_ROWS = 10, 3
+# Distinct rows times experts, above which relabelings would be most of the cost of a fit.
+_MOST_LABELS = 256
 # Relabelings of a round, and the shares of the rows that they draw anew, in turns.
 _N_RELABELINGS = 96
 _SHARES = (0.02, 0.04, 0.08, 0.16)
@@ -92,6 +95,8 @@ def draw_relabelings(
 ) -> list[tuple[str, Parameters]]:
     """Return the starts of relabelings and exchanges; none where priors or many rows decide.
 
+    Nor where rows are too few to tell optima from experts that pass through them.
+
     Parameters
     ----------
     problem : Problem
@@ -105,9 +110,12 @@ def draw_relabelings(
     if told is None:
         return []
     levels, rows = told
-    if rows.n_cells >= _MANY_ROWS * problem.model.n_parameters:
-        return []
     resp, _ = responsibilities_of(problem, params)
+    n_locations = len(resp) * max(own.shape[-1] for group in params.experts for own in group)
+    if not _FEWEST_ROWS * n_locations <= rows.n_cells < _MANY_ROWS * problem.model.n_parameters:
+        return []
+    if rows.n_cells * len(resp) > _MOST_LABELS:
+        return []
     ways = _exchange(problem, resp, levels, rng) + _relabel(resp, rows.cells, rng)
     return _start_from(problem, params, ways)
 
