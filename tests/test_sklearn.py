@@ -39,7 +39,7 @@ pytestmark = [
         HMERegressor(n_init=2, max_iter=50),
         MoEClassifier(),
         HMEClassifier(n_init=2, max_iter=50, solver=EM(n_moves=0)),
-        ConformalRegressor(MoERegressor(n_init=2, max_iter=50, random_state=0)),
+        ConformalRegressor(MoERegressor(random_state=0)),
         MoERegressor(2, expert="student_t", n_init=1, max_iter=20),  # of one target and several
         MoERegressor(2, expert=[Ridge(), "gaussian"], gate="gaussian", n_init=2),
         HMERegressor(

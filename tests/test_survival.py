@@ -59,6 +59,16 @@ def test_a_threshold_below_all_of_y_changes_nothing(model, lives, rng):
     np.testing.assert_array_equal(everyone.given_above(-1.0).ppf(0.0), 0.0)
 
 
+def test_level_zero_is_the_threshold_or_the_least_of_y(rng):
+    X = rng.standard_normal((300, 1))
+    counts = MoERegressor(2, expert="poisson", n_init=1, random_state=0)
+    dist = counts.fit(X, rng.poisson(3.0 + X[:, 0] ** 2)).predict_dist(X)
+    for threshold in (-1.0, 0.0, 2.0, 20.0):
+        found = dist.given_above(threshold).ppf([0.0, 0.5])
+        np.testing.assert_array_equal(found[:, 0], max(threshold, 0.0))
+        assert (found[:, 1] > threshold).all()
+
+
 def test_an_exponential_does_not_age(rng):
     X = np.zeros((500, 1)) + rng.standard_normal((500, 1))
     y = rng.exponential(size=500)

@@ -86,7 +86,8 @@ class ConditionalDistribution:
         Parameters
         ----------
         q : float or array-like of shape (m,) or (n, m)
-            Levels in [0, 1]; 0 gives the threshold, 1 the upper limit of y.
+            Levels in [0, 1]; 0 gives the threshold, or the lower limit of y where that is above
+            it, 1 the upper limit of y.
 
         Returns
         -------
@@ -103,7 +104,8 @@ class ConditionalDistribution:
         is_small = (tail > 0.0) & (tail < 0.5)
         some = np.where(is_small, tail, 0.25)
         far = self._dist._over_blocks(partial(over_columns, upper_quantile), some)
-        near = self._dist.ppf(np.where(is_small, 0.5, 1.0 - tail))
+        # Level 0 is the lower limit, and not what the rounding of a difference leaves of it.
+        near = self._dist.ppf(np.where(is_small, 0.5, np.where(levels == 0.0, 0.0, 1.0 - tail)))
         found = np.where(is_small, far, near)
         found = np.maximum(found, self._above[:, None])
         return found[:, 0] if is_single else found

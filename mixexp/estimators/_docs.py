@@ -86,8 +86,9 @@ _DISPERSION_PRIOR = """dispersion_prior : float, default=30.0
 
 _BY_HEAD = """
         A dict says it for locations and for dispersions, ``{"location": None, "dispersion":
-        ["age"]}``: log dispersions are then linear in these columns, and their prior holds at the
-        mean of the features. Without the entry a dispersion is the same everywhere."""
+        ["age"]}``, again None for all: log dispersions are then linear in these columns, and their
+        prior holds at the mean of the features. Without the entry, or with an empty list, a
+        dispersion is the same everywhere."""
 
 _ATTRIBUTES = """gate_coef_ : ndarray of shape (n_nodes - 1, n_gate_features)
         Slopes of the gate logits per unit of each feature, one row per edge of the tree (per

@@ -222,7 +222,8 @@ def select_by_head(
         if head not in heads:
             raise ValueError(
                 f"The 'expert_features' parameter has the key {shown(head)}; expected "
-                f"{' or '.join(map(repr, heads))}."
+                f"{' or '.join(map(repr, heads))}"
+                f"{'' if has_dispersions else ', for classes have no dispersion'}."
             )
     location, dispersion = features.get(HEADS[0]), features.get(HEADS[1], [])
     return (

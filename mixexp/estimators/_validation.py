@@ -134,8 +134,8 @@ def check_submodels(penalty: Penalty, solver: Any, parts: Sequence[Any]) -> None
     ):
         if own and value not in allowed:
             raise ValueError(
-                f"The {name!r} parameter must be {' or '.join(map(repr, allowed))} for a model "
-                f"with a {own[0]}. Got {shown(value)}."
+                f"The {name!r} parameter of EM must be {' or '.join(map(repr, allowed))} for a "
+                f"model with a {own[0]}. Got {shown(value)}."
             )
 
 
