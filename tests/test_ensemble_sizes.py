@@ -302,6 +302,50 @@ def test_an_interrupt_before_the_first_size_ends_the_fit(monkeypatch):
         BaggedMixture(MoERegressor("auto"), 2, random_state=0).fit(X, Y)
 
 
+@pytest.mark.parametrize("n_weighed", [0, 1])
+def test_an_interrupt_of_the_weighing_leaves_the_sizes_weighed_before(monkeypatch, n_weighed):
+    weigh, calls = bags.stack_weights, []
+
+    def interrupted(*arguments):
+        if len(calls) == n_weighed:
+            raise KeyboardInterrupt
+        calls.append(arguments)
+        return weigh(*arguments)
+
+    monkeypatch.setattr(bags, "stack_weights", interrupted)
+    model = BaggedMixture(MoERegressor("auto"), 2, random_state=0)
+    if n_weighed == 0:
+        with pytest.raises(KeyboardInterrupt):
+            model.fit(X, Y)
+        return
+    with pytest.warns(ConvergenceWarning, match="interrupted"):
+        model.fit(X, Y)
+    assert model.selection_.columns["n_experts"] == [1]
+    assert model.weights_.tolist() == [1.0]
+
+
+def test_an_interrupt_of_the_last_fit_leaves_all_sizes(monkeypatch):
+    fit = bags._fit_member
+
+    def interrupted(prototype, X, y, weight, *others):
+        if (weight == 1.0).all():  # no resample
+            raise KeyboardInterrupt
+        return fit(prototype, X, y, weight, *others)
+
+    monkeypatch.setattr(bags, "_fit_member", interrupted)
+    rng = np.random.default_rng(3)
+    noise = X[:, 0] + rng.standard_normal(N)
+    model = BaggedMixture(MoERegressor(FEW), 3, random_state=0)
+    with pytest.warns(ConvergenceWarning, match="one expert was not fitted to all"):
+        model.fit(X, noise)
+    columns = model.selection_.columns
+    assert len(columns["n_experts"]) > 1
+    assert columns["weight"][0] > 0.0
+    assert [member.tree_.n_leaves for member in model.estimators_[:3]] == [1, 1, 1]
+    np.testing.assert_allclose(model.weights_[:3], columns["weight"][0] / 3)
+    np.testing.assert_allclose(model.weights_.sum(), 1.0, rtol=1e-12)
+
+
 def test_experts_that_collapse_end_the_search_where_that_is_an_error(monkeypatch):
     y = np.where(X[:, 0] > 0.0, 1.0, Y)
     estimator = MoERegressor("auto", solver=EM(on_collapse="error"))

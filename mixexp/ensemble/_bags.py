@@ -158,22 +158,33 @@ class Stack:
                 if totals[-1] > totals[reached] + _LEAST_GAIN:
                     reached = len(totals) - 1
         except DegenerateExpertError as error:  # asked for by the solver's on_collapse
-            if not self.bags:
+            if not self._has_weighed_bags():
                 raise
             self.reason = f"no more experts could be fitted: {error}"
         except KeyboardInterrupt:
-            if not self.bags:
+            if not self._has_weighed_bags():
                 raise
             self.is_interrupted = True
             self.reason = "interrupted: the sizes so far were averaged"
         if self.weights[0] > 0.0:
-            self.bags[0] = self.bags[0]._replace(members=[self._fit_one_expert()])
+            self._fit_one_expert()
 
-    def _fit_one_expert(self) -> Any:
-        """Return one expert fitted to all rows: with one optimum it is no better for an average."""
-        rows, settings = self._rows, self.bags[0].settings
-        fit = self._brief(settings), rows.X, rows.y, rows.weight, rows.given, rows.seeds[0]
-        return _fit_quietly(*fit)[0]
+    def _has_weighed_bags(self) -> bool:
+        """Drop a bag that has no weight yet; return whether bags are left."""
+        self.bags = self.bags[: len(self.weights)]
+        return len(self.bags) > 0
+
+    def _fit_one_expert(self) -> None:
+        """Fit one expert to all rows: with one optimum it is no better for an average."""
+        rows, first = self._rows, self.bags[0]
+        fit = self._brief(first.settings), rows.X, rows.y, rows.weight, rows.given, rows.seeds[0]
+        try:
+            alone, _ = _fit_quietly(*fit)
+        except KeyboardInterrupt:
+            self.is_interrupted = True
+            self.reason = "interrupted: one expert was not fitted to all rows in the end"
+            return
+        self.bags[0] = first._replace(members=[alone])
 
     def selection(self, others: Mapping[str, Any]) -> BagSelection:
         """Return what was tried, and with what weights.
@@ -263,8 +274,9 @@ class Stack:
             )
         is_sound = np.array([not bag.has_spike for bag in self.bags])
         among = is_sound if is_sound.any() else ~is_sound
-        self.weights = np.zeros(len(out))
-        self.weights[among] = stack_weights(out[among], weight)
+        weights = np.zeros(len(out))
+        weights[among] = stack_weights(out[among], weight)
+        self.weights = weights
         mixed = average(out[:, weight > 0.0], self.weights)
         return float(weight[weight > 0.0] @ mixed)
 
