@@ -9,6 +9,7 @@ from sklearn.model_selection import cross_val_score
 
 from mixexp import HMERegressor, MoEClassifier, MoERegressor
 from mixexp.ensemble import BaggedMixture
+from mixexp.ensemble._bagged import _draw
 from mixexp.metrics import log_density_scorer
 
 
@@ -119,6 +120,28 @@ def test_weight_zero_is_a_row_less(data):
     far = np.where(weight > 0.0, y, 1e6)
     kept = model.fit(X, y, weight).predict(X)
     np.testing.assert_array_equal(clone(model).fit(X, far, weight).predict(X), kept)
+
+
+def test_rows_of_weight_zero_are_not_drawn(data):
+    X, y = data
+    model = BaggedMixture(MoERegressor(2, n_init=1), 3, random_state=0)
+    kept = model.fit(X, y).predict(X)
+    out_of_bag = model.oob_log_density_
+    place = np.insert(np.arange(240), 100, [0] * 60)  # rows that are not there, among the others
+    weight = np.insert(np.ones(240), 100, [0.0] * 60)
+    model.fit(X[place], np.where(weight > 0.0, y[place], 1e6), weight)
+    # Sums over rows are of other lengths, and round otherwise.
+    np.testing.assert_allclose(model.predict(X), kept, rtol=1e-6)
+    np.testing.assert_allclose(model.oob_log_density_[weight > 0.0], out_of_bag, rtol=1e-6)
+
+
+def test_groups_of_weight_zero_are_not_drawn():
+    codes = np.repeat([0, 1, 2, 3], 3)
+    weight = np.resize([0.0, 1.0, 2.0], 12) * (codes != 2)
+    drawn = _draw(codes, weight, 5)
+    others = codes != 2
+    np.testing.assert_array_equal(drawn[others], _draw(np.repeat([0, 1, 2], 3), np.ones(9), 5))
+    assert not drawn[~others].any()
 
 
 @pytest.mark.parametrize(

@@ -237,6 +237,27 @@ def test_groups_and_weights_go_to_members_and_weights_of_sizes():
     np.testing.assert_array_equal(model.fit(X, far, weight, groups=groups).predict(X), kept)
 
 
+@pytest.mark.parametrize("estimator", [MoERegressor(FEW), HMERegressor(FEW)])
+def test_no_more_is_tried_than_few_rows_of_positive_weight_allow(estimator):
+    model = BaggedMixture(estimator, 10, random_state=0)
+    with pytest.raises(ValueError, match="no row is left out"):
+        model.fit(X, Y, (np.arange(N) < 1) * 1.0)
+    model.fit(X, Y, (np.arange(N) < 12) * 1.0)
+    # Resamples of 12 rows have fewer distinct ones.
+    assert max(model.selection_.columns["n_experts"]) <= 8
+
+
+def test_sampling_weights_have_no_scale():
+    estimator = MoERegressor("auto", weight_type="sampling")
+    one, small = (
+        BaggedMixture(estimator, 3, random_state=0).fit(X, Y, np.full(N, scale))
+        for scale in (1.0, 1e-4)
+    )
+    assert len(one.selection_.columns["n_experts"]) > 3
+    for name, column in one.selection_.columns.items():
+        np.testing.assert_allclose(small.selection_.columns[name], column, rtol=1e-8)
+
+
 def test_row_arguments_go_to_members():
     rng = np.random.default_rng(4)
     exposure = rng.uniform(1.0, 5.0, N)

@@ -24,14 +24,14 @@ from mixexp.estimators._auto import Auto, read_options
 from mixexp.estimators._base import MixtureOfExperts, store_parameters
 from mixexp.estimators._choosing import SIZES
 from mixexp.estimators._docs import method_docs
-from mixexp.estimators._panels import read_labels
+from mixexp.estimators._folds import number_units
 from mixexp.estimators._row_arguments import (
     Given,
     GivenOfClasses,
     GivenWithoutY,
     row_arguments,
 )
-from mixexp.estimators._validation import N_JOBS, RANDOM_STATE, check_parameters, check_weights
+from mixexp.estimators._validation import N_JOBS, RANDOM_STATE, check_parameters
 from mixexp.exceptions import ConvergenceWarning
 from mixexp.text import shown
 
@@ -151,7 +151,8 @@ class BaggedMixture(MetaEstimatorMixin, BaseEstimator):
         X : array-like of shape (n, n_features)
         y : array-like of shape (n,)
         sample_weight : array-like of shape (n,), default=None
-            As for the estimator; resamples are drawn with equal probability and keep it.
+            As for the estimator; resamples are drawn with equal probability, among rows of positive
+            weight, and keep it.
         <PER_ROW>
 
         Returns
@@ -175,14 +176,15 @@ class BaggedMixture(MetaEstimatorMixin, BaseEstimator):
                 f"HMERegressor or HMEClassifier. Got {shown(self.estimator)} instead."
             )
         automatic = self._read_automatic(X, y, sample_weight, given)
-        weight = check_weights(sample_weight, len(X) if hasattr(X, "__len__") else X.shape[0])
-        codes = _codes_of(given.get("groups"), len(weight))
+        n = len(X) if hasattr(X, "__len__") else X.shape[0]
+        weight = self._prototype()._row_weights(sample_weight, n)
+        codes = number_units(given.get("groups"), n)
         seeds = check_random_state(self.random_state).randint(
             np.iinfo(np.int32).max, size=(n_members, 2)
         )
         rows = Resamples(
             *(X, y, weight, dict(given), codes),
-            counts=np.stack([_draw(codes, seed) for seed, _ in seeds]),
+            counts=np.stack([_draw(codes, weight, seed) for seed, _ in seeds]),
             seeds=[int(seed) for _, seed in seeds],
             n_jobs=self.n_jobs,
         )
@@ -404,7 +406,7 @@ class BaggedMixture(MetaEstimatorMixin, BaseEstimator):
         """
         check_is_fitted(self)
         found = np.stack([member.log_density(X, y, **given) for member in self.estimators_])
-        codes = _codes_of(given.get("groups"), found.shape[1])
+        codes = number_units(given.get("groups"), found.shape[1])
         size = np.bincount(codes)
         of_group = np.stack([np.bincount(codes, own) for own in found])
         return (average(of_group, self.weights_) / size)[codes]
@@ -434,15 +436,11 @@ class BaggedMixture(MetaEstimatorMixin, BaseEstimator):
         return float(measure(y, self.predict(X, **given), sample_weight=sample_weight))
 
 
-def _codes_of(groups: Any, n: int) -> np.ndarray:
-    """Return the number of each row's group, that of the row itself without groups."""
-    if groups is None:
-        return np.arange(n)
-    return np.unique(read_labels(groups, "groups", n), return_inverse=True)[1]
+def _draw(codes: np.ndarray, weight: np.ndarray, seed: int) -> np.ndarray:
+    """Return how often each row, or group of rows, is drawn with replacement.
 
-
-def _draw(codes: np.ndarray, seed: int) -> np.ndarray:
-    """Return how often each row, or group of rows, is drawn with replacement."""
-    n_classes = int(codes.max()) + 1
-    drawn = np.random.default_rng(seed).integers(n_classes, size=n_classes)
-    return np.bincount(drawn, minlength=n_classes)[codes].astype(float)
+    A row of weight zero is as if it were absent: it is not drawn, nor is a group of such rows.
+    """
+    used = np.unique(codes[weight > 0.0])
+    drawn = used[np.random.default_rng(seed).integers(len(used), size=len(used))]
+    return np.bincount(drawn, minlength=int(codes.max()) + 1)[codes].astype(float)
