@@ -2,9 +2,11 @@
 
 import pickle
 import re
+import warnings
 
 import numpy as np
 import pytest
+from joblib import parallel_config
 from scipy.optimize import minimize
 
 from mixexp import EM, HMEClassifier, HMERegressor, MoEClassifier, MoERegressor
@@ -12,7 +14,12 @@ from mixexp.data import Batches
 from mixexp.displays import SelectionDisplay
 from mixexp.ensemble import BaggedMixture, BagSelection
 from mixexp.ensemble import _bags as bags
-from mixexp.exceptions import ConvergenceWarning
+from mixexp.exceptions import (
+    ConvergenceWarning,
+    DegenerateExpertWarning,
+    RankDeficientWarning,
+    RoundedTargetWarning,
+)
 from mixexp.selection import Auto
 
 RNG = np.random.default_rng(0)
@@ -269,6 +276,70 @@ def test_row_arguments_go_to_members():
     np.testing.assert_allclose(model.predict(X, exposure=exposure), expected)
 
 
+# What users are told.
+
+
+def warnings_of(estimator, features, y, **options):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        BaggedMixture(estimator, 2, random_state=0, **options).fit(features, y)
+    return [(own.category, str(own.message)) for own in caught]
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_members_warn_once(n_jobs):
+    collinear = np.c_[X, X[:, 0]]
+    of_one = set(warnings_of(MoERegressor(2, alpha=0.0), collinear, Y))
+    found = warnings_of(MoERegressor(Auto(max_experts=2), alpha=0.0), collinear, Y, n_jobs=n_jobs)
+    assert [category for category, _ in found] == [RankDeficientWarning]
+    assert set(found) == of_one
+
+
+def test_few_iterations_are_told_where_they_are_the_users():
+    found = warnings_of(MoERegressor(Auto(max_experts=2), max_iter=1), X, Y)
+    assert [category for category, _ in found] == [ConvergenceWarning]
+    assert "max_iter=1" in found[0][1]
+    few = MoERegressor(FEW, tol=1e-9, n_init=1)
+    assert not warnings_of(few.set_params(max_iter=bags._MOST_ITERATIONS), X, Y)
+
+
+def test_experts_to_spare_are_not_told_and_exact_ones_are(monkeypatch):
+    y = np.abs(X[:, 0])
+    estimator = MoERegressor(Auto(max_experts=2), alpha=0.0, dispersion_prior=0.0)
+    found = warnings_of(estimator, X, y)
+    assert {category for category, _ in found} == {DegenerateExpertWarning}
+    assert all("exactly" in message for _, message in found)
+    weighed = []
+    fit = bags._fit_as_one_of_many
+
+    def noted(*arguments):
+        member, fit_warnings = fit(*arguments)
+        weighed.extend(own.category for own in fit_warnings)
+        return member, fit_warnings
+
+    monkeypatch.setattr(bags, "_fit_as_one_of_many", noted)
+    assert not warnings_of(MoERegressor("auto"), X, Y)
+    assert DegenerateExpertWarning in weighed
+
+
+def test_spikes_are_told_where_all_sizes_have_one():
+    ends = np.resize([0.0, 1.0], N)
+    estimator = MoERegressor(Auto(max_experts=1), alpha=0.0, dispersion_prior=0.0)
+    found = warnings_of(estimator, ends[:, None], ends)
+    assert RoundedTargetWarning in {category for category, _ in found}
+
+
+def test_spikes_are_found_in_threads():
+    rng = np.random.default_rng(0)
+    features = rng.uniform(-1.0, 1.0, (300, 2))
+    y = np.clip(np.round(5.6 + 0.8 * features[:, 0] + 0.7 * rng.standard_normal(300)), 3.0, 8.0)
+    estimator = MoERegressor(FEW, alpha=0.0, gate_alpha=0.0, dispersion_prior=0.0)
+    one = BaggedMixture(estimator, 3, random_state=0).fit(features, y)
+    with parallel_config("threading"):
+        two = BaggedMixture(estimator, 3, random_state=0, n_jobs=2).fit(features, y)
+    assert two.selection_.columns == one.selection_.columns
+
+
 # What is refused, and what ends early.
 
 
@@ -346,14 +417,14 @@ def test_an_interrupt_of_the_weighing_leaves_the_sizes_weighed_before(monkeypatc
 
 
 def test_an_interrupt_of_the_last_fit_leaves_all_sizes(monkeypatch):
-    fit = bags._fit_member
+    fit = bags._fit_as_one_of_many
 
     def interrupted(prototype, X, y, weight, *others):
         if (weight == 1.0).all():  # no resample
             raise KeyboardInterrupt
         return fit(prototype, X, y, weight, *others)
 
-    monkeypatch.setattr(bags, "_fit_member", interrupted)
+    monkeypatch.setattr(bags, "_fit_as_one_of_many", interrupted)
     rng = np.random.default_rng(3)
     noise = X[:, 0] + rng.standard_normal(N)
     model = BaggedMixture(MoERegressor(FEW), 3, random_state=0)

@@ -233,6 +233,8 @@ class BaggedMixture(MetaEstimatorMixin, BaseEstimator):
         stack.grow()
         if stack.is_interrupted:
             warnings.warn(stack.reason, ConvergenceWarning, stacklevel=4)
+        for message, category in stack.warnings():
+            warnings.warn(message, category, stacklevel=3)
         others = {} if self.selection_ is None else self.selection_.chosen
         self.selection_ = stack.selection(others)
         self._keep(stack.bags, stack.weights, rows)

@@ -4,7 +4,6 @@ Bags of several sizes are fitted to the same resamples, a size after another, an
 the weights that make out-of-bag rows most probable, `stack_weights`.
 """
 
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -12,10 +11,17 @@ import numpy as np
 from joblib import Parallel, delayed
 from sklearn.base import clone
 
+from mixexp.em import experts_at_floor
 from mixexp.ensemble._bag_selection import BagSelection
 from mixexp.estimators._auto import Auto
 from mixexp.estimators._folds import HeldOut
-from mixexp.exceptions import DegenerateExpertError, RoundedTargetWarning
+from mixexp.estimators._warnings import FitWarning
+from mixexp.exceptions import (
+    ConvergenceWarning,
+    DegenerateExpertError,
+    DegenerateExpertWarning,
+    RoundedTargetWarning,
+)
 
 # More experts than this are pooled less, for the average holds in check what pooling does in a
 # single fit. On 26 sets a tenth had a mean NLL .030 lower than all of alpha, .016 than a third.
@@ -90,14 +96,19 @@ class Bag(NamedTuple):
         What the kind is told from others by.
     members : list of estimator
     out_of_bag : ndarray of shape (n_groups,)
-    has_spike : bool
-        Whether an expert of a member has shrunk onto one value of y.
+    warnings : list of FitWarning
+        What fits of the members found, where they did not say it themselves.
     """
 
     settings: dict[str, Any]
     members: list[Any]
     out_of_bag: np.ndarray
-    has_spike: bool
+    warnings: list[FitWarning]
+
+    @property
+    def has_spike(self) -> bool:
+        """Whether an expert of a member has shrunk onto one value of y."""
+        return any(own.category is RoundedTargetWarning for own in self.warnings)
 
 
 def fit_bag(prototype: Any, rows: Resamples) -> Bag:
@@ -113,7 +124,7 @@ def fit_bag(prototype: Any, rows: Resamples) -> Bag:
     Bag
     """
     members = _fit_members(_fit_member, prototype, rows)
-    return Bag({}, members, rows.out_of_bag(members), False)
+    return Bag({}, members, rows.out_of_bag(members), [])
 
 
 class Stack:
@@ -179,12 +190,12 @@ class Stack:
         rows, first = self._rows, self.bags[0]
         fit = self._brief(first.settings), rows.X, rows.y, rows.weight, rows.given, rows.seeds[0]
         try:
-            alone, _ = _fit_quietly(*fit)
+            alone = _fit_as_one_of_many(*fit)
         except KeyboardInterrupt:
             self.is_interrupted = True
             self.reason = "interrupted: one expert was not fitted to all rows in the end"
             return
-        self.bags[0] = first._replace(members=[alone])
+        self.bags[0] = first._replace(members=[alone[0]], warnings=self._worth_saying([alone]))
 
     def selection(self, others: Mapping[str, Any]) -> BagSelection:
         """Return what was tried, and with what weights.
@@ -252,10 +263,38 @@ class Stack:
         return clone(own).set_params(**brief, **settings)
 
     def _add(self, settings: dict[str, Any]) -> None:
-        fits = _fit_members(_fit_quietly, self._brief(settings), self._rows)
+        fits = _fit_members(_fit_as_one_of_many, self._brief(settings), self._rows)
         members = [member for member, _ in fits]
         out = self._rows.out_of_bag(members)
-        self.bags.append(Bag(settings, members, out, any(has_spike for _, has_spike in fits)))
+        self.bags.append(Bag(settings, members, out, self._worth_saying(fits)))
+
+    def _worth_saying(self, fits: Sequence[tuple[Any, list[FitWarning]]]) -> list[FitWarning]:
+        """Return what fits warn of, without what the brief settings and trials of sizes cause."""
+        own_iterations = int(self._prototype.max_iter) < _MOST_ITERATIONS
+        found = []
+        for member, fit_warnings in fits:
+            fitted = member.fitted_model_
+            for own in fit_warnings:
+                if own.category is ConvergenceWarning:
+                    is_kept = own_iterations
+                elif own.category is DegenerateExpertWarning:  # or experts to spare, of no harm
+                    is_kept = bool(experts_at_floor(fitted.model, fitted.params))
+                else:
+                    is_kept = True
+                if is_kept:
+                    found.append(own)
+        return found
+
+    def warnings(self) -> list[FitWarning]:
+        """Return what fits of the sizes that have weight warn of, each once.
+
+        Returns
+        -------
+        list of FitWarning
+        """
+        pairs = zip(self.bags, self.weights, strict=True)
+        found = [own for bag, weight in pairs if weight > 0.0 for own in bag.warnings]
+        return list(dict.fromkeys(found))
 
     def _tell(self) -> None:
         settings = ", ".join(f"{name}={value}" for name, value in self.bags[-1].settings.items())
@@ -363,9 +402,9 @@ def _fit_member(
     return model.fit(X, y, sample_weight=weight, **given)
 
 
-def _fit_quietly(*arguments: Any) -> tuple[Any, bool]:
-    """Return a member, and whether an expert has shrunk onto one value of y."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        member = _fit_member(*arguments)
-    return member, any(issubclass(trouble.category, RoundedTargetWarning) for trouble in caught)
+def _fit_as_one_of_many(
+    prototype: Any, X: Any, y: Any, weight: np.ndarray, given: Mapping[str, Any], seed: int
+) -> tuple[Any, list[FitWarning]]:
+    """Return a member, and what its fit would warn of."""
+    model = clone(prototype).set_params(random_state=seed)
+    return model, model._fit(X, y, weight, given)
