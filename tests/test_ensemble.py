@@ -9,7 +9,7 @@ from sklearn.model_selection import cross_val_score
 
 from mixexp import HMERegressor, MoEClassifier, MoERegressor
 from mixexp.ensemble import BaggedMixture
-from mixexp.ensemble._bagged import _draw
+from mixexp.ensemble._bags import draw_units
 from mixexp.metrics import log_density_scorer
 
 
@@ -138,9 +138,9 @@ def test_rows_of_weight_zero_are_not_drawn(data):
 def test_groups_of_weight_zero_are_not_drawn():
     codes = np.repeat([0, 1, 2, 3], 3)
     weight = np.resize([0.0, 1.0, 2.0], 12) * (codes != 2)
-    drawn = _draw(codes, weight, 5)
+    drawn = draw_units(codes, weight, 5)
     others = codes != 2
-    np.testing.assert_array_equal(drawn[others], _draw(np.repeat([0, 1, 2], 3), np.ones(9), 5))
+    np.testing.assert_array_equal(drawn[others], draw_units(np.repeat([0, 1, 2], 3), np.ones(9), 5))
     assert not drawn[~others].any()
 
 

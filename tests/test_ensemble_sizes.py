@@ -174,6 +174,26 @@ def test_noise_ends_the_search_early():
     assert "2 sizes more brought nothing" in str(model.selection_)
 
 
+def test_a_row_that_all_sizes_exclude_does_not_end_the_search(monkeypatch):
+    out_of_bag = bags.Resamples.out_of_bag
+
+    def excluding(self, members):
+        log_density = out_of_bag(self, members)
+        log_density[np.flatnonzero(~np.isnan(log_density))[0]] = -np.inf
+        return log_density
+
+    monkeypatch.setattr(bags.Resamples, "out_of_bag", excluding)
+    model = BaggedMixture(KINDS["regressor"][0], 4, random_state=0).fit(X, Y)
+    assert model.selection_.columns["n_experts"] == [1, 2, 3, 4]
+
+
+def test_rows_no_longer_excluded_are_a_gain_and_those_that_still_are_none():
+    before = np.array([-np.inf, 1.0, 2.0])
+    assert bags.total_gain(np.array([-np.inf, 1.5, 2.0]), before) == 0.5
+    assert bags.total_gain(np.array([-9.0, 1.0, 0.0]), before) == np.inf
+    assert bags.total_gain(before, np.array([-9.0, 1.0, 0.0])) == -np.inf
+
+
 def test_one_expert_is_fitted_to_all_rows():
     model = BaggedMixture(MoERegressor(Auto(max_experts=1)), 3, random_state=0).fit(X, Y)
     assert model.weights_.tolist() == [1.0]

@@ -18,7 +18,7 @@ from mixexp.distribution import (
     MixtureDistribution,
     average_mixtures,
 )
-from mixexp.ensemble._bags import Bag, Resamples, Stack, average, fit_bag
+from mixexp.ensemble._bags import Bag, Resamples, Stack, average, draw_units, fit_bag
 from mixexp.estimators import MoERegressor
 from mixexp.estimators._auto import Auto, read_options
 from mixexp.estimators._base import MixtureOfExperts, store_parameters
@@ -184,7 +184,7 @@ class BaggedMixture(MetaEstimatorMixin, BaseEstimator):
         )
         rows = Resamples(
             *(X, y, weight, dict(given), codes),
-            counts=np.stack([_draw(codes, weight, seed) for seed, _ in seeds]),
+            counts=np.stack([draw_units(codes, weight, seed) for seed, _ in seeds]),
             seeds=[int(seed) for _, seed in seeds],
             n_jobs=self.n_jobs,
         )
@@ -436,13 +436,3 @@ class BaggedMixture(MetaEstimatorMixin, BaseEstimator):
         """
         measure = accuracy_score if _is_classifier(self) else r2_score
         return float(measure(y, self.predict(X, **given), sample_weight=sample_weight))
-
-
-def _draw(codes: np.ndarray, weight: np.ndarray, seed: int) -> np.ndarray:
-    """Return how often each row, or group of rows, is drawn with replacement.
-
-    A row of weight zero is as if it were absent: it is not drawn, nor is a group of such rows.
-    """
-    used = np.unique(codes[weight > 0.0])
-    drawn = used[np.random.default_rng(seed).integers(len(used), size=len(used))]
-    return np.bincount(drawn, minlength=int(codes.max()) + 1)[codes].astype(float)

@@ -111,6 +111,26 @@ class Bag(NamedTuple):
         return any(own.category is RoundedTargetWarning for own in self.warnings)
 
 
+def draw_units(codes: np.ndarray, weight: np.ndarray, seed: int) -> np.ndarray:
+    """Return how often each row, or group of rows, is drawn with replacement.
+
+    A row of weight zero is as if it were absent: it is not drawn, nor is a group of such rows.
+
+    Parameters
+    ----------
+    codes : ndarray of shape (n,), int
+    weight : ndarray of shape (n,)
+    seed : int
+
+    Returns
+    -------
+    ndarray of shape (n,)
+    """
+    used = np.unique(codes[weight > 0.0])
+    drawn = used[np.random.default_rng(seed).integers(len(used), size=len(used))]
+    return np.bincount(drawn, minlength=int(codes.max()) + 1)[codes].astype(float)
+
+
 def fit_bag(prototype: Any, rows: Resamples) -> Bag:
     """Return clones of an estimator, fitted to each resample.
 
@@ -155,19 +175,20 @@ class Stack:
         ValueError
             If every resample has every row, so that none is left to weigh sizes by.
         """
-        totals: list[float] = []
-        reached = 0
+        best, n_since = None, 0
         try:
             for settings in self._sizes():
-                if len(totals) - 1 - reached >= int(self._options.patience) and totals:
+                if n_since >= int(self._options.patience):
                     self.reason = f"{int(self._options.patience)} sizes more brought nothing"
                     break
                 self._add(settings)
-                totals.append(self._weigh())
+                reached = self._weigh()
                 if self._prototype.verbose:
                     self._tell()
-                if totals[-1] > totals[reached] + _LEAST_GAIN:
-                    reached = len(totals) - 1
+                if best is None or total_gain(reached, best) > _LEAST_GAIN:
+                    best, n_since = reached, 0
+                else:
+                    n_since += 1
         except DegenerateExpertError as error:  # asked for by the solver's on_collapse
             if not self._has_weighed_bags():
                 raise
@@ -301,8 +322,8 @@ class Stack:
         weights = ", ".join(f"{weight:.2g}" for weight in self.weights)
         print(f"BaggedMixture: {settings}: weights of sizes {weights}")
 
-    def _weigh(self) -> float:
-        """Weigh the bags; return the log density of all out-of-bag rows, weighted, with these."""
+    def _weigh(self) -> np.ndarray:
+        """Weigh the bags; return the log density of each out-of-bag row, weighted, with these."""
         out = np.stack([bag.out_of_bag for bag in self.bags])
         weight = np.where(np.isnan(out[0]), 0.0, self._rows.weight_of_groups())
         if not weight.any():
@@ -316,8 +337,7 @@ class Stack:
         weights = np.zeros(len(out))
         weights[among] = stack_weights(out[among], weight)
         self.weights = weights
-        mixed = average(out[:, weight > 0.0], self.weights)
-        return float(weight[weight > 0.0] @ mixed)
+        return weight[weight > 0.0] * average(out[:, weight > 0.0], self.weights)
 
 
 def average(log_density: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -336,6 +356,23 @@ def average(log_density: np.ndarray, weights: np.ndarray) -> np.ndarray:
     has_weight = weights > 0.0
     terms = log_density[has_weight] + np.log(weights[has_weight])[:, None]
     return np.logaddexp.reduce(terms, axis=0)
+
+
+def total_gain(log_density: np.ndarray, before: np.ndarray) -> float:
+    """Return how much log densities of rows have risen together.
+
+    Parameters
+    ----------
+    log_density, before : ndarray of shape (n,)
+        Rows that both exclude tell nothing, as in `stack_weights`.
+
+    Returns
+    -------
+    float
+        Infinite where rows are no longer excluded.
+    """
+    is_told = np.isfinite(log_density) | np.isfinite(before)
+    return float(np.sum(log_density[is_told] - before[is_told]))
 
 
 def stack_weights(log_density: np.ndarray, row_weight: np.ndarray) -> np.ndarray:
