@@ -14,8 +14,10 @@ from mixexp.data import Batches
 from mixexp.displays import SelectionDisplay
 from mixexp.ensemble import BaggedMixture, BagSelection
 from mixexp.ensemble import _bags as bags
+from mixexp.estimators._choosing import _Search
 from mixexp.exceptions import (
     ConvergenceWarning,
+    DegenerateExpertError,
     DegenerateExpertWarning,
     RankDeficientWarning,
     RoundedTargetWarning,
@@ -458,8 +460,32 @@ def test_an_interrupt_of_the_last_fit_leaves_all_sizes(monkeypatch):
     np.testing.assert_allclose(model.weights_.sum(), 1.0, rtol=1e-12)
 
 
-def test_experts_that_collapse_end_the_search_where_that_is_an_error(monkeypatch):
+@pytest.mark.parametrize("n_experts", [2, "auto"])
+def test_an_interrupt_of_the_choice_of_a_family_ends_the_fit(monkeypatch, n_experts):
+    leave = _Search._leave
+
+    def interrupted(self, lines):
+        leave(self, lines)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(_Search, "_leave", interrupted)
+    monkeypatch.setattr(bags, "_fit_members", lambda *_: pytest.fail("members were fitted"))
+    families = Auto(max_experts=2, cv=2, families=["gaussian", "laplace"])
+    model = BaggedMixture(MoERegressor(n_experts, expert=families, n_init=1), 2, random_state=0)
+    with pytest.raises(KeyboardInterrupt, match="before any member"):
+        model.fit(X, Y)
+    assert not hasattr(model, "selection_")
+
+
+def test_experts_that_collapse_end_the_search_where_that_is_an_error():
+    # One of two experts fits all rows of one half exactly; one alone fits none so.
     y = np.where(X[:, 0] > 0.0, 1.0, Y)
     estimator = MoERegressor("auto", solver=EM(on_collapse="error"))
     model = BaggedMixture(estimator, 2, random_state=0).fit(X, y)
-    assert np.isfinite(model.predict(X)).all()
+    assert "no more experts could be fitted" in model.selection_.reason
+    assert "fit their rows exactly" in model.selection_.reason
+    assert model.selection_.columns["n_experts"] == [1]
+    assert [member.tree_.n_leaves for member in model.estimators_] == [1]
+    model.set_params(estimator__alpha=0.0, estimator__dispersion_prior=0.0)
+    with pytest.raises(DegenerateExpertError, match="fit their rows exactly"):
+        model.fit(X, X[:, 0])  # so does one alone

@@ -25,12 +25,7 @@ from mixexp.estimators._base import MixtureOfExperts, store_parameters
 from mixexp.estimators._choosing import SIZES
 from mixexp.estimators._docs import method_docs
 from mixexp.estimators._folds import number_units
-from mixexp.estimators._row_arguments import (
-    Given,
-    GivenOfClasses,
-    GivenWithoutY,
-    row_arguments,
-)
+from mixexp.estimators._row_arguments import Given, GivenOfClasses, GivenWithoutY, row_arguments
 from mixexp.estimators._validation import N_JOBS, RANDOM_STATE, check_parameters
 from mixexp.exceptions import ConvergenceWarning
 from mixexp.text import shown
@@ -71,7 +66,8 @@ class BaggedMixture(MetaEstimatorMixin, BaseEstimator):
         What the members' densities are averaged with, sums to one. Equal within a size.
     oob_log_density_ : ndarray of shape (n,)
         Log of the mean density of each row under the members that were not fitted to it, NaN where
-        there is none; of groups, each row has an equal part.
+        there is none; of groups, each row has an equal part. For one expert of a size of "auto",
+        under fits to the resamples, which are not kept: the member is fitted to all rows.
     oob_score_ : float
         Its weighted mean over the rows that have one.
     selection_ : BagSelection, AutoSelection or None
@@ -96,9 +92,14 @@ class BaggedMixture(MetaEstimatorMixin, BaseEstimator):
     nor once ``patience`` sizes more have not raised the log density of all these rows by one unit.
     Members of such bags are cheap: one start, no moves, at most 100 iterations, a ``tol`` of no
     less than 1e-3. More than three experts have a tenth of ``alpha``. Sizes of less weight than a
-    hundredth are left out, and those with an expert that has shrunk onto a single value of y.
-    Ctrl-C ends the search: the sizes so far are averaged, with a warning. ``alpha`` and ``expert``
-    of "auto" are chosen before, in folds of all rows.
+    hundredth are left out, and those with an expert that has shrunk onto a single value of y,
+    unless all have one. With ``EM(on_collapse="error")`` a size with a collapsed expert is left out
+    and ends the search; one expert alone that collapses is an error. Ctrl-C ends the search: the
+    sizes so far are averaged, with a warning.
+
+    *Other parameters of "auto"* (``alpha``, ``expert``) are chosen once, in folds of all rows,
+    before any member is fitted. A size of "auto" is searched for there too, at the cost of a single
+    such fit, but not used. Ctrl-C in this choice ends the fit.
 
     References
     ----------
@@ -165,6 +166,12 @@ class BaggedMixture(MetaEstimatorMixin, BaseEstimator):
             If the estimator is no mixture of experts.
         ValueError
             If an argument is not as described; the message names it.
+
+        Warns
+        -----
+        UserWarning
+            If the search over sizes was interrupted; and what fits of members warn of: of a size of
+            "auto" once, if it has weight, but for superfluous experts and a last digit not reached.
         """
         check_parameters(self, {"random_state": RANDOM_STATE, "n_jobs": N_JOBS})
         n_members = check_count("n_estimators", self.n_estimators)
@@ -217,15 +224,20 @@ class BaggedMixture(MetaEstimatorMixin, BaseEstimator):
     ) -> tuple[Any, Any]:
         """Return what members are fitted as, family and pooling of "auto" chosen on all rows.
 
-        A size that is to be chosen is left to the bags. The choice has the ensemble's seed unless
-        the estimator has its own.
+        A size of "auto" beside them is searched for there too, as families are compared at their
+        own best sizes, but bags average over sizes. The choice has the ensemble's seed unless the
+        estimator has its own. If it is interrupted, there is no member yet that could be kept.
         """
         prototype = self._prototype()
         if not set(automatic) - set(SIZES):
             return prototype, None
         if prototype.random_state is None:
             prototype = clone(prototype).set_params(random_state=self.random_state)
-        return prototype._settled(X, y, sample_weight, given)
+        model = clone(prototype)
+        _, interruption = model._settle(X, y, sample_weight, given)
+        if interruption:
+            raise KeyboardInterrupt("BaggedMixture: interrupted before any member was fitted")
+        return clone(prototype).set_params(**model.selection_.chosen), model.selection_
 
     def _fit_sizes(self, prototype: Any, size: str, options: Auto, rows: Resamples) -> None:
         """Fit and weigh bags of one size after another; members are those that have weight."""

@@ -192,7 +192,7 @@ class Stack:
         except DegenerateExpertError as error:  # asked for by the solver's on_collapse
             if not self._has_weighed_bags():
                 raise
-            self.reason = f"no more experts could be fitted: {error}"
+            self.reason = f"no more experts could be fitted: {str(error).removesuffix('.')}"
         except KeyboardInterrupt:
             if not self._has_weighed_bags():
                 raise

@@ -155,18 +155,6 @@ class AutomaticMixin:
                 refuse_what_has_numbers(self, name, named, given)
         return options
 
-    def _settled(
-        self, X: Any, y: Any, sample_weight: Any, given: Mapping[str, Any]
-    ) -> tuple[Any, AutoSelection | None]:
-        """Return an estimator with what was chosen in the place of "auto", and the choice."""
-        model = clone(self)
-        model._check_parameters()
-        _, fit_warnings = model._settle(X, y, sample_weight, given)
-        for message, category in fit_warnings:
-            warnings.warn(message, category, stacklevel=3)
-        found = model.selection_
-        return (self, None) if found is None else (clone(self).set_params(**found.chosen), found)
-
 
 class _Search:
     """Tries candidates of an estimator on folds of its rows."""
