@@ -60,7 +60,7 @@ class Auto(BaseEstimator):
     out. Groups stay whole. Standard errors of differences allow for folds that share rows.
 
     In a `mixexp.ensemble.BaggedMixture` sizes are not chosen but averaged over, where ``cv`` and
-    ``n_standard_errors`` play no part.
+    ``n_standard_errors`` matter only to the choice of ``alpha`` and ``expert``.
 
     References
     ----------
