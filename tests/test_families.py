@@ -271,6 +271,30 @@ def test_density_and_derivatives_in_one_go_are_those_one_by_one(case, rng):
 
 
 @of(FITTED)
+def test_one_dispersion_per_expert_and_one_per_row_are_evaluated_alike(case, rng):
+    # Columns, as experts without dispersion features have, take shorter ways in some families.
+    y, kinds = case.draw(rng, 300), [head.kind for head in case.family.heads]
+    away = 0.2 * rng.standard_normal((2, 300))
+    columns = tuple(
+        head * np.exp(away) if kind == "location" else head
+        for head, kind in zip(case.heads, kinds, strict=True)
+    )
+    rows = tuple(np.broadcast_to(head, (2, 300)).copy() for head in columns)
+    (log_kernel, found), (expected_kernel, expected) = (
+        case.family.evaluate(y, heads) for heads in (columns, rows)
+    )
+    np.testing.assert_allclose(log_kernel, expected_kernel, rtol=1e-11, atol=1e-12)
+    for one, other in zip(found.score, expected.score, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-11, atol=1e-13 * np.abs(other).max())
+    observed = (case.family.observed_curvature(y, heads) for heads in (columns, rows))
+    for few, many in ((found.curvature, expected.curvature), tuple(observed)):
+        assert few.keys() == many.keys()
+        for pair, curvature in many.items():
+            together = np.broadcast_arrays(few[pair], curvature)
+            np.testing.assert_allclose(*together, rtol=1e-9, atol=1e-12 * np.abs(curvature).max())
+
+
+@of(FITTED)
 def test_families_that_say_so_step_by_their_observed_curvature(case, rng):
     y = case.draw(rng, 40)
     observed = case.family.observed_curvature(y, case.heads)

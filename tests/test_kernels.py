@@ -14,6 +14,7 @@ from pathlib import Path
 import numba
 import numpy as np
 import pytest
+from mpmath import mp
 from problems import TREES
 from scipy import sparse
 from scipy.special import logsumexp
@@ -345,6 +346,42 @@ def test_terms_of_densities_are_their_formulas(rows, m, rng):
     np.testing.assert_allclose(value, y * eta - np.logaddexp(0.0, eta), rtol=1e-12, atol=1e-13)
     np.testing.assert_allclose(score, y - mean, rtol=1e-12, atol=1e-13)
     np.testing.assert_allclose(rest, mean * (1.0 - mean), rtol=1e-12)
+
+
+def test_excesses_of_exponentials_keep_their_digits(rng):
+    x = rng.standard_normal(2000) * 10.0 ** rng.uniform(-9.0, 2.3, 2000)
+    half_log_2 = 0.5 * np.log(2.0)
+    x = np.r_[x, 0.0, -708.0, 650.0, np.nextafter(half_log_2, [0.0, 1.0]), -half_log_2]
+    found = np.full((3, len(x)), np.nan)
+    kernels.exponential_excesses(x, *found)
+    with mp.workdps(60):
+        exact = [(mp.exp(v), mp.expm1(v), mp.expm1(v) - v) for v in map(mp.mpf, x.tolist())]
+    np.testing.assert_allclose(found.T, np.array(exact, dtype=float), rtol=3e-15)
+    far = np.full((3, 1), np.nan)
+    kernels.exponential_excesses(np.array([-1e300]), *far)
+    np.testing.assert_array_equal(far[:, 0], [0.0, -1.0, 1e300])
+
+
+@pytest.mark.parametrize("n_classes", [2, 3, 5])
+@every_size
+def test_derivatives_of_a_softmax_are_those_of_its_logits(rows, n_classes, rng):
+    m, n_heads = 2, n_classes - 1
+    basis, pairs = rng.standard_normal((n_classes, n_heads)), np.triu_indices(n_classes, 1)
+    a, b = np.triu_indices(n_heads)
+    apart = basis[pairs[0]] - basis[pairs[1]]
+    at_class = rng.integers(0, n_classes, rows)
+    odds = np.exp(3.0 * rng.standard_normal((n_classes, m, rows)))
+    score, curvature = np.full((n_heads, m, rows), np.nan), np.full((len(a), m, rows), np.nan)
+    products = np.ascontiguousarray((apart[:, a] * apart[:, b]).T)
+    scratch = np.empty((n_classes, 64)), np.empty((2, 64))
+    total = odds.sum(axis=0)
+    kernels.softmax_derivatives(at_class, odds, total, basis, products, *scratch, score, curvature)
+    proba = odds / total
+    is_own = at_class == np.arange(n_classes)[:, None, None]
+    np.testing.assert_allclose(score, np.tensordot(basis.T, is_own - proba, 1), atol=1e-13)
+    mean = np.tensordot(basis.T, proba, 1)
+    expected = np.tensordot((basis[:, a] * basis[:, b]).T, proba, 1) - mean[a] * mean[b]
+    np.testing.assert_allclose(curvature, expected, atol=1e-13)
 
 
 @every_size

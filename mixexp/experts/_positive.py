@@ -8,6 +8,7 @@ import numpy as np
 
 from mixexp.experts._base import Curvature, Derivatives, Expert, Heads
 from mixexp.experts._docs import contract_docs
+from mixexp.experts._fused import exponential_excesses
 from mixexp.experts._glm import UNITS_OF_LINKS, DispersionModel
 from mixexp.experts._units import Unit
 from mixexp.experts._weighted import log_or_zero, weighted_moments
@@ -24,6 +25,10 @@ from mixexp.links import (
 _POSITIVE_LINKS: Mapping[str, PositiveLink] = MappingProxyType(
     {link.name: link for link in (Log(), Identity(), Inverse(), InverseSquared())}
 )
+
+
+# Logs of y over its mean, and of dispersions, up to which no exponential has to be cut.
+_LARGEST_LOG_RATIO, _LARGEST_LOG_DISPERSION = 60.0, 100.0
 
 
 class _LocationTerms(NamedTuple):
@@ -84,6 +89,22 @@ class PositiveModel(DispersionModel):
         """Return ``log(y / mean)``."""
         with np.errstate(divide="ignore"):
             return np.log(y) - self.log_mean(heads)
+
+    def usual_excesses(
+        self, y: np.ndarray, heads: Heads
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+        """Return ``r = y / mean``, ``r - 1`` and ``r - 1 - log(r)`` of shape (..., rows).
+
+        For a log link and one dispersion per expert, where nothing needs a cut: else None.
+        """
+        log_mean, log_dispersion = heads
+        is_usual = self.link == "log" and log_dispersion.shape[-1] == 1
+        if not is_usual or np.abs(log_dispersion).max(initial=0.0) > _LARGEST_LOG_DISPERSION:
+            return None
+        log_ratio = np.log(y) - log_mean
+        if not np.abs(log_ratio).max(initial=0.0) <= _LARGEST_LOG_RATIO:
+            return None
+        return exponential_excesses(log_ratio)
 
     def log_mean(self, heads: Heads) -> np.ndarray:
         """Return the log of the mean, which `mean` cuts."""

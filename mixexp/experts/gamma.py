@@ -8,7 +8,7 @@ so that variance = dispersion * mean**2.
 import numpy as np
 from scipy.special import gammainc, gammaincc, gammaincinv
 
-from mixexp.experts._base import Heads
+from mixexp.experts._base import Curvature, Derivatives, Heads
 from mixexp.experts._positive import PositiveModel
 from mixexp.experts._special import (
     HALF_LOG_2PI,
@@ -63,6 +63,41 @@ class Gamma(PositiveModel):
         score = half_deviance - scaled_digamma_gap(shape)
         expected = scaled_trigamma_gap(shape)
         return score, expected, score + expected
+
+    def evaluate(self, y: np.ndarray, heads: Heads) -> tuple[np.ndarray, Derivatives]:
+        found = self._usual_terms(y, heads)
+        if found is None:
+            return super().evaluate(y, heads)
+        shape, _, surplus, half_deviance = found
+        constant = -0.5 * heads[1] - stirling_error_of_log(-heads[1])
+        score = (surplus, half_deviance - scaled_digamma_gap(shape))
+        curvature = {(0, 0): shape, (1, 1): scaled_trigamma_gap(shape)}
+        return constant - half_deviance, Derivatives(score, curvature)
+
+    def observed_curvature(self, y: np.ndarray, heads: Heads) -> Curvature:
+        found = self._usual_terms(y, heads)
+        if found is None:
+            return super().observed_curvature(y, heads)
+        shape, pull, surplus, half_deviance = found
+        in_dispersion = half_deviance + (scaled_trigamma_gap(shape) - scaled_digamma_gap(shape))
+        return {(0, 0): pull, (0, 1): surplus, (1, 1): in_dispersion}
+
+    def _usual_terms(
+        self, y: np.ndarray, heads: Heads
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray] | None:
+        """Return the shape, and with it ``y / mean``, that less 1, and half the deviance.
+
+        None where not every expert has one shape, or numbers leave what fits come to.
+        """
+        found = self.usual_excesses(y, heads)
+        if found is None:
+            return None
+        shape = np.exp(-heads[1])
+        ratio, growth, excess = found
+        ratio *= shape
+        growth *= shape
+        excess *= shape
+        return shape, ratio, growth, excess
 
     def _reach(self, y: np.ndarray, heads: Heads) -> np.ndarray:
         """Return y in units of the scale."""

@@ -10,7 +10,7 @@ import math
 import numpy as np
 from scipy.special import erfcx, ndtr
 
-from mixexp.experts._base import Heads
+from mixexp.experts._base import Derivatives, Heads
 from mixexp.experts._positive import PositiveModel
 from mixexp.experts._quantile import cantelli_bracket
 from mixexp.experts._special import HALF_LOG_2PI
@@ -63,6 +63,18 @@ class InverseGaussian(PositiveModel):
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         half_deviance = 0.5 * capped_exp(self._log_scaled_deviance(y, heads))
         return half_deviance - 0.5, np.full_like(heads[1], 0.5), half_deviance
+
+    def evaluate(self, y: np.ndarray, heads: Heads) -> tuple[np.ndarray, Derivatives]:
+        found = self.usual_excesses(y, heads)
+        if found is None:
+            return super().evaluate(y, heads)
+        _, growth, _ = found
+        weight = capped_exp(-heads[0] - heads[1])
+        half_deviance = growth * growth
+        half_deviance *= 0.5 * np.exp(-heads[1]) / y
+        score = (np.multiply(growth, weight, out=growth), half_deviance - 0.5)
+        curvature = {(0, 0): weight, (1, 1): np.full_like(heads[1], 0.5)}
+        return -0.5 * heads[1] - half_deviance, Derivatives(score, curvature)
 
     def _terms(self, y: np.ndarray, heads: Heads) -> tuple[np.ndarray, np.ndarray]:
         """Return ``below``, and ``exp(2 / (dispersion * mean)) * Phi(-above)``.

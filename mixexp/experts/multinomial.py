@@ -6,12 +6,14 @@ neither a ridge nor the fit depends on which class is numbered last: class logit
 """
 
 from collections.abc import Sequence
+from itertools import combinations_with_replacement
 
 import numpy as np
 
 from mixexp.contrast import contrast
 from mixexp.experts._base import LARGEST_LOG_ODDS, Curvature, Derivatives, Expert, Head, Heads
 from mixexp.experts._docs import contract_docs
+from mixexp.experts._fused import softmax_terms
 
 # The curvature couples all classes, at a cost that grows with their number to the fourth. Beyond
 # this many, EM steps use its bound, half the identity in contrast coordinates (Bohning 1992,
@@ -69,11 +71,21 @@ class Multinomial(Expert):
         return chosen - top - np.log(_sum_over_classes(np.exp(logits - top)))
 
     def derivatives(self, y: np.ndarray, heads: Heads) -> Derivatives:
+        if self.n_classes <= _MOST_COUPLED_CLASSES:
+            return self._coupled_terms(y, heads)[1]
+        half = np.full((1, 1), 0.5)
+        bound = {(a, a): half for a in range(len(heads))}
+        return Derivatives(self._scores(y, heads), bound)
+
+    def evaluate(self, y: np.ndarray, heads: Heads) -> tuple[np.ndarray, Derivatives]:
         if self.n_classes > _MOST_COUPLED_CLASSES:
-            half = np.full((1, 1), 0.5)
-            bound = {(a, a): half for a in range(len(heads))}
-            return Derivatives(self._scores(y, heads), bound)
-        return Derivatives(self._scores(y, heads), self.observed_curvature(y, heads))
+            return super().evaluate(y, heads)
+        return self._coupled_terms(y, heads)
+
+    def _coupled_terms(self, y: np.ndarray, heads: Heads) -> tuple[np.ndarray, Derivatives]:
+        log_proba, score, curvature = softmax_terms(y.astype(np.int64), heads)
+        pairs = combinations_with_replacement(range(len(heads)), 2)
+        return log_proba, Derivatives(tuple(score), dict(zip(pairs, curvature, strict=True)))
 
     def _scores(self, y: np.ndarray, heads: Heads) -> Heads:
         # Sums of small terms, where 1 - p would cancel for an expert that is sure of a class.
@@ -82,14 +94,15 @@ class Multinomial(Expert):
         return tuple(np.einsum("cr,c...r->...r", apart[..., a], mean) for a in range(len(heads)))
 
     def observed_curvature(self, y: np.ndarray, heads: Heads) -> Curvature:
+        if self.n_classes <= _MOST_COUPLED_CLASSES:
+            return self._coupled_terms(y, heads)[1].curvature
         basis, mean = contrast(self.n_classes), self.mean(heads)
         first, second = np.triu_indices(self.n_classes, 1)
         apart = basis[first] - basis[second]
         products = mean[first] * mean[second]
         return {
             (a, b): np.tensordot(apart[:, a] * apart[:, b], products, axes=1)
-            for a in range(len(heads))
-            for b in range(a, len(heads))
+            for a, b in combinations_with_replacement(range(len(heads)), 2)
         }
 
     def mean(self, heads: Heads) -> np.ndarray:

@@ -7,10 +7,13 @@ With mean = ``exp(eta)``, dispersion = ``exp(log_dispersion)`` and size = 1 / di
 Lawless (1987), Negative binomial and mixed Poisson regression, Can. J. Statist. 15.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 from scipy.special import betainc, betaincc
 
 from mixexp.experts._base import Curvature, Derivatives, Heads
+from mixexp.experts._fused import logistic_terms
 from mixexp.experts._overdispersed import OverdispersedCount
 from mixexp.experts._special import (
     digamma_gap,
@@ -26,6 +29,9 @@ from mixexp.links import capped_exp, logistic, safe_exp, softplus
 _LEAST_SIZE = 1e-300
 # Less is Poisson to all digits, whatever the mean.
 _LEAST_LOG_DISPERSION = -340.0
+# Log dispersions between which sums over the counts below y keep their digits, and means that no
+# exponential cuts.
+_USUAL_LOG_DISPERSIONS, _LARGEST_USUAL_LOG_MEAN = (-7.0, 7.0), 60.0
 
 
 class NegativeBinomial(OverdispersedCount):
@@ -94,6 +100,17 @@ class NegativeBinomial(OverdispersedCount):
         }
         return Derivatives((score, self._dispersion_score(y, heads, size)), curvature)
 
+    def evaluate(self, y: np.ndarray, heads: Heads) -> tuple[np.ndarray, Derivatives]:
+        found = _usual_terms(y, heads)
+        if found is None:
+            return super().evaluate(y, heads)
+        for_large = scaled_trigamma_gap(found.size)
+        is_positive = -np.expm1(-found.log_of_none)
+        bound = np.maximum(is_positive * (found.size + for_large) - found.information, 0.0)
+        in_dispersion = np.minimum(for_large * found.share**2, bound)
+        curvature = {(0, 0): found.information, (1, 1): in_dispersion}
+        return found.log_kernel, Derivatives((found.score, found.in_dispersion), curvature)
+
     def _location_terms(
         self, y: np.ndarray, heads: Heads
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -117,6 +134,17 @@ class NegativeBinomial(OverdispersedCount):
         return excess + (gap - scaled_digamma_gap(size))
 
     def observed_curvature(self, y: np.ndarray, heads: Heads) -> Curvature:
+        found = _usual_terms(y, heads)
+        if found is not None:
+            size, total = found.size, y + found.size
+            below = np.arange(found.counts.max(initial=0) + 1.0) + size
+            of_total = np.take((size / below) ** 2 * scaled_trigamma_gap(below), found.counts, -1)
+            bend = found.score * found.score / total - scaled_trigamma_gap(size)
+            return {
+                (0, 0): total * found.spread,
+                (0, 1): found.share * found.score,
+                (1, 1): found.in_dispersion - (bend + of_total),
+            }
         score, share, size = self._location_terms(y, heads)
         total = np.maximum(y + size, _LEAST_SIZE)
         in_location = (y + size) * (share * logistic(-heads[0] - _held(heads[1])))
@@ -156,6 +184,81 @@ class NegativeBinomial(OverdispersedCount):
 
     def dispersion_of(self, mean: float, variance: float) -> float:
         return (variance - mean) / mean**2
+
+
+class _UsualTerms(NamedTuple):
+    """What density and derivatives are made of where counts are few.
+
+    Parameters
+    ----------
+    counts : ndarray of shape (rows,), int64
+    size : ndarray of shape (..., 1)
+    share, spread : ndarray
+        ``dispersion * mean / (1 + dispersion * mean)``, and that times one less it.
+    log_of_none : ndarray
+        Minus the log probability of a count of 0.
+    information : ndarray
+        Of the location.
+    score, in_dispersion : ndarray of shape (..., rows)
+        Of location and log dispersion.
+    log_kernel : ndarray of shape (..., rows)
+    """
+
+    counts: np.ndarray
+    size: np.ndarray
+    share: np.ndarray
+    spread: np.ndarray
+    log_of_none: np.ndarray
+    information: np.ndarray
+    score: np.ndarray
+    in_dispersion: np.ndarray
+    log_kernel: np.ndarray
+
+
+def _usual_terms(y: np.ndarray, heads: Heads) -> _UsualTerms | None:
+    """Return them, or None where sums over the counts below y are long, or lose digits."""
+    log_mean, log_dispersion = heads
+    low, high = _USUAL_LOG_DISPERSIONS
+    is_usual = (
+        log_dispersion.shape[-1] == 1
+        and y.max(initial=0.0) <= len(y)
+        and low <= log_dispersion.min(initial=high)
+        and log_dispersion.max(initial=low) <= high
+        and np.abs(log_mean).max(initial=0.0) <= _LARGEST_USUAL_LOG_MEAN
+    )
+    if not is_usual:
+        return None
+    size, counts = np.exp(-log_dispersion), y.astype(np.int64)
+    log_gammas, gap_of_digammas = _sums_over_counts(size, int(counts.max(initial=0)))
+    log_odds = log_mean + log_dispersion
+    minus_log, minus_share, spread = logistic_terms(np.zeros_like(y), log_odds)
+    share = -minus_share[..., : log_odds.shape[-1]]
+    log_of_none, information = -size * minus_log[..., : log_odds.shape[-1]], size * share
+    score = y * (spread / share) - information
+    in_dispersion = log_of_none - size * np.take(gap_of_digammas, counts, axis=-1) + score
+    log_kernel = np.take(log_gammas, counts, axis=-1) + y * log_odds + (y + size) * minus_log
+    return _UsualTerms(
+        counts, size, share, spread, log_of_none, information, score, in_dispersion, log_kernel
+    )
+
+
+def _sums_over_counts(size: np.ndarray, largest: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return tables over y = 0, 1, ..., largest, (..., largest + 1), for sizes (..., 1).
+
+    Returns
+    -------
+    log_gammas : ndarray
+        ``log Gamma(y + size) - log Gamma(size)``, less what a deviance leaves of ``log y!``.
+    gap_of_digammas : ndarray
+        ``digamma(y + size) - digamma(size)``.
+    """
+    y = np.arange(largest + 1.0)
+    below = y[:-1] + size
+    tables = np.zeros((2, *size.shape[:-1], largest + 1))
+    np.cumsum(np.log(below), axis=-1, out=tables[0, ..., 1:])
+    np.cumsum(1.0 / below, axis=-1, out=tables[1, ..., 1:])
+    tables[0] -= y * np.log(np.maximum(y, 1.0)) - y
+    return tables[0], tables[1]
 
 
 def _held(log_dispersion: np.ndarray) -> np.ndarray:

@@ -76,7 +76,7 @@ class StudentT(WithDegrees):
     def _log_spread(self, y: np.ndarray, heads: Heads) -> np.ndarray:
         """Return ``log(1 + distance / df)``, also where the distance over- or underflows."""
         df, _, distance, _ = self._terms(y, heads)
-        spread, is_far = np.log1p(distance / df), _is_far(y, heads)
+        spread, is_far = np.log1p(distance / df), _is_far(y - heads[0], heads[1])
         if not is_far.any():
             return spread
         with np.errstate(divide="ignore"):
@@ -86,23 +86,44 @@ class StudentT(WithDegrees):
     def _df_score(self, y: np.ndarray, heads: Heads) -> np.ndarray:
         """Return the derivative in df, not in its log."""
         df, _, distance, _ = self._terms(y, heads)
-        gammas = digamma(0.5 * (df + 1.0)) - digamma(0.5 * df) - 1.0 / df
         share = distance / (df + distance)
-        return 0.5 * (gammas - self._log_spread(y, heads) + (df + 1.0) / df * share)
+        return 0.5 * (_gamma_gap(df) - self._log_spread(y, heads) + (df + 1.0) / df * share)
 
     def derivatives(self, y: np.ndarray, heads: Heads) -> Derivatives:
         df, z, distance, rate = self._terms(y, heads)
         weighted = (df + 1.0) / (df + distance) * z
-        score = (weighted * rate, 0.5 * (weighted * z - 1.0))
+        score: Heads = (weighted * rate, 0.5 * (weighted * z - 1.0))
+        if self.df is None:
+            score = (*score, df * self._df_score(y, heads))
+        return Derivatives(score, self._information(df, rate))
+
+    def evaluate(self, y: np.ndarray, heads: Heads) -> tuple[np.ndarray, Derivatives]:
+        df, residual = self._df(heads), y - heads[0]
+        is_one_each = df.shape[-1] == heads[1].shape[-1] == 1
+        if not is_one_each or _is_far(residual, heads[1]).any():
+            return super().evaluate(y, heads)
+        rate = np.exp(-0.5 * heads[1])
+        z = residual * rate
+        distance = z * z
+        weighted = (df + 1.0) * z / (df + distance)
+        square, spread = weighted * z, np.log1p(distance / df)
+        constant = _log_constant(df) - 0.5 * heads[1]
+        score: Heads = (weighted * rate, 0.5 * square - 0.5)
+        if self.df is None:
+            score = (*score, 0.5 * (df * (_gamma_gap(df) - spread) + square))
+        found = Derivatives(score, self._information(df, rate))
+        return constant - 0.5 * (df + 1.0) * spread, found
+
+    def _information(self, df: np.ndarray, rate: np.ndarray) -> Curvature:
+        """Return the expected information; `rate` is one over the scale."""
         in_location = (df + 1.0) / (df + 3.0) * rate**2
         in_dispersion = np.broadcast_to(0.5 * df / (df + 3.0), in_location.shape)
         curvature = {(0, 0): in_location, (1, 1): in_dispersion}
-        if self.df is not None:
-            return Derivatives(score, curvature)
-        gammas = 0.5 * (polygamma(1, 0.5 * df) - polygamma(1, 0.5 * (df + 1.0)))
-        in_df = 0.5 * (gammas - (df + 5.0) / (df * (df + 1.0) * (df + 3.0)))
-        curvature[2, 2] = np.maximum(df**2 * in_df, 0.0)
-        return Derivatives((*score, df * self._df_score(y, heads)), curvature)
+        if self.df is None:
+            gammas = 0.5 * (polygamma(1, 0.5 * df) - polygamma(1, 0.5 * (df + 1.0)))
+            in_df = 0.5 * (gammas - (df + 5.0) / (df * (df + 1.0) * (df + 3.0)))
+            curvature[2, 2] = np.maximum(df**2 * in_df, 0.0)
+        return curvature
 
     def observed_curvature(self, y: np.ndarray, heads: Heads) -> Curvature:
         df, z, distance, rate = self._terms(y, heads)
@@ -166,10 +187,14 @@ class StudentT(WithDegrees):
         return start if self.df is not None else (*start, math.log(START_DF))
 
 
-def _is_far(y: np.ndarray, heads: Heads) -> np.ndarray:
+def _is_far(residual: np.ndarray, log_dispersion: np.ndarray) -> np.ndarray:
     """Return where residuals or scales are beyond what a square can take."""
-    is_large = np.abs(y - heads[0]) > _LARGEST_DISTANCE
-    return is_large | (np.abs(heads[1]) > _LARGEST_LOG_DISPERSION)
+    is_large = np.abs(residual) > _LARGEST_DISTANCE
+    return is_large | (np.abs(log_dispersion) > _LARGEST_LOG_DISPERSION)
+
+
+def _gamma_gap(df: np.ndarray) -> np.ndarray:
+    return digamma(0.5 * (df + 1.0)) - digamma(0.5 * df) - 1.0 / df
 
 
 def _log_constant(df: np.ndarray) -> np.ndarray:

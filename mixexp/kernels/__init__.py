@@ -2,10 +2,12 @@
 
 Every kernel works on float64 C-contiguous arrays with the rows of the data in the
 last axis, writes into arrays that the caller owns, and stands alone in its file. Transcendental
-functions are those of `_exponentials`, or left to NumPy's ufuncs between kernel calls.
+functions are those of `_fused`, or left to NumPy's ufuncs between kernel calls.
 """
 
+from mixexp.kernels._classes import softmax_derivatives
 from mixexp.kernels._fused import (
+    exponential_excesses,
     exponential_terms,
     logistic_terms,
     square_terms,
@@ -46,6 +48,7 @@ from mixexp.kernels._tree import (
 
 __all__ = [
     "count_outside",
+    "exponential_excesses",
     "exponential_terms",
     "find_top_leaves",
     "gate_weights",
@@ -63,6 +66,7 @@ __all__ = [
     "row_predictors",
     "select_top",
     "shift_siblings",
+    "softmax_derivatives",
     "solve_definite_each",
     "sparse_adjoint",
     "sparse_grams",

@@ -353,3 +353,43 @@ def logistic_terms(y, eta, scratch, value, score, curvature):  # type: ignore[no
                 own[r] = (seen[r] * x[r] - max(x[r], 0.0)) - log_total[r]
                 slope[r] = seen[r] - (share if x[r] >= 0.0 else decay[r] * share)
                 bent[r] = decay[r] * share * share
+
+
+@fused_kernel
+def exponential_excesses(x, power, growth, excess):  # type: ignore[no-untyped-def]
+    """Fill out with ``exp(x)``, ``exp(x) - 1`` and ``exp(x) - 1 - x``, each with its digits.
+
+    Parameters
+    ----------
+    x : ndarray of shape (m,)
+        At most 700.
+    power, growth, excess : ndarray of shape (m,)
+
+    Notes
+    -----
+    Where no power of two is split off, for ``|x| < log(2) / 2``, the series is that of the excess;
+    elsewhere nothing of order one cancels.
+    """
+    for r in range(x.shape[0]):
+        own = x[r]
+        held = _LEAST_EXPONENT if own < _LEAST_EXPONENT else own
+        shifted = held * _INVERSE_LOG_2 + _ROUNDING_SHIFT
+        n = shifted - _ROUNDING_SHIFT
+        rest = (held - n * _LOG_2_HIGH) - n * _LOG_2_LOW
+        series = rest * (1.0 / 6227020800.0) + 1.0 / 479001600.0
+        series = series * rest + 1.0 / 39916800.0
+        series = series * rest + 1.0 / 3628800.0
+        series = series * rest + 1.0 / 362880.0
+        series = series * rest + 1.0 / 40320.0
+        series = series * rest + 1.0 / 5040.0
+        series = series * rest + 1.0 / 720.0
+        series = series * rest + 1.0 / 120.0
+        series = series * rest + 1.0 / 24.0
+        series = series * rest + 1.0 / 6.0
+        series = series * rest + 0.5
+        beyond = series * (rest * rest)
+        power_bits = (np.float64(shifted).view(np.int64) << _EXPONENT_BITS) + _ONE_BITS
+        whole = (1.0 + (rest + beyond)) * np.int64(power_bits).view(np.float64)
+        power[r] = 0.0 if own < _LEAST_EXPONENT else whole
+        growth[r] = rest + beyond if n == 0.0 else whole - 1.0
+        excess[r] = beyond if n == 0.0 else (whole - 1.0) - own
