@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from problems import Data, make_problem, random_params, simulate_regimes
 
-from mixexp import MoERegressor
+from mixexp import EM, MoERegressor
 from mixexp.em import Options, Progress, Recording
 from mixexp.em._block_curvature import BlockCurvature, coarse_steps
 from mixexp.em._climb import Climb
-from mixexp.em._effort import coarsened, effort_for, lay_course
+from mixexp.em._effort import coarsened, effort_for, for_given_starts, lay_course
 from mixexp.em._iteration import advance, begin, run_em
 from mixexp.em._monitor import Monitor
 from mixexp.em._multistart import search
@@ -123,6 +123,28 @@ def test_climbs_take_fewer_passes_than_em():
     found = run_em(problem, start, CLIMBING)
     assert found.objective >= expected.objective - 1e-3
     assert problem.journal.n_passes - before < 0.5 * expected.n_iter
+
+
+@pytest.mark.parametrize("expert", ["gaussian", "gamma", "student_t"])
+def test_given_starts_of_many_features_climb_to_the_same_optimum(expert, rng):
+    data = simulate_regimes(rng, 1500, p=40)
+    y = np.exp(0.2 * data.y) if expert == "gamma" else data.y
+    given = {"expert": expert, "init": np.eye(3)[data.labels], "tol": 1e-10}
+    climbed = MoERegressor(3, **given).fit(data.X, y)
+    stepped = MoERegressor(3, solver=EM(acceleration="newton"), **given).fit(data.X, y)
+    gap = climbed.penalized_log_likelihood_ - stepped.penalized_log_likelihood_
+    assert abs(gap) <= 1e-8 * abs(stepped.penalized_log_likelihood_)
+    assert climbed.n_iter_ < stepped.n_iter_
+    np.testing.assert_allclose(climbed.coef_, stepped.coef_, atol=1e-4)
+
+
+@pytest.mark.parametrize(("p", "k", "after"), [(40, 3, 1), (40, 7, None), (10, 3, None)])
+def test_given_starts_climb_where_features_are_many_and_experts_few(p, k, after, rng):
+    data = simulate_regimes(rng, 60, p=p)
+    problem = make_problem(data, Gaussian(), [1] * k, "softmax", penalty=PENALTY)
+    options = Options(max_iter=30, tol=1e-8, acceleration="auto")
+    assert for_given_starts(problem, options).climbs_after == after
+    assert for_given_starts(problem, options._replace(acceleration="none")).climbs_after is None
 
 
 @pytest.mark.parametrize("n", [300, 700, 2200])

@@ -1,7 +1,7 @@
 """Expectation-maximization: from a start to an optimum of the penalised log-likelihood."""
 
 from mixexp.em._degeneracy import collapsed_experts, experts_at_floor, experts_without_rows
-from mixexp.em._effort import lay_course
+from mixexp.em._effort import for_given_starts, lay_course
 from mixexp.em._initial_params import params_from_responsibilities, pooled_params, smooth_labels
 from mixexp.em._initial_partitions import STARTS, draw_starts
 from mixexp.em._iteration import run_em, stack_parameters
@@ -65,6 +65,7 @@ __all__ = [
     "experts_at_floor",
     "experts_without_rows",
     "find_on_columns",
+    "for_given_starts",
     "has_many_columns",
     "is_small",
     "join_rows",

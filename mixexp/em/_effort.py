@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from mixexp.data import RowBlocks
 from mixexp.em._iteration import advance, begin
 from mixexp.em._m_step import is_large_node
 from mixexp.em._nestings import has_nestings
@@ -47,6 +48,8 @@ _MOST_PARAMETERS_PER_ROW = 0.5
 _ROWS_FOR_NEWTON = 10
 # Rows per parameter that tell which way experts part under weak priors, and which moves lead up.
 _TELLING_ROWS = 10
+# Columns from which on a pass with curvature costs several without.
+_MANY_COLUMNS = 32
 # Children of a gate beyond which its curvature is diagonal while moves are chosen.
 SCOUT_PAIRED = 6
 # Of twelve moves: iterations, and how many go on; the fewer where rows are many, or where they are
@@ -156,8 +159,16 @@ def _dear_effort(n_parameters: int, n_rows: int, n_rounds: int) -> Effort:
 
 def _is_dear(problem: Problem, options: Options) -> bool:
     """Whether a search pays for being cheap: a plain likelihood of many parameters."""
+    model, n_leaves = problem.model, problem.model.tree.n_leaves
+    is_large = n_leaves > FEW_EXPERTS or problem.n_rows * n_leaves > _MOST_CHEAP_RESPONSIBILITIES
+    has_many = model.n_parameters > _MOST_CHEAP_PARAMETERS
+    return is_large and has_many and _is_plain(problem, options)
+
+
+def _is_plain(problem: Problem, options: Options) -> bool:
+    """Whether gradients alone lead up: a plain likelihood, and no way was asked for."""
     model = problem.model
-    is_plain = (
+    return (
         options.acceleration == "auto"
         and model.is_linear
         and model.ties is None
@@ -167,9 +178,19 @@ def _is_dear(problem: Problem, options: Options) -> bool:
         and not problem.is_classification
         and problem.blocks.pattern.window is None
     )
-    n_leaves = model.tree.n_leaves
-    is_large = n_leaves > FEW_EXPERTS or problem.n_rows * n_leaves > _MOST_CHEAP_RESPONSIBILITIES
-    return is_plain and is_large and model.n_parameters > _MOST_CHEAP_PARAMETERS
+
+
+def for_given_starts(problem: Problem, options: Options) -> Options:
+    """Return how starts are run that are known to be near an optimum.
+
+    Where features are many they climb by gradients after EM's first step, but many experts, which
+    take longer to part, and rows that are read anew at every pass.
+    """
+    model = problem.model
+    is_wide = max(map(len, model.designs), default=0) > _MANY_COLUMNS
+    is_wide = is_wide and 1 < model.tree.n_leaves <= FEW_EXPERTS
+    climbs = is_wide and isinstance(problem.blocks, RowBlocks) and _is_plain(problem, options)
+    return options.near()._replace(climbs_after=1 if climbs else None)
 
 
 def for_race(problem: Problem, options: Options) -> tuple[Problem, Options]:

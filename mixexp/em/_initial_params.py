@@ -7,7 +7,7 @@ from functools import partial, reduce
 import numpy as np
 
 from mixexp.data import Block
-from mixexp.em._convergence import allowed_gain, remaining_gain, rounding_noise
+from mixexp.em._convergence import allowed_gain, rounding_noise, slope_gains
 from mixexp.em._iteration import run_em, stack_parameters
 from mixexp.em._m_step import em_step
 from mixexp.em._objective import Problem
@@ -95,18 +95,19 @@ def _pooled_alone(problem: Problem, g: int) -> tuple[np.ndarray, ...]:
 def _climb(problem: Problem, start: Parameters) -> Parameters | None:
     """Return where full EM steps from a start lead, None if one falls: it is to be shortened.
 
-    What `run_em` does where nothing shortens the way, of a single expert.
+    What `run_em` does where nothing shortens the way, of a single expert; the last step, which has
+    next to nothing to gain, is taken unseen.
     """
     current = problem.evaluate(stack_parameters(problem, [start]))
-    history = [float(current.objective[0])]
     for _ in range(_POOLED_ITERATIONS):
-        current = problem.evaluate(em_step(problem, current, 0, False).params)
-        history.append(float(current.objective[0]))
-        if not history[-1] >= history[-2] - rounding_noise(problem, history[-2]):
+        following = em_step(problem, current, 0, False).params
+        objective = float(current.objective[0])
+        allowed = allowed_gain(_POOLED_TOL, problem.magnitude(objective), problem.total_weight)
+        if slope_gains(problem, current, following)[0] <= allowed:
+            return unstack_parameters(following)[0]
+        current = problem.evaluate(following)
+        if not current.objective[0] >= objective - rounding_noise(problem, objective):
             return None
-        allowed = allowed_gain(_POOLED_TOL, problem.magnitude(history[-1]), problem.total_weight)
-        if remaining_gain(history) <= allowed:
-            break
     return unstack_parameters(current.params)[0]
 
 

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
-from mixexp.em._effort import USUAL, WEAK, Course, Effort, finish
+from mixexp.em._effort import USUAL, WEAK, Course, Effort, finish, for_given_starts
 from mixexp.em._exchanges import draw_exchanges, draw_relabelings
 from mixexp.em._iteration import Run, Watch, advance, begin
 from mixexp.em._monitor import ASKED_TO_STOP, Monitor
@@ -115,7 +115,8 @@ def _follow(
     restarts = tried.restarts
     race = _Race([restart.start for restart in restarts], monitor)
     judged = dict(list(zip(tried.places, tried.finals, strict=True))[:_N_JUDGED])
-    race.begin(problem, {i: end.evaluation.params for i, end in judged.items()}, options.near())
+    ends = {i: end.evaluation.params for i, end in judged.items()}
+    race.begin(problem, ends, for_given_starts(problem, options))
     for i, restart in enumerate(restarts):
         if i not in judged:
             race.end(i, restart._replace(reason=f"{restart.reason}; {where}", n_starts=0))

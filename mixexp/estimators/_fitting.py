@@ -20,6 +20,7 @@ from mixexp.em import (
     compete,
     draw_starts,
     find_on_columns,
+    for_given_starts,
     has_many_columns,
     lay_course,
     respawn_experts,
@@ -384,7 +385,7 @@ class FittedByEM(CallbackSupportMixin, GroupsMixin, AutomaticMixin):
             return find_on_columns(problem, pooled, first, is_given, monitor, options, find)
         solver = self._solver
         if is_given:
-            found = compete(problem, first, options.near(), monitor)
+            found = compete(problem, first, for_given_starts(problem, options), monitor)
         else:
             # Drawn all at once, so that the first m of more starts are those of m starts.
             size, most = 1 + self._n_starts(problem), np.iinfo(np.int32).max
