@@ -5,9 +5,23 @@ import pytest
 from problems import FAMILIES, make_problem, simulate_for, simulate_regimes
 
 from mixexp import HMERegressor, MoERegressor
-from mixexp.em import STARTS, _initial_partitions, pooled_params
+from mixexp.em import (
+    STARTS,
+    _initial_partitions,
+    params_from_responsibilities,
+    pooled_params,
+    smooth_labels,
+)
 from mixexp.em._initial_partitions import draw_partitions, draw_starts
-from mixexp.experts import Gaussian, PointMass, Poisson, Uniform
+from mixexp.experts import (
+    Gamma,
+    Gaussian,
+    InverseGaussian,
+    NegativeBinomial,
+    PointMass,
+    Poisson,
+    Uniform,
+)
 from mixexp.tree import GatingTree
 
 every_strategy = pytest.mark.parametrize("strategy", STARTS)
@@ -90,3 +104,21 @@ def test_strategies_are_there_by_name(strategy, make, spec, rng):
     model = make(spec, init=strategy, n_init=3, random_state=0).fit(x, y)
     np.testing.assert_allclose(np.sort(model.coef_[:, 0]), [-5.0, 5.0], atol=0.2)
     assert model.restarts_[0].start == f"{strategy} 0"
+
+
+@pytest.mark.parametrize(
+    "family", [Gamma(), InverseGaussian(), NegativeBinomial(), Poisson()], ids=repr
+)
+def test_first_steps_from_far_below_y_come_back(family, rng):
+    # Steps of a log mean are as far as y is above the mean: e**4 times, here, were they not held.
+    data = simulate_regimes(rng, 300)
+    mean = np.exp(0.3 * data.y)
+    y = rng.poisson(5.0 * mean).astype(float) if family.is_discrete else rng.gamma(5.0, mean)
+    problem = make_problem(data._replace(y=y), family, (3,))
+    begun = pooled_params(problem)
+    location, *others = begun.experts[0]
+    low = begun._replace(experts=((location - [4.0, 0.0, 0.0], *others),))
+    resp = smooth_labels(data.labels, 3)[:, None]
+    found = params_from_responsibilities(problem, [low], lambda rows: resp[..., rows])
+    moved = (found.experts[0][0][0] - location) @ problem.held[0].features.to_array()
+    assert np.abs(moved).max() < 6.0

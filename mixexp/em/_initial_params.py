@@ -21,6 +21,8 @@ from mixexp.tree import GatingTree
 # A partition is softened, for a hard one is separated perfectly by the first gate.
 OWN_SHARE = 0.9
 _N_STEPS = 3
+# Linear predictors without a unit, of a log or logit, move by so much at most at once.
+_FURTHEST_MOVE = 5.0
 # Slopes of a pooled fit beside an L1 penalty, as a share of the rows.
 _MOST_POOLED_SLOPES = 0.5
 _POOLED_ITERATIONS = 50
@@ -253,8 +255,53 @@ def params_from_responsibilities(
         evaluation = problem.evaluate(params, lambda rows, _: resp(rows))
         # A coarse gate that has become sure of its rows bends no more, and would be sent far away
         # by a step that nobody measures; an even one takes Newton's.
-        params = em_step(problem, evaluation, 0, is_coarse and step > 0).params
+        following = em_step(problem, evaluation, 0, is_coarse and step > 0).params
+        params = _shortened(problem, params, following)
     return params
+
+
+def _shortened(problem: Problem, before: Parameters, after: Parameters) -> Parameters:
+    """Return steps that nobody measures with no linear predictor of an expert moved far at a row.
+
+    Of those without a unit: where y is far above the exponential of a predictor, the next step
+    would be that far, too, and soon no number is large enough.
+    """
+    model = problem.model
+    slots = [
+        (g, h)
+        for g, h in model.slot_heads
+        if model.slot_facts[model.slot_of[g, h]].kind == "location"
+        and model.groups[g].units[h].power == 0.0
+    ]
+    if not slots:
+        return after
+    moves = [
+        (model.groups[g].designs[h], after.experts[g][h] - before.experts[g][h]) for g, h in slots
+    ]
+    furthest = problem.total(partial(_furthest, moves=moves), _each_maximum)
+    experts = [list(heads) for heads in after.experts]
+    for (g, h), (_, move), far in zip(slots, moves, furthest, strict=True):
+        far = far if model.ties is None else np.broadcast_to(far.max(-1, keepdims=True), far.shape)
+        share = _FURTHEST_MOVE / np.maximum(far, _FURTHEST_MOVE)
+        is_far = far > _FURTHEST_MOVE
+        if is_far.any():
+            shorter = before.experts[g][h] + share[..., None] * move
+            experts[g][h] = np.where(is_far[..., None], shorter, experts[g][h])
+    return after._replace(experts=tuple(map(tuple, experts)))
+
+
+def _furthest(problem: Problem, moves: Sequence[tuple[int, np.ndarray]]) -> list[np.ndarray]:
+    """Return how far linear predictors move at any row at most, by slot, (starts, experts)."""
+    found = [np.zeros(move.shape[:-1]) for _, move in moves]
+    for block in problem.held:
+        for most, (design, move) in zip(found, moves, strict=True):
+            along = problem.model.design(block, design).predict(move.reshape(-1, move.shape[-1]))
+            np.maximum(most, np.abs(along).max(axis=-1).reshape(most.shape), out=most)
+    return found
+
+
+def _each_maximum(some: list[np.ndarray], others: list[np.ndarray]) -> list[np.ndarray]:
+    return list(map(np.maximum, some, others))
 
 
 def _sorted_params(
