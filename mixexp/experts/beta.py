@@ -57,6 +57,16 @@ class _Side(NamedTuple):
         return cls(log_share, log_divergence, pull, information, gap, curvature)
 
 
+def _log_kernel(first: _Side, second: _Side, heads: Heads) -> np.ndarray:
+    out = stirling_error_of_log(-heads[1]) - 0.5 * heads[1]
+    for side in (first, second):
+        log_parameter = side.log_share - heads[1]
+        out = out - extended_exp(side.log_divergence)
+        # 0.5 * log_share, and what Stirling's formula leaves of a small parameter.
+        out = out + (0.5 * side.log_share - stirling_error_of_log(log_parameter))
+    return out
+
+
 def _dispersion_score(first: _Side, second: _Side, heads: Heads) -> np.ndarray:
     divergence = capped_exp(first.log_divergence) + capped_exp(second.log_divergence)
     gap = scaled_digamma_gap(capped_exp(-heads[1]))
@@ -115,16 +125,16 @@ class Beta(DispersionModel):
         )
 
     def log_kernel(self, y: np.ndarray, heads: Heads) -> np.ndarray:
-        out = stirling_error_of_log(-heads[1]) - 0.5 * heads[1]
-        for side in self._sides(y, heads):
-            log_parameter = side.log_share - heads[1]
-            out = out - extended_exp(side.log_divergence)
-            # 0.5 * log_share, and what Stirling's formula leaves of a small parameter.
-            out = out + (0.5 * side.log_share - stirling_error_of_log(log_parameter))
-        return out
+        return _log_kernel(*self._sides(y, heads), heads)
 
     def derivatives(self, y: np.ndarray, heads: Heads) -> Derivatives:
-        first, second = self._sides(y, heads)
+        return self._derivatives(*self._sides(y, heads), heads)
+
+    def evaluate(self, y: np.ndarray, heads: Heads) -> tuple[np.ndarray, Derivatives]:
+        sides = self._sides(y, heads)
+        return _log_kernel(*sides, heads), self._derivatives(*sides, heads)
+
+    def _derivatives(self, first: _Side, second: _Side, heads: Heads) -> Derivatives:
         gain, loss = self._probability_link.rates(heads[0])
         score = gain * first.pull - loss * second.pull
         curvature = {
