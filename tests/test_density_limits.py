@@ -164,6 +164,19 @@ def test_log_density_is_exact_at_heads_and_y_of_any_size(family):
             assert found[at] <= AT_MOST, where
 
 
+@pytest.mark.parametrize("family", [f for f in ALL if f.is_discrete and f.heads], ids=repr)
+def test_no_log_probability_is_above_zero(family, rng):
+    # At ordinary heads too, where what is next to 0 is a difference of numbers that round.
+    n = 20_000
+    sizes = 10.0 ** rng.uniform(-3.0, 3.0, (len(family.heads), n)) * rng.choice([-1.0, 1.0], n)
+    bounds = np.array([[head.lower, head.upper] for head in family.heads])
+    heads = tuple(np.clip(sizes, bounds[:, :1], bounds[:, 1:])[:, None])
+    y = targets_of(family)[..., rng.integers(0, 3, n) % targets_of(family).shape[-1]]
+    with np.errstate(under="ignore"):
+        found = family.log_density(y, heads)
+    assert np.all(found <= 0.0)
+
+
 def derivatives_at(family: Expert, point: Point) -> tuple[list[mpf], dict[tuple[int, int], mpf]]:
     """Return score and minus the second derivatives, by differences of 120 digits."""
     n, step = len(point.heads), mpf(10) ** -30

@@ -135,3 +135,22 @@ def test_student_t_has_quantiles_at_any_level():
         found = family.quantile(q, heads)
         assert np.all(np.isfinite(found) & (np.diff(found, append=0.0) > 0.0))
         np.testing.assert_allclose(family.quantile(1.0 - q[:, 2:], heads)[:, 1], -found[:, 3])
+
+
+@of([case for case in REGRESSION if case.heads and not case.family.uses_trials])
+@pytest.mark.parametrize("dispersion", [-5.0, -2.2, -1.4, 0.0])
+def test_quantiles_at_the_least_levels_are_numbers_that_the_cdf_reaches(case, dispersion):
+    asked = {"location": np.array([[0.5], [0.9], [1.2], [2.5], [3.8]]), "dispersion": dispersion}
+    heads = tuple(
+        np.reshape(asked.get(head.kind, values), (-1, 1))
+        for head, values in zip(case.family.heads, case.expert(0), strict=True)
+    )
+    q = np.array([[1e-299, 1e-100, 1e-50, 1e-20, 1e-12, 1e-3]])
+    found = case.family.quantile(q, heads)
+    assert not np.isnan(found).any()
+    assert np.all(np.diff(found, axis=1) >= 0.0)
+    reached = case.family.cdf(found, heads)
+    # Where quantiles have all digits of their distance from the end of the support.
+    is_exact = ~case.family.has_mass(found) & (np.abs(found) > 1e-290) & (q > 1e-290)
+    assert np.all(reached >= q * (1.0 - 1e-6))
+    np.testing.assert_allclose(np.where(is_exact, reached, 1.0), np.where(is_exact, q, 1.0), 1e-6)

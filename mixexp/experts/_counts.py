@@ -8,7 +8,7 @@ from mixexp.experts._special import HALF_LOG_2PI, exponential_excess, stirling_e
 from mixexp.links import extended_exp
 
 # From here on y * eta and log(y!) are so large that their difference loses digits.
-_LARGE_COUNT = 1e5
+LARGE_COUNT = 1e5
 
 
 class CountGLM(GLM):
@@ -32,7 +32,7 @@ class CountGLM(GLM):
 
     def log_base(self, y: np.ndarray) -> np.ndarray:
         """Return ``-log(y!)``, for large y without what `log_kernel` then leaves out."""
-        is_large = y >= _LARGE_COUNT
+        is_large = y >= LARGE_COUNT
         exact = -gammaln(np.where(is_large, 0.0, y) + 1.0)
         if not is_large.any():
             return exact
@@ -48,7 +48,7 @@ class CountGLM(GLM):
 
 def poisson_kernel(y: np.ndarray, eta: np.ndarray) -> np.ndarray:
     """Return ``y * eta - exp(eta)``, and for large y the half deviance; see `CountGLM.log_base`."""
-    small = np.where(y >= _LARGE_COUNT, 0.0, y)
+    small = np.where(y >= LARGE_COUNT, 0.0, y)
     return with_large_counts(small * eta - extended_exp(eta), y, eta)
 
 
@@ -57,7 +57,7 @@ def with_large_counts(log_kernel: np.ndarray, y: np.ndarray, eta: np.ndarray) ->
 
     ``y * eta - exp(eta) - (y * log(y) - y)``, of which nothing large cancels.
     """
-    large = np.flatnonzero(y >= _LARGE_COUNT)
+    large = np.flatnonzero(y >= LARGE_COUNT)
     if not len(large):
         return log_kernel
     out, counts = log_kernel.copy(), y[large]

@@ -9,8 +9,8 @@ import numpy as np
 from scipy.special import pdtrc
 
 from mixexp.experts._base import Curvature, Derivatives, Heads
-from mixexp.experts._counts import CountGLM, poisson_kernel
-from mixexp.links import inverse_odds_gap, safe_exp
+from mixexp.experts._counts import LARGE_COUNT, CountGLM, with_large_counts
+from mixexp.links import extended_exp, inverse_odds_gap, safe_exp
 
 
 class ZeroTruncatedPoisson(CountGLM):
@@ -39,10 +39,13 @@ class ZeroTruncatedPoisson(CountGLM):
 
     def log_kernel(self, y: np.ndarray, heads: Heads) -> np.ndarray:
         eta, rate = heads[0], safe_exp(heads[0])
-        # log(1 - exp(-rate)) is next to eta for small rates, which is taken from y * eta at once.
-        is_small = eta < 0.0
+        # log(1 - exp(-rate)) is next to eta for small rates, which is taken from y first: the log
+        # probability of 1, next to 0, has no rounding of eta in it then, and is never above 0.
+        is_small, is_large = eta < 0.0, y >= LARGE_COUNT
         left = np.where(is_small, -np.expm1(-rate) / rate, -np.expm1(-rate))
-        return poisson_kernel(y, eta) - np.where(is_small, eta, 0.0) - np.log(left)
+        beyond_first = np.where(is_large, 0.0, y - is_small)
+        kernel = with_large_counts(beyond_first * eta - extended_exp(eta), y, eta)
+        return kernel - np.where(is_small & is_large, eta, 0.0) - np.log(left)
 
     def derivatives(self, y: np.ndarray, heads: Heads) -> Derivatives:
         return Derivatives((y - self.mean(heads),), {(0, 0): self.variance(heads)})
