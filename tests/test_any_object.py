@@ -9,10 +9,13 @@ import pandas as pd
 import polars as pl
 import pytest
 from hostile import columns, faults_of, frames, scalars
+from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
 
 from mixexp import (
     EM,
     ConformalRegressor,
+    EstimatorExpert,
+    Frozen,
     HMEClassifier,
     HMERegressor,
     MoEClassifier,
@@ -21,11 +24,14 @@ from mixexp import (
     export_text,
     from_formula,
     from_json,
+    gates,
     metrics,
     select_n_experts,
 )
 from mixexp.constraints import Fixed, Shared
 from mixexp.experts import FAMILIES
+from mixexp.penalties import GroupedL1
+from mixexp.selection import Auto
 
 N = 20
 QUICK = {"n_init": 1, "solver": EM(n_moves=0), "max_iter": 3, "random_state": 0}
@@ -142,6 +148,35 @@ def test_options_of_families(family, option):
     assert_no_fault(
         lambda v: cls(2, expert=family(**{option: v}), **QUICK).fit(X, y), scalars(), option
     )
+
+
+# Objects that hold options of parameters: the parameter, the class, and what it cannot do without.
+HOLDERS = [
+    ("n_experts", Auto, {"max_experts": 2, "cv": 2}),
+    ("expert", Auto, {"cv": 2, "families": ["gaussian"]}),
+    ("alpha", Auto, {"cv": 2, "alphas": [10.0]}),
+    ("solver", EM, {"n_moves": 0}),
+    ("l1", GroupedL1, {"strength": 1.0}),
+    ("gate", gates.Gaussian, {}),
+    ("gate", gates.Quadratic, {}),
+    ("gate", gates.Estimator, {"estimator": LogisticRegression()}),
+    ("expert", EstimatorExpert, {"estimator": Ridge()}),
+    ("expert", Frozen, {"model": LinearRegression().fit(X, Y)}),
+]
+HELD = [
+    pytest.param(*holder, option, id=f"{holder[0]}.{holder[1].__name__}.{option}")
+    for holder in HOLDERS
+    for option in inspect.signature(holder[1]).parameters
+]
+
+
+@pytest.mark.parametrize(("parameter", "kind", "usual", "option"), HELD)
+def test_options_of_what_parameters_hold(parameter, kind, usual, option):
+    def call(value):
+        held = kind(**{**usual, option: value})
+        return MoERegressor(**{"n_experts": 2, **QUICK, parameter: held}).fit(X, Y)
+
+    assert_no_fault(call, scalars(), (option, parameter))
 
 
 FITS = {

@@ -291,10 +291,23 @@ REFUSED = {
     "known experts": ({}, {"known_expert": LABELS}, "known_expert names experts"),
     "drop": ({"solver": EM(on_collapse="drop")}, {}, "'on_collapse' of the solver is 'drop'"),
     "folds": ({"n_experts": Auto(cv=121)}, {}, "fewer than the 121 folds"),
+    "rows": ({"n_experts": Auto(cv=[([0, 1], [120])])}, {}, "Fold 0 of 'cv' must hold numbers of"),
+    "no pairs": ({"n_experts": Auto(cv=[[0], [1]])}, {}, "'cv' parameter of Auto must be"),
+    "none to fit": ({"n_experts": Auto(cv=[([], [0])])}, {}, "no rows of positive weight to fit"),
+    "none held out": ({"n_experts": Auto(cv=[([0, 1, 2], [])])}, {}, "hold out no row"),
     "groups": ({}, {"groups": LABELS}, "1 groups, fewer than the 5 folds"),
     "two choices": ({"alpha": Auto(cv=3), "n_experts": Auto(cv=4)}, {}, "all are chosen at once"),
     "options": ({"n_experts": Auto(max_experts=0)}, {}, "'max_experts' parameter of Auto must be"),
     "strengths": ({"alpha": Auto(alphas=[-1.0])}, {}, "'alphas' parameter of Auto must be"),
+    "no families": ({"expert": Auto(families=[3.0])}, {}, "'families' parameter of Auto must be"),
+    "two long lists": (
+        {
+            "alpha": Auto(alphas=[*range(1, 999), 5]),
+            "n_experts": Auto(alphas=[*range(1, 999), 6]),
+        },
+        {},
+        "all are chosen at once",
+    ),
     "word": ({"n_experts": "many"}, {}, "'n_experts' parameter of MoERegressor must be"),
 }
 

@@ -5,10 +5,11 @@ from typing import Any
 
 from sklearn.base import BaseEstimator
 
-from mixexp.arguments import is_listed, is_real, is_whole
+from mixexp.arguments import MOST_NUMBERS, is_listed, is_real, is_whole, is_word
 from mixexp.estimators._constraints import list_constraints
 from mixexp.estimators._outputs import is_product_for_all
 from mixexp.estimators._validation import Rule, check_parameters, whole
+from mixexp.experts import FAMILIES, Expert
 from mixexp.text import shown
 from mixexp.tree import MOST_SIBLINGS
 
@@ -33,9 +34,10 @@ class Auto(BaseEstimator):
         Most experts, flat or in a tree.
     max_depth : int, default=6
         Most gates between root and expert of a tree.
-    cv : int, cross-validation generator or iterable, default=5
+    cv : int, splitter or list of pairs, default=5
         Folds. A number: rows in random order, by ``random_state``, classes spread evenly, groups
-        whole. Or as in scikit-learn.
+        whole. Or as in scikit-learn: an object with a method ``split``, or numbers of the rows to
+        fit to and of those to hold out, fold by fold.
     patience : int, default=2
         Sizes that are tried beyond the best one so far.
     n_standard_errors : float, default=1.0
@@ -102,6 +104,14 @@ def _is_strength(value: Any) -> bool:
     return is_real(value) and 0.0 <= float(value) < float("inf")
 
 
+def _is_pair(value: Any) -> bool:
+    return is_listed(value) and len(value) == 2
+
+
+def _is_family(value: Any) -> bool:
+    return is_word(value, FAMILIES) or isinstance(value, Expert)
+
+
 _RULES = {
     "max_experts": whole(1, MOST_SIBLINGS),
     "max_depth": whole(1),
@@ -112,12 +122,19 @@ _RULES = {
         "a list of floats in the range [0, inf)",
     ),
     "families": Rule(
-        lambda value: value is None or (is_listed(value) and len(value) > 0),
-        "None or a list of families",
+        lambda value: (
+            value is None or (is_listed(value) and len(value) > 0 and all(map(_is_family, value)))
+        ),
+        f"None or a list of families: of {list(FAMILIES)}, or objects of mixexp.experts",
     ),
     "cv": Rule(
-        lambda value: not is_real(value) or (is_whole(value) and int(value) >= 2),
-        "an int of at least 2, a cross-validation generator or an iterable of folds",
+        lambda value: (
+            (is_whole(value) and 2 <= int(value) <= MOST_NUMBERS)
+            or (hasattr(value, "split") and not isinstance(value, str | bytes | type))
+            or (is_listed(value) and len(value) > 0 and all(map(_is_pair, value)))
+        ),
+        "an int of at least 2, an object with a method 'split', or a list of pairs: numbers of the "
+        "rows to fit to, and of those to hold out",
     ),
 }
 
@@ -151,13 +168,19 @@ def read_options(automatic: Mapping[str, Any]) -> Auto:
     given = {name: value for name, value in automatic.items() if isinstance(value, Auto)}
     options: Auto = next(iter(given.values()), Auto())
     for name, other in given.items():
-        if repr(other) != repr(options):
+        check_parameters(other, _RULES)
+        if _key_of(other) != _key_of(options):
             raise ValueError(
                 f"The {name!r} parameter is {shown(other)}, but another is {shown(options)}; all "
                 "are chosen at once. Give the options to one of them, and 'auto' to the others."
             )
-    check_parameters(options, _RULES)
     return options
+
+
+def _key_of(options: Auto) -> list[Any]:
+    """Return what tells options from others; the repr of an Auto leaves out parts of long lists."""
+    values = [getattr(options, name) for name in _RULES]
+    return [[*map(shown, value)] if is_listed(value) else shown(value) for value in values]
 
 
 def refuse_what_has_numbers(

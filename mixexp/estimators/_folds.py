@@ -4,13 +4,12 @@ Rows are held out by a weight of zero, so that nothing is copied, whatever X and
 are. Folds are drawn among rows with positive weight: a row of weight zero is as if it were absent.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
-from sklearn.model_selection import check_cv
 
-from mixexp.arguments import is_whole
+from mixexp.arguments import as_array, is_listed, is_whole
 from mixexp.estimators._panels import read_labels
 from mixexp.text import shown
 
@@ -98,7 +97,7 @@ def make_folds(
 
     Parameters
     ----------
-    cv : int, cross-validation generator or iterable
+    cv : int, splitter or list of pairs
     rows : (X, y)
         As the user gave them.
     weight : ndarray of shape (n,)
@@ -110,15 +109,13 @@ def make_folds(
 
     Raises
     ------
-    ValueError
-        If there are fewer rows, or groups, than folds.
+    ValueError, TypeError
+        If there are fewer rows, or groups, than folds, or ``cv`` makes none of the rows.
     """
     groups = given.get("groups")
     codes = number_units(groups, len(weight))
     if not is_whole(cv):
-        split = check_cv(cv, labels, classifier=labels is not None).split(*rows, groups)
-        pairs = [(np.asarray(train), np.asarray(test)) for train, test in split]
-        return [_of_split(weight, train, test) for train, test in pairs]
+        return _given_folds(cv if is_listed(cv) else cv.split(*rows, groups), weight)
     number = _fold_of_unit(codes, weight, labels if groups is None else None, int(cv), seed)
     folds = [
         Fold(np.where(number == fold, 0.0, weight), np.flatnonzero(number == fold))
@@ -136,11 +133,38 @@ def number_units(groups: Any, n: int) -> np.ndarray:
     return np.unique(read_labels(groups, "groups", n), return_inverse=True)[1]
 
 
-def _of_split(weight: np.ndarray, train: np.ndarray, test: np.ndarray) -> Fold:
-    is_used = np.zeros(len(weight), dtype=bool)
-    is_used[train] = True
-    tested = np.flatnonzero(test) if test.dtype == bool else test
-    return Fold(np.where(is_used, weight, 0.0), tested[weight[tested] > 0.0])
+def _given_folds(split: Iterable[Any], weight: np.ndarray) -> list[Fold]:
+    """Return the folds of pairs of rows; those that hold out nothing with weight are left out."""
+    folds = []
+    for number, pair in enumerate(split):
+        if not (is_listed(pair) and len(pair) == 2):
+            raise ValueError(
+                f"Fold {number} of 'cv' must be a pair, numbers of the rows to fit to and of those "
+                f"to hold out. Got {shown(pair)}."
+            )
+        train, test = (_read_rows(rows, f"Fold {number} of 'cv'", len(weight)) for rows in pair)
+        is_used = np.zeros(len(weight), dtype=bool)
+        is_used[train] = True
+        if not weight[is_used].sum() > 0.0:
+            raise ValueError(f"Fold {number} of 'cv' has no rows of positive weight to fit to.")
+        folds.append(Fold(np.where(is_used, weight, 0.0), test[weight[test] > 0.0]))
+    if not any(len(fold.test) for fold in folds):
+        raise ValueError("The folds of 'cv' hold out no row of positive weight.")
+    return [fold for fold in folds if len(fold.test)]
+
+
+def _read_rows(rows: Any, name: str, n: int) -> np.ndarray:
+    """Return numbers of rows, of what may be a mask of all."""
+    found = as_array(rows, name)
+    if found.dtype == bool and found.shape == (n,):
+        return np.flatnonzero(found)
+    is_number = found.ndim == 1 and (found.dtype.kind in "iu" or not len(found))
+    if not is_number or not np.all((found >= 0) & (found < n)):
+        raise ValueError(
+            f"{name} must hold numbers of rows, from 0 to {n - 1}, or a mask of all {n}. "
+            f"Got {shown(rows)}."
+        )
+    return found.astype(np.int64)
 
 
 def _fold_of_unit(

@@ -216,7 +216,7 @@ class Frozen(AroundExpert):
 
     def m_step(self, params: Around | None, stats: Any) -> Around:
         if self._has_known_dispersion:
-            given = np.nan if self.dispersion is None else float(np.log(self.dispersion))
+            given = np.nan if self.dispersion is None else float(np.log(float(self.dispersion)))
             return Around(None, given, np.nan)
         y, location, weight = map(np.concatenate, zip(*stats, strict=True))
         weight = self._in_support(y, weight)
