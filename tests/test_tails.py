@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.integrate import simpson
 from test_families import CASES, NUMBERS, density, nodes, of
 
 from mixexp.experts import FAMILIES, Gaussian, NumericalExpert, Poisson
@@ -154,3 +155,38 @@ def test_quantiles_at_the_least_levels_are_numbers_that_the_cdf_reaches(case, di
     is_exact = ~case.family.has_mass(found) & (np.abs(found) > 1e-290) & (q > 1e-290)
     assert np.all(reached >= q * (1.0 - 1e-6))
     np.testing.assert_allclose(np.where(is_exact, reached, 1.0), np.where(is_exact, q, 1.0), 1e-6)
+
+
+def integral_up_to(family, heads, y):
+    """Return the integral of the survival function from 0 to y, on a log scale, by Simpson."""
+    log_share = np.linspace(-45.0, 0.0, 20_001)
+    share = np.exp(log_share)
+    return y * simpson(family.survival(y * share, heads)[0] * share, x=log_share)
+
+
+@of([case for case in REGRESSION if case.family.support_limits[0] == 0.0])
+@pytest.mark.parametrize("dispersion", [-1.0, 2.0, 5.0])
+@pytest.mark.parametrize("log_shape", [-2.0, -0.02])
+def test_limited_means_are_integrals_however_far_the_mean_is(case, dispersion, log_shape):
+    family = case.family
+    if family.is_discrete or family.uses_trials:
+        return
+    asked = {"location": 0.9, "dispersion": dispersion, "shape": log_shape}
+    if family.name == "tweedie":
+        asked["shape"] = 1.5
+    heads = tuple(np.array([[asked[head.kind]]]) for head in family.heads)
+    for y in (1e-6, 0.1, 0.9) if family.name == "beta" else (1e-6, 1.0, 50.0):
+        found = family.limited_mean(np.array([y]), heads).item()
+        assert found == pytest.approx(integral_up_to(family, heads, y), rel=1e-6)
+    below = family.limited_mean(np.array([-2.0, 0.0]), heads)
+    np.testing.assert_array_equal(below, [[-2.0, 0.0]])
+
+
+@pytest.mark.parametrize("shape", [0.5, 1.0, 2.0])
+def test_limited_mean_of_a_pareto_is_its_formula(shape):
+    y = np.array([0.01, 1.0, 1e3])
+    found = FAMILIES["generalized_pareto"](shape=shape).limited_mean(y, (np.array([[0.7]]),))
+    scale, log_growth = np.exp(0.7), np.log1p(shape * y / np.exp(0.7))
+    power = 1.0 - 1.0 / shape
+    rest = log_growth if shape == 1.0 else np.expm1(power * log_growth) / power
+    np.testing.assert_allclose(found[0], scale * rest / shape, rtol=1e-10)

@@ -150,6 +150,10 @@ class BlockMixture(NamedTuple):
         """Return the mean of ``max(Y - y, 0)``."""
         return self._weigh(self._by_leaf(lambda family: family.expected_excess(y)))
 
+    def limited_mean(self, y: Array) -> Array:
+        """Return the mean of ``min(Y, y)``."""
+        return self._weigh(self._by_leaf(lambda family: family.limited_mean(y)))
+
     # Moments.
 
     def mean(self) -> Array:

@@ -97,6 +97,12 @@ class FamilyBlock(NamedTuple):
         found = self.family.expected_excess(self.group.target(y, self.trials), self.heads)
         return self.group.scale * found
 
+    def limited_mean(self, y: Array) -> Array:
+        if self._n_trials is not None:
+            return self.mean() - self.expected_excess(y)
+        found = self.family.limited_mean(self.group.target(y, self.trials), self.heads)
+        return self.group.shift + self.group.scale * found
+
     def mean(self) -> Array:
         mean = self.group.shift + self.group.scale * self.family.mean(self.heads)
         return mean if self._n_trials is None else mean * self._n_trials

@@ -307,7 +307,7 @@ class MixtureDistribution:
 
     def limited_expected_value(self, limit: Any) -> Array:
         """Return the mean of ``min(y, limit)``."""
-        return self._of_values(_limited_expected_value, limit, "limit")
+        return self._of_values(BlockMixture.limited_mean, limit, "limit")
 
     def given_above(self, threshold: Any) -> ConditionalDistribution:
         """Return the distribution of y given that it is above a threshold: survival so far.
@@ -417,10 +417,6 @@ def _tail_expectation(block: BlockMixture, q: Array) -> Array:
     finite = np.where(is_inside, at, 0.0)
     beyond = block.expected_excess(finite) / np.where(is_inside, 1.0 - q, 1.0)
     return np.where(is_inside, finite + beyond, np.where(q <= 0.0, block.mean(), at))
-
-
-def _limited_expected_value(block: BlockMixture, limit: Array) -> Array:
-    return block.mean() - block.expected_excess(limit)
 
 
 def _draw(block: BlockMixture, n_samples: int, seed: np.random.SeedSequence) -> tuple[Array, Array]:

@@ -19,7 +19,7 @@ from sklearn.base import BaseEstimator
 from mixexp.arguments import is_in_range, is_whole, is_word
 from mixexp.experts._docs import contract_docs
 from mixexp.experts._quantile import invert_cdf, least_integer
-from mixexp.experts._tail import integrate_survival, log_tail
+from mixexp.experts._tail import integrate_survival, limit_mean, log_tail
 from mixexp.experts._units import Unit, units_of
 from mixexp.links import capped_exp
 from mixexp.text import shown
@@ -381,6 +381,10 @@ class Expert(BaseEstimator):
     def expected_excess(self, y: np.ndarray, heads: Heads) -> np.ndarray:
         """Return the mean of ``max(Y - y, 0)``; the default integrates the survival function."""
         return integrate_survival(self, y, heads)
+
+    def limited_mean(self, y: np.ndarray, heads: Heads) -> np.ndarray:
+        """Return the mean of ``min(Y, y)``, also where the mean of Y is infinite."""
+        return limit_mean(self, y, heads)
 
     def mean_distance(self, heads: Heads, others: Heads) -> np.ndarray:
         """Return the mean distance of y from an independent y at other heads."""

@@ -94,13 +94,18 @@ def as_path(path: Any) -> Path:
     TypeError
         If it is neither text nor a path.
     ValueError
-        If it is empty, or no name that a file can have.
+        If it is empty, no name that a file can have, or what a file holds.
     """
     if not isinstance(path, str | os.PathLike):
         raise TypeError(f"path must be text or a path. Got {shown(path)} instead.")
     text = os.fspath(path)
     if not isinstance(text, str) or not text or "\0" in text:
         raise ValueError(f"path must be the name of a file. Got {shown(path)} instead.")
+    if text.lstrip().startswith("{") and '"format"' in text:
+        raise ValueError(
+            "path must be the name of a file, and is the text of one. Write it to a file first: "
+            "pathlib.Path('model.json').write_text(text)."
+        )
     return Path(text)
 
 
