@@ -44,6 +44,19 @@ def remaining_gain(history: Sequence[float]) -> float:
     return last / (1.0 - ratio)
 
 
+def left_after(gains: Sequence[float]) -> float:
+    """Estimate what is left after a step from the gains it and the one before promise.
+
+    Parameters
+    ----------
+    gains : sequence of float
+        See `slope_gains`, one per step, that in question last.
+    """
+    ratio = gains[-1] / gains[-2] if len(gains) > 1 and gains[-2] > 0.0 else _LARGEST_RATIO
+    ratio = min(ratio, _LARGEST_RATIO)
+    return gains[-1] * ratio / (1.0 - ratio)
+
+
 def rounding_noise(problem: Problem, objective: float) -> float:
     """Return what rounding alone may change the objective by."""
     n_rows = problem.total_weight + problem.model.penalty.balance

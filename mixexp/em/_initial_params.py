@@ -7,7 +7,7 @@ from functools import partial, reduce
 import numpy as np
 
 from mixexp.data import Block
-from mixexp.em._convergence import allowed_gain, rounding_noise, slope_gains
+from mixexp.em._convergence import allowed_gain, left_after, rounding_noise, slope_gains
 from mixexp.em._iteration import run_em, stack_parameters
 from mixexp.em._m_step import em_step
 from mixexp.em._objective import Problem
@@ -82,8 +82,10 @@ def _pooled_alone(problem: Problem, g: int) -> tuple[np.ndarray, ...]:
     start = _intercept_start(
         single, (pooled.held if blocks.sample is None else blocks.sample).without_features
     )
-    # One EM step is exact for linear experts, and Newton's own where the link is canonical.
-    is_newton = group.family.has_mean_deviance_dispersion or group.family.has_observed_curvature
+    # One EM step is exact for linear experts of one dispersion, and Newton's own where the link is
+    # canonical.
+    is_exact = group.family.has_mean_deviance_dispersion and model.is_narrow[group.designs[-1]]
+    is_newton = is_exact or group.family.has_observed_curvature
     options = Options(_POOLED_ITERATIONS, _POOLED_TOL, "none" if is_newton else "auto")
     if blocks.sample is not None:  # near by, so that few passes over all rows are left
         near = replace(pooled, blocks=blocks.sample, whole=None)
@@ -97,15 +99,16 @@ def _pooled_alone(problem: Problem, g: int) -> tuple[np.ndarray, ...]:
 def _climb(problem: Problem, start: Parameters) -> Parameters | None:
     """Return where full EM steps from a start lead, None if one falls: it is to be shortened.
 
-    What `run_em` does where nothing shortens the way, of a single expert; the last step, which has
-    next to nothing to gain, is taken unseen.
+    What `run_em` does where nothing shortens the way, of a single expert; the last step is taken
+    unseen, if by the ratio of its gain to the one before next to nothing is left after it.
     """
-    current = problem.evaluate(stack_parameters(problem, [start]))
+    current, gains = problem.evaluate(stack_parameters(problem, [start])), list[float]()
     for _ in range(_POOLED_ITERATIONS):
         following = em_step(problem, current, 0, False).params
         objective = float(current.objective[0])
         allowed = allowed_gain(_POOLED_TOL, problem.magnitude(objective), problem.total_weight)
-        if slope_gains(problem, current, following)[0] <= allowed:
+        gains.append(float(slope_gains(problem, current, following)[0]))
+        if left_after(gains) <= allowed:
             return unstack_parameters(following)[0]
         current = problem.evaluate(following)
         if not current.objective[0] >= objective - rounding_noise(problem, objective):
