@@ -210,6 +210,11 @@ def test_what_is_no_model_file_is_refused(text, words, tmp_path):
     refused(text, tmp_path, words)
 
 
+def test_the_text_of_a_file_is_no_name_of_one():
+    with pytest.raises(ValueError, match="path must be the name of a file, and is the text of one"):
+        from_json(fit("one").model.to_json())
+
+
 def test_a_changed_number_is_refused(tmp_path):
     text = fit("one").model.to_json()
     number = json.loads(text)["model"]["record"]["fields"]["attributes"]["map"]["log_likelihood_"]

@@ -9,7 +9,9 @@ from problems import UNPENALIZED
 from scipy.stats import multivariate_normal, multivariate_t
 
 from mixexp import HMERegressor, MoERegressor, from_json
+from mixexp.datasets import make_moe
 from mixexp.displays import GateDisplay
+from mixexp.experts import FAMILIES as REGISTRY
 from mixexp.experts import (
     Gamma,
     MultivariateGaussian,
@@ -29,6 +31,12 @@ FAMILIES = {
     "product": Product((Poisson(), Gamma(), StudentT(df=5.0))),
 }
 TWO = {"n_init": 1, "random_state": 0}
+# Those with a linear predictor, which do not count successes of trials.
+OF_PRODUCTS = [
+    name
+    for name, family in REGISTRY.items()
+    if family.target == "regression" and not family.uses_trials and family().heads
+]
 
 
 def draw_problem(name):
@@ -237,6 +245,28 @@ def test_frequency_and_severity_share_a_class(claims):
     np.testing.assert_allclose(model.coef_[..., 0], [[0.3, 0.4], [0.3, 0.4]], atol=0.2)
     np.testing.assert_allclose(model.dispersion_[:, 1], 0.5, atol=0.12)
     assert abs(model.gate_proba(X)[:, 1].mean() - is_rash.mean()) < 0.03
+
+
+@pytest.mark.parametrize("scale", [1e-4, 1.0, 1e3])
+@pytest.mark.parametrize("name", OF_PRODUCTS)
+def test_a_product_of_one_expert_is_its_families_apart(name, scale):
+    # Values with a probability of their own, and targets that are not known, have no unit.
+    found = make_moe(120, 2, 1, expert=name, random_state=0)
+    family = REGISTRY[name]()
+    has_unit = any(unit.moves or unit.log_power for unit in family.units)
+    first = found.y * (scale if has_unit and not family.is_discrete else 1.0)
+    for atom in family.atoms:
+        first[::5] = atom
+    second = scale * np.random.default_rng(1).standard_normal(120)
+    second[::7] = np.nan
+    y, seen = np.column_stack([first, second]), ~np.isnan(second)
+    both = MoERegressor(1, expert=[(name, "gaussian")], **UNPENALIZED).fit(found.X, y)
+    alone = MoERegressor(1, expert=name, **UNPENALIZED).fit(found.X, first)
+    other = MoERegressor(1, **UNPENALIZED).fit(found.X[seen], second[seen])
+    expected = alone.log_density(found.X, first)
+    expected[seen] += other.log_density(found.X[seen], second[seen])
+    np.testing.assert_allclose(both.log_density(found.X, y), expected, rtol=1e-5, atol=1e-5)
+    assert both.log_likelihood_ == pytest.approx(both.log_density(found.X, y).sum())
 
 
 def test_together_they_predict_better_than_apart(claims):

@@ -117,8 +117,11 @@ class JointExpert(Expert):
         """
         return values
 
-    def is_known(self, y: np.ndarray) -> np.ndarray:
-        """Return which outputs of y, as `seen` returns it, are known, (d, rows)."""
+    def has_unit(self, y: np.ndarray) -> np.ndarray:
+        """Return which outputs of y, as `seen` returns it, have a density per unit, (d, rows).
+
+        Not those that are unknown, nor values with a probability of their own.
+        """
         return np.ones((self.size, y.shape[-1]))
 
     def kind_of_output(self, output: int) -> tuple[bool, tuple[float, ...]]:

@@ -189,8 +189,9 @@ class Product(JointExpert):
         known = (own[~np.isnan(own)] for own in values)
         return np.array([own[0] if len(own) else 1.0 for own in known])
 
-    def is_known(self, y: np.ndarray) -> np.ndarray:
-        return y[self.size :]
+    def has_unit(self, y: np.ndarray) -> np.ndarray:
+        has_mass = [family.has_mass(y[j]) for j, family in enumerate(self.experts)]
+        return np.where(has_mass, 0.0, y[self.size :])
 
     def find_unsupported(self, y: np.ndarray) -> np.ndarray:
         out = np.zeros(y.shape[-1], dtype=bool)

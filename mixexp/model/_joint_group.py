@@ -66,7 +66,7 @@ class JointGroup(ExpertGroup):
         is_outside = self.family.find_unsupported(seen)
         if is_outside.any() and self.placeholder_y is not None:
             seen[:, is_outside] = self.family.seen(self.placeholder_y[:, None], None)
-        base = self.family.log_base(seen) - np.log(self._scale) @ self.family.is_known(seen)
+        base = self.family.log_base(seen) - np.log(self._scale) @ self.family.has_unit(seen)
         return seen, np.where(is_outside, -np.inf, base) if is_outside.any() else base
 
     def find_impossible(
