@@ -339,6 +339,24 @@ def test_classes_in_groups_of_one_fold_are_refused():
         )
 
 
+def test_classes_that_given_folds_hold_out_whole_are_refused():
+    X, y = data_for(MoEClassifier)
+    y = np.where(np.arange(200) < 10, "c", y)
+    folds = KFold(5)  # in the order of the rows
+    with pytest.raises(ValueError, match="All rows of class 'c' are held out by one fold"):
+        MoEClassifier(Auto(cv=folds), **QUICK).fit(X, y)
+
+
+def test_a_class_of_rows_of_weight_zero_is_as_if_absent():
+    X, y = data_for(MoEClassifier)
+    weight = (np.arange(200) >= 10) * 1.0
+    model = MoEClassifier(FEW, **QUICK).fit(X, y, weight)
+    kept = model.selection_.columns
+    model.fit(X, np.where(weight > 0.0, y, "c"), weight)
+    assert model.classes_.tolist() == ["a", "b"]
+    assert model.selection_.columns == kept
+
+
 def test_constraints_on_all_experts_hold():
     X, y = kinked()
     X = np.column_stack([X, np.random.default_rng(3).standard_normal(len(y))])

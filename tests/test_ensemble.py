@@ -1,6 +1,7 @@
 """Averages of resampled fits: densities, out-of-bag scores, groups, and what scikit-learn asks."""
 
 import pickle
+import warnings
 
 import numpy as np
 import pytest
@@ -8,9 +9,14 @@ from sklearn.base import clone, is_classifier, is_regressor
 from sklearn.model_selection import cross_val_score
 
 from mixexp import HMERegressor, MoEClassifier, MoERegressor
+from mixexp.data import Batches
 from mixexp.ensemble import BaggedMixture
-from mixexp.ensemble._bags import draw_units
+from mixexp.ensemble._bags import Bag, count_warnings
+from mixexp.ensemble._units import Units
+from mixexp.estimators._warnings import FitWarning
+from mixexp.exceptions import ConvergenceWarning, DegenerateExpertWarning
 from mixexp.metrics import log_density_scorer
+from mixexp.selection import Auto
 
 
 @pytest.fixture(scope="module")
@@ -138,10 +144,129 @@ def test_rows_of_weight_zero_are_not_drawn(data):
 def test_groups_of_weight_zero_are_not_drawn():
     codes = np.repeat([0, 1, 2, 3], 3)
     weight = np.resize([0.0, 1.0, 2.0], 12) * (codes != 2)
-    drawn = draw_units(codes, weight, 5)
+    drawn = Units.of_rows(codes, weight, None).draw(5)
     others = codes != 2
-    np.testing.assert_array_equal(drawn[others], draw_units(np.repeat([0, 1, 2], 3), np.ones(9), 5))
+    alone = Units.of_rows(np.repeat([0, 1, 2], 3), np.ones(9), None).draw(5)
+    np.testing.assert_array_equal(drawn[others], alone)
     assert not drawn[~others].any()
+
+
+# Classes.
+
+
+def rows_of_rare_classes():
+    """120 rows of two features and classes 0 to 2, the last of two rows and 9 of one."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(120, 2))
+    y = np.digitize(X[:, 0] + 0.3 * rng.normal(size=120), [-0.4, 0.4])
+    y[y == 2] = 1
+    y[[5, 77]], y[9] = 2, 9
+    return X, y
+
+
+@pytest.mark.parametrize("expert", ["multinomial", "ordinal"])
+@pytest.mark.parametrize("n_experts", [2, Auto(max_experts=2)])
+def test_every_member_knows_rare_classes(expert, n_experts):
+    X, y = rows_of_rare_classes()
+    member = MoEClassifier(n_experts, expert=expert, n_init=1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DegenerateExpertWarning)
+        model = BaggedMixture(member, 6, random_state=0).fit(X, y)
+    for own in model.estimators_:
+        np.testing.assert_array_equal(own.classes_, [0, 1, 2, 9])
+    assert np.isfinite(model.log_density(X, y)).all()
+    # A class of one row is in every resample, others are out of bag as all rows are.
+    assert np.isnan(model.oob_log_density_[9])
+    assert np.isfinite(np.delete(model.oob_log_density_, 9)).sum() > 100
+    assert np.isfinite(model.oob_score_)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_classes_are_as_frequent_in_resamples_as_in_the_rows(seed):
+    labels = np.repeat(["a", "b", "c", "d"], [50, 7, 2, 1])
+    times = Units.of_rows(np.arange(60), np.ones(60), labels).draw(seed)
+    for label in "abcd":
+        assert times[labels == label].sum() == np.sum(labels == label)
+    assert times.max() > 1.0
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_groups_are_drawn_so_that_every_class_is_there(seed):
+    rng = np.random.default_rng(seed)
+    codes = np.repeat(np.arange(30), 4)
+    # "c" is in groups 0 to 4, of which each has a class of its own that is rarer.
+    labels = np.where(rng.random(120) < 0.5, "a", "b").astype(object)
+    labels[:20:4] = "c"
+    labels[1:21:4] = ["d", "d", "e", "e", "f"]
+    labels[40], labels[44], labels[48] = "d", "e", "f"
+    weight = np.ones(120)
+    weight[4:8] = 0.0
+    times = Units.of_rows(codes, weight, labels).draw(seed)
+    assert (times.reshape(30, 4) == times.reshape(30, 4)[:, :1]).all()
+    assert not times[4:8].any()
+    assert set(labels[times > 0.0]) == set("abcdef")
+
+
+@pytest.mark.parametrize("n_experts", [2, Auto(max_experts=2)])
+def test_a_class_of_rows_of_weight_zero_is_as_if_absent(n_experts):
+    X, y = rows_of_rare_classes()
+    weight = np.where(y == 9, 0.0, 1.0)
+    model = BaggedMixture(MoEClassifier(n_experts, n_init=1), 3, random_state=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DegenerateExpertWarning)
+        model.fit(X, y, weight)
+        assert model.classes_.tolist() == [0, 1, 2]
+        kept = model.predict_proba(X)
+        model.fit(X, np.where(y == 9, 0, y), weight)
+    np.testing.assert_array_equal(model.predict_proba(X), kept)
+
+
+# What users are told.
+
+
+def test_members_warn_once_and_with_their_number():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(80, 2))
+    y = X[:, 0] + 0.1 * rng.normal(size=80)
+    alone = []
+    for n_jobs in (1, 2):
+        model = BaggedMixture(MoERegressor(3, max_iter=1), 4, random_state=0, n_jobs=n_jobs)
+        with pytest.warns(ConvergenceWarning) as caught:
+            model.fit(X, y)
+        told = [str(own.message) for own in caught if own.category is ConvergenceWarning]
+        assert len(told) == 1
+        expected = "BaggedMixture: 4 of 4 members: MoERegressor did not converge: stopped after"
+        assert told[0].startswith(expected)
+        assert caught[0].filename == __file__
+        alone.append(told)
+    assert alone[0] == alone[1]
+
+
+def test_a_warning_that_differs_between_members_is_told_as_the_first():
+    found = [
+        [
+            FitWarning("experts [0]", DegenerateExpertWarning),
+            FitWarning("max_iter", ConvergenceWarning),
+        ],
+        [],
+        [FitWarning("experts [1]", DegenerateExpertWarning)],
+    ]
+    others = [[FitWarning("of no weight", ConvergenceWarning)]]
+    bags = [Bag({}, [None] * len(own), np.zeros(1), own) for own in (found, others)]
+    told = count_warnings(bags, np.array([1.0, 0.0]))
+    assert {category: message for message, category in told} == {
+        DegenerateExpertWarning: "BaggedMixture: 2 of 3 members, the first of which: experts [0]",
+        ConvergenceWarning: "BaggedMixture: 1 of 3 members: max_iter",
+    }
+
+
+class Parts(list):
+    """Batches that can be visited again."""
+
+
+def test_sources_are_refused(data):
+    with pytest.raises(ValueError, match="draws rows, which must be in memory"):
+        BaggedMixture(MoERegressor(2), 2).fit(Batches(Parts([data])), None)
 
 
 @pytest.mark.parametrize(

@@ -6,41 +6,26 @@ from typing import Any, Unpack
 
 import numpy as np
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
-from sklearn.metrics import accuracy_score, r2_score
 from sklearn.utils import check_random_state
-from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import check_is_fitted
 
 from mixexp.arguments import check_count
-from mixexp.distribution import (
-    ClassDistribution,
-    JointDistribution,
-    MixtureDistribution,
-    average_mixtures,
-)
-from mixexp.ensemble._bags import Bag, Resamples, Stack, average, draw_units, fit_bag
+from mixexp.ensemble._average import AverageMixin
+from mixexp.ensemble._bags import Bag, Resamples, count_warnings, fit_bag
+from mixexp.ensemble._stack import Stack
+from mixexp.ensemble._weights import average
 from mixexp.estimators import MoERegressor
 from mixexp.estimators._auto import Auto, read_options
 from mixexp.estimators._base import MixtureOfExperts, store_parameters
 from mixexp.estimators._choosing import SIZES
 from mixexp.estimators._docs import method_docs
-from mixexp.estimators._folds import number_units
-from mixexp.estimators._row_arguments import Given, GivenOfClasses, GivenWithoutY, row_arguments
+from mixexp.estimators._row_arguments import Given, row_arguments
 from mixexp.estimators._validation import N_JOBS, RANDOM_STATE, check_parameters
 from mixexp.exceptions import ConvergenceWarning
 from mixexp.text import shown
 
 
-def _is_classifier(model: "BaggedMixture") -> bool:
-    return hasattr(model._prototype(), "predict_proba")
-
-
-def _is_regressor(model: "BaggedMixture") -> bool:
-    return not _is_classifier(model)
-
-
 @method_docs
-class BaggedMixture(MetaEstimatorMixin, BaseEstimator):
+class BaggedMixture(AverageMixin, MetaEstimatorMixin, BaseEstimator):
     """Mixtures of experts fitted to resampled rows; the density is an average of theirs.
 
     Averaging takes away much of what a single fit owes to chance: which optimum it ended in, and
@@ -83,6 +68,9 @@ class BaggedMixture(MetaEstimatorMixin, BaseEstimator):
     -----
     Resamples are weights, so that X is not copied: rows drawn with replacement, or whole groups
     where ``groups`` are given. A fit costs ``n_estimators`` fits, a prediction as many predictions.
+
+    Where y has classes, as many rows of each are drawn as there are, so that no member lacks a rare
+    class; of groups, as many as have it as their rarest. A class of one row is never out of bag.
 
     *A size of "auto"* (``n_experts`` or ``tree`` of the estimator) is not chosen but averaged over:
     bags of 1, 2, 3, 6, 12, ... experts, or of trees of gates over two, of depth 1, 2, 3, ..., are
@@ -170,8 +158,9 @@ class BaggedMixture(MetaEstimatorMixin, BaseEstimator):
         Warns
         -----
         UserWarning
-            If the search over sizes was interrupted; and what fits of members warn of: of a size of
-            "auto" once, if it has weight, but for superfluous experts and a last digit not reached.
+            If the search over sizes was interrupted; and what fits of members warn of, once for all
+            that warn of the same, with their number. Members of a size of "auto" do not warn of
+            superfluous experts and a last digit not reached, nor those without weight of anything.
         """
         check_parameters(self, {"random_state": RANDOM_STATE, "n_jobs": N_JOBS})
         n_members = check_count("n_estimators", self.n_estimators)
@@ -183,24 +172,21 @@ class BaggedMixture(MetaEstimatorMixin, BaseEstimator):
                 f"HMERegressor or HMEClassifier. Got {shown(self.estimator)} instead."
             )
         automatic = self._read_automatic(X, y, sample_weight, given)
-        n = len(X) if hasattr(X, "__len__") else X.shape[0]
-        weight = self._prototype()._row_weights(sample_weight, n)
-        codes = number_units(given.get("groups"), n)
         seeds = check_random_state(self.random_state).randint(
             np.iinfo(np.int32).max, size=(n_members, 2)
         )
-        rows = Resamples(
-            *(X, y, weight, dict(given), codes),
-            counts=np.stack([draw_units(codes, weight, seed) for seed, _ in seeds]),
-            seeds=[int(seed) for _, seed in seeds],
-            n_jobs=self.n_jobs,
+        rows = Resamples.draw(
+            self._prototype(), (X, y, sample_weight), given, seeds.tolist(), self.n_jobs
         )
         prototype, self.selection_ = self._settle_once(automatic, X, y, sample_weight, given)
         size = next((name for name in SIZES if name in automatic), None)
         if size is None:
-            self._keep([fit_bag(prototype, rows)], np.ones(1), rows)
+            bags, weights = [fit_bag(prototype, rows, {})], np.ones(1)
         else:
-            self._fit_sizes(prototype, size, read_options(automatic), rows)
+            bags, weights = self._fit_sizes(prototype, size, read_options(automatic), rows)
+        for message, category in count_warnings(bags, weights):
+            warnings.warn(message, category, stacklevel=2)
+        self._keep(bags, weights, rows)
         return self
 
     def _read_automatic(
@@ -239,17 +225,17 @@ class BaggedMixture(MetaEstimatorMixin, BaseEstimator):
             raise KeyboardInterrupt("BaggedMixture: interrupted before any member was fitted")
         return clone(prototype).set_params(**model.selection_.chosen), model.selection_
 
-    def _fit_sizes(self, prototype: Any, size: str, options: Auto, rows: Resamples) -> None:
-        """Fit and weigh bags of one size after another; members are those that have weight."""
+    def _fit_sizes(
+        self, prototype: Any, size: str, options: Auto, rows: Resamples
+    ) -> tuple[list[Bag], np.ndarray]:
+        """Return bags of one size after another, and their weights."""
         stack = Stack(prototype, size, options, rows)
         stack.grow()
         if stack.is_interrupted:
-            warnings.warn(stack.reason, ConvergenceWarning, stacklevel=4)
-        for message, category in stack.warnings():
-            warnings.warn(message, category, stacklevel=3)
+            warnings.warn(stack.reason, ConvergenceWarning, stacklevel=3)
         others = {} if self.selection_ is None else self.selection_.chosen
         self.selection_ = stack.selection(others)
-        self._keep(stack.bags, stack.weights, rows)
+        return stack.bags, stack.weights
 
     def _keep(self, bags: list[Bag], weights: np.ndarray, rows: Resamples) -> None:
         """Store the members of the bags that have weight, and what they say out of bag."""
@@ -275,176 +261,3 @@ class BaggedMixture(MetaEstimatorMixin, BaseEstimator):
             if has_one.any()
             else np.nan
         )
-
-    @row_arguments
-    def predict(self, X: Any, **given: Unpack[GivenWithoutY]) -> np.ndarray:
-        """Return the mean of y given x, or for classifiers the most probable class.
-
-        Parameters
-        ----------
-        X : array-like of shape (n, n_features)
-        <PER_ROW>
-
-        Returns
-        -------
-        ndarray of shape (n,)
-
-        Raises
-        ------
-        <RAISES>
-        """
-        check_is_fitted(self)
-        if _is_classifier(self):
-            best = self.predict_proba(X, **given).argmax(axis=1)
-            return np.asarray(self.classes_[best])
-        predicted = [member.predict(X, **given) for member in self.estimators_]
-        return np.average(predicted, axis=0, weights=self.weights_)
-
-    @available_if(_is_classifier)
-    @row_arguments
-    def predict_proba(self, X: Any, **given: Unpack[GivenOfClasses]) -> np.ndarray:
-        """Return class probabilities, the weighted average of the members'.
-
-        Parameters
-        ----------
-        X : array-like of shape (n, n_features)
-        <PER_ROW>
-
-        Returns
-        -------
-        ndarray of shape (n, n_classes)
-            In the order of ``classes_``.
-
-        Raises
-        ------
-        <RAISES>
-        """
-        check_is_fitted(self)
-        proba = [member.predict_proba(X, **given) for member in self.estimators_]
-        return np.average(proba, axis=0, weights=self.weights_)
-
-    @row_arguments
-    def predict_dist(
-        self, X: Any, **given: Unpack[GivenWithoutY]
-    ) -> MixtureDistribution | ClassDistribution | JointDistribution:
-        """Return the distribution of y given x, a mixture of all experts of all members.
-
-        Parameters
-        ----------
-        X : array-like of shape (n, n_features)
-        <PER_ROW>
-
-        Returns
-        -------
-        MixtureDistribution, ClassDistribution for classifiers, JointDistribution of several targets
-
-        Raises
-        ------
-        <RAISES>
-        """
-        return self._mixture(X, given)
-
-    def _mixture(self, X: Any, given: Mapping[str, Any]) -> Any:
-        check_is_fitted(self)
-        members = [member.predict_dist(X, **given) for member in self.estimators_]
-        return average_mixtures(members, self.weights_)
-
-    @available_if(_is_regressor)
-    @row_arguments
-    def predict_quantile(self, X: Any, q: Any, **given: Unpack[GivenWithoutY]) -> np.ndarray:
-        """Return quantiles of y given x: the least y whose cdf is at least q.
-
-        Parameters
-        ----------
-        X : array-like of shape (n, n_features)
-        q : float or array-like of shape (m,)
-        <PER_ROW>
-
-        Returns
-        -------
-        ndarray of shape (n,) or (n, m)
-
-        Raises
-        ------
-        <RAISES>
-        """
-        return self._mixture(X, given).ppf(q)
-
-    @available_if(_is_regressor)
-    @row_arguments
-    def predict_interval(
-        self,
-        X: Any,
-        coverage: float = 0.9,
-        kind: str = "central",
-        **given: Unpack[GivenWithoutY],
-    ) -> np.ndarray:
-        """Return intervals that hold y with some probability, given x.
-
-        Parameters
-        ----------
-        X : array-like of shape (n, n_features)
-        coverage : float, default=0.9
-        kind : {"central", "hdr"}, default="central"
-            See `MixtureDistribution.interval`.
-        <PER_ROW>
-
-        Returns
-        -------
-        ndarray of shape (n, 2), or (n, m, 2) for "hdr"
-
-        Raises
-        ------
-        <RAISES>
-        """
-        return self._mixture(X, given).interval(coverage, kind)
-
-    @row_arguments
-    def log_density(self, X: Any, y: Any, **given: Unpack[Given]) -> np.ndarray:
-        """Return the log of the members' mean density of each y given its x.
-
-        Parameters
-        ----------
-        X : array-like of shape (n, n_features)
-        y : array-like of shape (n,)
-        <PER_ROW>
-
-        Returns
-        -------
-        ndarray of shape (n,)
-            Natural log, per unit of y; of groups, each row has an equal part.
-
-        Raises
-        ------
-        <RAISES>
-        """
-        check_is_fitted(self)
-        found = np.stack([member.log_density(X, y, **given) for member in self.estimators_])
-        codes = number_units(given.get("groups"), found.shape[1])
-        size = np.bincount(codes)
-        of_group = np.stack([np.bincount(codes, own) for own in found])
-        return (average(of_group, self.weights_) / size)[codes]
-
-    @row_arguments
-    def score(
-        self, X: Any, y: Any, sample_weight: Any = None, **given: Unpack[GivenWithoutY]
-    ) -> float:
-        """Return R2 of `predict`, or for classifiers the share of rows whose class is predicted.
-
-        Parameters
-        ----------
-        X : array-like of shape (n, n_features)
-        y : array-like of shape (n,)
-        sample_weight : array-like of shape (n,), default=None
-        <PER_ROW>
-
-        Returns
-        -------
-        float
-
-        Raises
-        ------
-        <RAISES>
-        """
-        measure = accuracy_score if _is_classifier(self) else r2_score
-        return float(measure(y, self.predict(X, **given), sample_weight=sample_weight))

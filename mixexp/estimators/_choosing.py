@@ -20,7 +20,7 @@ from mixexp.data import read_source
 from mixexp.estimators._auto import Auto, is_automatic, read_options, refuse_what_has_numbers
 from mixexp.estimators._auto_selection import AutoSelection
 from mixexp.estimators._families_of_y import families_for, is_whole_target
-from mixexp.estimators._folds import Fold, HeldOut, make_folds
+from mixexp.estimators._folds import Fold, HeldOut, make_folds, replace_unknown
 from mixexp.estimators._growing_sizes import FlatSizes, OneSize, Sizes, TreeSizes
 from mixexp.estimators._splitting import split_rows
 from mixexp.estimators._warnings import FitWarning
@@ -177,6 +177,7 @@ class _Search:
         self._families = self._list_families()
         self._check_rows(sample_weight)
         weight = estimator._row_weights(sample_weight, _num_samples(X))
+        self._known_y = replace_unknown(y, self._labels, weight)
         folds = make_folds(options.cv, (X, y), weight, self._labels, given, self._seed)
         self._tests = [fold.test for fold in folds]
         samples = list(folds)
@@ -250,7 +251,8 @@ class _Search:
         """Return the best fit with one expert more, None if there is no such."""
         split = None
         if fit.estimator.fitted_model_.model.has_linear_experts:
-            split = split_rows(fit.estimator, self._X, self._y, sample.weight, self._given, rng)
+            rows = self._X, self._known_y, sample.weight, self._given
+            split = split_rows(fit.estimator, *rows, rng)
         found = []
         for settings in self._sizes.tries(fit.estimator, split):
             try:
@@ -321,7 +323,7 @@ class _Search:
             given = self._given
             if self._is_whole and not any(f.is_discrete for f in fit.estimator.experts_):
                 given = {**given, "y_resolution": 1.0}
-            scores.append(fit.estimator.log_density(self._X, self._y, **given)[test])
+            scores.append(fit.estimator.log_density(self._X, self._known_y, **given)[test])
         return np.concatenate(scores)
 
     # What there is to choose among.

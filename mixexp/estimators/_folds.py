@@ -110,19 +110,23 @@ def make_folds(
     Raises
     ------
     ValueError, TypeError
-        If there are fewer rows, or groups, than folds, or ``cv`` makes none of the rows.
+        If there are fewer rows, or groups, than folds, ``cv`` makes none of the rows, or a class
+        is in one fold alone.
     """
     groups = given.get("groups")
     codes = number_units(groups, len(weight))
     if not is_whole(cv):
-        return _given_folds(cv if is_listed(cv) else cv.split(*rows, groups), weight)
+        folds = _given_folds(cv if is_listed(cv) else cv.split(*rows, groups), weight)
+        if labels is not None:
+            _check_classes(folds, labels)
+        return folds
     number = _fold_of_unit(codes, weight, labels if groups is None else None, int(cv), seed)
     folds = [
         Fold(np.where(number == fold, 0.0, weight), np.flatnonzero(number == fold))
         for fold in range(int(cv))
     ]
     if labels is not None and groups is not None:
-        _check_classes(folds, labels, weight)
+        _check_classes(folds, labels)
     return [fold for fold in folds if len(fold.test)]
 
 
@@ -131,6 +135,26 @@ def number_units(groups: Any, n: int) -> np.ndarray:
     if groups is None:
         return np.arange(n)
     return np.unique(read_labels(groups, "groups", n), return_inverse=True)[1]
+
+
+def replace_unknown(y: Any, labels: np.ndarray | None, weight: np.ndarray) -> Any:
+    """Return y for densities under fits to the rows: with labels that these fits know.
+
+    Parameters
+    ----------
+    y : array-like
+        As the user gave it.
+    labels : ndarray of shape (n,) or None
+        Its classes, None where it has none.
+    weight : ndarray of shape (n,)
+        A class of rows of weight zero alone is unknown. It becomes one of the others, for such
+        rows do not count.
+    """
+    if labels is None:
+        return y
+    known = np.unique(labels[weight > 0.0])
+    is_known = np.isin(labels, known)
+    return y if is_known.all() else np.where(is_known, labels, known[0])
 
 
 def _given_folds(split: Iterable[Any], weight: np.ndarray) -> list[Fold]:
@@ -191,13 +215,12 @@ def _fold_of_unit(
     return np.where(weight > 0.0, of_unit[codes], -1)
 
 
-def _check_classes(folds: list[Fold], labels: np.ndarray, weight: np.ndarray) -> None:
-    known = np.unique(labels[weight > 0.0])
+def _check_classes(folds: list[Fold], labels: np.ndarray) -> None:
     for fold in folds:
-        missing = np.setdiff1d(known, labels[fold.weight > 0.0])
+        missing = np.setdiff1d(labels[fold.test], labels[fold.weight > 0.0])
         if len(missing):
             raise ValueError(
-                f"All rows of class {shown(missing[0])} are in groups of one fold, so that the "
+                f"All rows of class {shown(missing.tolist()[0])} are held out by one fold, and the "
                 "rest has none: too rare for a parameter of 'auto'. Give the parameter a value, or "
-                "fewer folds by Auto(cv=...)."
+                "other folds by Auto(cv=...)."
             )
