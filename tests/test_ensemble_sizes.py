@@ -168,6 +168,27 @@ def test_rows_that_a_model_excludes_count_and_those_that_all_exclude_do_not():
     np.testing.assert_allclose(weighing.stack_weights(density, np.ones(40)), expected)
 
 
+@pytest.mark.parametrize("density", [-3000.0, -1.0])
+def test_a_model_is_kept_that_alone_explains_a_row(density):
+    # Of 400 rows the first model excludes one, or finds it absurd, which the second does not.
+    log_density = np.stack([np.full(400, 2.0), np.full(400, -5.0), np.full(400, -6.0)])
+    for worst in (-np.inf, density - 50.0):
+        log_density[:, 7] = worst, density, worst
+        weights = weighing.stack_weights(log_density, np.ones(400))
+        # A share w costs the others 399 * log(1 - w): the best is one in 400.
+        np.testing.assert_allclose(weights, [399 / 400, 1 / 400, 0.0], atol=2e-4)
+        assert np.isfinite(weighing.average(log_density, weights)).all()
+
+
+def test_small_weights_that_say_nothing_are_zero():
+    rng = np.random.default_rng(0)
+    log_density = rng.normal(size=(1, 400)) + np.array([[0.0], [-0.02], [-3.0]])
+    log_density += 0.05 * rng.normal(size=(3, 400))
+    weights = weighing.stack_weights(log_density, np.ones(400))
+    assert weights[2] == 0.0
+    assert (weights[weights > 0.0] >= 0.01).all()
+
+
 # What is tried.
 
 

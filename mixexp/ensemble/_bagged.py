@@ -79,11 +79,12 @@ class BaggedMixture(AverageMixin, MetaEstimatorMixin, BaseEstimator):
     the end. No more are fitted than ``max_experts`` and ``max_depth`` of `mixexp.selection.Auto`,
     nor once ``patience`` sizes more have not raised the log density of all these rows by one unit.
     Members of such bags are cheap: one start, no moves, at most 100 iterations, a ``tol`` of no
-    less than 1e-3. More than three experts have a tenth of ``alpha``. Sizes of less weight than a
-    hundredth are left out, and those with an expert that has shrunk onto a single value of y,
-    unless all have one. With ``EM(on_collapse="error")`` a size with a collapsed expert is left out
-    and ends the search; one expert alone that collapses is an error. Ctrl-C ends the search: the
-    sizes so far are averaged, with a warning.
+    less than 1e-3. More than three experts have a tenth of ``alpha``. Left out are sizes of less
+    weight than a hundredth, if all rows together lose less than one unit by that (one that alone
+    explains a row stays), and those with an expert that has shrunk onto a single value of y, unless
+    all have one. With ``EM(on_collapse="error")`` a size with a collapsed expert is left out and
+    ends the search; one expert alone that collapses is an error. Ctrl-C ends the search: the sizes
+    so far are averaged, with a warning.
 
     *Other parameters of "auto"* (``alpha``, ``expert``) are chosen once, in folds of all rows,
     before any member is fitted. A size of "auto" is searched for there too, at the cost of a single

@@ -2,8 +2,11 @@
 
 import numpy as np
 
-# Weights are found to so much of log density per row; sizes of less than the least are left out.
-_GAP, _MOST_STEPS, _LEAST_WEIGHT = 1e-5, 10_000, 0.01
+# Weights are found to so much of log density per row.
+_GAP, _MOST_STEPS = 1e-5, 10_000
+# Models of less weight are left out, to save their time, as long as all rows together lose less
+# than a unit of log density. One of them may be all that explains some row.
+_LEAST_WEIGHT, _MOST_LOST = 0.01, 1.0
 
 
 def average(log_density: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -57,7 +60,7 @@ def stack_weights(log_density: np.ndarray, row_weight: np.ndarray) -> np.ndarray
     Returns
     -------
     ndarray of shape (m,)
-        Sum to one; less than a hundredth is zero.
+        Sum to one. Less than a hundredth is zero where rows lose less than one unit by that.
 
     References
     ----------
@@ -78,5 +81,17 @@ def stack_weights(log_density: np.ndarray, row_weight: np.ndarray) -> np.ndarray
         if ratio.max() - 1.0 <= _GAP:
             break
         weights = weights * ratio
-    weights = np.where(weights < _LEAST_WEIGHT, 0.0, weights)
-    return weights / weights.sum()
+    return _leave_out(weights, log_density[:, is_told], row_weight[is_told])
+
+
+def _leave_out(weights: np.ndarray, log_density: np.ndarray, row_weight: np.ndarray) -> np.ndarray:
+    """Return weights without the smallest, one after another while rows lose next to nothing."""
+    best, kept = average(log_density, weights), weights
+    for model in np.argsort(weights):
+        if weights[model] >= _LEAST_WEIGHT:
+            break
+        fewer = np.where(np.arange(len(weights)) == model, 0.0, kept)
+        fewer /= fewer.sum()
+        if row_weight @ (best - average(log_density, fewer)) < _MOST_LOST:
+            kept = fewer
+    return kept / kept.sum()
