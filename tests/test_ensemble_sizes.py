@@ -4,6 +4,10 @@ import pickle
 import re
 import warnings
 
+import matplotlib
+
+matplotlib.use("Agg")
+
 import numpy as np
 import pytest
 from joblib import parallel_config
@@ -95,7 +99,26 @@ def test_sizes_have_rows_of_a_table(kind, fits):
     assert "weights of" in selection.in_words()
     assert repr(selection).startswith("BagSelection(weights")
     assert min(columns["behind"]) == 0.0
-    SelectionDisplay.from_selection(selection)
+
+
+@every_kind
+def test_displays_draw_the_weights(kind, fits):
+    columns = fits[kind].selection_.columns
+    display = SelectionDisplay.from_selection(fits[kind].selection_)
+    assert [bar.get_height() for bar in display.weights_] == columns["weight"]
+    drawn = [float(text.get_text()) for text in display.ax_.texts]
+    np.testing.assert_allclose(drawn, columns["weight"], rtol=0.05)
+    # No size was chosen; the one that is best alone is filled.
+    assert display.chosen_ is None
+    best = int(np.argmax(columns["score"]))
+    assert display.bests_["score"].get_xdata()[0] == best
+    texts = [text.get_text() for text in display.legend_.get_texts()]
+    assert texts == [f"score: best {display.labels[best]}", "weight in the average"]
+    # Columns are shares of the height, which do not stretch the scale of scores.
+    low, high = display.ax_.get_ylim()
+    score, error = np.array(columns["score"]), np.array(columns["score_se"])
+    assert high - low < 1.2 * np.ptp([score - error, score + error])
+    matplotlib.pyplot.close("all")
 
 
 def test_the_out_of_bag_density_is_that_of_the_average(fits):

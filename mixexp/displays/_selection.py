@@ -21,7 +21,9 @@ class SelectionDisplay(Display):
     """Criteria of every candidate, and the best candidate by each criterion.
 
     A curve per criterion; its own best candidate is filled, the others are hollow, and a line
-    stands at the candidate that was chosen. Scores have bars of one standard error.
+    stands at the candidate that was chosen. Scores have bars of one standard error. Of a bag, which
+    chooses none, columns stand for the weights that sizes have in the average: one of the whole
+    height is a weight of one.
 
     Build it with `from_selection`.
 
@@ -36,6 +38,8 @@ class SelectionDisplay(Display):
     errors : ndarray of shape (n_candidates,) or None
         Standard errors of the first.
     xlabel, ylabel : str
+    weights : ndarray of shape (n_candidates,) or None
+        Those that candidates are averaged with, None where one was chosen.
 
     Attributes
     ----------
@@ -44,8 +48,10 @@ class SelectionDisplay(Display):
     lines_ : dict of str to matplotlib Line2D
     bests_ : dict of str to matplotlib Line2D
         The best by each criterion.
-    chosen_ : matplotlib Line2D
+    chosen_ : matplotlib Line2D or None
         The line at the candidate that was chosen.
+    weights_ : matplotlib BarContainer or None
+        The columns.
     bars_ : matplotlib ErrorbarContainer or None
     legend_ : matplotlib Legend
 
@@ -67,6 +73,7 @@ class SelectionDisplay(Display):
     errors: np.ndarray | None = None
     xlabel: str = "number of experts"
     ylabel: str = "criterion, lower is better"
+    weights: np.ndarray | None = None
 
     @classmethod
     def from_selection(
@@ -82,7 +89,7 @@ class SelectionDisplay(Display):
         Parameters
         ----------
         selection : Selection or AutoSelection
-            The latter is the ``selection_`` of such a fit.
+            The latter is the ``selection_`` of such a fit, or of a `BaggedMixture`.
         criteria : sequence of str, default=None
             Criteria to draw beside the one that was chosen by; None for AIC, BIC and ICL, and
             for none beside a score, which has another scale.
@@ -128,14 +135,16 @@ class SelectionDisplay(Display):
     def _of_auto(cls, selection: AutoSelection, criteria: Sequence[str] | None) -> Self:
         _check_criteria(criteria, True)
         columns = selection.columns
-        is_tree = "tree" in columns
+        is_tree, weights = "tree" in columns, columns.get("weight")
+        score = np.array(columns["score"], dtype=float)
         return cls(
             labels=selection.candidates,
-            values={"score": np.array(columns["score"], dtype=float)},
-            best={"score": selection.best_index_},
+            values={"score": score},
+            best={"score": selection.best_index_ if weights is None else int(np.nanargmax(score))},
+            weights=None if weights is None else np.array(weights),
             errors=np.array(columns["score_se"]),
             xlabel="tree" if is_tree else "number of experts",
-            ylabel="held-out log density per row",
+            ylabel=f"{'held-out' if weights is None else 'out-of-bag'} log density per row",
         )
 
     def plot(
@@ -162,9 +171,7 @@ class SelectionDisplay(Display):
         ax = self._take_axes(ax, (6.4, 4.2))
         places = np.arange(len(self.labels))
         first = next(iter(self.values))
-        self.chosen_ = ax.axvline(
-            self.best[first], color="0.6", linewidth=1.0, linestyle=(0, (4.0, 3.0)), zorder=1
-        )
+        told = self._draw_choice(ax, places, first)
         self.lines_, self.bests_ = {}, {}
         styles = expert_styles(GatingTree.flat(len(self.values)))
         for (name, values), style in zip(self.values.items(), styles, strict=True):
@@ -182,8 +189,25 @@ class SelectionDisplay(Display):
         entries = [
             ((line, self.bests_[name]), self._entry(name)) for name, line in self.lines_.items()
         ]
-        self._explain([ax], [*entries, (self.chosen_, "chosen")], "", legend_kwargs)
+        self._explain([ax], [*entries, told], "", legend_kwargs)
         return self
+
+    def _draw_choice(self, ax: Any, places: np.ndarray, first: str) -> tuple[Any, str]:
+        """Draw the weights, or which candidate was chosen; return the entry of the legend."""
+        self.chosen_ = self.weights_ = None
+        if self.weights is None:
+            dashes = {"linestyle": (0, (4.0, 3.0)), "linewidth": 1.0}
+            self.chosen_ = ax.axvline(self.best[first], color="0.6", zorder=1, **dashes)
+            return self.chosen_, "chosen"
+        of_height = ax.get_xaxis_transform()
+        self.weights_ = ax.bar(
+            places, self.weights, 0.5, color="0.88", transform=of_height, zorder=0.5
+        )
+        for place, weight in zip(places, self.weights, strict=True):
+            words = f"{weight:.2g}" if weight > 0.0 else "0"
+            at = {"ha": "center", "va": "bottom", "color": "0.35", "fontsize": "small"}
+            ax.text(place, 0.01, words, transform=of_height, **at)
+        return self.weights_, "weight in the average"
 
     def _entry(self, name: str) -> str:
         words = name if name == "score" else name.upper().replace("_", "-")
