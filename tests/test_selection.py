@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from problems import UNPENALIZED, Data, simulate_classes
 from sklearn.linear_model import LinearRegression, Ridge
-from sklearn.model_selection import GridSearchCV
+from sklearn.model_selection import GridSearchCV, KFold
 
 from mixexp import EM, HMERegressor, MoEClassifier, MoERegressor, select_n_experts
 from mixexp.displays import SelectionDisplay
@@ -358,6 +358,39 @@ def test_a_criterion_that_is_finite_for_no_candidate_is_refused(data):
     model = MoERegressor(**QUICK)
     with pytest.raises(ValueError, match="aicc is finite for no candidate"):
         select_n_experts(model, data.X[:5], data.y[:5], [1], criterion="aicc")
+
+
+# Rare classes.
+
+
+def rare_class():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(90, 2))
+    y = np.where(X[:, 0] > 0.0, "a", "b")
+    y[7] = "c"
+    return X, y
+
+
+def test_a_row_that_is_alone_of_its_class_is_fitted_to_and_not_scored():
+    X, y = rare_class()
+    scored = []
+
+    def score(model, X, y, **given):
+        assert model.classes_.tolist() == ["a", "b", "c"]
+        scored.extend(y)
+        return model.log_density(X, y).mean()
+
+    found = select_n_experts(MoEClassifier(n_init=1), X, y, [1, 2], criterion=score, cv=3)
+    assert np.isfinite(found.columns["score"]).all()
+    assert sorted(scored) == sorted([*y[y != "c"]] * 2)
+
+
+def test_a_class_that_given_folds_hold_out_whole_is_named():
+    X, y = rare_class()
+    with pytest.raises(ValueError, match="All rows of class 'c' are held out by one fold"):
+        select_n_experts(
+            MoEClassifier(n_init=1), X, y, [1], criterion=log_density_scorer, cv=KFold(3)
+        )
 
 
 # The display.

@@ -251,8 +251,7 @@ class _Search:
         """Return the best fit with one expert more, None if there is no such."""
         split = None
         if fit.estimator.fitted_model_.model.has_linear_experts:
-            rows = self._X, self._known_y, sample.weight, self._given
-            split = split_rows(fit.estimator, *rows, rng)
+            split = split_rows(fit.estimator, self._X, self._y, sample.weight, self._given, rng)
         found = []
         for settings in self._sizes.tries(fit.estimator, split):
             try:

@@ -4,9 +4,11 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
+from sklearn.utils.validation import _num_samples
 
 from mixexp.data import single_threaded_blas
 from mixexp.em import split_experts
+from mixexp.estimators._folds import replace_unknown
 from mixexp.tree import GatingTree
 
 
@@ -67,6 +69,9 @@ def split_rows(
     rng : Generator
         Draws the directions that experts are split along.
     """
+    if hasattr(fitted, "classes_"):
+        weight = fitted._row_weights(sample_weight, _num_samples(X))
+        y = replace_unknown(y, fitted._check_target(y), weight)
     with single_threaded_blas():  # for the same bits whatever runs beside it
         problem, chosen = fitted._restore_problem(X, y, sample_weight, given)
         splits = split_experts(problem, fitted.fitted_model_.params, rng)

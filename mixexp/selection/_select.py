@@ -247,12 +247,36 @@ def _with_candidate(estimator: Any, parameter: str, candidate: Any) -> Any:
 
 
 def make_folds(cv: Any, rows: Rows, model: Any) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return rows to fit to and rows to score, fold by fold; every class is fitted to.
+
+    Raises
+    ------
+    ValueError
+        If folds of groups, or given ones, hold a class out whole. Other folds leave a row that is
+        the only one of its class to the fit.
+    """
     cv = _DEFAULT_CV if cv is None else cv
     groups = rows.per_row.get("groups")
+    is_drawn = is_whole(cv) and groups is None
     if groups is not None and is_whole(cv):
         cv = GroupKFold(int(cv))
-    folds = check_cv(cv, rows.y, classifier=is_classifier(model))
-    return list(folds.split(rows.X, rows.y, groups))
+    if not is_classifier(model):
+        return list(check_cv(cv).split(rows.X, rows.y, groups))
+    labels = model._check_target(rows.y)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The least populated class")
+        splits = list(check_cv(cv, labels, classifier=True).split(rows.X, labels, groups))
+    numbers, folds = np.arange(len(labels)), []
+    for train, test in ((numbers[train], numbers[test]) for train, test in splits):
+        is_known = np.isin(labels[test], labels[train])
+        if not is_known.all() and not is_drawn:
+            raise ValueError(
+                f"All rows of class {shown(labels[test][~is_known].tolist()[0])} are held out by "
+                "one fold, and the rest has none. Give other folds as cv, or a criterion that "
+                "needs none, such as 'bic'."
+            )
+        folds.append((np.append(train, test[~is_known]), test[is_known]))
+    return folds
 
 
 def take_rows(rows: Rows, chosen: np.ndarray) -> Rows:
