@@ -241,7 +241,11 @@ def test_sizes_of_an_ensemble_are_averaged():  # more in test_ensemble_sizes
     X, y = kinked()
     model = BaggedMixture(MoERegressor(FEW, **QUICK), n_estimators=2, random_state=0).fit(X, y)
     assert {member.n_experts for member in model.estimators_} <= {1, 2, 3}
-    assert 1 not in {member.n_experts for member in model.estimators_}
+    # One line is of no use here: it has the share of the one row that it alone explains, and of
+    # all others together that of less than one more.
+    of_line = model.weights_[[member.n_experts == 1 for member in model.estimators_]].sum()
+    n_told = np.isfinite(model.oob_log_density_).sum()
+    assert 1.0 - 1e-4 <= of_line * (n_told + 1) < 2.0
     assert set(model.selection_.chosen) == {"n_experts"}
 
 

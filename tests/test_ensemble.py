@@ -207,6 +207,26 @@ def test_groups_are_drawn_so_that_every_class_is_there(seed):
     assert set(labels[times > 0.0]) == set("abcdef")
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_folds_leave_every_class_to_their_fits(seed):
+    rng = np.random.default_rng(seed)
+    codes = np.repeat(np.arange(30), 2)
+    labels = rng.choice(["a", "b", "c", "d"], p=[0.6, 0.34, 0.03, 0.03], size=60)
+    weight = np.where(codes == 3, 0.0, 1.0)
+    units = Units.of_rows(codes, weight, labels)
+    fold = units.hold_out(5, seed)
+    assert set(fold[weight > 0.0]) - {-1} == set(range(5))
+    assert (fold.reshape(30, 2) == fold.reshape(30, 2)[:, :1]).all()
+    known = set(labels[weight > 0.0])
+    for number in range(5):
+        assert set(labels[(weight > 0.0) & (fold != number)]) == known
+    # No more than one group of each rare class is left out of the test.
+    assert len(np.unique(codes[fold == -1])) <= 2
+    assert (
+        Units.of_rows(codes, (codes == 1) * 1.0, None).hold_out(5, seed)[codes == 1] == -1
+    ).all()
+
+
 @pytest.mark.parametrize("n_experts", [2, Auto(max_experts=2)])
 def test_a_class_of_rows_of_weight_zero_is_as_if_absent(n_experts):
     X, y = rows_of_rare_classes()
@@ -217,6 +237,7 @@ def test_a_class_of_rows_of_weight_zero_is_as_if_absent(n_experts):
         model.fit(X, y, weight)
         assert model.classes_.tolist() == [0, 1, 2]
         kept = model.predict_proba(X)
+        assert np.isnan(model.oob_log_density_[9])
         model.fit(X, np.where(y == 9, 0, y), weight)
     np.testing.assert_array_equal(model.predict_proba(X), kept)
 
@@ -252,7 +273,7 @@ def test_a_warning_that_differs_between_members_is_told_as_the_first():
         [FitWarning("experts [1]", DegenerateExpertWarning)],
     ]
     others = [[FitWarning("of no weight", ConvergenceWarning)]]
-    bags = [Bag({}, [None] * len(own), np.zeros(1), own) for own in (found, others)]
+    bags = [Bag({}, [None] * len(own), np.zeros(1), own, False) for own in (found, others)]
     told = count_warnings(bags, np.array([1.0, 0.0]))
     assert {category: message for message, category in told} == {
         DegenerateExpertWarning: "BaggedMixture: 2 of 3 members, the first of which: experts [0]",

@@ -21,6 +21,7 @@ from mixexp.ensemble import _bags as bags
 from mixexp.ensemble import _stack as stacks
 from mixexp.ensemble import _weights as weighing
 from mixexp.ensemble._bags import Resamples
+from mixexp.ensemble._units import Units
 from mixexp.estimators._choosing import _Search
 from mixexp.exceptions import (
     ConvergenceWarning,
@@ -123,13 +124,20 @@ def test_displays_draw_the_weights(kind, fits):
 
 def test_the_out_of_bag_density_is_that_of_the_average(fits):
     model = fits["regressor"]
-    seeds = np.random.RandomState(0).randint(np.iinfo(np.int32).max, size=(4, 2))[:, 0]
-    drawn = [np.random.default_rng(seed).integers(N, size=N) for seed in seeds]
+    starts = np.random.RandomState(0).randint(np.iinfo(np.int32).max, size=(4, 2))
+    drawn = [np.random.default_rng(seed).integers(N, size=N) for seed in starts[:, 0]]
     row = int(np.argmax([sum(r not in d for d in drawn) == 2 for r in range(N)]))
-    is_out = np.tile([row not in d for d in drawn], len(model.estimators_) // 4)
-    density = np.exp([m.log_density(X[[row]], Y[[row]])[0] for m in model.estimators_])
-    expected = np.log(model.weights_[is_out] @ density[is_out] * 2.0)
-    np.testing.assert_allclose(model.oob_log_density_[row], expected, rtol=1e-10)
+    of_bags = [m for m in model.estimators_ if m.tree_.n_leaves > 1]
+    weights = model.weights_[[m.tree_.n_leaves > 1 for m in model.estimators_]]
+    is_out = np.tile([row not in d for d in drawn], len(of_bags) // 4)
+    density = np.exp([m.log_density(X[[row]], Y[[row]])[0] for m in of_bags])
+    expected = weights[is_out] @ density[is_out] * 2.0
+    # One expert is fitted to all rows, and held out by folds.
+    fold = Units.of_rows(np.arange(N), np.ones(N), None).hold_out(10, starts[0, 1])
+    rest = fold != fold[row]
+    alone = MoERegressor(1).fit(X[rest], Y[rest]).log_density(X[[row]], Y[[row]])[0]
+    expected += (1.0 - weights.sum()) * np.exp(alone)
+    np.testing.assert_allclose(model.oob_log_density_[row], np.log(expected), rtol=1e-6)
 
 
 def test_an_average_of_sizes_is_out_of_bag_as_dense_as_the_best_of_them(fits):
@@ -191,6 +199,19 @@ def test_rows_that_a_model_excludes_count_and_those_that_all_exclude_do_not():
     np.testing.assert_allclose(weighing.stack_weights(density, np.ones(40)), expected)
 
 
+def test_rows_for_the_first_model_are_rows_that_it_alone_explains():
+    density = held_out(3, 40, 2)
+    alone = np.array([[0.0], [-np.inf], [-np.inf]])
+    weights = weighing.stack_weights(density, np.ones(40), n_for_first=2.0)
+    expected = weighing.stack_weights(np.c_[density, alone, alone], np.ones(42))
+    np.testing.assert_allclose(weights, expected, rtol=1e-10)
+    # A first model that says nothing of 40 rows has their share of 42, one of 4 000 none.
+    density[0] = -np.inf
+    assert weighing.stack_weights(density, np.ones(40), n_for_first=2.0)[0] >= 2 / 42 - 1e-3
+    density = np.tile(density, 100)
+    assert weighing.stack_weights(density, np.ones(4000), n_for_first=2.0)[0] == 0.0
+
+
 @pytest.mark.parametrize("density", [-3000.0, -1.0])
 def test_a_model_is_kept_that_alone_explains_a_row(density):
     # Of 400 rows the first model excludes one, or finds it absurd, which the second does not.
@@ -250,6 +271,22 @@ def test_one_expert_is_fitted_to_all_rows():
     alone = MoERegressor(1).fit(X, Y)
     np.testing.assert_allclose(model.predict(X), alone.predict(X), rtol=1e-6)
     assert np.isfinite(model.oob_score_)
+
+
+def test_one_expert_is_weighed_by_fits_to_nine_tenths_of_the_rows():
+    model = BaggedMixture(MoERegressor(Auto(max_experts=1)), 3, random_state=0).fit(X, Y)
+    starts = np.random.RandomState(0).randint(np.iinfo(np.int32).max, size=(3, 2))
+    fold = Units.of_rows(np.arange(N), np.ones(N), None).hold_out(10, starts[0, 1])
+    held = np.full(N, np.nan)
+    for number in range(10):
+        test = fold == number
+        assert test.sum() == N // 10
+        fit = MoERegressor(1).fit(X[~test], Y[~test])
+        held[test] = fit.log_density(X[test], Y[test])
+    seen = ~np.isnan(model.oob_log_density_)
+    drawn = [np.random.default_rng(seed).integers(N, size=N) for seed in starts[:, 0]]
+    np.testing.assert_array_equal(seen, [any(r not in d for d in drawn) for r in range(N)])
+    np.testing.assert_allclose(model.oob_log_density_[seen], held[seen], rtol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -485,24 +522,6 @@ def test_an_interrupt_of_the_weighing_leaves_the_sizes_weighed_before(monkeypatc
         model.fit(X, Y)
     assert model.selection_.columns["n_experts"] == [1]
     assert model.weights_.tolist() == [1.0]
-
-
-def test_an_interrupt_of_the_last_fit_leaves_all_sizes(monkeypatch):
-    def interrupted(prototype, rows, weight, seed):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(stacks, "fit_member", interrupted)  # bags have their own
-    rng = np.random.default_rng(3)
-    noise = X[:, 0] + rng.standard_normal(N)
-    model = BaggedMixture(MoERegressor(FEW), 3, random_state=0)
-    with pytest.warns(ConvergenceWarning, match="one expert was not fitted to all"):
-        model.fit(X, noise)
-    columns = model.selection_.columns
-    assert len(columns["n_experts"]) > 1
-    assert columns["weight"][0] > 0.0
-    assert [member.tree_.n_leaves for member in model.estimators_[:3]] == [1, 1, 1]
-    np.testing.assert_allclose(model.weights_[:3], columns["weight"][0] / 3)
-    np.testing.assert_allclose(model.weights_.sum(), 1.0, rtol=1e-12)
 
 
 @pytest.mark.parametrize("n_experts", [2, "auto"])

@@ -20,10 +20,11 @@ class BagSelection(AutoSelection):
 
         Columns: "n_experts"; "tree" for these; "alpha", that of the members; "weight" in the
         average, for all members of a size together; "score", mean log density of the out-of-bag
-        rows under the bag of this size alone, and "score_se", its standard error; "behind", how
-        much less that is than the best one, and "behind_se", the standard error of this difference
-        on the same rows; "n_parameters" of a member; "has_spike", whether an expert of a member has
-        shrunk onto a single value of y; "chosen", whether it has the most weight.
+        rows under the bag of this size alone (of one expert, under fits to the other nine tenths of
+        the rows), and "score_se", its standard error; "behind", how much less that is than the best
+        one, and "behind_se", the standard error of this difference on the same rows; "n_parameters"
+        of a member; "has_spike", whether an expert of a member has shrunk onto a single value of y;
+        "chosen", whether it has the most weight.
         """
         return self._table().to_frame()
 

@@ -51,8 +51,8 @@ class BaggedMixture(AverageMixin, MetaEstimatorMixin, BaseEstimator):
         What the members' densities are averaged with, sums to one. Equal within a size.
     oob_log_density_ : ndarray of shape (n,)
         Log of the mean density of each row under the members that were not fitted to it, NaN where
-        there is none; of groups, each row has an equal part. For one expert of a size of "auto",
-        under fits to the resamples, which are not kept: the member is fitted to all rows.
+        there is none; of groups, each row has an equal part. The one expert of a size of "auto" is
+        fitted to all rows; here are ten fits to nine tenths of them, which are not kept.
     oob_score_ : float
         Its weighted mean over the rows that have one.
     selection_ : BagSelection, AutoSelection or None
@@ -75,9 +75,11 @@ class BaggedMixture(AverageMixin, MetaEstimatorMixin, BaseEstimator):
     *A size of "auto"* (``n_experts`` or ``tree`` of the estimator) is not chosen but averaged over:
     bags of 1, 2, 3, 6, 12, ... experts, or of trees of gates over two, of depth 1, 2, 3, ..., are
     fitted to the same resamples, and get the weights that make the rows most probable that members
-    have not seen (stacking). One expert, the linear model, is among them, fitted to all rows in
-    the end. No more are fitted than ``max_experts`` and ``max_depth`` of `mixexp.selection.Auto`,
-    nor once ``patience`` sizes more have not raised the log density of all these rows by one unit.
+    have not seen (stacking). One expert, the linear model, is among them. It is fitted to all rows
+    and weighed by ten folds of them, with one row more that it alone explains: on few rows another
+    size may be ahead by chance. No more are fitted than ``max_experts`` and ``max_depth`` of
+    `mixexp.selection.Auto`, nor once ``patience`` sizes more have not raised the log density of all
+    these rows by one unit.
     Members of such bags are cheap: one start, no moves, at most 100 iterations, a ``tol`` of no
     less than 1e-3. More than three experts have a tenth of ``alpha``. Left out are sizes of less
     weight than a hundredth, if all rows together lose less than one unit by that (one that alone

@@ -8,7 +8,7 @@ from sklearn.base import clone
 
 from mixexp.em import experts_at_floor
 from mixexp.ensemble._bag_selection import BagSelection
-from mixexp.ensemble._bags import Bag, Resamples, fit_bag, fit_member
+from mixexp.ensemble._bags import Bag, Resamples, fit_bag, fit_one_expert
 from mixexp.ensemble._weights import average, stack_weights, total_gain
 from mixexp.estimators._auto import Auto
 from mixexp.estimators._folds import HeldOut
@@ -23,6 +23,9 @@ _TOL, _MOST_ITERATIONS = 1e-3, 100
 # What a size must add to the log density of all out-of-bag rows together: a unit, for its weight
 # is one parameter more.
 _LEAST_GAIN = 1.0
+# Rows that only one expert explains, as if they had been out of bag, too: the best of several sizes
+# on few rows is ahead by chance, and one expert is what no average should fall behind.
+_ROWS_FOR_ONE = 1.0
 
 
 class Stack:
@@ -76,25 +79,11 @@ class Stack:
                 raise
             self.is_interrupted = True
             self.reason = "interrupted: the sizes so far were averaged"
-        if self.weights[0] > 0.0:
-            self._fit_one_expert()
 
     def _has_weighed_bags(self) -> bool:
         """Drop a bag that has no weight yet; return whether bags are left."""
         self.bags = self.bags[: len(self.weights)]
         return len(self.bags) > 0
-
-    def _fit_one_expert(self) -> None:
-        """Fit one expert to all rows: with one optimum it is no better for an average."""
-        rows, first = self._rows, self.bags[0]
-        try:
-            alone, found = fit_member(self._brief(first.settings), rows, rows.weight, rows.seeds[0])
-        except KeyboardInterrupt:
-            self.is_interrupted = True
-            self.reason = "interrupted: one expert was not fitted to all rows in the end"
-            return
-        worth_saying = [self._worth_saying(alone, found)]
-        self.bags[0] = first._replace(members=[alone], warnings=worth_saying)
 
     def selection(self, others: Mapping[str, Any]) -> BagSelection:
         """Return what was tried, and with what weights.
@@ -162,7 +151,9 @@ class Stack:
         return clone(own).set_params(**brief, **settings)
 
     def _add(self, settings: dict[str, Any]) -> None:
-        bag = fit_bag(self._brief(settings), self._rows, settings)
+        """Fit a bag; of one expert, which has one optimum and gains nothing by it, one fit."""
+        fit = fit_bag if self.bags else fit_one_expert
+        bag = fit(self._brief(settings), self._rows, settings)
         worth_saying = list(map(self._worth_saying, bag.members, bag.warnings))
         self.bags.append(bag._replace(warnings=worth_saying))
 
@@ -198,7 +189,7 @@ class Stack:
         is_sound = np.array([not bag.has_spike for bag in self.bags])
         among = is_sound if is_sound.any() else ~is_sound
         weights = np.zeros(len(out))
-        weights[among] = stack_weights(out[among], weight)
+        weights[among] = stack_weights(out[among], weight, _ROWS_FOR_ONE if among[0] else 0.0)
         self.weights = weights
         return weight[weight > 0.0] * average(out[:, weight > 0.0], self.weights)
 

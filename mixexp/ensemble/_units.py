@@ -72,3 +72,27 @@ class Units(NamedTuple):
             having = self.unit[self.label == label]
             times[having[rng.integers(len(having))]] += 1
         return times[self.codes].astype(float)
+
+    def hold_out(self, n_folds: int, seed: int) -> np.ndarray:
+        """Return the fold that each row is held out by, -1 for rows that none holds out.
+
+        Those are rows of a unit without which the fit of a fold would lack a class, or all rows.
+
+        Parameters
+        ----------
+        n_folds : int
+        seed : int
+
+        Returns
+        -------
+        ndarray of shape (n,), int
+        """
+        rng = np.random.default_rng(seed)
+        order = np.concatenate([rng.permutation(own) for own in self.strata])
+        fold = np.zeros(int(self.codes.max()) + 1, dtype=np.int64)  # of units of weight zero, too
+        fold[order] = np.arange(len(order)) % n_folds
+        for label in np.unique(self.label):
+            having = self.unit[self.label == label]
+            if np.ptp(fold[having]) == 0:
+                fold[having[0]] = -1
+        return fold[self.codes]

@@ -44,7 +44,9 @@ def total_gain(log_density: np.ndarray, before: np.ndarray) -> float:
     return float(np.sum(log_density[is_told] - before[is_told]))
 
 
-def stack_weights(log_density: np.ndarray, row_weight: np.ndarray) -> np.ndarray:
+def stack_weights(
+    log_density: np.ndarray, row_weight: np.ndarray, n_for_first: float = 0.0
+) -> np.ndarray:
     """Return the weights of an average of densities that make held-out rows most probable.
 
     Maximises ``sum_i row_weight[i] * log(sum_m weights[m] * density[m, i])`` by EM, a concave
@@ -56,6 +58,8 @@ def stack_weights(log_density: np.ndarray, row_weight: np.ndarray) -> np.ndarray
     log_density : ndarray of shape (m, n)
         Of rows that the models have not seen. Rows that all of them exclude tell nothing.
     row_weight : ndarray of shape (n,)
+    n_for_first : float, default=0.0
+        Rows that weights are found with besides, and that only the first model explains.
 
     Returns
     -------
@@ -74,8 +78,11 @@ def stack_weights(log_density: np.ndarray, row_weight: np.ndarray) -> np.ndarray
     is_told = (row_weight > 0.0) & np.isfinite(most)
     if not is_told.any():
         return weights
-    share = row_weight[is_told] / row_weight[is_told].sum()
-    density = np.exp(log_density[:, is_told] - most[is_told])
+    density, share = np.exp(log_density[:, is_told] - most[is_told]), row_weight[is_told]
+    if n_for_first > 0.0:
+        density = np.column_stack([density, np.eye(len(weights))[0]])
+        share = np.append(share, n_for_first)
+    share = share / share.sum()
     for _ in range(_MOST_STEPS):
         ratio = (density / (weights @ density)) @ share
         if ratio.max() - 1.0 <= _GAP:
