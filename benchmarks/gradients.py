@@ -4,10 +4,11 @@ Many features, for which a pass with EM's curvature costs many with gradients al
 whose curvature is dear. Simulated regimes without penalties, one thread, from the same softened
 labels; both are timed until the log-likelihood is within 1e-9 (relative) of what mixexp ends at.
 mixexp's time is that of a whole `fit`. L-BFGS is SciPy's, on the observed log-likelihood with its
-exact gradient, two matrix products per pass, in NumPy, from weighted least squares and ten steps
-of the gate; it is told when to stop. CPU seconds, medians of several runs that take turns.
+exact gradient, two matrix products per pass, in NumPy, from weighted least squares (classes from
+zero) and ten steps of the gate; it is told when to stop. CPU seconds, medians of several runs that
+take turns.
 
-    OPENBLAS_NUM_THREADS=1 python benchmarks/gradients.py [--quick] [--sets gamma,20000,10,3 ...]
+    OPENBLAS_NUM_THREADS=1 python benchmarks/gradients.py [--quick | --sets gamma,20000,10,3 ...]
 """
 
 import argparse
@@ -250,8 +251,9 @@ def compare(name: str, n_repeats: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="two sets, once")
-    parser.add_argument("--sets", nargs="+", default=SETS)
+    chosen = parser.add_mutually_exclusive_group()
+    chosen.add_argument("--quick", action="store_true", help="two sets, once")
+    chosen.add_argument("--sets", nargs="+", default=SETS)
     options = parser.parse_args()
     warnings.simplefilter("ignore", ConvergenceWarning)  # runs that are stopped on the way
     print(f"{'':26} {'mixexp':>10} {'':15} {'L-BFGS':>12} {'ratio of times':>16}")

@@ -127,7 +127,7 @@ def test_climbs_take_fewer_passes_than_em():
 
 @pytest.mark.parametrize("expert", ["gaussian", "gamma", "student_t"])
 def test_given_starts_of_many_features_climb_to_the_same_optimum(expert, rng):
-    data = simulate_regimes(rng, 1500, p=40)
+    data = simulate_regimes(rng, 2500, p=40)
     y = np.exp(0.2 * data.y) if expert == "gamma" else data.y
     given = {"expert": expert, "init": np.eye(3)[data.labels], "tol": 1e-10}
     climbed = MoERegressor(3, **given).fit(data.X, y)
@@ -138,9 +138,12 @@ def test_given_starts_of_many_features_climb_to_the_same_optimum(expert, rng):
     np.testing.assert_allclose(climbed.coef_, stepped.coef_, atol=1e-4)
 
 
-@pytest.mark.parametrize(("p", "k", "after"), [(40, 3, 1), (40, 7, None), (10, 3, None)])
-def test_given_starts_climb_where_features_are_many_and_experts_few(p, k, after, rng):
-    data = simulate_regimes(rng, 60, p=p)
+@pytest.mark.parametrize(
+    ("n", "p", "k", "after"),
+    [(2500, 40, 3, 1), (2000, 40, 3, None), (6000, 40, 7, None), (2500, 10, 3, None)],
+)
+def test_given_starts_climb_where_features_and_rows_are_many_and_experts_few(n, p, k, after, rng):
+    data = simulate_regimes(rng, n, p=p)
     problem = make_problem(data, Gaussian(), [1] * k, "softmax", penalty=PENALTY)
     options = Options(max_iter=30, tol=1e-8, acceleration="auto")
     assert for_given_starts(problem, options).climbs_after == after

@@ -19,9 +19,12 @@ from mixexp.experts import (
     FAMILIES,
     Binomial,
     Expert,
+    Gamma,
     Gaussian,
     Head,
+    InverseGaussian,
     Logistic,
+    Multinomial,
     NegativeBinomial,
     NumericalExpert,
     Ordinal,
@@ -358,6 +361,45 @@ def test_a_subclass_with_another_density_loses_the_shortcut():
 
     y, heads = np.array([1.0, 2.0]), (np.zeros((1, 2)), np.zeros((1, 1)))
     np.testing.assert_array_equal(Halved().evaluate(y, heads)[0], -0.25 * y[None] ** 2)
+
+
+@pytest.mark.parametrize(
+    ("base", "part"),
+    [
+        (Gamma, "log_mean"),
+        (Gamma, "log_ratio"),
+        (InverseGaussian, "log_mean"),
+        (InverseGaussian, "log_ratio"),
+        (Gamma, "dispersion_terms"),
+        (Multinomial, "class_logits"),
+    ],
+)
+def test_a_subclass_with_another_part_of_the_density_is_evaluated_by_it(base, part, rng):
+    def changed(self, *arguments):
+        found = getattr(base, part)(self, *arguments)
+        return tuple(2.0 * term for term in found) if isinstance(found, tuple) else 1.5 * found
+
+    family, plain = type("Changed", (base,), {part: changed})(), base()
+    y = np.array([1.0, 0.0, 1.0]) if base is Multinomial else rng.gamma(2.0, size=3)
+    heads = tuple(np.full((2, 1), 0.3) + 0.1 * rng.standard_normal((2, 3)) for _ in plain.heads)
+    heads = heads if base is Multinomial else (heads[0], heads[1][:, :1])
+    log_kernel, found = family.evaluate(y, heads)
+    np.testing.assert_allclose(log_kernel, family.log_kernel(y, heads), rtol=1e-12)
+    for one, other in zip(found.score, family.derivatives(y, heads).score, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-12)
+    terms, others = ((family, plain)[i].observed_curvature(y, heads)[0, 0] for i in (0, 1))
+    assert np.allclose(terms, others) == (part == "dispersion_terms")
+
+
+def test_sums_of_negative_binomial_densities_have_no_error_that_all_rows_share(rng):
+    # EM takes what is more for a fall of the objective.
+    for mean, log_dispersion in ((3.0, -0.5), (150.0, -2.0), (300.0, -5.0)):
+        size = np.exp(-log_dispersion)
+        y = np.minimum(rng.negative_binomial(size, size / (size + mean), 4000), 500.0)
+        heads = np.full((1, 4000), np.log(mean)), np.full((1, 1), log_dispersion)
+        found = NegativeBinomial().evaluate(y, heads)[0].sum()
+        expected = NegativeBinomial().log_kernel(y, heads).sum()
+        assert abs(found - expected) <= 1e-13 * (4000 + abs(expected))
 
 
 def test_binomial_derivatives_with_trials_agree_with_differences(rng):

@@ -17,6 +17,7 @@ from mixexp.experts import (
     Gamma,
     Gaussian,
     InverseGaussian,
+    Lognormal,
     NegativeBinomial,
     PointMass,
     Poisson,
@@ -109,7 +110,7 @@ def test_strategies_are_there_by_name(strategy, make, spec, rng):
 @pytest.mark.parametrize(
     "family", [Gamma(), InverseGaussian(), NegativeBinomial(), Poisson()], ids=repr
 )
-def test_first_steps_from_far_below_y_come_back(family, rng):
+def test_first_steps_from_far_below_y_are_held(family, rng):
     # Steps of a log mean are as far as y is above the mean: e**4 times, here, were they not held.
     data = simulate_regimes(rng, 300)
     mean = np.exp(0.3 * data.y)
@@ -120,5 +121,20 @@ def test_first_steps_from_far_below_y_come_back(family, rng):
     low = begun._replace(experts=((location - [4.0, 0.0, 0.0], *others),))
     resp = smooth_labels(data.labels, 3)[:, None]
     found = params_from_responsibilities(problem, [low], lambda rows: resp[..., rows])
-    moved = (found.experts[0][0][0] - location) @ problem.held[0].features.to_array()
-    assert np.abs(moved).max() < 6.0
+    moved = (found.experts[0][0][0] - low.experts[0][0]) @ problem.held[0].features.to_array()
+    assert np.abs(moved).max() <= 3 * 5.0 + 1e-9  # in three steps
+
+
+def test_first_steps_of_exact_families_are_whole(rng):
+    data = simulate_regimes(rng, 300)
+    y, far = np.exp(data.y), np.exp(data.y + 40.0 * (data.labels == 2))
+    resp = smooth_labels(data.labels, 3)[:, None]
+    for given in (y, far):
+        problem = make_problem(data._replace(y=given), Lognormal(), (3,))
+        begun = pooled_params(problem)
+        found = params_from_responsibilities(problem, [begun], lambda rows: resp[..., rows])
+        X, log_y = problem.held[0].features.to_array(), np.log(problem.held[0].targets[0])
+        for k in range(3):
+            root = np.sqrt(resp[k, 0])
+            expected = np.linalg.lstsq((X * root).T, log_y * root, rcond=None)[0]
+            np.testing.assert_allclose(found.experts[0][0][0, k], expected, atol=1e-8)

@@ -166,7 +166,7 @@ def _is_dear(problem: Problem, options: Options) -> bool:
 
 
 def _is_plain(problem: Problem, options: Options) -> bool:
-    """Whether gradients alone lead up: a plain likelihood, and no way was asked for."""
+    """Whether gradients alone lead up: a plain likelihood, and ``acceleration`` is "auto"."""
     model = problem.model
     return (
         options.acceleration == "auto"
@@ -181,15 +181,18 @@ def _is_plain(problem: Problem, options: Options) -> bool:
 
 
 def for_given_starts(problem: Problem, options: Options) -> Options:
-    """Return how starts are run that are known to be near an optimum.
+    """Return how starts are run that a user gave, or that were best on a sample.
 
-    Where features are many they climb by gradients after EM's first step, but many experts, which
-    take longer to part, and rows that are read anew at every pass.
+    Where features are many they climb by gradients after EM's first step. Not so with more than six
+    experts, which take longer to part, nor with few rows per parameter, whose optima are close to
+    each other, nor where rows are read anew at every pass.
     """
     model = problem.model
     is_wide = max(map(len, model.designs), default=0) > _MANY_COLUMNS
     is_wide = is_wide and 1 < model.tree.n_leaves <= FEW_EXPERTS
-    climbs = is_wide and isinstance(problem.blocks, RowBlocks) and _is_plain(problem, options)
+    has_rows = problem.n_rows >= _ROWS_FOR_NEWTON * model.n_parameters
+    is_in_memory = isinstance(problem.blocks, RowBlocks)
+    climbs = is_wide and has_rows and is_in_memory and _is_plain(problem, options)
     return options.near()._replace(climbs_after=1 if climbs else None)
 
 

@@ -275,6 +275,7 @@ def _shortened(problem: Problem, before: Parameters, after: Parameters) -> Param
         for g, h in model.slot_heads
         if model.slot_facts[model.slot_of[g, h]].kind == "location"
         and model.groups[g].units[h].power == 0.0
+        and not model.groups[g].family.has_mean_deviance_dispersion  # whose steps are exact
     ]
     if not slots:
         return after

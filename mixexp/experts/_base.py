@@ -45,6 +45,11 @@ MOST_CLASSES = 10_000
 _MAKES_DENSITY = ("log_kernel", "derivatives", "mean", "location_mean", "link_function")
 
 
+def keeps_methods(family: Any, base: type, names: Sequence[str]) -> bool:
+    """Tell whether a family has methods as a base wrote them, whose shortcut is then its own."""
+    return all(getattr(type(family), name) is getattr(base, name) for name in names)
+
+
 class Head(NamedTuple):
     """A linear predictor of a family.
 

@@ -1,5 +1,6 @@
 """Densities and their derivatives in one compiled loop, for `Expert.evaluate`."""
 
+import math
 from functools import cache
 
 import numpy as np
@@ -82,7 +83,8 @@ def softmax_terms(
     spread = np.empty((n_heads, *shape))
     for own, head in zip(spread, heads, strict=True):
         own[...] = head
-    logits = (basis @ spread.reshape(n_heads, -1)).reshape(n_heads + 1, -1, shape[-1])
+    m = math.prod(shape[:-1])
+    logits = (basis @ spread.reshape(n_heads, m * shape[-1])).reshape(n_heads + 1, m, shape[-1])
     top = logits.max(axis=0)
     logits -= top
     chosen = np.take_along_axis(logits, at_class[None, None], axis=0)[0]
@@ -118,7 +120,7 @@ def _prepare(values: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, tuple[int, 
     spread = np.ascontiguousarray(values)
     if values.shape != shape:
         spread = np.array(np.broadcast_to(values, shape), order="C")
-    spread = spread.reshape(-1, len(y))
+    spread = spread.reshape(math.prod(shape[:-1]), len(y))
     return spread, shape, (np.empty_like(spread), np.empty_like(spread), np.empty_like(spread))
 
 

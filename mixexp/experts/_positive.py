@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mixexp.experts._base import Curvature, Derivatives, Expert, Heads
+from mixexp.experts._base import Curvature, Derivatives, Expert, Heads, keeps_methods
 from mixexp.experts._docs import contract_docs
 from mixexp.experts._fused import exponential_excesses
 from mixexp.experts._glm import UNITS_OF_LINKS, DispersionModel
@@ -29,6 +29,18 @@ _POSITIVE_LINKS: Mapping[str, PositiveLink] = MappingProxyType(
 
 # Logs of y over its mean, and of dispersions, up to which no exponential has to be cut.
 _LARGEST_LOG_RATIO, _LARGEST_LOG_DISPERSION = 60.0, 100.0
+# What densities and derivatives are made of.
+_PARTS = (
+    "log_mean",
+    "log_ratio",
+    "mean",
+    "domain_loss",
+    "power_of",
+    "variance_power",
+    "dispersion_terms",
+    "log_kernel",
+    "derivatives",
+)
 
 
 class _LocationTerms(NamedTuple):
@@ -91,15 +103,18 @@ class PositiveModel(DispersionModel):
             return np.log(y) - self.log_mean(heads)
 
     def usual_excesses(
-        self, y: np.ndarray, heads: Heads
+        self, base: type, y: np.ndarray, heads: Heads
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
         """Return ``r = y / mean``, ``r - 1`` and ``r - 1 - log(r)`` of shape (..., rows).
 
-        For a log link and one dispersion per expert, where nothing needs a cut: else None.
+        For a log link and one dispersion per expert, where nothing needs a cut, and for families
+        that change nothing of the base that asks: else None.
         """
         log_mean, log_dispersion = heads
         is_usual = self.link == "log" and log_dispersion.shape[-1] == 1
-        if not is_usual or np.abs(log_dispersion).max(initial=0.0) > _LARGEST_LOG_DISPERSION:
+        if not (is_usual and keeps_methods(self, base, _PARTS)):
+            return None
+        if np.abs(log_dispersion).max(initial=0.0) > _LARGEST_LOG_DISPERSION:
             return None
         log_ratio = np.log(y) - log_mean
         if not np.abs(log_ratio).max(initial=0.0) <= _LARGEST_LOG_RATIO:

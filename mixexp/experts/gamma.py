@@ -89,7 +89,7 @@ class Gamma(PositiveModel):
 
         None where not every expert has one shape, or numbers leave what fits come to.
         """
-        found = self.usual_excesses(y, heads)
+        found = self.usual_excesses(Gamma, y, heads)
         if found is None:
             return None
         shape = np.exp(-heads[1])

@@ -65,7 +65,7 @@ class InverseGaussian(PositiveModel):
         return half_deviance - 0.5, np.full_like(heads[1], 0.5), half_deviance
 
     def evaluate(self, y: np.ndarray, heads: Heads) -> tuple[np.ndarray, Derivatives]:
-        found = self.usual_excesses(y, heads)
+        found = self.usual_excesses(InverseGaussian, y, heads)
         if found is None:
             return super().evaluate(y, heads)
         _, growth, _ = found

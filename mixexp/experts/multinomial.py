@@ -11,7 +11,15 @@ from itertools import combinations_with_replacement
 import numpy as np
 
 from mixexp.contrast import contrast
-from mixexp.experts._base import LARGEST_LOG_ODDS, Curvature, Derivatives, Expert, Head, Heads
+from mixexp.experts._base import (
+    LARGEST_LOG_ODDS,
+    Curvature,
+    Derivatives,
+    Expert,
+    Head,
+    Heads,
+    keeps_methods,
+)
 from mixexp.experts._docs import contract_docs
 from mixexp.experts._fused import softmax_terms
 
@@ -71,16 +79,22 @@ class Multinomial(Expert):
         return chosen - top - np.log(_sum_over_classes(np.exp(logits - top)))
 
     def derivatives(self, y: np.ndarray, heads: Heads) -> Derivatives:
-        if self.n_classes <= _MOST_COUPLED_CLASSES:
+        if self._is_short:
             return self._coupled_terms(y, heads)[1]
+        if self.n_classes <= _MOST_COUPLED_CLASSES:
+            return Derivatives(self._scores(y, heads), self.observed_curvature(y, heads))
         half = np.full((1, 1), 0.5)
         bound = {(a, a): half for a in range(len(heads))}
         return Derivatives(self._scores(y, heads), bound)
 
     def evaluate(self, y: np.ndarray, heads: Heads) -> tuple[np.ndarray, Derivatives]:
-        if self.n_classes > _MOST_COUPLED_CLASSES:
-            return super().evaluate(y, heads)
-        return self._coupled_terms(y, heads)
+        return self._coupled_terms(y, heads) if self._is_short else super().evaluate(y, heads)
+
+    @property
+    def _is_short(self) -> bool:
+        """Whether the compiled loop is for these classes, and for the family's own logits."""
+        is_own = keeps_methods(self, Multinomial, ("class_logits", "mean", "log_kernel"))
+        return self.n_classes <= _MOST_COUPLED_CLASSES and is_own
 
     def _coupled_terms(self, y: np.ndarray, heads: Heads) -> tuple[np.ndarray, Derivatives]:
         log_proba, score, curvature = softmax_terms(y.astype(np.int64), heads)
@@ -94,7 +108,7 @@ class Multinomial(Expert):
         return tuple(np.einsum("cr,c...r->...r", apart[..., a], mean) for a in range(len(heads)))
 
     def observed_curvature(self, y: np.ndarray, heads: Heads) -> Curvature:
-        if self.n_classes <= _MOST_COUPLED_CLASSES:
+        if self._is_short:
             return self._coupled_terms(y, heads)[1].curvature
         basis, mean = contrast(self.n_classes), self.mean(heads)
         first, second = np.triu_indices(self.n_classes, 1)

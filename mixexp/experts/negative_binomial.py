@@ -32,6 +32,8 @@ _LEAST_LOG_DISPERSION = -340.0
 # Log dispersions between which sums over the counts below y keep their digits, and means that no
 # exponential cuts.
 _USUAL_LOG_DISPERSIONS, _LARGEST_USUAL_LOG_MEAN = (-7.0, 7.0), 60.0
+# Tables of more counts lose digits, and are dear.
+_LARGEST_USUAL_COUNT = 500
 
 
 class NegativeBinomial(OverdispersedCount):
@@ -221,7 +223,7 @@ def _usual_terms(y: np.ndarray, heads: Heads) -> _UsualTerms | None:
     low, high = _USUAL_LOG_DISPERSIONS
     is_usual = (
         log_dispersion.shape[-1] == 1
-        and y.max(initial=0.0) <= len(y)
+        and y.max(initial=0.0) <= _LARGEST_USUAL_COUNT
         and low <= log_dispersion.min(initial=high)
         and log_dispersion.max(initial=low) <= high
         and np.abs(log_mean).max(initial=0.0) <= _LARGEST_USUAL_LOG_MEAN
@@ -255,8 +257,9 @@ def _sums_over_counts(size: np.ndarray, largest: int) -> tuple[np.ndarray, np.nd
     y = np.arange(largest + 1.0)
     below = y[:-1] + size
     tables = np.zeros((2, *size.shape[:-1], largest + 1))
-    np.cumsum(np.log(below), axis=-1, out=tables[0, ..., 1:])
-    np.cumsum(1.0 / below, axis=-1, out=tables[1, ..., 1:])
+    # Rounding of a running sum is the same for all rows of a count, and would add up over them.
+    tables[0, ..., 1:] = np.cumsum(np.log(below), axis=-1, dtype=np.longdouble)
+    tables[1, ..., 1:] = np.cumsum(1.0 / below, axis=-1, dtype=np.longdouble)
     tables[0] -= y * np.log(np.maximum(y, 1.0)) - y
     return tables[0], tables[1]
 
