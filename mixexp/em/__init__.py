@@ -2,7 +2,12 @@
 
 from mixexp.em._degeneracy import collapsed_experts, experts_at_floor, experts_without_rows
 from mixexp.em._effort import for_given_starts, lay_course
-from mixexp.em._initial_params import params_from_responsibilities, pooled_params, smooth_labels
+from mixexp.em._initial_params import (
+    params_from_afar,
+    params_from_responsibilities,
+    pooled_params,
+    smooth_labels,
+)
 from mixexp.em._initial_partitions import STARTS, draw_starts
 from mixexp.em._iteration import run_em, stack_parameters
 from mixexp.em._journal import Journal
@@ -72,6 +77,7 @@ __all__ = [
     "lay_course",
     "learn_batch",
     "learned_parameters",
+    "params_from_afar",
     "params_from_responsibilities",
     "pooled_params",
     "reorder",

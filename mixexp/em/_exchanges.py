@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mixexp.em._initial_params import params_from_responsibilities, smooth_labels
+from mixexp.em._initial_params import params_from_afar, smooth_labels
 from mixexp.em._initial_partitions import Rows, describe_rows
 from mixexp.em._iteration import in_batches
 from mixexp.em._objective import Problem
@@ -192,8 +192,6 @@ def _start_from(problem: Problem, params: Parameters, ways: Ways) -> list[tuple[
     starts: list[Parameters] = []
     for some in in_batches(problem, ways):
         moved = np.stack([resp for _, resp in some], axis=1)
-        begun = params_from_responsibilities(
-            problem, [params] * len(some), partial(take_rows, moved)
-        )
+        begun = params_from_afar(problem, params, len(some), partial(take_rows, moved))
         starts += unstack_parameters(begun)
     return [(name, start) for (name, _), start in zip(ways, starts, strict=True)]

@@ -22,7 +22,7 @@ from mixexp.em._hyperplane_splits import (
 )
 from mixexp.em._initial_params import (
     at_limits,
-    params_from_responsibilities,
+    params_from_afar,
     smooth_labels,
 )
 from mixexp.em._iteration import advance, begin, in_batches
@@ -120,7 +120,7 @@ def draw_starts(
     starts: list[Parameters] = []
     for some in in_batches(problem, [labels for tried in partitions for labels in tried]):
         resp = partial(_smooth_labels_of, np.stack(some), problem.model.tree.n_leaves)
-        params = params_from_responsibilities(problem, [pooled] * len(some), resp)
+        params = params_from_afar(problem, pooled, len(some), resp)
         starts += unstack_parameters(params)
     return [_best_of(problem, [starts.pop(0) for _ in some]) for some in partitions]
 

@@ -254,7 +254,7 @@ def _expert_step(
     for h, slot in enumerate(slots):
         if h in location or model.slot_facts[slot].known_log_dispersion is not None:
             pass
-        elif is_closed_form and model.is_narrow[group.designs[h]]:
+        elif _has_closed_form(model, g, h):
             out[h] = _mean_deviance_dispersion(model, current, g, h, gains)
         else:
             out[h] = _newton_dispersion(model, current, g, h, length)
@@ -262,6 +262,20 @@ def _expert_step(
         at, shape = model.slot_slices[slot], model.slot_shapes[slot]
         out[h] = np.clip(out[h], lower[at].reshape(shape), upper[at].reshape(shape))
     return tuple(out), deficient
+
+
+def has_limited_steps(model: Model) -> bool:
+    """Whether some expert has a dispersion or shape that has no closed form."""
+    return any(
+        model.slot_facts[slot].kind != "location" and not _has_closed_form(model, g, h)
+        for (g, h), slot in model.slot_of.items()
+    )
+
+
+def _has_closed_form(model: Model, g: int, h: int) -> bool:
+    """Whether a dispersion is the mean deviance, and needs no limited steps towards it."""
+    group = model.groups[g]
+    return group.family.has_mean_deviance_dispersion and bool(model.is_narrow[group.designs[h]])
 
 
 def _coupled_heads(

@@ -7,7 +7,7 @@ import numpy as np
 
 from mixexp.arguments import as_array
 from mixexp.data import Scaling
-from mixexp.em import STARTS, Problem, params_from_responsibilities, smooth_labels
+from mixexp.em import STARTS, Problem, params_from_afar, smooth_labels
 from mixexp.estimators._plausibility import bring_near
 from mixexp.model import FittedModel, Model, Parameters, unstack_parameters
 from mixexp.text import shown
@@ -77,7 +77,7 @@ def given_start(
         return "estimator", bring_near(problem, params, pooled)
     resp = _given_responsibilities(init, problem.model.tree.n_leaves, chosen, n)
     name = "labels" if np.ndim(init) == 1 else "responsibilities"
-    params = params_from_responsibilities(problem, [pooled], resp)
+    params = params_from_afar(problem, pooled, 1, resp)
     return name, unstack_parameters(params)[0]
 
 
