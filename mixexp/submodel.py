@@ -78,10 +78,12 @@ class Submodel:
     uses_trials: ClassVar[bool] = False
     has_outputs: ClassVar[bool] = False
     is_noise: ClassVar[bool] = False
-    is_discrete: ClassVar[bool] = False
-    atoms: ClassVar[tuple[float, ...]] = ()
     has_ordered_classes: ClassVar[bool] = False
 
+    #: Whether an expert gives integers a probability, and not y a density.
+    is_discrete: ClassVar[bool] = False
+    #: Values that an expert gives a probability of their own, beside a density.
+    atoms: ClassVar[tuple[float, ...]] = ()
     #: Whether it sees features as they were given, not standardised.
     sees_raw: bool = False
     #: Whether `m_step` never lowers what EM maximises. Where one does, the best iterate is kept.
@@ -183,6 +185,32 @@ class Submodel:
         object
         """
         return params
+
+    @property
+    def measure(self) -> Any:
+        """What an expert's values with a probability of their own are told by, if there are any.
+
+        Something with ``is_discrete``, ``atoms`` and `has_mass`: a family, or the submodel itself.
+        """
+        return self
+
+    def has_mass(self, y: np.ndarray) -> np.ndarray:
+        """Return where y has a probability of its own under an expert, and not a density.
+
+        By default at ``atoms``, or everywhere if ``is_discrete``, which a submodel for counts sets,
+        or if y are classes. Where other experts have a probability, a density is nothing.
+
+        Parameters
+        ----------
+        y : ndarray of shape (rows,)
+
+        Returns
+        -------
+        ndarray of shape (rows,), bool
+        """
+        if self.atoms:
+            return np.isin(y, self.atoms)
+        return np.full(len(y), self.is_discrete or self.target != "regression")
 
     def check_options(self) -> None:
         """Raise ValueError if an option is not as it has to be; none are known here."""

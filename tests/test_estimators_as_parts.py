@@ -12,7 +12,14 @@ from sklearn.base import BaseEstimator, RegressorMixin, clone
 from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
 from sklearn.ensemble import RandomForestRegressor
 from sklearn.frozen import FrozenEstimator
-from sklearn.linear_model import LinearRegression, LogisticRegression, PoissonRegressor, Ridge
+from sklearn.linear_model import (
+    GammaRegressor,
+    LinearRegression,
+    LogisticRegression,
+    PoissonRegressor,
+    Ridge,
+    TweedieRegressor,
+)
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 from sklearn.pipeline import make_pipeline
@@ -477,3 +484,101 @@ def test_one_expert_that_may_fall_goes_on_after_a_fall():
     assert model.history_[1] < model.history_[0]  # and yet
     assert "may lower the objective" in model.convergence_reason_
     assert model.log_likelihood_ == max(model.history_)
+
+
+# One measure: where some experts have a probability, the densities of others are nothing.
+
+
+class Waiting(Submodel):
+    """A density of one's own: that of an exponential, around its mean."""
+
+    def log_terms(self, params, rows):
+        return np.where(rows.y >= 0.0, -rows.y / params - np.log(params), -np.inf)
+
+    def statistics(self, params, rows, weight):
+        return np.array([weight.sum(), weight @ rows.y])
+
+    def m_step(self, params, stats):
+        return stats[1] / stats[0] if stats[0] > 0.0 else params
+
+    def mean(self, params, rows):
+        return np.full(len(rows.X), params)
+
+
+class AtZero(Submodel):
+    """A point mass at zero, of one's own."""
+
+    atoms = (0.0,)
+    support = "zero"
+
+    def log_terms(self, params, rows):
+        return np.where(rows.y == 0.0, 0.0, -np.inf)
+
+    def statistics(self, params, rows, weight):
+        return np.zeros(1)
+
+    def m_step(self, params, stats):
+        return 0
+
+    def mean(self, params, rows):
+        return np.zeros(len(rows.X))
+
+
+def make_claims(n=300):
+    """Return rows of which a quarter are zero, and the others positive."""
+    rng = np.random.default_rng(3)
+    X = rng.standard_normal((n, 2))
+    y = np.exp(0.3 * X[:, 1]) * rng.gamma(4.0, 0.25, n)
+    return X, np.where(rng.random(n) < 0.25, 0.0, y)
+
+
+def mean_of_claims():
+    X, y = make_claims()
+    return LinearRegression().fit(X, y)
+
+
+BESIDE_ATOMS = {
+    "estimator": [Ridge(), "point_mass"],
+    "tree": [DecisionTreeRegressor(max_depth=2), "point_mass", "gaussian"],
+    "gamma": [EstimatorExpert(GammaRegressor(), family="gamma"), "point_mass"],
+    "frozen": [Frozen(mean_of_claims()), "tweedie"],
+    "two": [Ridge(), EstimatorExpert(TweedieRegressor(power=1.5), family="tweedie")],
+    "own_mass": ["gaussian", AtZero()],
+    "own_density": [Waiting(), "point_mass"],
+    "both_own": [Waiting(), AtZero()],
+}
+
+
+@pytest.mark.parametrize("name", BESIDE_ATOMS)
+def test_densities_beside_probabilities_add_up_to_one(name):
+    X, y = make_claims()
+    experts = BESIDE_ATOMS[name]
+    model = MoERegressor(len(experts), expert=experts, n_init=2, random_state=0).fit(X, y)
+    assert model.log_density(X, y).sum() == pytest.approx(model.log_likelihood_, rel=1e-9)
+    between = np.linspace(-20.0, 60.0, 160_001) + 1e-5
+    for row in X[:3, None]:
+        density = np.exp(model.log_density(np.repeat(row, len(between), axis=0), between))
+        mass = np.exp(model.log_density(row, [0.0])).item()
+        assert np.trapezoid(density, between) + mass == pytest.approx(1.0, abs=2e-3)
+    # At zero a density has no share.
+    has_mass = [getattr(family, "measure", family).atoms == (0.0,) for family in model.experts_]
+    shares = model.responsibilities(X[:1], [0.0])[0]
+    np.testing.assert_array_equal(shares[~np.array(has_mass)], 0.0)
+
+
+@pytest.mark.parametrize("name", ["estimator", "tree"])
+def test_estimators_beside_probabilities_know_no_unit(name):
+    X, y = make_claims()
+    experts = BESIDE_ATOMS[name]
+    one, other = (
+        MoERegressor(len(experts), expert=experts, n_init=2, random_state=0).fit(X, scale * y)
+        for scale in (1.0, 1024.0)
+    )
+    expected = other.log_likelihood_ + np.count_nonzero(y) * np.log(1024.0)
+    assert one.log_likelihood_ == pytest.approx(expected, rel=1e-6)
+
+
+def test_an_estimator_without_a_row_beside_counts_is_refused():
+    X, y = make_claims()
+    with pytest.raises(ValueError, match="No row is left to the Ridge expert"):
+        MoERegressor(2, expert=[Ridge(), "poisson"]).fit(X, np.round(4.0 * y))

@@ -135,3 +135,49 @@ def test_experts_that_are_tied_cannot_be_kept_alone(rng):
     model = MoERegressor(2, constraints=[Shared(0)], n_init=1, random_state=0).fit(X, y)
     with pytest.raises(ValueError, match="constraints"):
         model.with_expert(X, y)
+
+
+def make_claims(n=300):
+    """Return rows of which a quarter are zero, the others around two lines."""
+    rng = np.random.default_rng(3)
+    X = rng.standard_normal((n, 2))
+    y = np.where(rng.random(n) < 0.5, 2.0 + X[:, 1], -1.0) + 0.3 * rng.standard_normal(n)
+    return X, np.where(rng.random(n) < 0.25, 0.0, y)
+
+
+def check_one_measure(model, X, y, has_atom):
+    """Check that densities, and a probability at zero, add up to one, there and elsewhere."""
+    assert model.log_density(X, y).sum() == pytest.approx(model.log_likelihood_, rel=1e-9)
+    between = np.linspace(-20.0, 20.0, 40_001) + 1e-5
+    for row in X[:3, None]:
+        density = np.exp(model.log_density(np.repeat(row, len(between), axis=0), between))
+        mass = np.exp(model.log_density(row, [0.0])).item() if has_atom else 0.0
+        assert np.trapezoid(density, between) + mass == pytest.approx(1.0, abs=1e-4)
+
+
+@pytest.mark.parametrize("added", ["student_t", Ridge()], ids=repr)
+def test_a_density_that_is_added_has_nothing_where_others_have_a_probability(added):
+    X, y = make_claims()
+    model = MoERegressor(2, expert=["point_mass", "gaussian"], n_init=2, random_state=0).fit(X, y)
+    grown = model.with_expert(X, y, expert=added)
+    check_one_measure(grown, X, y, has_atom=True)
+    shares = grown.responsibilities(X[:1], [0.0])[0]
+    assert shares[[family.name == "point_mass" for family in grown.experts_]] == 1.0
+
+
+def test_a_probability_that_is_added_or_taken_away_changes_the_measure():
+    X, y = make_claims()
+    model = MoERegressor(2, n_init=2, random_state=0).fit(X, y)
+    grown = model.with_expert(X, y, expert="point_mass")
+    check_one_measure(grown, X, y, has_atom=True)
+    at = [family.name for family in grown.experts_].index("point_mass")
+    check_one_measure(grown.without_expert(at, X, y), X, y, has_atom=False)
+
+
+def test_what_would_be_left_without_a_row_is_refused():
+    X, y = make_claims()
+    model = MoERegressor(2, expert=["point_mass", "gamma"], n_init=2, random_state=0)
+    model.fit(X, np.abs(y))
+    at = [family.name for family in model.experts_].index("point_mass")
+    with pytest.raises(ValueError, match=r"y must be > 0 for the gamma expert; found 0\.0"):
+        model.without_expert(at, X, np.abs(y))

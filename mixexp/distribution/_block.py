@@ -339,6 +339,6 @@ def _evaluate(
         if not other.is_gate:
             leaf = np.array([model.tree.leaf_position(int(other.nodes[0]))])
             family, heads = other.density_at(own, model.view(other, block))
-            group = ExpertGroup(family, leaf, ())
-            found.append(FamilyBlock(group, heads, block.known.trials))
+            group = ExpertGroup(family, leaf, (), rivals=other.rivals)
+            found.append(FamilyBlock(group.uncensored(), heads, block.known.trials))
     return tuple(found)

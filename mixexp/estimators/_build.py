@@ -25,6 +25,7 @@ from mixexp.estimators._groups import (
     lay_out_group,
     log_dispersion,
     pooled_unit,
+    rivals_of,
 )
 from mixexp.estimators._submodels import as_expert
 from mixexp.experts import FAMILIES, Censored, Expert
@@ -318,7 +319,9 @@ def lay_out_model(
     for leaf, family in enumerate(families):
         if isinstance(family, Submodel):
             design = _position(designs, by_kind["location"])
-            others.append(PlacedSubmodel(family, tree.leaves[leaf : leaf + 1], False, design))
+            place_of = tree.leaves[leaf : leaf + 1]
+            rivals = rivals_of(family, families)
+            others.append(PlacedSubmodel(family, place_of, False, design, rivals))
     groups = []
     for found, place in placed:
         seen = tuple(_position(designs, by_kind[head.kind]) for head in found.family.heads)

@@ -1,13 +1,14 @@
 """The experts of each family: which rows they can explain, and the unit that they see y in."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from mixexp.data import RowArguments, weighted_scaling
 from mixexp.experts import Expert, IntervalExpert
-from mixexp.model import ExpertGroup, JointGroup, has_mass
+from mixexp.model import ExpertGroup, JointGroup, Model, has_mass
 from mixexp.submodel import Submodel
 
 # The pooled residual variance that anchors the prior is not taken below this share of y's
@@ -65,25 +66,64 @@ def fix_families(
         if found.rivals:
             is_taken_by_others = is_taken(found, y, per_row)
             if is_taken_by_others.all():
-                raise ValueError(no_row_left(found))
+                raise ValueError(no_row_left(found.family.name, found.rivals))
             weight = np.where(is_taken_by_others, 0.0, weight)
         out.append(found._replace(family=found.family.fixed_to(y, weight)))
+    for family in families:
+        if isinstance(family, Submodel):
+            _check_rows_are_left(family, rivals_of(family, families), y, per_row)
     return out
+
+
+def _check_rows_are_left(
+    submodel: Submodel, rivals: tuple[Any, ...], y: np.ndarray, per_row: RowArguments
+) -> None:
+    if rivals and np.all(has_mass(rivals, y, per_row.trials) & ~submodel.measure.has_mass(y)):
+        raise ValueError(no_row_left(submodel.title, rivals))
 
 
 def find_rivals(families: Sequence[Expert]) -> list[FixedFamily]:
     """Collect the leaves of equal families, with what is to come from the data still open."""
-    distinct = _distinct_families(families)
-    with_mass = [
-        family
-        for family, _ in distinct
-        if not family.has_outputs and (family.is_discrete or family.atoms or _has_limits(family))
-    ]
+    with_mass = _with_mass(families)
     out = []
-    for family, leaves in distinct:
+    for family, leaves in _distinct_families(families):
         rivals = [other for other in with_mass if other is not family and not family.is_discrete]
         out.append(FixedFamily(family, leaves, tuple(rivals)))
     return out
+
+
+def rivals_of(submodel: Submodel, families: Sequence[Any]) -> tuple[Any, ...]:
+    """Return what gives single values a probability, where a submodel may have a density."""
+    return tuple(other for other in _with_mass(families) if other is not submodel.measure)
+
+
+def with_rivals(model: Model, families: Sequence[Any]) -> Model:
+    """Return a model whose experts know what the others, some of them new or gone, have mass at.
+
+    Parameters
+    ----------
+    model : Model
+    families : sequence of Expert or Submodel
+        One per leaf, left to right.
+    """
+    known = {leaf: own.rivals for own in find_rivals(families) for leaf in own.leaves.tolist()}
+    groups = (group._replace(rivals=known[int(group.leaves[0])]) for group in model.groups)
+    others = (
+        other if other.is_gate else replace(other, rivals=rivals_of(other.submodel, families))
+        for other in model.others
+    )
+    return replace(model, groups=tuple(groups), others=tuple(others))
+
+
+def _with_mass(families: Sequence[Any]) -> list[Any]:
+    """Return families, and measures of submodels, that give single values a probability."""
+    own = [family for family, _ in _distinct_families(families)]
+    own += [family.measure for family in families if isinstance(family, Submodel)]
+    return [
+        family
+        for family in own
+        if not family.has_outputs and (family.is_discrete or family.atoms or _has_limits(family))
+    ]
 
 
 def _distinct_families(families: Sequence[Expert]) -> list[tuple[Expert, np.ndarray]]:
@@ -113,16 +153,17 @@ def is_taken(found: FixedFamily, y: np.ndarray, per_row: RowArguments) -> np.nda
     return is_taken if per_row.ends is None else is_taken & (per_row.ends[0] == per_row.ends[1])
 
 
-def no_row_left(found: FixedFamily) -> str:
-    rivals = " and ".join(dict.fromkeys(rival.name for rival in found.rivals))
+def no_row_left(name: str, rivals: Sequence[Any]) -> str:
+    """Return why an expert of a name can have no row beside its rivals."""
+    names = " and ".join(dict.fromkeys(rival.name for rival in rivals))
     advice = (
         "For noise among counts give another family of counts, such as 'negative_binomial'."
-        if any(rival.is_discrete and not rival.atoms for rival in found.rivals)
+        if any(rival.is_discrete and not rival.atoms for rival in rivals)
         else "Leave it out, or the experts at these values."
     )
     return (
-        f"No row is left to the {found.family.name} expert: it has a density, which gives single "
-        f"values no probability, and every y is a value that has one under the {rivals} expert. "
+        f"No row is left to the {name} expert: it has a density, which gives single "
+        f"values no probability, and every y is a value that has one under the {names} expert. "
         f"{advice}"
     )
 

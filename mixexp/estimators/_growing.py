@@ -1,6 +1,6 @@
 """Fitted models with one expert more or less: the others stay as they are, to the bit."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial, reduce
 from typing import Any, ClassVar, Unpack
@@ -28,7 +28,7 @@ from mixexp.estimators._build import Columns, check_support
 from mixexp.estimators._diagnostics import diagnose
 from mixexp.estimators._docs import method_docs
 from mixexp.estimators._features import check_features
-from mixexp.estimators._groups import fix_families, lay_out_group
+from mixexp.estimators._groups import fix_families, lay_out_group, with_rivals
 from mixexp.estimators._growing_rows import KnownRows
 from mixexp.estimators._intervals import Interval
 from mixexp.estimators._outputs import is_product_for_all, resolve_added
@@ -131,6 +131,8 @@ class GrowingMixin:
             unchanged, even, node = unchanged_and_even(fitted, at, added, design)
             model, start = unchanged
             leaf = model.tree.leaf_position(node)
+            family = added if isinstance(added, Submodel) else added.family
+            model = with_rivals(model, [*self.experts_[:leaf], family, *self.experts_[leaf:]])
             origin = np.insert(np.arange(self.tree_.n_leaves), leaf, -1)
             problem = known.problem(model, effective_n_jobs(self.n_jobs), origin)
             start = _with_own(problem, start)
@@ -187,9 +189,11 @@ class GrowingMixin:
                 f"k must be the number of an expert, an int in the range [0, {n_experts}), where "
                 f"there are two at least. Got {shown(k)} of {n_experts}."
             )
-        known = self._rows_of_fit(X, y, sample_weight, given)
+        kept = [family for number, family in enumerate(self.experts_) if number != int(k)]
+        known = self._rows_of_fit(X, y, sample_weight, given, kept)
         with single_threaded_blas():
             model, start = without_leaves(self.fitted_model_, [int(k)])
+            model = with_rivals(model, kept)
             origin = np.delete(np.arange(n_experts), int(k))
             problem = known.problem(model, effective_n_jobs(self.n_jobs), origin)
             held = tuple(model.tree.leaves.tolist())
@@ -207,7 +211,12 @@ class GrowingMixin:
         return Options(int(self.max_iter), float(self.tol), solver.acceleration).near()
 
     def _rows_of_fit(
-        self, X: Any, y: Any, sample_weight: Any, given: Mapping[str, Any]
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        given: Mapping[str, Any],
+        families: Sequence[Any] | None = None,
     ) -> KnownRows:
         X = check_features(self, X, reset=False)
         target, interval = self._read_target(X, y, given)
@@ -219,7 +228,7 @@ class GrowingMixin:
         per_row, chosen = self._read_with_y(X, given, self._row_weights(sample_weight, len(X)))
         if chosen is not None:
             target = target[chosen]
-        check_support(self.experts_, target, per_row, chosen)
+        check_support(families or self.experts_, target, per_row, chosen)
         scaling = self.fitted_model_.scaling.reaching(X, per_row.weight, chosen)
         blocks = cut_features(X, scaling, per_row, chosen)
         return KnownRows(blocks, target, per_row, chosen, scaling)
@@ -253,7 +262,7 @@ class GrowingMixin:
             "dispersion": [0, *(1 + column for column in of_dispersion)],
             "shape": [0],
         }
-        (found,) = fix_families([family], known.y, known.per_row)
+        found = fix_families([*self.experts_, family], known.y, known.per_row)[-1]
         kinds = [head.kind for head in found.family.heads]
         fitted, designs = self.fitted_model_, []
         for kind in kinds:

@@ -53,7 +53,7 @@ def fix_by_sample(found: FixedFamily, free: FreeRange, sample: RowBlocks) -> Fix
         If no row is left to it.
     """
     if not free.is_any:
-        raise ValueError(no_row_left(found))
+        raise ValueError(no_row_left(found.family.name, found.rivals))
     y = np.concatenate([np.asarray(block.y) for block in sample.without_features])
     known = RowArguments.joined([block.known for block in sample.without_features])
     weight = known.weight

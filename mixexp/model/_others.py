@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from mixexp.gates import SoftmaxGates
-from mixexp.model._group import ExpertGroup
+from mixexp.model._group import ExpertGroup, has_mass
 from mixexp.submodel import Submodel, SubmodelRows
 from mixexp.tree import GatingTree
 
@@ -58,12 +58,15 @@ class PlacedSubmodel:
     is_gate : bool
     design : int
         Features that it sees, as a position in ``Model.designs``.
+    rivals : tuple of Expert
+        Of an expert, see `ExpertGroup`: where these have a probability, its density is nothing.
     """
 
     submodel: Submodel
     nodes: np.ndarray
     is_gate: bool
     design: int
+    rivals: tuple[Any, ...] = ()
 
     @cached_property
     def edges(self) -> np.ndarray:
@@ -79,7 +82,13 @@ class PlacedSubmodel:
             If the submodel returned another shape, or NaN.
         """
         terms = self._by_start(lambda own: self.submodel.log_terms(own, rows), params)
-        return self._checked(terms, "log_terms", params.shape, len(rows.X))
+        found = self._checked(terms, "log_terms", params.shape, len(rows.X))
+        return np.where(self._is_taken(rows), -np.inf, found) if self.rivals else found
+
+    def _is_taken(self, rows: SubmodelRows) -> np.ndarray:
+        """Return where y has a probability under rivals, and a density here."""
+        assert rows.y is not None
+        return has_mass(self.rivals, rows.y, rows.trials) & ~self.submodel.measure.has_mass(rows.y)
 
     def mean(self, params: np.ndarray, rows: SubmodelRows) -> np.ndarray:
         """Return an expert's mean of several starts, (1, ..., rows) or (n_classes, ..., rows)."""
@@ -133,6 +142,8 @@ class PlacedSubmodel:
         rows : SubmodelRows
         weight : ndarray of shape (m, ..., rows)
         """
+        if self.rivals:
+            weight = np.where(self._is_taken(rows), 0.0, weight)
         by_start = weight.reshape(len(weight), params.size, weight.shape[-1])
         found = (
             Additive(

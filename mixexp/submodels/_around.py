@@ -134,6 +134,10 @@ class AroundExpert(Submodel, BaseEstimator):
             is_outside, -np.inf, self._family.log_density(y, self._heads(params, rows))[0]
         )
 
+    @property
+    def measure(self) -> Any:
+        return self._family if self.target == "regression" else self
+
     def mean(self, params: Around, rows: SubmodelRows) -> np.ndarray:
         return self._family.predict(self._heads(params, rows)).reshape(-1, len(rows.X))
 
