@@ -9,7 +9,7 @@ from scipy.optimize import linear_sum_assignment
 
 from mixexp import HMERegressor, MoEClassifier, MoERegressor, select_n_experts
 from mixexp.exceptions import RoundedTargetWarning
-from mixexp.experts import FAMILIES, Censored, Expert, IntervalExpert
+from mixexp.experts import FAMILIES, Censored, Expert, IntervalExpert, PointMass
 from mixexp.metrics import LogDensityScorer
 
 REFERENCE = Path(__file__).parent / "reference"
@@ -625,3 +625,49 @@ def test_intervals_of_censored_experts_cover_and_ignoring_censoring_is_biased():
     assert 0.93 <= n_covered / n_intervals <= 0.97
     error_of_bias = np.std(naive_bias, axis=0) / np.sqrt(len(naive_bias))
     assert (np.mean(naive_bias, axis=0) < -5.0 * error_of_bias).all()
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e3])
+@pytest.mark.parametrize("name", ["tweedie", "gamma", "lognormal"])
+def test_intervals_hold_what_the_distribution_has_between_their_ends(name, scale):
+    # Of a family with a probability at zero, intervals from zero on hold that too.
+    rng = np.random.default_rng(0)
+    n = 200
+    X, y = rng.standard_normal((n, 1)), np.exp(0.5 * rng.standard_normal(n))
+    y = np.where(rng.random(n) < 0.25, 0.0, y) if name == "tweedie" else y
+    lower = np.floor(2.0 * y) / 2.0
+    upper = np.where(y == 0.0, 0.0, lower + 0.5)
+    model = MoERegressor(1, expert=name).fit(X, scale * lower, y_upper=scale * upper)
+    found = model.log_density(X, scale * lower, y_upper=scale * upper)
+    dist = model.predict_dist(X)
+    below = np.where(lower > 0.0, dist.cdf(scale * lower), 0.0)
+    expected = np.log(dist.cdf(scale * upper) - below)
+    np.testing.assert_allclose(found, expected, rtol=1e-7, atol=1e-9)
+    assert model.log_likelihood_ == pytest.approx(expected.sum(), rel=1e-9)
+    if scale != 1.0:
+        one = MoERegressor(1, expert=name).fit(X, lower, y_upper=upper)
+        assert one.log_likelihood_ == pytest.approx(model.log_likelihood_, rel=1e-8)
+
+
+def test_an_interval_holds_a_point_between_integers_only_if_it_lies_inside():
+    family = IntervalExpert(PointMass(at=2.5))
+    ends = np.array([[2.0, 2.6, 2.5, 1.0], [2.7, 2.9, 2.8, 2.4]])
+    seen = family.seen(ends[0], ends)
+    np.testing.assert_array_equal(
+        np.ravel(family.log_kernel(seen, ())), [0.0, -np.inf, 0.0, -np.inf]
+    )
+
+
+def test_a_point_mass_beside_intervals_leaves_them_to_others():
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((200, 1)), np.exp(0.5 * rng.standard_normal(200))
+    y = np.where(rng.random(200) < 0.25, 0.0, y)
+    lower = np.maximum(np.floor(2.0 * y) / 2.0, np.where(y > 0.0, 0.1, 0.0))
+    upper = np.where(y == 0.0, 0.0, np.floor(2.0 * y) / 2.0 + 0.5)
+    model = MoERegressor(2, expert=["point_mass", "gamma"], random_state=0)
+    model.fit(X, lower, y_upper=upper)
+    found = model.log_density(X, lower, y_upper=upper)
+    dist = model.predict_dist(X)
+    expected = np.log(np.where(y == 0.0, dist.cdf(0.0), dist.cdf(upper) - dist.cdf(lower)))
+    np.testing.assert_allclose(found, expected, rtol=1e-7)
+    assert model.log_likelihood_ == pytest.approx(expected.sum(), rel=1e-9)

@@ -213,7 +213,11 @@ class IntervalExpert(Expert):
         """
         lower, upper = ends
         is_exact = lower == upper
-        if self.base.is_discrete or self.base.atoms:  # open below: just under the least value
+        # Open below: just under the least value that has a probability.
+        if self.base.atoms:
+            is_atom = ~is_exact & np.isin(lower, self.base.atoms)
+            lower = np.where(is_atom, np.nextafter(lower, -np.inf), lower)
+        elif self.base.is_discrete:
             lower = np.where(is_exact, lower, np.ceil(lower) - 1.0)
             upper = np.where(is_exact, upper, np.floor(upper))
         some = np.where(self.base.find_unsupported(y) & ~is_exact, self._some_y(y), y)

@@ -156,8 +156,10 @@ def log_probability_and_kind(
     before = np.where(has_lower, family.log_cdf(some_lower, heads), -np.inf)
     is_right = above < below
     larger, smaller = np.where(is_right, above, below), np.where(is_right, beyond, before)
+    # An interval that holds nothing lies in two tails that hold nothing.
+    gap = np.subtract(smaller, larger, out=np.zeros(larger.shape), where=larger > -np.inf)
     with np.errstate(divide="ignore"):
-        share = -np.expm1(np.minimum(smaller - larger, 0.0))
+        share = -np.expm1(np.minimum(gap, 0.0))
         value = larger + np.log(share)
     is_narrow = has_lower & has_upper & (share < _NARROW) & ~np.bool_(family.is_discrete)
     rows = np.flatnonzero(is_narrow.reshape(-1, len(lower)).any(axis=0))
