@@ -106,6 +106,8 @@ def test_strengths_may_be_given(data):
     ("options", "words"),
     [
         ({"n_strengths": 1}, "n_strengths must be an int"),
+        ({"n_strengths": 10**400}, "n_strengths must be an int"),
+        ({"criterion": lambda *_: "high", "cv": 2, "n_strengths": 2}, "must return a number"),
         ({"least": 0.0}, "least must be between 0 and 1"),
         ({"least": 2.0}, "least must be between 0 and 1"),
         ({"gate_ratio": -1.0}, "gate_ratio must be a finite number"),

@@ -49,6 +49,8 @@ _FURTHEST = 2.0
 _NEAR = 0.3
 # Objectives closer than this, relative, are one optimum.
 _SAME_OPTIMUM = 1e-8
+# More would not be told apart, nor found in any time.
+_MOST_STRENGTHS = 100_000
 
 
 class _Strength(NamedTuple):
@@ -128,7 +130,7 @@ def regularization_path(
     """
     check_estimator(estimator)
     check_argument("n_jobs", n_jobs, N_JOBS)
-    check_argument("n_strengths", n_strengths, whole(2))
+    check_argument("n_strengths", n_strengths, whole(2, _MOST_STRENGTHS))
     if not is_in_range(least, 0.0, 1.0):
         raise ValueError(f"least must be between 0 and 1. Got {shown(least)} instead.")
     if not is_real(gate_ratio) or not 0.0 <= float(gate_ratio) < np.inf:

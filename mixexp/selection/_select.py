@@ -16,7 +16,7 @@ from sklearn.base import clone, is_classifier
 from sklearn.model_selection import GroupKFold, check_cv
 from sklearn.utils import _safe_indexing, check_random_state
 
-from mixexp.arguments import is_whole, is_word
+from mixexp.arguments import is_real, is_whole, is_word
 from mixexp.em import experts_at_floor, experts_without_rows, rows_per_weight
 from mixexp.estimators._base import MixtureOfExperts
 from mixexp.estimators._row_arguments import Given, refuse_unknown, row_arguments
@@ -423,7 +423,10 @@ def score_folds(
         held_out = take_rows(rows, test)
         given = {name: value for name, value in held_out.per_row.items() if value is not None}
         for i, fit in enumerate(path):
-            scores[k, i] = scorer(fit.estimator, held_out.X, held_out.y, **given)
+            found = scorer(fit.estimator, held_out.X, held_out.y, **given)
+            if not is_real(found):
+                raise ValueError(f"criterion must return a number. Got {shown(found)} instead.")
+            scores[k, i] = found
     n_folds = len(scores)
     error = scores.std(axis=0, ddof=1) / np.sqrt(n_folds) if n_folds > 1 else scores[0] * np.nan
     return {"score": scores.mean(axis=0).tolist(), "score_se": error.tolist()}
