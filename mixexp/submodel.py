@@ -197,8 +197,8 @@ class Submodel:
     def has_mass(self, y: np.ndarray) -> np.ndarray:
         """Return where y has a probability of its own under an expert, and not a density.
 
-        By default at ``atoms``, or everywhere if ``is_discrete``, which a submodel for counts sets,
-        or if y are classes. Where other experts have a probability, a density is nothing.
+        By default at ``atoms``, at integers if ``is_discrete``, as a submodel for counts sets it,
+        and everywhere if y are classes. Where others have a probability, a density is nothing.
 
         Parameters
         ----------
@@ -210,7 +210,9 @@ class Submodel:
         """
         if self.atoms:
             return np.isin(y, self.atoms)
-        return np.full(len(y), self.is_discrete or self.target != "regression")
+        if self.target != "regression":
+            return np.ones(len(y), dtype=bool)
+        return self.is_discrete & (y == np.floor(y))
 
     def check_options(self) -> None:
         """Raise ValueError if an option is not as it has to be; none are known here."""

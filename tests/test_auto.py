@@ -312,6 +312,14 @@ REFUSED = {
         {},
         "all are chosen at once",
     ),
+    "two lists of folds": (
+        {
+            "alpha": Auto(cv=[([*range(60)], [*range(60, 120)])]),
+            "n_experts": Auto(cv=[([*range(60)], [*range(60, 90), *range(91, 120)])]),
+        },
+        {},
+        "all are chosen at once",
+    ),
     "word": ({"n_experts": "many"}, {}, "'n_experts' parameter of MoERegressor must be"),
 }
 

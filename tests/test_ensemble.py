@@ -268,6 +268,7 @@ def test_a_warning_that_differs_between_members_is_told_as_the_first():
         [
             FitWarning("experts [0]", DegenerateExpertWarning),
             FitWarning("max_iter", ConvergenceWarning),
+            FitWarning("experts [2] are not used", DegenerateExpertWarning),
         ],
         [],
         [FitWarning("experts [1]", DegenerateExpertWarning)],
@@ -275,10 +276,14 @@ def test_a_warning_that_differs_between_members_is_told_as_the_first():
     others = [[FitWarning("of no weight", ConvergenceWarning)]]
     bags = [Bag({}, [None] * len(own), np.zeros(1), own, False) for own in (found, others)]
     told = count_warnings(bags, np.array([1.0, 0.0]))
-    assert {category: message for message, category in told} == {
-        DegenerateExpertWarning: "BaggedMixture: 2 of 3 members, the first of which: experts [0]",
-        ConvergenceWarning: "BaggedMixture: 1 of 3 members: max_iter",
-    }
+    first = "BaggedMixture: 2 of 3 members, the first of which: experts [0]"
+    assert told == [
+        FitWarning(first, DegenerateExpertWarning),
+        FitWarning("BaggedMixture: 1 of 3 members: max_iter", ConvergenceWarning),
+        FitWarning(
+            "BaggedMixture: 1 of 3 members: experts [2] are not used", DegenerateExpertWarning
+        ),
+    ]
 
 
 class Parts(list):

@@ -188,6 +188,15 @@ def test_a_row_of_weight_two_is_two_rows_and_of_zero_none():
     np.testing.assert_allclose(weighing.stack_weights(density, row_weight), expected, rtol=1e-10)
 
 
+@pytest.mark.parametrize("scale", [1e-6, 0.1, 0.5])
+def test_weights_below_one_only_say_how_rows_compare(scale):
+    density = held_out(3, 40, 0)
+    row_weight = np.resize([0.5, 1.0, 1.5, 1.0], 40)
+    found = weighing.stack_weights(density, scale * row_weight, 1.0)
+    np.testing.assert_allclose(found, weighing.stack_weights(density, row_weight, 1.0), rtol=1e-9)
+    assert found[0] > weighing.stack_weights(density, row_weight)[0]
+
+
 def test_rows_that_a_model_excludes_count_and_those_that_all_exclude_do_not():
     density = held_out(3, 40, 1)
     density[0] = -np.inf

@@ -537,6 +537,39 @@ def mean_of_claims():
     return LinearRegression().fit(X, y)
 
 
+class Counts(Submodel):
+    """Geometric counts, of one's own."""
+
+    is_discrete = True
+    support = "a count"
+
+    def log_terms(self, params, rows):
+        is_count = (rows.y >= 0.0) & (rows.y == np.floor(rows.y))
+        held = np.where(is_count, rows.y, 0.0)
+        return np.where(is_count, np.log(params) + held * np.log1p(-params), -np.inf)
+
+    def statistics(self, params, rows, weight):
+        is_count = (rows.y >= 0.0) & (rows.y == np.floor(rows.y))
+        return weight @ np.stack([is_count, np.where(is_count, rows.y, 0.0)], axis=1)
+
+    def m_step(self, params, stats):
+        return (stats[0] + 1.0) / (stats[0] + stats[1] + 2.0)
+
+    def mean(self, params, rows):
+        return np.full(len(rows.X), 1.0 / params - 1.0)
+
+
+def test_counts_of_ones_own_leave_other_values_to_densities():
+    rng = np.random.default_rng(4)
+    X = rng.standard_normal((300, 2))
+    y = np.where(rng.random(300) < 0.5, rng.geometric(0.3, 300) - 1.0, rng.normal(5.0, 1.0, 300))
+    model = MoERegressor(2, expert=["gaussian", Counts()], n_init=2, random_state=0).fit(X, y)
+    np.testing.assert_array_equal(Counts().has_mass(np.array([0.0, 2.0, 1.5])), [True, True, False])
+    is_count = y == np.floor(y)
+    at = [isinstance(expert, Counts) for expert in model.experts_].index(True)
+    np.testing.assert_allclose(model.responsibilities(X, y)[:, at], is_count, atol=1e-12)
+
+
 BESIDE_ATOMS = {
     "estimator": [Ridge(), "point_mass"],
     "tree": [DecisionTreeRegressor(max_depth=2), "point_mass", "gaussian"],

@@ -181,3 +181,14 @@ def test_what_would_be_left_without_a_row_is_refused():
     at = [family.name for family in model.experts_].index("point_mass")
     with pytest.raises(ValueError, match=r"y must be > 0 for the gamma expert; found 0\.0"):
         model.without_expert(at, X, np.abs(y))
+
+
+@pytest.mark.parametrize("added", ["point_mass", "poisson"])
+def test_rows_of_a_new_region_may_all_be_the_new_experts(added):
+    X, y = make_claims()
+    model = MoERegressor(2, n_init=2, random_state=0).fit(X, y)
+    there = np.random.default_rng(5).standard_normal((60, 2)) + 6.0
+    values = np.zeros(60) if added == "point_mass" else np.arange(60.0) % 3
+    grown = model.with_expert(there, values, expert=added)
+    assert grown.log_density(there, values).min() > -5.0
+    check_kept(grown, model)

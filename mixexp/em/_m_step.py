@@ -265,9 +265,11 @@ def _expert_step(
 
 
 def has_limited_steps(model: Model) -> bool:
-    """Whether some expert has a dispersion or shape that has no closed form."""
+    """Whether some expert has a dispersion or shape to be found that has no closed form."""
     return any(
-        model.slot_facts[slot].kind != "location" and not _has_closed_form(model, g, h)
+        model.slot_facts[slot].kind != "location"
+        and model.slot_facts[slot].known_log_dispersion is None
+        and not _has_closed_form(model, g, h)
         for (g, h), slot in model.slot_of.items()
     )
 

@@ -67,7 +67,8 @@ class BaggedMixture(AverageMixin, MetaEstimatorMixin, BaseEstimator):
     Notes
     -----
     Resamples are weights, so that X is not copied: rows drawn with replacement, or whole groups
-    where ``groups`` are given. A fit costs ``n_estimators`` fits, a prediction as many predictions.
+    where ``groups`` are given. A fit costs ``n_estimators`` fits for each size, and eleven of one
+    expert where sizes are averaged over; a prediction costs as many predictions.
 
     Where y has classes, as many rows of each are drawn as there are, so that no member lacks a rare
     class; of groups, as many as have it as their rarest. A class of one row is never out of bag.

@@ -1,5 +1,6 @@
 """Bags: members fitted to resampled rows, and what each bag says of rows it has not seen."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -254,13 +255,15 @@ def count_warnings(bags: Sequence[Bag], weights: np.ndarray) -> list[FitWarning]
     """
     kept = [bag.warnings for bag, own in zip(bags, weights, strict=True) if own > 0.0]
     of_members = [found for of_bag in kept for found in of_bag]
-    messages: dict[type[Warning], list[str]] = {}
+    # Of one category a fit may have two warnings, of different kinds.
+    messages: dict[tuple[type[Warning], int], list[str]] = {}
     for found in of_members:
-        first = {own.category: own.message for own in reversed(found)}
-        for category, message in first.items():
-            messages.setdefault(category, []).append(message)
+        seen = Counter[type[Warning]]()
+        for message, category in found:
+            messages.setdefault((category, seen[category]), []).append(message)
+            seen[category] += 1
     told = []
-    for category, own in messages.items():
+    for (category, _), own in messages.items():
         which = "" if len(set(own)) == 1 else ", the first of which"
         counted = f"{len(own)} of {len(of_members)} members{which}"
         told.append(FitWarning(f"BaggedMixture: {counted}: {own[0]}", category))

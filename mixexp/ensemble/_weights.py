@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from mixexp.em import rows_per_weight
+
 # Weights are found to so much of log density per row.
 _GAP, _MOST_STEPS = 1e-5, 10_000
 # Models of less weight are left out, to save their time, as long as all rows together lose less
@@ -78,7 +80,9 @@ def stack_weights(
     is_told = (row_weight > 0.0) & np.isfinite(most)
     if not is_told.any():
         return weights
-    density, share = np.exp(log_density[:, is_told] - most[is_told]), row_weight[is_told]
+    row_weight = row_weight[is_told]
+    row_weight = rows_per_weight(row_weight) * row_weight  # numbers of rows
+    density, share = np.exp(log_density[:, is_told] - most[is_told]), row_weight
     if n_for_first > 0.0:
         density = np.column_stack([density, np.eye(len(weights))[0]])
         share = np.append(share, n_for_first)
@@ -88,7 +92,7 @@ def stack_weights(
         if ratio.max() - 1.0 <= _GAP:
             break
         weights = weights * ratio
-    return _leave_out(weights, log_density[:, is_told], row_weight[is_told])
+    return _leave_out(weights, log_density[:, is_told], row_weight)
 
 
 def _leave_out(weights: np.ndarray, log_density: np.ndarray, row_weight: np.ndarray) -> np.ndarray:

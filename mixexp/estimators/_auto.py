@@ -169,7 +169,7 @@ def read_options(automatic: Mapping[str, Any]) -> Auto:
     options: Auto = next(iter(given.values()), Auto())
     for name, other in given.items():
         check_parameters(other, _RULES)
-        if _key_of(other) != _key_of(options):
+        if not all(_is_same(getattr(other, own), getattr(options, own)) for own in _RULES):
             raise ValueError(
                 f"The {name!r} parameter is {shown(other)}, but another is {shown(options)}; all "
                 "are chosen at once. Give the options to one of them, and 'auto' to the others."
@@ -177,10 +177,11 @@ def read_options(automatic: Mapping[str, Any]) -> Auto:
     return options
 
 
-def _key_of(options: Auto) -> list[Any]:
-    """Return what tells options from others; the repr of an Auto leaves out parts of long lists."""
-    values = [getattr(options, name) for name in _RULES]
-    return [[*map(shown, value)] if is_listed(value) else shown(value) for value in values]
+def _is_same(one: Any, other: Any) -> bool:
+    """Tell whether options are alike, whatever of a long list its text leaves out."""
+    if is_listed(one) and is_listed(other):
+        return len(one) == len(other) and all(map(_is_same, one, other))
+    return repr(one) == repr(other)
 
 
 def refuse_what_has_numbers(

@@ -60,19 +60,22 @@ def fix_families(
     ValueError
         If a family has a density, and all y have a probability under others.
     """
-    out = []
-    for found in find_rivals(families):
-        weight = per_row.weight
-        if found.rivals:
-            is_taken_by_others = is_taken(found, y, per_row)
-            if is_taken_by_others.all():
-                raise ValueError(no_row_left(found.family.name, found.rivals))
-            weight = np.where(is_taken_by_others, 0.0, weight)
-        out.append(found._replace(family=found.family.fixed_to(y, weight)))
+    out = [fix_family(found, y, per_row) for found in find_rivals(families)]
     for family in families:
         if isinstance(family, Submodel):
             _check_rows_are_left(family, rivals_of(family, families), y, per_row)
     return out
+
+
+def fix_family(found: FixedFamily, y: np.ndarray, per_row: RowArguments) -> FixedFamily:
+    """Fill in what is to come from the data for one family, see `fix_families`."""
+    weight = per_row.weight
+    if found.rivals:
+        is_taken_by_others = is_taken(found, y, per_row)
+        if is_taken_by_others.all():
+            raise ValueError(no_row_left(found.family.name, found.rivals))
+        weight = np.where(is_taken_by_others, 0.0, weight)
+    return found._replace(family=found.family.fixed_to(y, weight))
 
 
 def _check_rows_are_left(
@@ -155,7 +158,8 @@ def is_taken(found: FixedFamily, y: np.ndarray, per_row: RowArguments) -> np.nda
 
 def no_row_left(name: str, rivals: Sequence[Any]) -> str:
     """Return why an expert of a name can have no row beside its rivals."""
-    names = " and ".join(dict.fromkeys(rival.name for rival in rivals))
+    titles = (rival.title if isinstance(rival, Submodel) else rival.name for rival in rivals)
+    names = " and ".join(dict.fromkeys(titles))
     advice = (
         "For noise among counts give another family of counts, such as 'negative_binomial'."
         if any(rival.is_discrete and not rival.atoms for rival in rivals)

@@ -28,7 +28,7 @@ from mixexp.estimators._build import Columns, check_support
 from mixexp.estimators._diagnostics import diagnose
 from mixexp.estimators._docs import method_docs
 from mixexp.estimators._features import check_features
-from mixexp.estimators._groups import fix_families, lay_out_group, with_rivals
+from mixexp.estimators._groups import find_rivals, fix_family, lay_out_group, with_rivals
 from mixexp.estimators._growing_rows import KnownRows
 from mixexp.estimators._intervals import Interval
 from mixexp.estimators._outputs import is_product_for_all, resolve_added
@@ -92,6 +92,8 @@ class GrowingMixin:
 
         At the start the gate gives it next to nothing, so that the density is as it was, and EM
         never lowers the objective from there. It is tried on the rows that are explained worst.
+        Where it gives single values a probability, a density of the others is nothing there, so
+        that log-likelihoods before and after do not compare.
 
         Parameters
         ----------
@@ -262,7 +264,8 @@ class GrowingMixin:
             "dispersion": [0, *(1 + column for column in of_dispersion)],
             "shape": [0],
         }
-        found = fix_families([*self.experts_, family], known.y, known.per_row)[-1]
+        alone = find_rivals([*self.experts_, family])[-1]  # the others may have no row here
+        found = fix_family(alone, known.y, known.per_row)
         kinds = [head.kind for head in found.family.heads]
         fitted, designs = self.fitted_model_, []
         for kind in kinds:

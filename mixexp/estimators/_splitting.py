@@ -69,7 +69,7 @@ def split_rows(
     rng : Generator
         Draws the directions that experts are split along.
     """
-    if hasattr(fitted, "classes_"):
+    if hasattr(fitted, "classes_") and y is not None:  # a source is refused below
         weight = fitted._row_weights(sample_weight, _num_samples(X))
         y = replace_unknown(y, fitted._check_target(y), weight)
     with single_threaded_blas():  # for the same bits whatever runs beside it

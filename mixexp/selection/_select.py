@@ -267,8 +267,10 @@ def make_folds(cv: Any, rows: Rows, model: Any) -> list[tuple[np.ndarray, np.nda
         warnings.filterwarnings("ignore", message="The least populated class")
         splits = list(check_cv(cv, labels, classifier=True).split(rows.X, labels, groups))
     numbers, folds = np.arange(len(labels)), []
+    weight = rows.per_row.get("sample_weight")
+    is_fitted = np.ones(len(labels), dtype=bool) if weight is None else np.asarray(weight) > 0.0
     for train, test in ((numbers[train], numbers[test]) for train, test in splits):
-        is_known = np.isin(labels[test], labels[train])
+        is_known = np.isin(labels[test], labels[train][is_fitted[train]])
         if not is_known.all() and not is_drawn:
             raise ValueError(
                 f"All rows of class {shown(labels[test][~is_known].tolist()[0])} are held out by "
