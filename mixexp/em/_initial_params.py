@@ -24,7 +24,7 @@ OWN_SHARE = 0.9
 # the foreign tenth of the rows keeps a deviation within a tenth of the pooled one, five such steps
 # of a dispersion, beside which locations move by shares of their way. Eight left some fits lower.
 _N_STEPS, _N_LIMITED_STEPS = 3, 10
-# Linear predictors without a unit, of a log or logit, move by so much at most at once.
+# Linear predictors of log links move by so much at any row at most at once.
 _FURTHEST_MOVE = 5.0
 # Slopes of a pooled fit beside an L1 penalty, as a share of the rows.
 _MOST_POOLED_SLOPES = 0.5
@@ -250,8 +250,11 @@ def params_from_afar(
     -----
     Ten passes where a dispersion or shape has no closed form: halfway there its expert is so wide
     that it is at home nowhere, and EM, which then gives its rows away, ends at another optimum.
+    Not so beside an L1 penalty: with more columns than rows experts would pass through the latter.
     """
-    n_steps = _N_LIMITED_STEPS if has_limited_steps(problem.model) else _N_STEPS
+    model = problem.model
+    is_limited = has_limited_steps(model) and not model.penalty.has_l1
+    n_steps = _N_LIMITED_STEPS if is_limited else _N_STEPS
     return params_from_responsibilities(problem, [begun] * n_starts, resp, n_steps)
 
 
@@ -300,18 +303,17 @@ def params_from_responsibilities(
 
 
 def _shortened(problem: Problem, before: Parameters, after: Parameters) -> Parameters:
-    """Return steps that nobody measures with no linear predictor of an expert moved far at a row.
+    """Return steps that nobody measures with no log mean of an expert moved far at a row.
 
-    Of those without a unit: where y is far above the exponential of a predictor, the next step
-    would be that far, too, and soon no number is large enough.
+    Where y is far above the exponential of a predictor, the next step would be that far, too, and
+    soon no number is large enough.
     """
     model = problem.model
     slots = [
         (g, h)
         for g, h in model.slot_heads
         if model.slot_facts[model.slot_of[g, h]].kind == "location"
-        and model.groups[g].units[h].power == 0.0
-        and not model.groups[g].family.has_mean_deviance_dispersion  # whose steps are exact
+        and getattr(model.groups[g].family, "link", None) == "log"
     ]
     if not slots:
         return after

@@ -109,6 +109,12 @@ class PositiveModel(DispersionModel):
 
         For a log link and one dispersion per expert, where nothing needs a cut, and for families
         that change nothing of the base that asks: else None.
+
+        Parameters
+        ----------
+        base : type
+        y : ndarray of shape (rows,)
+        heads : tuple of ndarray of shape (..., rows) or (..., 1)
         """
         log_mean, log_dispersion = heads
         is_usual = self.link == "log" and log_dispersion.shape[-1] == 1
