@@ -32,8 +32,9 @@ _LEAST_LOG_DISPERSION = -340.0
 # Log dispersions between which sums over the counts below y keep their digits, and means that no
 # exponential cuts.
 _USUAL_LOG_DISPERSIONS, _LARGEST_USUAL_LOG_MEAN = (-7.0, 7.0), 60.0
-# Tables of more counts lose digits, and are dear.
-_LARGEST_USUAL_COUNT = 500
+# A table has the first entries at least, as many as rows beyond these, and no more than the last
+# limit, for its cost; larger counts on average have terms whose sums over rows lose digits.
+_SHORTEST_TABLE, _LONGEST_TABLE, _LARGEST_USUAL_MEAN = 500, 4000, 200.0
 
 
 class NegativeBinomial(OverdispersedCount):
@@ -223,7 +224,8 @@ def _usual_terms(y: np.ndarray, heads: Heads) -> _UsualTerms | None:
     low, high = _USUAL_LOG_DISPERSIONS
     is_usual = (
         log_dispersion.shape[-1] == 1
-        and y.max(initial=0.0) <= _LARGEST_USUAL_COUNT
+        and y.max(initial=0.0) <= min(_LONGEST_TABLE, max(_SHORTEST_TABLE, len(y)))
+        and y.sum() <= _LARGEST_USUAL_MEAN * len(y)
         and low <= log_dispersion.min(initial=high)
         and log_dispersion.max(initial=low) <= high
         and np.abs(log_mean).max(initial=0.0) <= _LARGEST_USUAL_LOG_MEAN
