@@ -135,9 +135,10 @@ def test_the_out_of_bag_density_is_that_of_the_average(fits):
     # One expert is fitted to all rows, and held out by folds.
     fold = Units.of_rows(np.arange(N), np.ones(N), None).hold_out(10, starts[0, 1])
     rest = fold != fold[row]
-    alone = MoERegressor(1).fit(X[rest], Y[rest]).log_density(X[[row]], Y[[row]])[0]
+    brief = MoERegressor(1, tol=1e-3, max_iter=100)  # as members are fitted
+    alone = brief.fit(X[rest], Y[rest]).log_density(X[[row]], Y[[row]])[0]
     expected += (1.0 - weights.sum()) * np.exp(alone)
-    np.testing.assert_allclose(model.oob_log_density_[row], np.log(expected), rtol=1e-6)
+    np.testing.assert_allclose(model.oob_log_density_[row], np.log(expected), rtol=1e-10)
 
 
 def test_an_average_of_sizes_is_out_of_bag_as_dense_as_the_best_of_them(fits):
@@ -409,7 +410,7 @@ def test_members_warn_once(n_jobs):
     assert [category for category, _ in found] == [RankDeficientWarning]
     counted, message = found[0][1].rsplit(" members: ", 1)
     assert re.fullmatch(r"BaggedMixture: (2 of 2|3 of 3)", counted)  # with or without the line
-    assert of_one.endswith(message)
+    assert of_one == f"BaggedMixture: 2 of 2 members: {message}"
 
 
 def test_few_iterations_are_told_where_they_are_the_users():

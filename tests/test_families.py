@@ -36,6 +36,7 @@ from mixexp.experts import (
     check_derivatives,
 )
 from mixexp.experts._special import digamma_gap, log_excess, stirling_error, trigamma_gap
+from mixexp.experts.negative_binomial import _usual_terms
 from mixexp.links import LINKS, PROBABILITY_LINKS
 
 # Heads at which families are tried, two experts each, by kind of head.
@@ -389,6 +390,17 @@ def test_a_subclass_with_another_part_of_the_density_is_evaluated_by_it(base, pa
         np.testing.assert_allclose(one, other, rtol=1e-12)
     terms, others = ((family, plain)[i].observed_curvature(y, heads)[0, 0] for i in (0, 1))
     assert np.allclose(terms, others) == (part == "dispersion_terms")
+
+
+def test_usual_numbers_have_the_short_form(rng):
+    y = rng.gamma(2.0, size=50)
+    heads = 0.3 * rng.standard_normal((2, 50)), DISPERSION
+    for base in (Gamma, InverseGaussian):
+        assert base().usual_excesses(base, y, heads) is not None
+        assert base().usual_excesses(base, y, (heads[0] + 100.0, DISPERSION)) is None
+    counts = np.floor(y)
+    assert _usual_terms(counts, heads) is not None
+    assert _usual_terms(counts + 1e6, heads) is None
 
 
 def test_sums_of_negative_binomial_densities_have_no_error_that_all_rows_share(rng):
