@@ -12,9 +12,11 @@ import numpy as np
 from scipy.special import betainc, betaincc, betaincinv
 
 from mixexp.experts._base import Curvature, Derivatives, Heads
+from mixexp.experts._fused import exponential_excesses
 from mixexp.experts._glm import DispersionModel
 from mixexp.experts._special import (
     HALF_LOG_2PI,
+    gamma_remainders,
     log_exponential_excess,
     scaled_digamma_gap,
     scaled_trigamma_gap,
@@ -26,6 +28,8 @@ from mixexp.links import PROBABILITY_LINKS, ProbabilityLink, capped_exp, extende
 # Boost's inverse of the incomplete beta function is held to be right from here on; at levels of
 # 1e-20 to 1e-300 it was NaN or another number at up to a tenth of parameters.
 _LEAST_LEVEL = 1e-9
+# Of the precision and the means: their products, and those with log(y), need no cut.
+_LARGEST_USUAL_LOG = 60.0
 
 
 class _Side(NamedTuple):
@@ -35,10 +39,13 @@ class _Side(NamedTuple):
     ----------
     log_share : ndarray
         Log of the mean.
-    log_divergence : ndarray
-        Log of ``precision * mean * e(log(y / mean))``, with ``e(x) = exp(x) - 1 - x``.
+    loss, divergence : ndarray
+        ``precision * mean * e(log(y / mean))``, with ``e(x) = exp(x) - 1 - x``, as `extended_exp`
+        and as its derivative have it.
+    error : ndarray
+        `stirling_error` of ``a = mean * precision``.
     pull : ndarray
-        ``a * (log(y) - digamma(a) + log(precision))`` with ``a = mean * precision``.
+        ``a * (log(y) - digamma(a) + log(precision))``.
     information : ndarray
         ``a**2 * trigamma(a)``.
     digamma_gap, trigamma_gap : ndarray
@@ -46,7 +53,9 @@ class _Side(NamedTuple):
     """
 
     log_share: np.ndarray
-    log_divergence: np.ndarray
+    loss: np.ndarray
+    divergence: np.ndarray
+    error: np.ndarray
     pull: np.ndarray
     information: np.ndarray
     digamma_gap: np.ndarray
@@ -54,27 +63,48 @@ class _Side(NamedTuple):
 
     @classmethod
     def of(cls, log_y: np.ndarray, log_share: np.ndarray, log_precision: np.ndarray) -> "_Side":
-        log_ratio, parameter = log_y - log_share, capped_exp(log_share + log_precision)
+        log_ratio, log_parameter = log_y - log_share, log_share + log_precision
+        parameter = capped_exp(log_parameter)
         log_divergence = log_share + log_exponential_excess(log_ratio) + log_precision
         gap, curvature = scaled_digamma_gap(parameter), scaled_trigamma_gap(parameter)
-        pull, information = parameter * log_ratio + gap, parameter + curvature
-        return cls(log_share, log_divergence, pull, information, gap, curvature)
+        return cls(
+            log_share,
+            extended_exp(log_divergence),
+            capped_exp(log_divergence),
+            stirling_error_of_log(log_parameter),
+            parameter * log_ratio + gap,
+            parameter + curvature,
+            gap,
+            curvature,
+        )
+
+    @classmethod
+    def of_usual(
+        cls, log_y: np.ndarray, log_share: np.ndarray, log_precision: np.ndarray
+    ) -> "_Side":
+        """Return the same where nothing leaves exp(-120) ... exp(120)."""
+        log_ratio = log_y - log_share
+        parameter = np.exp(log_share + log_precision)
+        error, gap, curvature = gamma_remainders(parameter)
+        _, _, divergence = exponential_excesses(log_ratio)
+        divergence *= parameter
+        gap *= parameter
+        curvature *= parameter
+        pull, information = log_ratio * parameter + gap, parameter + curvature
+        return cls(log_share, divergence, divergence, error, pull, information, gap, curvature)
 
 
 def _log_kernel(first: _Side, second: _Side, heads: Heads) -> np.ndarray:
     out = stirling_error_of_log(-heads[1]) - 0.5 * heads[1]
     for side in (first, second):
-        log_parameter = side.log_share - heads[1]
-        out = out - extended_exp(side.log_divergence)
         # 0.5 * log_share, and what Stirling's formula leaves of a small parameter.
-        out = out + (0.5 * side.log_share - stirling_error_of_log(log_parameter))
+        out = out - side.loss + (0.5 * side.log_share - side.error)
     return out
 
 
 def _dispersion_score(first: _Side, second: _Side, heads: Heads) -> np.ndarray:
-    divergence = capped_exp(first.log_divergence) + capped_exp(second.log_divergence)
     gap = scaled_digamma_gap(capped_exp(-heads[1]))
-    return divergence + (gap - first.digamma_gap - second.digamma_gap)
+    return first.divergence + second.divergence + (gap - first.digamma_gap - second.digamma_gap)
 
 
 def _dispersion_information(first: _Side, second: _Side, heads: Heads) -> np.ndarray:
@@ -123,10 +153,12 @@ class Beta(DispersionModel):
     def _sides(self, y: np.ndarray, heads: Heads) -> tuple["_Side", "_Side"]:
         """Return what densities are made of, for y and for 1 - y."""
         link, precision = self._probability_link, -heads[1]
-        return (
-            _Side.of(np.log(y), link.log_mean(heads[0]), precision),
-            _Side.of(np.log1p(-y), link.log_complement(heads[0]), precision),
+        log_mean, log_rest = link.log_mean(heads[0]), link.log_complement(heads[0])
+        is_usual = np.abs(precision).max(initial=0.0) <= _LARGEST_USUAL_LOG and (
+            min(log_mean.min(initial=0.0), log_rest.min(initial=0.0)) >= -_LARGEST_USUAL_LOG
         )
+        make = _Side.of_usual if is_usual else _Side.of
+        return make(np.log(y), log_mean, precision), make(np.log1p(-y), log_rest, precision)
 
     def log_kernel(self, y: np.ndarray, heads: Heads) -> np.ndarray:
         return _log_kernel(*self._sides(y, heads), heads)

@@ -19,9 +19,11 @@ import numpy as np
 
 from mixexp.experts._base import Curvature, Derivatives, Heads
 from mixexp.experts._beta_binomial import Trials, count_cdf, least_count, split_trials
+from mixexp.experts._fused import exponential_excesses
 from mixexp.experts._overdispersed import WithDispersion
 from mixexp.experts._special import (
     HALF_LOG_2PI,
+    gamma_remainders,
     log_exponential_excess,
     scaled_digamma_gap,
     scaled_trigamma_gap,
@@ -42,6 +44,8 @@ from mixexp.links import (
 # Single trials do not tell; less is binomial to some digits.
 _START_DISPERSION, _LEAST_START = 0.3, 0.01
 _LEAST_LOG = -700.0
+# Of the precision and the means: their products, and those with counts, need no cut.
+_LARGEST_USUAL_LOG = 60.0
 # Log of a parameter over no successes, in effect infinite.
 _FAR = 1e3
 
@@ -76,6 +80,45 @@ class _Rise(NamedTuple):
     def slope(self) -> np.ndarray:
         """The derivative of the first in log a."""
         return self.first - self.second
+
+
+# Of successes, failures and trials.
+_Rises = tuple[_Rise, _Rise, _Rise]
+
+
+class _UsualRise(NamedTuple):
+    """What ``Gamma(count + a) / Gamma(a)`` is made of, with its derivatives, where nothing is cut.
+
+    Parameters
+    ----------
+    a : ndarray
+    log_growth : ndarray
+        ``log((count + a) / a)``.
+    error : ndarray
+        What Stirling's formula leaves of it, 0 for no count.
+    sums : _Rise
+    """
+
+    a: np.ndarray
+    log_growth: np.ndarray
+    error: np.ndarray
+    sums: _Rise
+
+    @classmethod
+    def of(cls, count: np.ndarray, a: np.ndarray) -> "_UsualRise":
+        total, log_growth = count + a, np.log1p(count / a)
+        error, gap, bend = gamma_remainders(a)
+        error_of_total, gap_of_total, bend_of_total = gamma_remainders(total)
+        share = a / total
+        return cls(
+            a,
+            log_growth,
+            np.where(count == 0.0, 0.0, (error_of_total - error) - 0.5 * log_growth),
+            _Rise(
+                np.where(count == 0.0, 0.0, a * (log_growth + gap - gap_of_total)),
+                np.where(count == 0.0, 0.0, a * bend + share * (count - a * bend_of_total)),
+            ),
+        )
 
 
 class BetaBinomial(WithDispersion):
@@ -146,6 +189,9 @@ class BetaBinomial(WithDispersion):
         return out - np.where(both, HALF_LOG_2PI, 0.0)
 
     def log_kernel(self, y: np.ndarray, heads: Heads) -> np.ndarray:
+        found = self._usual_terms(y, heads)
+        if found is not None:
+            return found[0]
         _, trials = split_trials(y)
         log_trials, log_precision = np.log(np.maximum(trials, 1.0)), -heads[1]
         whole = _Side(trials, log_trials, np.zeros_like(trials), np.zeros(1), log_precision)
@@ -160,8 +206,11 @@ class BetaBinomial(WithDispersion):
 
     # Derivatives.
 
-    def _rises(self, y: np.ndarray, heads: Heads) -> tuple[_Rise, _Rise, _Rise]:
+    def _rises(self, y: np.ndarray, heads: Heads) -> _Rises:
         """Return the sums for successes, failures and trials."""
+        found = self._usual_terms(y, heads)
+        if found is not None:
+            return found[1]
         first, second = self._sides(y, heads)
         _, trials = split_trials(y)
         log_trials = np.log(np.maximum(trials, 1.0))
@@ -171,20 +220,10 @@ class BetaBinomial(WithDispersion):
             _rise(trials, log_trials, -heads[1]),
         )
 
-    def _bends(self, heads: Heads, rises: tuple[_Rise, _Rise, _Rise]) -> Curvature:
-        (own, other, whole), mean, rest = rises, logistic(heads[0]), logistic(-heads[0])
-        in_location = mean * rest * (own.first + other.first)
-        return {
-            (0, 0): in_location - rest**2 * own.slope - mean**2 * other.slope,
-            (0, 1): rest * own.slope - mean * other.slope,
-            (1, 1): whole.slope - own.slope - other.slope,
-        }
-
-    def derivatives(self, y: np.ndarray, heads: Heads) -> Derivatives:
-        rises, mean, rest = self._rises(y, heads), logistic(heads[0]), logistic(-heads[0])
-        own, other, whole = rises
+    def _derivatives(self, y: np.ndarray, heads: Heads, rises: _Rises) -> Derivatives:
+        mean, rest, (own, other, whole) = logistic(heads[0]), logistic(-heads[0]), rises
         score = rest * own.first - mean * other.first, whole.first - own.first - other.first
-        bend, (_, trials) = self._bends(heads, rises), split_trials(y)
+        bend, (_, trials) = _bends(mean, rest, rises), split_trials(y)
         least = trials * (mean * rest) / (1.0 + np.maximum(trials - 1.0, 0.0) * logistic(heads[1]))
         curvature = {
             (0, 0): np.maximum(bend[0, 0], least),
@@ -192,8 +231,45 @@ class BetaBinomial(WithDispersion):
         }
         return Derivatives(score, curvature)
 
+    def derivatives(self, y: np.ndarray, heads: Heads) -> Derivatives:
+        return self._derivatives(y, heads, self._rises(y, heads))
+
+    def evaluate(self, y: np.ndarray, heads: Heads) -> tuple[np.ndarray, Derivatives]:
+        found = self._usual_terms(y, heads)
+        if found is None:
+            return super().evaluate(y, heads)
+        log_kernel, rises = found
+        return log_kernel, self._derivatives(y, heads, rises)
+
     def observed_curvature(self, y: np.ndarray, heads: Heads) -> Curvature:
-        return self._bends(heads, self._rises(y, heads))
+        return _bends(logistic(heads[0]), logistic(-heads[0]), self._rises(y, heads))
+
+    def _usual_terms(self, y: np.ndarray, heads: Heads) -> tuple[np.ndarray, _Rises] | None:
+        """Return `log_kernel` and `_rises` where nothing leaves exp(-120) ... exp(120), or None."""
+        link, log_precision = PROBABILITY_LINKS[self.link], -heads[1]
+        log_means = link.log_mean(heads[0]), link.log_complement(heads[0])
+        is_usual = np.abs(log_precision).max(initial=0.0) <= _LARGEST_USUAL_LOG and (
+            min(own.min(initial=0.0) for own in log_means) >= -_LARGEST_USUAL_LOG
+        )
+        if not is_usual:
+            return None
+        successes, trials = split_trials(y)
+        counts, held = (successes, trials - successes), np.maximum(trials, 1.0)
+        precision = np.exp(log_precision)
+        whole = _UsualRise.of(trials, precision)
+        out, rises = -whole.error, []
+        for count, log_mean in zip(counts, log_means, strict=True):
+            own = _UsualRise.of(count, np.exp(log_mean) * precision)
+            from_mean = own.log_growth - whole.log_growth
+            from_share = from_mean + log_mean - np.log(np.maximum(count, 1.0) / held)
+            loss = np.maximum(count, 1.0) * exponential_excesses(from_share)[2]
+            # Of no successes trials * (y + a) / (trials + precision) is left.
+            loss = np.where(count == 0.0, trials * (own.a / (trials + precision)), loss)
+            loss += own.a * exponential_excesses(from_mean)[2]
+            out = out + (own.error - loss)
+            rises.append(own.sums)
+        out = np.where(trials == 0.0, 0.0, np.minimum(out, -self.log_base(y)))
+        return out, (rises[0], rises[1], whole.sums)
 
     # What users ask.
 
@@ -248,6 +324,16 @@ class BetaBinomial(WithDispersion):
         correlation = square / (mean * (1.0 - mean)) - weight @ trials
         correlation = min(max(correlation / pairs, _LEAST_START), 0.9)
         return location, log_or_zero(correlation / (1.0 - correlation))
+
+
+def _bends(mean: np.ndarray, rest: np.ndarray, rises: _Rises) -> Curvature:
+    own, other, whole = rises
+    in_location = mean * rest * (own.first + other.first)
+    return {
+        (0, 0): in_location - rest**2 * own.slope - mean**2 * other.slope,
+        (0, 1): rest * own.slope - mean * other.slope,
+        (1, 1): whole.slope - own.slope - other.slope,
+    }
 
 
 def _base_of(count: np.ndarray) -> np.ndarray:

@@ -7,6 +7,8 @@ McCullagh (1980), Regression models for ordinal data, J. R. Statist. Soc. B 42, 
 """
 
 import math
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -21,6 +23,25 @@ _LOG_INCREMENT_LIMITS = (-20.0, 20.0)
 # Gauss-Legendre's rule that is exact to width**7.
 _NARROW, _NARROW_SHARE = 0.1, 1e-3
 _GAUSS = ((-math.sqrt(0.6), 5 / 9), (0.0, 8 / 9), (math.sqrt(0.6), 5 / 9))
+
+
+class _Edge(NamedTuple):
+    """What is known of F at an end between two classes.
+
+    Parameters
+    ----------
+    z : ndarray
+    log_below, log_above : ndarray
+        Logs of F and of 1 - F.
+    rate_below, rate_above : ndarray
+        The derivative of the first, and minus that of the second.
+    """
+
+    z: np.ndarray
+    log_below: np.ndarray
+    log_above: np.ndarray
+    rate_below: np.ndarray
+    rate_above: np.ndarray
 
 
 class Ordinal(Expert):
@@ -75,40 +96,43 @@ class Ordinal(Expert):
     def _increments(self, heads: Heads) -> list[np.ndarray]:
         return [np.exp(np.clip(head, *_LOG_INCREMENT_LIMITS)) for head in heads[1:]]
 
-    def _edges(self, c: int, heads: Heads) -> tuple[np.ndarray, np.ndarray]:
-        """Return the arguments of F at the upper and lower end of class c."""
-        below = sum(self._increments(heads)[: max(c - 1, 0)], -heads[0])
-        return (below + self._increments(heads)[c - 1] if 0 < c <= len(heads) - 1 else below), below
+    def _edges(self, heads: Heads) -> list[_Edge]:
+        """Return the ends between the classes, from the lowest."""
+        link, z, out = self.link_function, -heads[0], []
+        for increment in (None, *self._increments(heads)):
+            z = z if increment is None else z + increment
+            out.append(_Edge(z, link.log_mean(z), link.log_complement(z), *link.rates(z)))
+        return out
 
-    def _class_terms(self, c: int, heads: Heads) -> Terms:
-        """Return log P(y = c), and its derivatives at the upper and lower end."""
-        link, (upper, lower) = self.link_function, self._edges(c, heads)
-        if c == 0:
-            return link.log_mean(upper), link.rates(upper)[0], np.zeros_like(upper)
-        if c == self.n_classes - 1:
-            return link.log_complement(lower), np.zeros_like(lower), link.rates(lower)[1]
+    def _terms(self, heads: Heads, edges: Sequence[_Edge] = ()) -> list[Terms]:
+        """Return, for each class, log P(y = c) and its derivatives at the upper and lower end."""
+        edges = edges or self._edges(heads)
+        first, last, zero = edges[0], edges[-1], np.zeros_like(edges[0].z)
+        out = [(first.log_below, first.rate_below, zero)]
+        pairs = zip(edges, edges[1:], self._increments(heads), strict=False)
+        out += [self._terms_between(*pair) for pair in pairs]
+        return [*out, (last.log_above, zero, last.rate_above)]
+
+    def _terms_between(self, lower: _Edge, upper: _Edge, width: np.ndarray) -> Terms:
         # F is symmetric: work in the left tail, where differences keep their digits.
-        is_right = upper + lower > 0.0
-        far, near = np.where(is_right, -upper, lower), np.where(is_right, -lower, upper)
-        log_near = link.log_mean(near)
-        log_ratio = self._log_ratio(far, near, self._increments(heads)[c - 1])
+        is_right = upper.z + lower.z > 0.0
+        near = np.where(is_right, -lower.z, upper.z)
+        log_near = np.where(is_right, lower.log_above, upper.log_below)
+        log_far = np.where(is_right, upper.log_above, lower.log_below)
+        log_ratio = self._log_ratio(log_far - log_near, near, width)
         share = -np.expm1(log_ratio)
-        at_near = link.rates(near)[0] / share
-        at_far = link.rates(far)[0] * np.exp(log_ratio) / share
+        at_near = np.where(is_right, lower.rate_above, upper.rate_below) / share
+        at_far = np.where(is_right, upper.rate_above, lower.rate_below) * np.exp(log_ratio) / share
         at_upper = np.where(is_right, at_far, at_near)
         return log_near + np.log(share), at_upper, np.where(is_right, at_near, at_far)
 
-    def _log_ratio(self, far: np.ndarray, near: np.ndarray, width: np.ndarray) -> np.ndarray:
+    def _log_ratio(self, apart: np.ndarray, near: np.ndarray, width: np.ndarray) -> np.ndarray:
         """Return ``log F(far) - log F(near)``, where close ends cancel as an integral."""
-        link = self.link_function
-        apart = link.log_mean(far) - link.log_mean(near)
         is_narrow = width < np.maximum(_NARROW, _NARROW_SHARE * np.abs(near))
         if not is_narrow.any():
             return apart
-        narrow = np.where(is_narrow, width, _NARROW)
-        area = sum(
-            weight * link.rates(near - (0.5 - 0.5 * node) * narrow)[0] for node, weight in _GAUSS
-        )
+        narrow, rates = np.where(is_narrow, width, _NARROW), self.link_function.rates
+        area = sum(weight * rates(near - (0.5 - 0.5 * node) * narrow)[0] for node, weight in _GAUSS)
         return np.where(is_narrow, -0.5 * narrow * area, apart)
 
     def _log_slope(self, z: np.ndarray) -> np.ndarray:
@@ -132,10 +156,16 @@ class Ordinal(Expert):
         return [at_upper * u - at_lower * v for u, v in zip(upper, lower, strict=True)]
 
     def log_kernel(self, y: np.ndarray, heads: Heads) -> np.ndarray:
-        return _choose(y, [self._class_terms(c, heads)[0] for c in range(self.n_classes)])
+        return _log_kernel(y, self._terms(heads))
 
     def derivatives(self, y: np.ndarray, heads: Heads) -> Derivatives:
-        terms = [self._class_terms(c, heads) for c in range(self.n_classes)]
+        return self._derivatives(y, heads, self._terms(heads))
+
+    def evaluate(self, y: np.ndarray, heads: Heads) -> tuple[np.ndarray, Derivatives]:
+        terms = self._terms(heads)
+        return _log_kernel(y, terms), self._derivatives(y, heads, terms)
+
+    def _derivatives(self, y: np.ndarray, heads: Heads, terms: list[Terms]) -> Derivatives:
         scores = [self._scores(c, heads, terms[c]) for c in range(self.n_classes)]
         curvature = {(a, a): np.zeros_like(heads[0]) for a in range(len(heads))}
         for (log_probability, _, _), score in zip(terms, scores, strict=True):
@@ -145,15 +175,21 @@ class Ordinal(Expert):
         return Derivatives(tuple(_choose(y, list(s)) for s in zip(*scores, strict=True)), curvature)
 
     def observed_curvature(self, y: np.ndarray, heads: Heads) -> Curvature:
-        by_class = [self._class_curvature(c, heads) for c in range(self.n_classes)]
+        edges = self._edges(heads)
+        terms, bends = self._terms(heads, edges), [self._log_slope(edge.z) for edge in edges]
+        # Of the lowest class the lower end, and of the highest the upper, is nowhere.
+        lower, upper = [bends[0], *bends], [*bends, bends[-1]]
+        by_class = [
+            self._class_curvature(c, heads, terms[c], (upper[c], lower[c]))
+            for c in range(self.n_classes)
+        ]
         return {pair: _choose(y, [found[pair] for found in by_class]) for pair in by_class[0]}
 
-    def _class_curvature(self, c: int, heads: Heads) -> Curvature:
-        terms = self._class_terms(c, heads)
-        _, at_upper, at_lower = terms
+    def _class_curvature(
+        self, c: int, heads: Heads, terms: Terms, bends: tuple[np.ndarray, np.ndarray]
+    ) -> Curvature:
+        (_, at_upper, at_lower), (bend_upper, bend_lower) = terms, bends
         upper, lower = self._directions(c, heads)
-        z_upper, z_lower = self._edges(c, heads)
-        bend_upper, bend_lower = self._log_slope(z_upper), self._log_slope(z_lower)
         score, out = self._scores(c, heads, terms), {}
         for a in range(len(heads)):
             for b in range(a, len(heads)):
@@ -165,7 +201,7 @@ class Ordinal(Expert):
         return out
 
     def mean(self, heads: Heads) -> np.ndarray:
-        return np.stack([np.exp(self._class_terms(c, heads)[0]) for c in range(self.n_classes)])
+        return np.stack([np.exp(log_probability) for log_probability, _, _ in self._terms(heads)])
 
     def cdf(self, y: np.ndarray, heads: Heads) -> np.ndarray:
         mean, below = self.mean(heads), np.zeros(np.broadcast_shapes(y.shape, heads[0].shape))
@@ -181,6 +217,10 @@ class Ordinal(Expert):
         mass = np.bincount(y.astype(np.int64), weights=weight, minlength=self.n_classes) + 0.5
         reached = self.link_function.predictor(np.cumsum(mass)[:-1] / mass.sum())
         return -float(reached[0]), *(float(step) for step in np.log(np.diff(reached)))
+
+
+def _log_kernel(y: np.ndarray, terms: list[Terms]) -> np.ndarray:
+    return _choose(y, [log_probability for log_probability, _, _ in terms])
 
 
 def _choose(y: np.ndarray, by_class: list[np.ndarray]) -> np.ndarray:

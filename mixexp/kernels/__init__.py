@@ -13,6 +13,7 @@ from mixexp.kernels._fused import (
     square_terms,
     tree_posterior,
 )
+from mixexp.kernels._gamma import gamma_remainders
 from mixexp.kernels._gram import head_sums, packed_grams
 from mixexp.kernels._group_lasso import group_lasso_each
 from mixexp.kernels._lasso import lasso_each
@@ -51,6 +52,7 @@ __all__ = [
     "exponential_excesses",
     "exponential_terms",
     "find_top_leaves",
+    "gamma_remainders",
     "gate_weights",
     "greedy_dropped_mass",
     "greedy_leaf",
