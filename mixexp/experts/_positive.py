@@ -62,6 +62,10 @@ class _LocationTerms(NamedTuple):
     bend: np.ndarray
 
 
+# Score, EM curvature and observed curvature of the log dispersion.
+DispersionTerms = tuple[np.ndarray, np.ndarray, np.ndarray]
+
+
 @contract_docs
 class PositiveModel(DispersionModel):
     """A GLM of y > 0 with variance = dispersion * mean**variance_power.
@@ -143,9 +147,7 @@ class PositiveModel(DispersionModel):
         found = self._location_terms(y, heads)
         return np.maximum(short, 0.0) * np.abs(found.surplus * found.slope)
 
-    def dispersion_terms(
-        self, y: np.ndarray, heads: Heads
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def dispersion_terms(self, y: np.ndarray, heads: Heads) -> DispersionTerms:
         """Return score, EM curvature and observed curvature of the log dispersion."""
         raise NotImplementedError
 
@@ -159,20 +161,28 @@ class PositiveModel(DispersionModel):
         return _LocationTerms(surplus, pull, weight, *slopes)
 
     def derivatives(self, y: np.ndarray, heads: Heads) -> Derivatives:
+        return self._derivatives(y, heads, self.dispersion_terms(y, heads))
+
+    def _derivatives(self, y: np.ndarray, heads: Heads, dispersion: DispersionTerms) -> Derivatives:
         found = self._location_terms(y, heads)
-        score, curvature, _ = self.dispersion_terms(y, heads)
+        score, curvature, _ = dispersion
         information = found.weight * found.slope**2
         return Derivatives(
             (found.surplus * found.slope, score), {(0, 0): information, (1, 1): curvature}
         )
 
     def observed_curvature(self, y: np.ndarray, heads: Heads) -> Curvature:
+        return self._observed_curvature(y, heads, self.dispersion_terms(y, heads))
+
+    def _observed_curvature(
+        self, y: np.ndarray, heads: Heads, dispersion: DispersionTerms
+    ) -> Curvature:
         found = self._location_terms(y, heads)
         bend = found.bend + (2.0 - self.power_of(heads)) * found.slope**2
         return {
             (0, 0): found.pull * found.slope**2 - found.surplus * bend,
             (0, 1): found.surplus * found.slope,
-            (1, 1): self.dispersion_terms(y, heads)[2],
+            (1, 1): dispersion[2],
         }
 
     def fixed_to(self, y: np.ndarray, weight: np.ndarray) -> Expert:

@@ -14,14 +14,15 @@ power of y at its largest term moved to the deviance, so that nothing large canc
 
 import math
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 from scipy.special import gammainc, gammaincc
 
 from mixexp.arguments import is_in_range, is_word
 from mixexp.experts._base import LOG_DISPERSION_FLOOR, Curvature, Derivatives, Expert, Head, Heads
-from mixexp.experts._jumps import fall_from_peak, jump_moments, jump_nodes
-from mixexp.experts._positive import PositiveModel
+from mixexp.experts._jumps import JumpMoments, fall_from_peak, jump_moments, jump_nodes
+from mixexp.experts._positive import DispersionTerms, PositiveModel
 from mixexp.experts._quantile import cantelli_bracket
 from mixexp.experts._special import log_exponential_excess, stirling_error
 from mixexp.experts._tweedie_power import PowerTerms, power_terms
@@ -32,6 +33,14 @@ from mixexp.links import capped_exp, extended_exp, safe_exp
 _MANY_JUMPS, _LEAST_MASS = 1e6, 1e-300
 # Nearer to 1 and 2 densities have spikes at multiples of the dispersion, or none at zero.
 _LEAST_POWER, _LARGEST_POWER, _START_POWER = 1.01, 1.99, 1.5
+
+
+class _Parts(NamedTuple):
+    """What densities and derivatives are made of: logs of the peak and of half the deviance."""
+
+    log_peak: np.ndarray
+    jumps: JumpMoments
+    log_half_deviance: np.ndarray
 
 
 class Tweedie(PositiveModel):
@@ -161,12 +170,18 @@ class Tweedie(PositiveModel):
         constant = -math.log(2.0 * math.pi)
         return np.where(y > 0.0, constant - np.log(np.where(y > 0.0, y, 1.0)), 0.0)
 
+    def _parts(self, y: np.ndarray, plain: Heads) -> _Parts:
+        log_peak = self._log_peak(y, plain)
+        jumps = jump_moments(log_peak, self._index(plain))
+        return _Parts(log_peak, jumps, self._log_half_deviance(y, plain))
+
     def log_kernel(self, y: np.ndarray, heads: Heads) -> np.ndarray:
-        heads = self._plain(heads)
-        index = self._index(heads)
-        log_sum = jump_moments(self._log_peak(y, heads), index).log_sum
-        log_sum = log_sum + np.where(y > 0.0, 0.5 * np.log(index), 0.0)
-        return log_sum - extended_exp(self._log_half_deviance(y, heads))
+        plain = self._plain(heads)
+        return self._log_kernel(y, plain, self._parts(y, plain))
+
+    def _log_kernel(self, y: np.ndarray, plain: Heads, parts: _Parts) -> np.ndarray:
+        of_index = np.where(y > 0.0, 0.5 * np.log(self._index(plain)), 0.0)
+        return parts.jumps.log_sum + of_index - extended_exp(parts.log_half_deviance)
 
     def _log_peak(self, y: np.ndarray, heads: Heads) -> np.ndarray:
         """Return the log of ``y**(2 - power) / ((2 - power) * dispersion)``."""
@@ -196,50 +211,60 @@ class Tweedie(PositiveModel):
         rest = 2.0 - self.power_of(heads)
         return self.mean(heads) ** rest / (rest * safe_exp(heads[1]))
 
-    def dispersion_terms(
-        self, y: np.ndarray, heads: Heads
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        index = self._index(heads)
-        per_jump = 1.0 + index
-        deviance = capped_exp(self._log_half_deviance(y, heads))
-        _, deviation, shortfall = jump_moments(self._log_peak(y, heads), index)
+    def dispersion_terms(self, y: np.ndarray, heads: Heads) -> DispersionTerms:
+        return self._dispersion_terms(heads, self._parts(y, heads))
+
+    def _dispersion_terms(self, plain: Heads, parts: _Parts) -> DispersionTerms:
+        per_jump = 1.0 + self._index(plain)
+        deviance, (_, deviation, shortfall) = capped_exp(parts.log_half_deviance), parts.jumps
         observed = deviance + per_jump * shortfall
-        expected = self._expected_jumps(heads)
+        expected = self._expected_jumps(plain)
         least = 1.0 / (1.0 / (per_jump * expected) + 2.0)
         return deviance - per_jump * deviation, np.maximum(observed, least), observed
 
-    def _power_terms(self, y: np.ndarray, heads: Heads) -> PowerTerms:
-        log_peak, power = self._log_peak(y, heads), np.asarray(self.power_of(heads))
-        jumps = jump_moments(log_peak, self._index(heads))
-        return power_terms(y, self.log_mean(heads), heads[1], power, jumps, log_peak)
+    def _power_terms(self, y: np.ndarray, plain: Heads, parts: _Parts) -> PowerTerms:
+        log_mean, power = self.log_mean(plain), np.asarray(self.power_of(plain))
+        return power_terms(y, log_mean, plain[1], power, parts.jumps, parts.log_peak)
 
     def derivatives(self, y: np.ndarray, heads: Heads) -> Derivatives:
         plain = self._plain(heads)
-        found = super().derivatives(y, plain)
+        return self._all_derivatives(y, plain, self._parts(y, plain))
+
+    def evaluate(self, y: np.ndarray, heads: Heads) -> tuple[np.ndarray, Derivatives]:
+        plain = self._plain(heads)
+        parts = self._parts(y, plain)
+        return self._log_kernel(y, plain, parts), self._all_derivatives(y, plain, parts)
+
+    def _all_derivatives(self, y: np.ndarray, plain: Heads, parts: _Parts) -> Derivatives:
+        dispersion = self._dispersion_terms(plain, parts)
+        found = self._derivatives(y, plain, dispersion)
         if self._known_power is not None:
             return found
-        own = self._power_terms(y, plain)
+        own = self._power_terms(y, plain, parts)
         score = own.score - self._log_reference * found.score[1]
-        observed = self._with_power(super().observed_curvature(y, plain), y, plain)[2, 2]
         # At least the squared score, whose mean is the information.
-        curvature = np.maximum(observed, np.square(np.clip(score, -1e100, 1e100)))
+        least = np.square(np.clip(score, -1e100, 1e100))
+        curvature = np.maximum(self._power_bend(own, dispersion[2]), least)
         return Derivatives((*found.score, score), {**found.curvature, (2, 2): curvature})
+
+    def _power_bend(self, own: PowerTerms, in_dispersion: np.ndarray) -> np.ndarray:
+        """Return the observed curvature of the power, which moves the plain dispersion."""
+        at = self._log_reference
+        return own.observed - at * (2.0 * own.across - at * in_dispersion)
 
     def observed_curvature(self, y: np.ndarray, heads: Heads) -> Curvature:
         plain = self._plain(heads)
-        found = super().observed_curvature(y, plain)
-        return found if self._known_power is not None else self._with_power(found, y, plain)
-
-    def _with_power(self, found: Curvature, y: np.ndarray, plain: Heads) -> Curvature:
-        """Return observed curvatures with those of the power, which moves the plain dispersion."""
-        own, location = self._power_terms(y, plain), self._location_terms(y, plain)
-        at = self._log_reference
-        in_location = location.surplus * location.slope * self.log_mean(plain)
+        parts = self._parts(y, plain)
+        found = self._observed_curvature(y, plain, self._dispersion_terms(plain, parts))
+        if self._known_power is not None:
+            return found
+        own, location = self._power_terms(y, plain, parts), self._location_terms(y, plain)
+        at, in_location = self._log_reference, location.surplus * location.slope
         return {
             **found,
-            (0, 2): in_location - at * found[0, 1],
+            (0, 2): in_location * self.log_mean(plain) - at * found[0, 1],
             (1, 2): own.across - at * found[1, 1],
-            (2, 2): own.observed - at * (2.0 * own.across - at * found[1, 1]),
+            (2, 2): self._power_bend(own, found[1, 1]),
         }
 
     def variance(self, heads: Heads) -> np.ndarray:
