@@ -11,20 +11,20 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mixexp.experts._special import log_excess, stirling_error
+from mixexp import kernels
+from mixexp.experts._special import gamma_remainders, log_excess, stirling_error
 
 # From here on a bump is far enough from j = 0 for the trapezoid rule, which is exact to
 # rounding from 2.5 nodes per standard deviation (test_tweedie_coarse_nodes).
 _MANY = 64.0
-_LOG_MANY = math.log(_MANY)
+LOG_MANY = math.log(_MANY)
 _NODES_PER_DEVIATION = 2.5
 # Beyond exp(23) jumps the sum is that of a Gaussian bump to rounding; beyond exp(14) the variance
 # differs from its limit by less than it is good to.
 _LARGEST_LOG_PEAK = 23.0
 _LARGEST_LOG_PEAK_OF_VARIANCE = 14.0
-# Numbers of jumps that a sum with a peak below 64 can need, and terms that do not matter.
+# Numbers of jumps that a sum with a peak below 64 can need.
 _MOST_ADDED = 256
-_LEAST_LOG_TERM = -40.0
 
 
 class JumpMoments(NamedTuple):
@@ -81,10 +81,10 @@ def by_index(
 def _moments_of_one(log_peak: np.ndarray, index: float) -> np.ndarray:
     out = np.zeros((3, *log_peak.shape))
     held = np.minimum(log_peak, _LARGEST_LOG_PEAK)
-    is_many = held >= _LOG_MANY
+    is_many = held >= LOG_MANY
     is_few = np.isfinite(log_peak) & ~is_many
     if is_few.any():
-        out[:, is_few] = _add_all(held[is_few], index)
+        out[:, is_few] = _moments_of_few(held[is_few], index)
     if is_many.any():
         out[:, is_many] = _integrate(np.exp(held[is_many]), index)
     # A bump's standard deviation, and so its sum, goes on to grow with the root of its peak.
@@ -93,41 +93,60 @@ def _moments_of_one(log_peak: np.ndarray, index: float) -> np.ndarray:
     return out
 
 
-def _add_all(log_peak: np.ndarray, index: float) -> np.ndarray:
-    j = np.arange(1.0, _MOST_ADDED + 1.0)
-    constant = (1.0 + index) * j * (1.0 - np.log(j)) - stirling_error(j) - stirling_error(index * j)
-    peak = np.exp(log_peak)
+class FewSums(NamedTuple):
+    """Means over the number of jumps j, each weighted by its term, of a few jumps.
+
+    Parameters
+    ----------
+    center : ndarray
+        Next to the largest term.
+    log_sum : ndarray
+    away, square : ndarray
+        Means of ``a = j - center`` and of its square.
+    value, value_square, product : ndarray
+        Means of ``v = v_j - v_center``, of its square, and of ``a * v``, where ``v_j = j * log(j /
+        peak) - j - j * digamma_gap(index * j)``.
+    trigamma : ndarray
+        Mean of ``j * trigamma_gap(index * j)``.
+    """
+
+    center: np.ndarray
+    log_sum: np.ndarray
+    away: np.ndarray
+    square: np.ndarray
+    value: np.ndarray
+    value_square: np.ndarray
+    product: np.ndarray
+    trigamma: np.ndarray
+
+
+def add_all(log_peak: np.ndarray, index: float) -> FewSums:
+    """Add the terms of all numbers of jumps that matter, for log_peak of shape (m,) below 4.2."""
+    peak, j = np.exp(log_peak), np.arange(1.0, _MOST_ADDED + 2.0)
+    error, gap, bend_of = gamma_remainders(index * j)
+    per_jump, errors = 1.0 + index, stirling_error(j) + error
+    # Logs of the ratios of terms j + 1 and j to each other, where log_peak is zero.
+    logs = per_jump * (1.0 - j * np.log1p(1.0 / j) - np.log(j + 1.0))
+    logs[:-1] -= np.diff(errors)
+    bend, value, other = np.zeros((3, _MOST_ADDED + 2))
+    bend[2:-1] = np.exp(np.diff(logs[:-1]))
+    value[1:], other[1:] = j * (np.log(j) - 1.0 - gap), j * bend_of
     # The largest term is the unit, so that sums neither over- nor underflow.
     center = np.maximum(np.round(peak), 1.0)
-    slope = (1.0 + index) * log_peak
-    top = slope * center + constant[center.astype(np.intp) - 1]
-    first = _needed(float(log_peak.min()), index)[0]
-    last = _needed(float(log_peak.max()), index)[1]
-    total, mean, square = np.zeros_like(peak), np.zeros_like(peak), np.zeros_like(peak)
-    term, away = np.empty_like(peak), np.empty_like(peak)
-    for k in range(first, last + 1):
-        np.multiply(slope, k, out=term)
-        term += constant[k - 1]
-        term -= top
-        np.exp(term, out=term)
-        np.subtract(k, center, out=away)
-        total += term
-        term *= away
-        mean += term
-        term *= away
-        square += term
-    mean /= total
-    log_sum = top - (1.0 + index) * peak + np.log(total)
-    variance = square / total - mean**2
-    return np.stack([log_sum, center - peak + mean, peak - (1.0 + index) * variance])
+    at, slope = center.astype(np.int64), per_jump * log_peak
+    up = np.exp(slope + logs[at - 1])
+    down = np.exp(np.where(at > 1, -slope - logs[np.maximum(at, 2) - 2], -np.inf))
+    sums = np.empty((7, len(peak)))
+    kernels.jump_sums(at, up, down, bend, log_peak, value, other, sums)
+    top = slope * center + (per_jump * center * (1.0 - np.log(center)) - errors[at - 1])
+    log_sum = top - per_jump * peak + np.log(sums[0])
+    return FewSums(center, log_sum, *(sums[1:] / sums[0]))
 
 
-def _needed(log_peak: float, index: float) -> tuple[int, int]:
-    """Return the least and largest number of jumps that matter at a peak."""
-    j = np.arange(1.0, _MOST_ADDED + 1.0)
-    fall = (1.0 + index) * (j - j * (np.log(j) - log_peak))
-    matters = np.flatnonzero(fall - fall.max() > _LEAST_LOG_TERM)
-    return int(matters[0]) + 1, int(matters[-1]) + 1
+def _moments_of_few(log_peak: np.ndarray, index: float) -> np.ndarray:
+    found, peak = add_all(log_peak, index), np.exp(log_peak)
+    shortfall = peak - (1.0 + index) * (found.square - found.away**2)
+    return np.stack([found.log_sum, found.center - peak + found.away, shortfall])
 
 
 def _integrate(peak: np.ndarray, index: float) -> np.ndarray:

@@ -14,7 +14,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mixexp.experts._jumps import JumpMoments, by_index, fall_from_peak, jump_nodes
+from mixexp.experts._jumps import (
+    LOG_MANY,
+    JumpMoments,
+    add_all,
+    by_index,
+    fall_from_peak,
+    jump_nodes,
+)
 from mixexp.experts._special import (
     digamma_gap,
     exponential_excess,
@@ -53,12 +60,26 @@ def power_moments(log_peak: np.ndarray, index: np.ndarray) -> PowerMoments:
 
 def _moments_of_one(log_peak: np.ndarray, index: float) -> np.ndarray:
     out = np.zeros((_N_MOMENTS, *log_peak.shape))
-    is_any = np.isfinite(log_peak)
-    if not is_any.any():
-        return out
-    log_peak = np.minimum(log_peak[is_any], _LARGEST_LOG_PEAK)
+    is_many = log_peak >= LOG_MANY
+    is_few = np.isfinite(log_peak) & ~is_many
+    if is_few.any():
+        out[:, is_few] = _moments_of_few(log_peak[is_few], index)
+    if is_many.any():
+        out[:, is_many] = _moments_of_many(log_peak[is_many], index)
+    return out
+
+
+def _moments_of_few(log_peak: np.ndarray, index: float) -> np.ndarray:
+    found = add_all(log_peak, index)
+    variance = np.maximum(found.value_square - found.value**2, 0.0)
+    mean = _deviation(found.center, log_peak, index) + found.value
+    return np.stack([mean, variance, found.product - found.away * found.value, found.trigamma])
+
+
+def _moments_of_many(log_peak: np.ndarray, index: float) -> np.ndarray:
+    log_peak = np.minimum(log_peak, _LARGEST_LOG_PEAK)
     peak = np.exp(log_peak)
-    top = np.maximum(np.round(peak), 1.0)
+    top = np.round(peak)
     highest, from_top = _log_term(top, log_peak, index), _deviation(top, log_peak, index)
     sums = np.zeros((6, len(peak)))
     for j, step in jump_nodes(peak, np.sqrt(peak / (1.0 + index)), np.inf):
@@ -69,8 +90,7 @@ def _moments_of_one(log_peak: np.ndarray, index: float) -> np.ndarray:
             sums[at] += term * value
     mean, square, away, product, of_trigamma = sums[1:] / sums[0]
     variance = np.maximum(square - mean**2, 0.0)
-    out[:, is_any] = from_top + mean, variance, product - away * mean, of_trigamma
-    return out
+    return np.stack([from_top + mean, variance, product - away * mean, of_trigamma])
 
 
 def _log_term(j: np.ndarray, log_peak: np.ndarray, index: float) -> np.ndarray:

@@ -16,6 +16,7 @@ from mixexp.kernels._fused import (
 from mixexp.kernels._gamma import gamma_remainders
 from mixexp.kernels._gram import head_sums, packed_grams
 from mixexp.kernels._group_lasso import group_lasso_each
+from mixexp.kernels._jumps import jump_sums
 from mixexp.kernels._lasso import lasso_each
 from mixexp.kernels._linear import linear_predictor
 from mixexp.kernels._louis import louis_weights
@@ -58,6 +59,7 @@ __all__ = [
     "greedy_leaf",
     "group_lasso_each",
     "head_sums",
+    "jump_sums",
     "lasso_each",
     "leaf_prior",
     "linear_predictor",
