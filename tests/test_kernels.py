@@ -362,6 +362,52 @@ def test_excesses_of_exponentials_keep_their_digits(rng):
     np.testing.assert_array_equal(far[:, 0], [0.0, -1.0, 1e300])
 
 
+def test_what_stirlings_series_leave_of_gamma_functions(rng):
+    a = np.r_[10.0 ** rng.uniform(-12.0, 12.0, 300), rng.uniform(0.5, 25.0, 300)]
+    a = np.r_[a, 1e-140, np.nextafter(10.0, [0.0, 20.0]), 10.0]
+    ratio, rise, stirling, first, second = np.full((5, len(a)), np.nan)
+    kernels.gamma_remainders(a, ratio, rise, stirling, first, second)
+    stirling += (np.minimum(a, 10.0) - 0.5) * np.log(ratio) + np.log(rise)
+    first -= np.log(ratio)
+    with mp.workdps(40):
+        exact = [
+            (
+                mp.loggamma(v) - (v - 0.5) * mp.log(v) + v - mp.log(2 * mp.pi) / 2,
+                mp.log(v) - mp.digamma(v),
+                v * mp.psi(1, v) - 1,
+            )
+            for v in map(mp.mpf, a.tolist())
+        ]
+    exact = np.array(exact, dtype=float).T
+    np.testing.assert_allclose(stirling, exact[0], rtol=2e-15, atol=1e-14)
+    np.testing.assert_allclose(first, exact[1], rtol=3e-14)
+    np.testing.assert_allclose(second, exact[2], rtol=1e-13)
+    far = np.full((5, 2), np.nan)
+    kernels.gamma_remainders(np.array([np.inf, np.nan]), *far)
+    np.testing.assert_array_equal(far[2:, 0], 0.0)
+    assert np.isnan(far[2:, 1]).all()
+
+
+def test_sums_over_jumps_are_those_of_all_terms():
+    j = np.arange(1.0, 90.0)
+    log_peak, per_jump = np.log([1e-9, 0.4, 3.0, 41.0]), 1.5
+    values, others = np.r_[0.0, np.sqrt(j)], np.r_[0.0, 1.0 / j]
+    log_terms = per_jump * (j - j * (np.log(j) - log_peak[:, None]))
+    center = np.maximum(np.round(np.exp(log_peak)), 1.0).astype(np.int64)
+    at, rises = np.arange(4), np.diff(log_terms)
+    bend = np.r_[0.0, 0.0, np.exp(np.diff(rises[0])), 0.0, 0.0]
+    up, down = np.exp(rises[at, center - 1]), np.exp(-rises[at, np.maximum(center, 2) - 2])
+    found = np.full((7, 4), np.nan)
+    down[center == 1] = 0.0
+    kernels.jump_sums(center, up, down, bend, log_peak, values, others, found)
+    terms = np.exp(log_terms - log_terms[at, center - 1][:, None])
+    away, v = j - center[:, None], values[1:] - log_peak[:, None] * j
+    v -= v[at, center - 1][:, None]
+    factors = (1.0, away, away**2, v, v**2, away * v, others[1:])
+    expected = [(terms * factor).sum(axis=1) for factor in factors]
+    np.testing.assert_allclose(found, expected, rtol=1e-11, atol=1e-13)
+
+
 @pytest.mark.parametrize("n_classes", [2, 3, 5])
 @every_size
 def test_derivatives_of_a_softmax_are_those_of_its_logits(rows, n_classes, rng):

@@ -64,6 +64,7 @@ use(HMERegressor((2,) * 8, init=np.arange(300) % 256, max_iter=1), np.abs(x[:, 0
 # Experts with loops of their own, and the way of models whose sums are not taken in one loop.
 use(MoERegressor(2, expert="poisson", n_init=2, random_state=0), np.arange(300) % 3)
 use(MoERegressor(2, expert="gamma", n_init=2, random_state=0), 1.0 + np.abs(x[:, 0]))
+use(MoERegressor(2, expert="tweedie", n_init=2, random_state=0), np.maximum(x[:, 0], 0.0))
 use(MoEClassifier(2, n_init=2, random_state=0), np.arange(300) % 2)
 use(MoEClassifier(2, n_init=2, random_state=0), np.arange(300) % 3)
 use(MoERegressor(2, n_init=2, random_state=0, solver=EM(balance=1.0)), np.abs(x[:, 0]))
