@@ -34,6 +34,23 @@ _LEAST_EXPONENT = -708.0
 
 
 @part_of_fused_kernels
+def excess_share(x):  # type: ignore[no-untyped-def]
+    """Return ``(exp(x) - 1 - x) / x**2`` for ``|x| < log(2) / 2``, by Taylor's series to x**11."""
+    series = x * (1.0 / 6227020800.0) + 1.0 / 479001600.0
+    series = series * x + 1.0 / 39916800.0
+    series = series * x + 1.0 / 3628800.0
+    series = series * x + 1.0 / 362880.0
+    series = series * x + 1.0 / 40320.0
+    series = series * x + 1.0 / 5040.0
+    series = series * x + 1.0 / 720.0
+    series = series * x + 1.0 / 120.0
+    series = series * x + 1.0 / 24.0
+    series = series * x + 1.0 / 6.0
+    series = series * x + 0.5
+    return series
+
+
+@part_of_fused_kernels
 def add_exponentials(values, top, out, total):  # type: ignore[no-untyped-def]
     """Fill out with ``exp(values - top)``, 0 below ``exp(-708)``, and add that to total.
 
@@ -53,19 +70,7 @@ def add_exponentials(values, top, out, total):  # type: ignore[no-untyped-def]
         shifted = held * _INVERSE_LOG_2 + _ROUNDING_SHIFT
         n = shifted - _ROUNDING_SHIFT
         rest = (held - n * _LOG_2_HIGH) - n * _LOG_2_LOW
-        series = rest * (1.0 / 6227020800.0) + 1.0 / 479001600.0
-        series = series * rest + 1.0 / 39916800.0
-        series = series * rest + 1.0 / 3628800.0
-        series = series * rest + 1.0 / 362880.0
-        series = series * rest + 1.0 / 40320.0
-        series = series * rest + 1.0 / 5040.0
-        series = series * rest + 1.0 / 720.0
-        series = series * rest + 1.0 / 120.0
-        series = series * rest + 1.0 / 24.0
-        series = series * rest + 1.0 / 6.0
-        series = series * rest + 0.5
-        series = series * rest + 1.0
-        series = series * rest + 1.0
+        series = (excess_share(rest) * rest + 1.0) * rest + 1.0
         power_bits = (np.float64(shifted).view(np.int64) << _EXPONENT_BITS) + _ONE_BITS
         power = np.int64(power_bits).view(np.float64)
         out[r] = 0.0 if x < _LEAST_EXPONENT else series * power
@@ -376,18 +381,7 @@ def exponential_excesses(x, power, growth, excess):  # type: ignore[no-untyped-d
         shifted = held * _INVERSE_LOG_2 + _ROUNDING_SHIFT
         n = shifted - _ROUNDING_SHIFT
         rest = (held - n * _LOG_2_HIGH) - n * _LOG_2_LOW
-        series = rest * (1.0 / 6227020800.0) + 1.0 / 479001600.0
-        series = series * rest + 1.0 / 39916800.0
-        series = series * rest + 1.0 / 3628800.0
-        series = series * rest + 1.0 / 362880.0
-        series = series * rest + 1.0 / 40320.0
-        series = series * rest + 1.0 / 5040.0
-        series = series * rest + 1.0 / 720.0
-        series = series * rest + 1.0 / 120.0
-        series = series * rest + 1.0 / 24.0
-        series = series * rest + 1.0 / 6.0
-        series = series * rest + 0.5
-        beyond = series * (rest * rest)
+        beyond = excess_share(rest) * (rest * rest)
         power_bits = (np.float64(shifted).view(np.int64) << _EXPONENT_BITS) + _ONE_BITS
         whole = (1.0 + (rest + beyond)) * np.int64(power_bits).view(np.float64)
         power[r] = 0.0 if own < _LEAST_EXPONENT else whole
