@@ -7,7 +7,16 @@ from scipy.optimize import minimize, minimize_scalar
 from statsmodels.tools.numdiff import approx_hess3
 
 from mixexp import MoERegressor
-from mixexp.experts import BetaBinomial, Binomial, SkewNormal, Tweedie, check_derivatives
+from mixexp.experts import (
+    BetaBinomial,
+    Binomial,
+    Censored,
+    Gaussian,
+    Product,
+    SkewNormal,
+    Tweedie,
+    check_derivatives,
+)
 
 ML = {"alpha": 0.0, "gate_alpha": 0.0, "dispersion_prior": 0.0, "tol": 1e-12}
 HEADS = np.array([[-0.4], [0.7]]), np.array([[-1.2], [0.3]])
@@ -129,6 +138,57 @@ def test_a_mirrored_target_has_the_opposite_shape(leaning):
     )
     assert mirrored.log_likelihood_ == pytest.approx(there.log_likelihood_, abs=1e-7)
     assert mirrored.shape_[0]["shape"] == pytest.approx(-there.shape_[0]["shape"], rel=1e-4)
+
+
+@pytest.mark.parametrize("start", ["search", "labels"])
+@pytest.mark.parametrize("wrap", [None, "limits"])
+def test_skewed_experts_lean_to_the_side_that_their_rows_do(start, wrap, rng):
+    label, shapes = np.repeat(np.arange(4), 100), np.array([5.0, 5.0, -5.0, 5.0])
+    X = rng.uniform(-1.0, 1.0, (400, 1))
+    noise = stats.skewnorm.rvs(shapes[label], random_state=rng)
+    y = 30.0 * label + X[:, 0] + noise
+    best = 0.0
+    for level in range(4):
+        rows = label == level
+
+        def loss(at, x=X[rows, 0], own=y[rows]):
+            return -stats.skewnorm.logpdf(own, at[3], at[0] + at[1] * x, np.exp(at[2])).sum()
+
+        best -= minimize(loss, [30.0 * level, 1.0, 0.0, shapes[level]], method="BFGS").fun
+    best += 400 * np.log(0.25)
+    expert = "skew_normal" if wrap is None else Censored(SkewNormal(), upper=200.0)
+    given = {"init": label} if start == "labels" else {"random_state": 0}
+    model = MoERegressor(4, expert=expert, gate="constant", **ML, **given).fit(X, y)
+    assert model.log_likelihood_ == pytest.approx(best, abs=1e-4)
+    leans = sorted(np.sign([own["shape"] for own in model.shape_]).tolist())
+    assert leans == [-1.0, 1.0, 1.0, 1.0]
+
+
+def test_reflections_keep_mean_and_variance_and_those_of_products_move_one_target():
+    family = SkewNormal()
+    heads = tuple(
+        np.array(h)[:, None] for h in ([0.3, 1.0, 0.0], [-1.0, 0.5, 0.0], [2.0, -40.0, 0.1])
+    )
+    other, same = family.reflections(heads)
+    for found in (other, same):
+        np.testing.assert_allclose(family.mean(found), family.mean(heads), rtol=1e-13)
+        np.testing.assert_allclose(family.variance(found), family.variance(heads), rtol=1e-13)
+    np.testing.assert_array_equal(other[2][:, 0], [-2.0, 40.0, -2.0])
+    np.testing.assert_array_equal(same[2][:, 0], [2.0, -40.0, 2.0])
+    np.testing.assert_array_equal([own[:2] for own in same], [own[:2] for own in heads])
+    assert list(SkewNormal(shape=3.0).reflections(heads[:2])) == []
+    all_heads = (*heads, *heads[:2], *heads)
+    found = Product((family, Gaussian(), family)).reflections(all_heads)
+    expected = [(*own, *all_heads[3:]) for own in (other, same)]
+    expected += [(*all_heads[:5], *own) for own in (other, same)]
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_single_trials_leave_the_dispersion_where_it_is():
+    y, family = np.array([0.0, 1.0, 1.0]), BetaBinomial()
+    for heads in (HEADS, (HEADS[0] * 100.0, HEADS[1] * 100.0)):
+        np.testing.assert_array_equal(family.derivatives(y, heads).score[1], 0.0)
+        np.testing.assert_array_equal(family.observed_curvature(y, heads)[1, 1], 0.0)
 
 
 @pytest.mark.parametrize("shape", [-5.0, 0.0, 0.5, 30.0])

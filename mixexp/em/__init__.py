@@ -12,7 +12,7 @@ from mixexp.em._initial_partitions import STARTS, draw_starts
 from mixexp.em._iteration import run_em, stack_parameters
 from mixexp.em._journal import Journal
 from mixexp.em._monitor import ASKED_TO_STOP, Monitor
-from mixexp.em._multistart import compete, search
+from mixexp.em._multistart import compete, reflect, search
 from mixexp.em._newton import is_small
 from mixexp.em._objective import Evaluation, Problem, evaluation_of
 from mixexp.em._online import (
@@ -80,6 +80,7 @@ __all__ = [
     "params_from_afar",
     "params_from_responsibilities",
     "pooled_params",
+    "reflect",
     "reorder",
     "respawn_experts",
     "restrict_parameters",

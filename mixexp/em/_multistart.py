@@ -11,6 +11,7 @@ from mixexp.em._monitor import ASKED_TO_STOP, Monitor
 from mixexp.em._moves import Tactic, split_and_merge
 from mixexp.em._nestings import draw_moves_of_tree
 from mixexp.em._objective import Problem
+from mixexp.em._reflections import draw_reflections
 from mixexp.em._results import (
     SAME_OPTIMUM,
     EMResult,
@@ -38,6 +39,9 @@ _NESTINGS = Tactic(draw_moves_of_tree, looks=((6, 16), (20, 1)), is_plain=True)
 # Relabelings are drawn by chance, and end after some rounds that led nowhere.
 _N_RELABELINGS = 20
 _RELABELINGS = Tactic(draw_relabelings, looks=((8, 24), (20, 1)), is_plain=True, n_tries=3)
+# Every reflection leads higher or ends the reflections.
+_N_REFLECTIONS = 10
+_REFLECTIONS = Tactic(draw_reflections)
 
 
 def search(
@@ -65,9 +69,10 @@ def search(
         Rounds of split-and-merge moves, see `split_and_merge`.
     """
     if problem.model.tree.n_leaves == 1:  # it starts at its optimum, or next to it
-        return compete(problem, starts, options, monitor)
+        return reflect(problem, compete(problem, starts, options, monitor), options)
     sample, raced, weak, way, effort, seed = course
     n_exchanges, n_relabelings = (_N_EXCHANGES, _N_RELABELINGS) if n_moves else (0, 0)
+    n_reflections = _N_REFLECTIONS if n_moves else 0
     n_nestings = max(_N_NESTINGS, n_moves) if n_moves and effort.nests else 0
     rough = way._replace(tol=max(way.tol, _SAMPLE_TOL))
     beaten: frozenset[int] = frozenset()
@@ -80,6 +85,7 @@ def search(
         of_sample = monitor if sample is problem else Monitor()
         found = compete(raced, starts, way, of_sample, beaten, effort)
         found = split_and_merge(raced, found, seed, way, n_moves, effort)
+        found = split_and_merge(raced, found, seed, way, n_reflections, effort, _REFLECTIONS)
         found = split_and_merge(raced, found, seed, way, n_nestings, effort, _NESTINGS)
         found = split_and_merge(raced, found, seed, way, n_exchanges, effort, _EXCHANGES)
         found = split_and_merge(raced, found, seed, way, n_relabelings, effort, _RELABELINGS)
@@ -90,8 +96,14 @@ def search(
         return _follow(problem, found, options, monitor, "on all rows in memory")
     tried = compete(raced, starts, rough, Monitor(), beaten, effort)
     tried = split_and_merge(raced, tried, seed, rough, n_moves, effort)
+    tried = split_and_merge(raced, tried, seed, rough, n_reflections, effort, _REFLECTIONS)
     tried = split_and_merge(raced, tried, seed, rough, n_nestings, effort, _NESTINGS)
     return _follow(problem, tried, options, monitor, f"on a sample of {sample.n_rows} rows")
+
+
+def reflect(problem: Problem, found: Search, options: Options) -> Search:
+    """Try reflections of experts from the best optimum: given starts, too, have them alone."""
+    return split_and_merge(problem, found, 0, options, _N_REFLECTIONS, USUAL, _REFLECTIONS)
 
 
 def _finish_best(problem: Problem, found: Search, options: Options) -> Search:

@@ -23,6 +23,7 @@ from mixexp.em import (
     for_given_starts,
     has_many_columns,
     lay_course,
+    reflect,
     respawn_experts,
     restrict_parameters,
     search,
@@ -385,7 +386,8 @@ class FittedByEM(CallbackSupportMixin, GroupsMixin, AutomaticMixin):
             return find_on_columns(problem, pooled, first, is_given, monitor, options, find)
         solver = self._solver
         if is_given:
-            found = compete(problem, first, for_given_starts(problem, options), monitor)
+            given = for_given_starts(problem, options)
+            found = reflect(problem, compete(problem, first, given, monitor), given)
         else:
             # Drawn all at once, so that the first m of more starts are those of m starts.
             size, most = 1 + self._n_starts(problem), np.iinfo(np.int32).max

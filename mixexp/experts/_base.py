@@ -290,8 +290,7 @@ class Expert(BaseEstimator):
     def fixed_to(self, y: np.ndarray, weight: np.ndarray) -> "Expert":
         """Return the family with options that stand for "from the data" filled in.
 
-        Called once per fit, on the raw y, before anything else sees the family; the returned
-        family is the one to fit and to predict with.
+        Called once per fit, first of all, on the raw y; the returned family fits and predicts.
         """
         return self
 
@@ -400,6 +399,10 @@ class Expert(BaseEstimator):
         q = np.broadcast_to(q, np.broadcast_shapes(np.shape(q), *(head.shape for head in heads)))
         search = least_integer if self.is_discrete else invert_cdf
         return search(lambda y: self.cdf(y, heads), q, *self.support_limits)
+
+    def reflections(self, heads: Heads) -> Sequence[Heads]:
+        """Return heads that lean to another side, to which EM does not cross over."""
+        return ()
 
     def sample(self, heads: Heads, rng: np.random.Generator) -> np.ndarray:
         """Draw one y per element of the location."""

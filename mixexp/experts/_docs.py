@@ -51,6 +51,7 @@ RETURNS = {
     "dispersion_terms": "tuple of three ndarray of shape (..., rows)",
     "class_logits": "ndarray of shape (n_classes, ..., rows)",
     "start": "tuple of float\nOne per head.",
+    "reflections": "sequence of tuple of ndarray\nHeads, shaped as the given ones.",
     "shares_head": "bool",
     "known_dispersion_of": "float or None",
     "output_of": "int",

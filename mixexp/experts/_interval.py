@@ -172,6 +172,9 @@ class IntervalExpert(Expert):
     def variance(self, heads: Heads) -> np.ndarray:
         return self.base.variance(heads)
 
+    def reflections(self, heads: Heads) -> Sequence[Heads]:
+        return self.base.reflections(heads)
+
     def start(self, y: np.ndarray, weight: np.ndarray) -> tuple[float, ...]:
         return self.base.start(y[0], weight)
 

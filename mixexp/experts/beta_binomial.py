@@ -115,8 +115,8 @@ class _UsualRise(NamedTuple):
             log_growth,
             np.where(count == 0.0, 0.0, (error_of_total - error) - 0.5 * log_growth),
             _Rise(
-                np.where(count == 0.0, 0.0, a * (log_growth + gap - gap_of_total)),
-                np.where(count == 0.0, 0.0, a * bend + share * (count - a * bend_of_total)),
+                np.where(count <= 1.0, count, a * (log_growth + gap - gap_of_total)),
+                np.where(count <= 1.0, count, a * bend + share * (count - a * bend_of_total)),
             ),
         )
 
@@ -415,8 +415,8 @@ def _rise(count: np.ndarray, log_count: np.ndarray, log_a: np.ndarray) -> _Rise:
     first = a * softplus(log_count - held) + gap
     bend = scaled_trigamma_gap(a) - share**2 * scaled_trigamma_gap(total)
     second = count * share + bend
-    is_none = count == 0.0
-    return _Rise(np.where(is_none, 0.0, first), np.where(is_none, 0.0, second))
+    # Of single trials nothing is left to rounding: they do not tell the dispersion.
+    return _Rise(np.where(count <= 1.0, count, first), np.where(count <= 1.0, count, second))
 
 
 def _beyond(count: np.ndarray, trials: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -204,6 +204,15 @@ class Product(JointExpert):
             head for head, (output, _) in zip(heads, self.places, strict=True) if output == j
         )
 
+    def reflections(self, heads: Heads) -> Sequence[Heads]:
+        out = []
+        for j, family in enumerate(self.experts):
+            own = [h for h in range(len(heads)) if self.output_of(h) == j]
+            for reflected in family.reflections(self._own(heads, j)):
+                moved = dict(zip(own, reflected, strict=True))
+                out.append(tuple(moved.get(h, head) for h, head in enumerate(heads)))
+        return out
+
     def log_base(self, y: np.ndarray) -> np.ndarray | float:
         total: np.ndarray | float = 0.0
         for j, family in enumerate(self.experts):

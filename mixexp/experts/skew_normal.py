@@ -29,6 +29,8 @@ _SQRT_2 = math.sqrt(2.0)
 _LARGEST_DISTANCE = 1e75
 # Skewness of a half-normal distribution is 0.995; starts stay below.
 _MOST_SKEW = 0.95
+# Experts of less shape may be at the saddle between both sides; where their reflections begin.
+_SMALL_SHAPE, _LEAST_REFLECTED = 1.0, 2.0
 # Where differences of probabilities have lost half of their digits tails are integrals.
 _SMALL_TAIL = 1e-5
 _TAIL_NODES = np.polynomial.laguerre.laggauss(32)
@@ -219,6 +221,22 @@ class SkewNormal(Expert):
         beyond = np.exp(_log_standard(z, shape))
         beyond = beyond + _MEAN_OF_HALF * self._lean(heads) * ndtr(-z * np.sqrt(1.0 + shape**2))
         return scale * np.maximum(beyond - z * self.survival(y, heads), 0.0)
+
+    def reflections(self, heads: Heads) -> Sequence[Heads]:
+        """Return heads of the same mean and variance; of next to no lean those of either side."""
+        if self.shape is not None:
+            return ()
+        size = np.maximum(np.abs(heads[2]), _LEAST_REFLECTED)
+        other, same = -np.copysign(size, heads[2]), np.copysign(size, heads[2])
+        same = np.where(np.abs(heads[2]) < _SMALL_SHAPE, same, heads[2])
+        return [self._with_shape(heads, shape) for shape in (other, same)]
+
+    def _with_shape(self, heads: Heads, shape: np.ndarray) -> Heads:
+        before, after = self._lean(heads), shape / np.sqrt(1.0 + shape**2)
+        narrowing = (1.0 - 2.0 / np.pi * before**2) / (1.0 - 2.0 / np.pi * after**2)
+        scale, other_scale = safe_exp(0.5 * heads[1]), safe_exp(0.5 * heads[1]) * narrowing**0.5
+        moved = _MEAN_OF_HALF * (scale * before - other_scale * after)
+        return heads[0] + moved, heads[1] + np.log(narrowing), shape
 
     def sample(self, heads: Heads, rng: np.random.Generator) -> np.ndarray:
         lean, shape = self._lean(heads), self._shape(heads)

@@ -1,0 +1,45 @@
+"""Ways out of an optimum where an expert leans to the wrong side.
+
+Given its rows, a skewed expert has an optimum for either sign of its skewness, and EM never crosses
+from one to the other: between them lies the symmetric expert, a saddle.
+"""
+
+import numpy as np
+
+from mixexp.em._objective import Problem
+from mixexp.model import Parameters
+
+
+def draw_reflections(
+    problem: Problem, params: Parameters, rng: np.random.Generator
+) -> list[tuple[str, Parameters]]:
+    """Return the parameters with one expert reflected, for each of its reflections.
+
+    Parameters
+    ----------
+    problem : Problem
+    params : Parameters
+        Of the optimum to leave, without a leading axis.
+    rng : Generator
+        Unused.
+    """
+    model, out = problem.model, []
+    if model.ties is not None:
+        return []
+    lower, upper = model.flat_bounds
+    for g, group in enumerate(model.groups):
+        coefs = params.experts[g]
+        heads = tuple(own[:, :1] for own in coefs)
+        for reflected in group.family.reflections(heads):
+            for k, leaf in enumerate(group.leaves.tolist()):
+                shifts = [after[k] - own[k] for own, after in zip(heads, reflected, strict=True)]
+                if not np.any(shifts):
+                    continue
+                moved = tuple(own.copy() for own in coefs)
+                for own, shift in zip(moved, shifts, strict=True):
+                    own[k, :1] += shift
+                experts = (*params.experts[:g], moved, *params.experts[g + 1 :])
+                flat = model.flatten(params._replace(experts=experts))
+                start = model.unflatten(np.clip(flat, lower, upper))
+                out.append((f"expert {leaf} reflected", start))
+    return out
