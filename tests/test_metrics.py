@@ -7,7 +7,7 @@ import pytest
 from problems import simulate_regimes
 from scipy import stats
 from sklearn.exceptions import NotFittedError
-from sklearn.metrics import mean_pinball_loss
+from sklearn.metrics import mean_pinball_loss, r2_score
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -21,6 +21,7 @@ from mixexp.metrics import (
     interval_width,
     log_density_scorer,
     log_score,
+    negative_bic_scorer,
     negative_crps_scorer,
     pinball_loss,
     pit_values,
@@ -93,6 +94,26 @@ def test_scorers_choose_models_also_at_the_end_of_a_pipeline(rng):
         cross_val_score(SMALL, data.X, data.y, cv=3, scoring=negative_crps_scorer),
         rtol=1e-5,
     )
+
+
+def test_several_scorers_take_the_weights_of_a_search(rng):
+    data = simulate_regimes(rng, 120, n_regimes=2)
+    weight = rng.integers(1, 3, 120).astype(float)
+    scorers = {
+        "log_density": log_density_scorer,
+        "crps": negative_crps_scorer,
+        "pinball": PinballScorer(0.3),
+        "bic": negative_bic_scorer,
+    }
+    model = SMALL.set_params(n_experts=1)
+    search = GridSearchCV(model, {"alpha": [1.0, 100.0]}, cv=3, scoring=scorers, refit="crps")
+    search.fit(data.X, data.y, sample_weight=weight)
+    for name, scorer in scorers.items():
+        alone = GridSearchCV(model, {"alpha": [1.0, 100.0]}, cv=3, scoring=scorer)
+        alone.fit(data.X, data.y, sample_weight=weight)
+        np.testing.assert_array_equal(
+            search.cv_results_[f"mean_test_{name}"], alone.cv_results_["mean_test_score"]
+        )
 
 
 @pytest.mark.parametrize(
@@ -178,6 +199,17 @@ def test_bad_conformal_questions_are_refused(rng):
         model.predict_interval(data.X, 0.99)
     with pytest.raises(ValueError, match="coverage must be a number between"):
         model.predict_interval(data.X, 2.0)
+
+
+def test_the_score_of_a_conformal_regressor_is_that_of_predictions_for_the_same_exposure(rng):
+    X, exposure = rng.normal(size=(200, 1)), rng.uniform(0.1, 10.0, 200)
+    y = rng.poisson(exposure * np.exp(X[:, 0]))
+    model = ConformalRegressor(MoERegressor(1, expert="poisson"), random_state=0)
+    model.fit(X, y, exposure=exposure)
+    weight = rng.uniform(size=200)
+    expected = r2_score(y, model.predict(X, exposure=exposure), sample_weight=weight)
+    assert model.score(X, y, weight, exposure=exposure) == pytest.approx(expected, rel=1e-12)
+    assert expected > model.score(X, y, weight) + 0.1
 
 
 @pytest.mark.slow

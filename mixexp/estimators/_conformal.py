@@ -207,6 +207,30 @@ class ConformalRegressor(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
         return self.estimator_.predict(X, **given)
 
     @row_arguments
+    def score(self, X: Any, y: Any, sample_weight: Any = None, **given: Unpack[GivenOfX]) -> float:
+        """Return the coefficient of determination R2 of `predict`.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, n_features)
+        y : array-like of shape (n,)
+        sample_weight : array-like of shape (n,), default=None
+        <PER_ROW>
+
+        Returns
+        -------
+        float
+            At most 1; 0 for a prediction by the mean of y.
+
+        Raises
+        ------
+        <RAISES>
+        """
+        check_is_fitted(self)
+        check_features(self, X, reset=False)
+        return float(self.estimator_.score(X, y, sample_weight, **given))
+
+    @row_arguments
     def predict_interval(
         self, X: Any, coverage: float = 0.9, **given: Unpack[GivenOfX]
     ) -> np.ndarray:

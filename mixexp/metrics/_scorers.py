@@ -36,8 +36,15 @@ _scorer_docs = fill_sections(
 _CRITERIA = ("aic", "aicc", "bic", "sabic", "caic", "icl", "icl_bic")
 
 
+class _Scorer(BaseEstimator):
+    """What all scorers share: searches over several metrics ask whether one takes weights."""
+
+    def _accept_sample_weight(self) -> bool:
+        return True
+
+
 @_scorer_docs
-class LogDensityScorer(BaseEstimator):
+class LogDensityScorer(_Scorer):
     """Mean log density of y given x: the score to choose a model by.
 
     Natural log, per row; proper (Good 1952), so that it is best for the true distribution. Call it,
@@ -107,7 +114,7 @@ class LogDensityScorer(BaseEstimator):
 
 
 @_scorer_docs
-class NegativeCriterionScorer(BaseEstimator):
+class NegativeCriterionScorer(_Scorer):
     """Minus an information criterion of a fitted estimator on the rows it is given.
 
     Meant for the rows that the estimator was fitted to.
@@ -185,7 +192,7 @@ class NegativeBICScorer(NegativeCriterionScorer):
 
 
 @_scorer_docs
-class CRPSScorer(BaseEstimator):
+class CRPSScorer(_Scorer):
     """Minus the mean continuous ranked probability score of y, in its unit.
 
     Proper, as the log density, but forgiving to outliers: it grows as their distance.
@@ -226,7 +233,7 @@ class CRPSScorer(BaseEstimator):
 
 
 @_scorer_docs
-class PinballScorer(BaseEstimator):
+class PinballScorer(_Scorer):
     """Minus the mean pinball loss of predicted quantiles, in the unit of y.
 
     Parameters
