@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.metrics import r2_score
 
 from mixexp import MoERegressor, from_formula
 from mixexp.exceptions import FormulaError
@@ -41,6 +42,12 @@ def test_groups_are_read_beside_y(model):
     np.testing.assert_array_equal(resp[0], resp[4])  # the rows of one person
     labels = model.predict_expert(DATA, model.target(DATA))
     np.testing.assert_array_equal(labels, resp.argmax(axis=1))
+
+
+def test_the_score_goes_by_the_frame_alone(model):
+    expected = r2_score(DATA["n"], model.predict(DATA))
+    assert model.score(DATA) == pytest.approx(expected, rel=1e-12)
+    assert model.score(DATA, history=DATA) > expected + 0.1
 
 
 def test_a_history_may_be_a_frame(model):

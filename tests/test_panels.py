@@ -19,7 +19,8 @@ from problems import (
 from scipy.optimize import linear_sum_assignment
 from sklearn import config_context
 from sklearn.base import clone
-from sklearn.model_selection import GridSearchCV, GroupKFold
+from sklearn.metrics import accuracy_score, r2_score
+from sklearn.model_selection import GridSearchCV, GroupKFold, cross_val_score
 from test_family_fits import every_family, few_rows_may_be_warned_of, simulate
 from test_inference import ALL_FAMILIES, SMOOTH, assert_close_to_1e6, central_difference
 from test_submodels import CASES as SUBMODELS
@@ -27,6 +28,7 @@ from test_submodels import CASES as SUBMODELS
 from mixexp import EM, HMERegressor, MoEClassifier, MoERegressor, select_n_experts
 from mixexp.data import RowArguments
 from mixexp.displays import ExpertFitDisplay, TrajectoryDisplay, TreeDisplay
+from mixexp.ensemble import BaggedMixture
 from mixexp.estimators._build import Columns, build_problem
 from mixexp.estimators._gates import NodeGate
 from mixexp.inference import cluster_products, row_scores
@@ -525,6 +527,29 @@ def test_effects_and_tests_are_those_of_rows(rng):
 
 
 # Other models.
+
+
+@pytest.mark.parametrize("kind", ["regressor", "classifier", "bag"])
+def test_scores_of_rows_of_groups_are_those_of_the_gate(kind, rng):
+    X, y, groups, _ = panel(rng, 40)
+    model = MoERegressor(2, gate_features=[2], random_state=0, n_init=1)
+    if kind == "classifier":
+        y = (y > 0.0).astype(int)
+        model = MoEClassifier(2, gate_features=[2], random_state=0, n_init=1)
+    elif kind == "bag":
+        model = BaggedMixture(model, 2, random_state=0)
+    model.fit(X, y, groups=groups)
+    measure = accuracy_score if kind == "classifier" else r2_score
+    expected = measure(y, model.predict(X))
+    assert model.score(X, y, groups=groups) == pytest.approx(expected, rel=1e-12)
+    with pytest.raises(ValueError, match="one label per row"):
+        model.score(X, y, groups=groups[1:])
+    with config_context(enable_metadata_routing=True):
+        routed = clone(model).set_fit_request(groups=True).set_score_request(groups=True)
+        scores = cross_val_score(
+            routed, X, y, params={"groups": groups}, cv=GroupKFold(2), error_score="raise"
+        )
+    assert np.isfinite(scores).all()
 
 
 @pytest.mark.parametrize("expert", ["logistic", "multinomial", "ordinal"])

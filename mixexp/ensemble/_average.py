@@ -17,7 +17,13 @@ from mixexp.distribution import (
 from mixexp.ensemble._weights import average
 from mixexp.estimators._docs import method_docs
 from mixexp.estimators._folds import number_units
-from mixexp.estimators._row_arguments import Given, GivenOfClasses, GivenWithoutY, row_arguments
+from mixexp.estimators._row_arguments import (
+    Given,
+    GivenOfClasses,
+    GivenWithoutY,
+    predict_to_score,
+    row_arguments,
+)
 
 
 def _is_classifier(model: "AverageMixin") -> bool:
@@ -192,6 +198,8 @@ class AverageMixin:
     ) -> float:
         """Return R2 of `predict`, or for classifiers the share of rows whose class is predicted.
 
+        Rows of groups without a history are predicted by the gate alone.
+
         Parameters
         ----------
         X : array-like of shape (n, n_features)
@@ -208,4 +216,5 @@ class AverageMixin:
         <RAISES>
         """
         measure = accuracy_score if _is_classifier(self) else r2_score
-        return float(measure(y, self.predict(X, **given), sample_weight=sample_weight))
+        predicted = predict_to_score(self.predict, X, given)
+        return float(measure(y, predicted, sample_weight=sample_weight))

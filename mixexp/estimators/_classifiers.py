@@ -14,7 +14,12 @@ from mixexp.estimators._docs import method_docs, routing_docs, shared_docs
 from mixexp.estimators._online import learns_in_parts
 from mixexp.estimators._partitioned import by_partition
 from mixexp.estimators._predictive import ClassPredictionMixin
-from mixexp.estimators._row_arguments import Given, GivenOfClasses, row_arguments
+from mixexp.estimators._row_arguments import (
+    Given,
+    GivenOfClasses,
+    predict_to_score,
+    row_arguments,
+)
 from mixexp.estimators._solver import EM
 from mixexp.estimators._validation import (
     N_EXPERTS,
@@ -221,6 +226,8 @@ class _Classifier(ClassifierMixin, MixtureOfExperts, ClassPredictionMixin):
     ) -> float:
         """Return the share of rows whose class is predicted.
 
+        Rows of groups without a history are predicted by the gate alone.
+
         Parameters
         ----------
         X : array-like of shape (n, n_features)
@@ -237,7 +244,7 @@ class _Classifier(ClassifierMixin, MixtureOfExperts, ClassPredictionMixin):
         ------
         <RAISES>
         """
-        predicted = self.predict(X, **given)
+        predicted = predict_to_score(self.predict, X, given)
         target = self._check_target(y)
         check_same_length(len(predicted), target)
         weight = check_weights(sample_weight, len(predicted))

@@ -15,7 +15,7 @@ from mixexp.estimators._docs import method_docs, routing_docs, shared_docs
 from mixexp.estimators._outputs import check_real_targets, check_targets_of, takes_outputs
 from mixexp.estimators._partitioned import by_partition
 from mixexp.estimators._predictive import PredictionMixin
-from mixexp.estimators._row_arguments import GivenWithoutY, row_arguments
+from mixexp.estimators._row_arguments import GivenWithoutY, predict_to_score, row_arguments
 from mixexp.estimators._solver import EM
 from mixexp.estimators._validation import (
     BOOLEAN,
@@ -132,6 +132,8 @@ class _Regressor(RegressorMixin, MixtureOfExperts, PredictionMixin):
     ) -> float:
         """Return the coefficient of determination R2 of `predict`.
 
+        Rows of groups without a history are predicted by the gate alone.
+
         Parameters
         ----------
         X : array-like of shape (n, n_features)
@@ -148,7 +150,7 @@ class _Regressor(RegressorMixin, MixtureOfExperts, PredictionMixin):
         ------
         <RAISES>
         """
-        predicted = self.predict(X, **given)
+        predicted = predict_to_score(self.predict, X, given)
         target = self._check_target(y)
         check_same_length(len(predicted), target)
         check_targets_of(self.fitted_model_, target)

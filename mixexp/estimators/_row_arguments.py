@@ -14,7 +14,7 @@ import numpy as np
 
 from mixexp.data import RowArguments
 from mixexp.estimators._intervals import EXACT, Interval
-from mixexp.estimators._panels import known_leaves, number_groups
+from mixexp.estimators._panels import known_leaves, number_groups, read_labels
 from mixexp.estimators._validation import (
     LARGEST_SHIFT,
     LARGEST_TARGET,
@@ -109,7 +109,7 @@ _DOCS = {
 }
 # Of predictions.
 _GROUPS_OF_HISTORY = """array-like of shape (n,), default=None
-            Labels of groups, as in ``history``; not for use without it."""
+            Labels of groups, as in ``history``; of use with it alone."""
 
 
 def row_arguments(method: Method) -> Method:
@@ -262,6 +262,34 @@ def refuse_history(given: Mapping[str, Any]) -> None:
         )
     if given.get("history") is not None and given.get("groups") is None:
         raise ValueError("history tells of groups: say by groups= which rows are of which group.")
+
+
+def predict_to_score(
+    predict: Callable[..., np.ndarray], X: Any, given: Mapping[str, Any]
+) -> np.ndarray:
+    """Return predictions for rows whose y they are compared with.
+
+    Groups come with such rows in searches and formulas. Without a history they say nothing of a
+    prediction, which is then that of the gate alone.
+
+    Parameters
+    ----------
+    predict : callable
+    X : array-like of shape (n, n_features)
+    given : mapping of str to object
+        Row arguments of ``predict``.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As ``predict``, and if groups are no labels of the rows.
+    """
+    groups = given.get("groups")
+    if groups is None or given.get("history") is not None:
+        return predict(X, **given)
+    predicted = predict(X, **{name: value for name, value in given.items() if name != "groups"})
+    read_labels(groups, "groups", len(predicted))
+    return predicted
 
 
 def read_history(history: Any) -> tuple[Any, Any, Any, Mapping[str, Any]]:
