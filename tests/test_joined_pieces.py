@@ -5,8 +5,9 @@ import pytest
 from scipy.optimize import minimize
 from scipy.special import expit, log_expit, logsumexp
 from scipy.stats import norm
+from sklearn.linear_model import Ridge
 
-from mixexp import HMERegressor, MoERegressor
+from mixexp import HMERegressor, MoEClassifier, MoERegressor
 from mixexp.constraints import Bounded
 from mixexp.selection import join_pieces
 
@@ -128,3 +129,25 @@ def test_what_has_no_pieces_is_refused(estimator, message):
     x = np.column_stack([X, np.cos(X)])
     with pytest.raises(ValueError, match=message):
         join_pieces(estimator, x[:80], Y[:80])
+
+
+@pytest.mark.parametrize(
+    ("estimator", "y", "message"),
+    [
+        (MoERegressor(2, **SHARP), 2.0 * X, r"'x0' goes from -9\.\d+ to 1\.\d+"),
+        (MoERegressor(2, **SHARP), np.full_like(X, 3.0), "'x0' goes from"),
+        (MoERegressor(2, **SHARP), np.column_stack([Y, X]), "several targets or classes"),
+        (MoEClassifier(2, random_state=0), np.digitize(Y, [-2.0, 0.0]), "multinomial, with one"),
+        (
+            MoERegressor(2, expert=["point_mass", "gaussian"], **SHARP),
+            np.maximum(Y, 0.0),
+            "are gaussian and point_mass",
+        ),
+        (MoERegressor(2, expert=["gaussian", "student_t"], **SHARP), Y, "one family"),
+        (MoERegressor(2, expert=Ridge(), n_init=1, max_iter=3), Y, "are Ridge"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_fits_without_a_line_for_every_stretch_are_refused(estimator, y, message):
+    with pytest.raises(ValueError, match=message):
+        join_pieces(estimator, X[:, None], y)

@@ -17,12 +17,12 @@ from scipy.optimize import minimize_scalar
 from sklearn.base import clone
 
 from mixexp.constraints import Linear, Shared
-from mixexp.estimators._auto import is_automatic
 from mixexp.estimators._row_arguments import Given, refuse_unknown, row_arguments
 from mixexp.exceptions import InferenceWarning
 from mixexp.inference import Table
 from mixexp.inference._break_points import find_break_points
 from mixexp.inference._hypotheses import critical_value
+from mixexp.selection._joinable import check_experts, check_range, refuse_automatic
 from mixexp.selection._select import check_estimator
 from mixexp.text import shown
 
@@ -165,7 +165,7 @@ def join_pieces(
     True
     """
     check_estimator(estimator)
-    _refuse_automatic(estimator)
+    refuse_automatic(estimator)
     refuse_unknown(given)
     free = clone(estimator).fit(X, y, sample_weight, **given)
     chain = _Chain.of(free)
@@ -202,15 +202,6 @@ def join_pieces(
     )
 
 
-def _refuse_automatic(estimator: Any) -> None:
-    for name in estimator._choosable:
-        if is_automatic(getattr(estimator, name, None)):
-            raise ValueError(
-                f"The {name!r} parameter of the estimator is 'auto', and would be chosen anew at "
-                "every break point that is tried. Give it the value that a fit chose."
-            )
-
-
 def _listed(constraints: Any) -> list[Any]:
     if constraints is None:
         return []
@@ -244,6 +235,7 @@ class _Chain:
             not see the feature.
         """
         model, params, scaling = _parts(free)
+        check_experts(free)
         points, n_experts = find_break_points(model, params, scaling), model.tree.n_leaves
         if len(model.tree.inner_nodes) != 1 or len(points) != n_experts - 1 or not points:
             raise ValueError(
@@ -258,6 +250,7 @@ class _Chain:
                 f"Experts must see the feature of the gate, {shown(names.features[column])}, for "
                 "pieces to meet along it; see 'expert_features'."
             )
+        check_range(points, names.features[column], scaling)
         center, spread = scaling.center[column], scaling.scale[column]
         return cls(
             [(point.left, point.right) for point in points],
