@@ -264,9 +264,7 @@ def refuse_history(given: Mapping[str, Any]) -> None:
         raise ValueError("history tells of groups: say by groups= which rows are of which group.")
 
 
-def predict_to_score(
-    predict: Callable[..., np.ndarray], X: Any, given: Mapping[str, Any]
-) -> np.ndarray:
+def predict_to_score(predict: Callable[..., Any], X: Any, given: Mapping[str, Any]) -> Any:
     """Return predictions for rows whose y they are compared with.
 
     Groups come with such rows in searches and formulas. Without a history they say nothing of a
