@@ -238,6 +238,24 @@ def refuse_nonfinite(array: np.ndarray, name: str, advice: str = "") -> None:
         )
 
 
+def replace_absent(y: Any, labels: np.ndarray, classes: np.ndarray, weight: np.ndarray) -> Any:
+    """Return y with one of the classes in rows of weight zero that are of none of these.
+
+    Such rows do not count, whatever is computed of them.
+
+    Parameters
+    ----------
+    y : array-like of shape (n,)
+        As the user gave it.
+    labels : ndarray of shape (n,)
+        Its classes.
+    classes : ndarray
+    weight : ndarray of shape (n,)
+    """
+    is_absent = (weight == 0.0) & ~np.isin(labels, classes)
+    return np.where(is_absent, classes[0], labels) if is_absent.any() else y
+
+
 #: Numbers that are made at once at most: 8 GB.
 MOST_NUMBERS = 10**9
 

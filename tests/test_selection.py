@@ -387,10 +387,40 @@ def test_a_row_that_is_alone_of_its_class_is_fitted_to_and_not_scored():
 
 def test_a_class_that_given_folds_hold_out_whole_is_named():
     X, y = rare_class()
-    with pytest.raises(ValueError, match="All rows of class 'c' are held out by one fold"):
+    with pytest.raises(ValueError, match=r"All rows of class 'c' are held out .* Stratified"):
         select_n_experts(
             MoEClassifier(n_init=1), X, y, [1], criterion=log_density_scorer, cv=KFold(3)
         )
+
+
+@pytest.mark.parametrize("criterion", ["bic", log_density_scorer])
+@pytest.mark.parametrize("is_classifier", [True, False])
+@pytest.mark.filterwarnings("ignore:.*not used:mixexp.exceptions.DegenerateExpertWarning")
+def test_rows_of_weight_zero_are_as_if_absent(criterion, is_classifier, rng):
+    X, y = rare_class()
+    weight = rng.integers(0, 3, len(y)).astype(float)
+    weight[y == "c"] = 0.0
+    model = MoEClassifier(n_init=1, random_state=0)
+    if not is_classifier:
+        y, model = X[:, 0] + rng.normal(size=len(y)), MoERegressor(n_init=1, random_state=0)
+    used = weight > 0.0
+    found = select_n_experts(model, X, y, [1, 2], weight, criterion=criterion)
+    expected = select_n_experts(model, X[used], y[used], [1, 2], weight[used], criterion=criterion)
+    np.testing.assert_allclose(found.values, expected.values, rtol=1e-12)
+    assert found.table["n_degenerate"].tolist() == expected.table["n_degenerate"].tolist()
+
+
+def test_given_folds_score_no_row_of_weight_zero(rng):
+    X, y = rng.normal(size=(60, 1)), rng.normal(size=60)
+    weight = np.repeat([1.0, 1.0, 0.0], 20)
+    options = {"criterion": log_density_scorer, "candidates": [1]}
+    found = select_n_experts(MoERegressor(), X, y, sample_weight=weight, cv=KFold(3), **options)
+    used = weight > 0.0
+    expected = select_n_experts(MoERegressor(), X[used], y[used], cv=KFold(2), **options)
+    np.testing.assert_allclose(found.values, expected.values, rtol=1e-12)
+    only = [(np.arange(40), np.arange(40, 60))]
+    with pytest.raises(ValueError, match="no row of positive weight"):
+        select_n_experts(MoERegressor(), X, y, sample_weight=weight, cv=only, **options)
 
 
 # The display.

@@ -10,7 +10,9 @@ from sklearn.base import clone
 
 from mixexp import EM, HMERegressor, MoEClassifier, MoERegressor, select_n_experts
 from mixexp.displays import TreeDisplay
+from mixexp.ensemble import BaggedMixture
 from mixexp.exceptions import InferenceWarning
+from mixexp.metrics import log_density_scorer, negative_bic_scorer
 
 N_ROWS = 300
 MODELS = {
@@ -161,3 +163,44 @@ def test_counts_and_clusters_draw_none(sampled, rng):
     model.inference(X, y, weight, cluster=np.arange(N_ROWS))
     shared = 0.5 * counts + 0.25  # model-based errors of counts that are shared out
     MoERegressor(1).fit(X, y, shared).inference(X, y, shared)
+
+
+ASKED_WITH_WEIGHTS = {
+    "log_likelihood": lambda model, *rows: model.log_likelihood(*rows),
+    "criteria": lambda model, *rows: model.criteria(*rows).icl,
+    "inference": lambda model, *rows: model.inference(*rows).std_errors,
+    "score": lambda model, *rows: model.score(*rows),
+    "log_density_scorer": lambda model, X, y, w: log_density_scorer(model, X, y, sample_weight=w),
+    "bic_scorer": lambda model, X, y, w: negative_bic_scorer(model, X, y, sample_weight=w),
+    "with_expert": lambda model, *rows: model.with_expert(*rows).log_likelihood_,
+    "bag": lambda model, X, y, w: log_density_scorer(
+        BaggedMixture(model, 2, random_state=0).fit(X, y, w), X, y, sample_weight=w
+    ),
+}
+
+
+@pytest.mark.parametrize("labels", [[0, 1, 2], ["a", "b", "c"]], ids=["numbers", "strings"])
+@pytest.mark.parametrize("name", ASKED_WITH_WEIGHTS)
+def test_a_class_of_rows_of_weight_zero_is_as_if_absent(name, labels, rng):
+    X, y = simulate_classes(rng, N_ROWS, 2)[:2]
+    weight = rng.integers(1, 3, N_ROWS).astype(float)
+    y = np.array(labels)[np.where(rng.random(N_ROWS) < 0.1, 2, (y > 0).astype(int))]
+    is_used = y != labels[2]
+    weight[~is_used] = 0.0
+    model = MoEClassifier(2, n_init=1, random_state=0).fit(X, y, weight)
+    assert model.classes_.tolist() == labels[:2]
+    found = ASKED_WITH_WEIGHTS[name](model, X, y, weight)
+    expected = ASKED_WITH_WEIGHTS[name](model, X[is_used], y[is_used], weight[is_used])
+    np.testing.assert_allclose(found, expected, rtol=1e-10)
+
+
+def test_more_rows_may_have_unknown_classes_of_weight_zero(rng):
+    X, y = simulate_classes(rng, N_ROWS, 2)[:2]
+    y, weight = (y > 0).astype(int), np.ones(N_ROWS)
+    model = MoEClassifier(2, n_init=1, random_state=0).fit(X, y)
+    y[0], weight[0] = 7, 0.0
+    assert np.isfinite(clone(model).fit(X, y, weight).partial_fit(X, y, weight).coef_).all()
+    resampled = model.bootstrap(X, y, weight, n_resamples=2, random_state=0)
+    assert np.isfinite(resampled.std_errors).all()
+    with pytest.raises(ValueError, match="class 7 at row 0"):
+        model.log_likelihood(X, y)

@@ -63,6 +63,7 @@ class BootstrapMixin:
     _names: Callable[[], Names]
     _as_numbers: Callable[[Any], Any]
     _row_weights: Callable[[Any, int], np.ndarray]
+    _of_known_classes: Callable[[Any, Any], Any]
     weight_type: str
     _read_rows: Callable[..., RowBlocks]
 
@@ -129,6 +130,7 @@ class BootstrapMixin:
         _check_resampling(kind, cluster, n_resamples, random_state, n_jobs)
         weight = self._row_weights(sample_weight, len(y))
         places = choose_reference(self.tree_, self._names(), reference)
+        y = self._of_known_classes(y, sample_weight)
         resp = self.responsibilities(X, y, **given)
         y = self._as_numbers(y)
         if kind == "nonparametric" and cluster is None:

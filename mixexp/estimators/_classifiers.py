@@ -7,6 +7,8 @@ from sklearn.base import ClassifierMixin, clone
 from sklearn.metrics import accuracy_score
 from sklearn.utils.metaestimators import available_if
 
+from mixexp.arguments import replace_absent
+from mixexp.data import is_dask
 from mixexp.estimators._auto import or_automatic
 from mixexp.estimators._base import MixtureOfExperts, store_parameters
 from mixexp.estimators._class_order import sort_classes
@@ -160,6 +162,13 @@ class _Classifier(ClassifierMixin, MixtureOfExperts, ClassPredictionMixin):
         sorter = np.argsort(self.classes_)  # ordered classes need not be sorted
         at = np.searchsorted(self.classes_, labels, sorter=sorter)
         return sorter[at].astype(np.float64)
+
+    def _of_known_classes(self, y: Any, sample_weight: Any) -> Any:
+        if y is None or sample_weight is None or is_dask(y):
+            return y
+        labels = self._check_target(y)
+        weight = check_weights(sample_weight, len(labels))
+        return replace_absent(y, labels, self.classes_, weight)
 
     def _as_numbers(self, y: Any) -> np.ndarray:
         return self._encode_target(self._check_target(y)).astype(np.int64)

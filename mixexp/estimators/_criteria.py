@@ -25,6 +25,9 @@ class CriteriaMixin:
     def _read_weights(self, sample_weight: Any, n: int, given: Mapping[str, Any]) -> np.ndarray:
         raise NotImplementedError
 
+    def _of_known_classes(self, y: Any, sample_weight: Any) -> Any:
+        raise NotImplementedError
+
     def _posteriors(
         self, X: Any, y: Any, given: Mapping[str, Any] = NOTHING
     ) -> tuple[Iterator[tuple[Posterior, Block]], np.ndarray | None]:
@@ -59,6 +62,7 @@ class CriteriaMixin:
         ------
         <RAISES>
         """
+        y = self._of_known_classes(y, sample_weight)
         density = self.log_density(X, y, **given)
         return float(self._read_weights(sample_weight, len(density), given) @ density)
 
@@ -110,6 +114,7 @@ class CriteriaMixin:
                 f"How many parameters {names} has is not known, so there are no criteria; compare "
                 "log_likelihood(X, y) on rows that were held out."
             )
+        y = self._of_known_classes(y, sample_weight)
         found, order = self._posteriors(X, y, given)
         weight = self._read_weights(sample_weight, len(y), given)
         at = np.arange(len(y)) if order is None else order

@@ -148,6 +148,10 @@ class FittedByEM(CallbackSupportMixin, GroupsMixin, AutomaticMixin):
         """Return y as the float64 numbers that experts see."""
         return y
 
+    def _of_known_classes(self, y: Any, sample_weight: Any) -> Any:
+        """Return y with known labels in rows of weight zero, which do not count."""
+        return y
+
     def _as_numbers(self, y: Any) -> Any:
         """Return y for fits that need not know its labels: classes as numbers, in their order."""
         return y

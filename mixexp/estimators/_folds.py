@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mixexp.arguments import as_array, is_listed, is_whole
+from mixexp.arguments import as_array, is_listed, is_whole, replace_absent
 from mixexp.estimators._panels import read_labels
 from mixexp.text import shown
 
@@ -152,9 +152,7 @@ def replace_unknown(y: Any, labels: np.ndarray | None, weight: np.ndarray) -> An
     """
     if labels is None:
         return y
-    known = np.unique(labels[weight > 0.0])
-    is_known = np.isin(labels, known)
-    return y if is_known.all() else np.where(is_known, labels, known[0])
+    return replace_absent(y, labels, np.unique(labels[weight > 0.0]), weight)
 
 
 def _given_folds(split: Iterable[Any], weight: np.ndarray) -> list[Fold]:
@@ -215,12 +213,24 @@ def _fold_of_unit(
     return np.where(weight > 0.0, of_unit[codes], -1)
 
 
+def unseen_class(label: Any) -> str:
+    """Return what is wrong with a fold that holds a class out whole.
+
+    A fit to the rest gives such rows a probability of zero, and without them the score would be
+    one of the other classes alone.
+    """
+    return (
+        f"All rows of class {shown(np.asarray(label).tolist())} are held out by one fold, so that "
+        "the fit to the rest does not know it, and the log density of these rows is -inf."
+    )
+
+
 def _check_classes(folds: list[Fold], labels: np.ndarray) -> None:
     for fold in folds:
         missing = np.setdiff1d(labels[fold.test], labels[fold.weight > 0.0])
         if len(missing):
             raise ValueError(
-                f"All rows of class {shown(missing.tolist()[0])} are held out by one fold, and the "
-                "rest has none: too rare for a parameter of 'auto'. Give the parameter a value, or "
-                "other folds by Auto(cv=...)."
+                f"{unseen_class(missing[0])} It is too rare for a parameter of 'auto' and these "
+                "folds: give the parameter a value, or folds that split every class by "
+                "Auto(cv=...), such as StratifiedKFold(5, shuffle=True)."
             )

@@ -75,6 +75,7 @@ class GrowingMixin:
     _read_target: Callable[[Any, Any, Mapping[str, Any]], tuple[np.ndarray, Interval]]
     _read_with_y: Callable[..., tuple[RowArguments, np.ndarray | None]]
     _row_weights: Callable[[Any, int], np.ndarray]
+    _of_known_classes: Callable[[Any, Any], Any]
 
     @row_arguments
     def with_expert(
@@ -221,6 +222,7 @@ class GrowingMixin:
         families: Sequence[Any] | None = None,
     ) -> KnownRows:
         X = check_features(self, X, reset=False)
+        y = self._of_known_classes(y, sample_weight)
         target, interval = self._read_target(X, y, given)
         if not interval.is_exact:
             raise ValueError(

@@ -62,6 +62,9 @@ class InferenceMixin:
     def _encode_target(self, y: np.ndarray) -> np.ndarray:
         raise NotImplementedError
 
+    def _of_known_classes(self, y: Any, sample_weight: Any) -> Any:
+        raise NotImplementedError
+
     def _row_weights(self, sample_weight: Any, n: int) -> np.ndarray:
         raise NotImplementedError
 
@@ -203,6 +206,7 @@ class InferenceMixin:
             check_source_options(self, beside)
             return restore_problem(self, source), None
         X = check_features(self, X, reset=False)
+        y = self._of_known_classes(y, sample_weight)
         target, interval = self._read_target(X, y, given)
         weight = self._row_weights(sample_weight, len(X))
         per_row, chosen = self._read_with_y(X, given, weight, interval)

@@ -343,6 +343,7 @@ def _read_call(
     known_y, interval = estimator._read_interval(y, given)
     target = estimator._check_target(known_y)
     check_same_length(n, target)
+    target = estimator._of_known_classes(target, sample_weight)
     estimator._encode_target(target)
     weight = check_weights(sample_weight, n)
     read_rows(given, weight, estimator._make_tree().n_leaves, interval=interval)

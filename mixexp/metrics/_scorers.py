@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from sklearn.base import BaseEstimator
 
-from mixexp.arguments import is_word
+from mixexp.arguments import as_array, is_word, replace_absent
 from mixexp.docstrings import fill_sections
 from mixexp.metrics._scores import check_row_weights, crps_score, per_row, pinball_loss
 from mixexp.text import shown
@@ -107,6 +107,7 @@ class LogDensityScorer(_Scorer):
             "y_resolution": y_resolution,
             "truncation": truncation,
         }
+        y = _of_known_classes(model, y, sample_weight)
         density = model.log_density(_transform(steps, X), y, **known)
         return float(np.average(density, weights=check_row_weights(sample_weight, len(density))))
 
@@ -301,6 +302,18 @@ def _split_pipeline(estimator: Any, method: str) -> tuple[list[Any], Any]:
             f"or a Pipeline that ends in one. Got {shown(estimator)} instead."
         )
     return steps, model
+
+
+def _of_known_classes(model: Any, y: Any, sample_weight: Any) -> Any:
+    """Return y with classes that a classifier knows in rows of weight zero, which do not count."""
+    if sample_weight is None or not hasattr(model, "classes_"):
+        return y
+    labels = as_array(y, "y")
+    if labels.ndim != 1:
+        return y  # refused by the model
+    weight = check_row_weights(sample_weight, len(labels))
+    assert weight is not None
+    return replace_absent(y, labels, model.classes_, weight)
 
 
 def _transform(steps: list[Any], X: Any) -> Any:

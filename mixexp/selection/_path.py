@@ -22,15 +22,14 @@ from mixexp.estimators._row_arguments import Given, refuse_unknown, row_argument
 from mixexp.estimators._solver import EM
 from mixexp.estimators._validation import N_JOBS, check_argument, whole
 from mixexp.selection._growth import Rows
+from mixexp.selection._held_out import known_rows, make_folds, take_rows
 from mixexp.selection._path_result import RegularizationPath
 from mixexp.selection._select import (
     check_criterion,
     check_estimator,
     fit_once,
-    make_folds,
     score_folds,
     tabulate,
-    take_rows,
 )
 from mixexp.text import shown
 
@@ -137,7 +136,7 @@ def regularization_path(
         raise ValueError(f"gate_ratio must be a finite number >= 0. Got {shown(gate_ratio)}.")
     check_criterion(criterion, cv)
     refuse_unknown(given)
-    rows = Rows(X, y, {"sample_weight": sample_weight, **given})
+    rows = known_rows(estimator, X, y, {"sample_weight": sample_weight, **given})
     ratio = float(gate_ratio)
     if strengths is None:
         top, known = _largest_strength(estimator, rows, ratio)

@@ -12,9 +12,8 @@ from typing import Any, NamedTuple, Unpack
 
 import numpy as np
 from joblib import Parallel, delayed
-from sklearn.base import clone, is_classifier
-from sklearn.model_selection import GroupKFold, check_cv
-from sklearn.utils import _safe_indexing, check_random_state
+from sklearn.base import clone
+from sklearn.utils import check_random_state
 
 from mixexp.arguments import is_real, is_whole, is_word
 from mixexp.em import experts_at_floor, experts_without_rows, rows_per_weight
@@ -25,10 +24,10 @@ from mixexp.exceptions import RoundedTargetWarning
 from mixexp.inference import CRITERIA
 from mixexp.selection._families import extend_families
 from mixexp.selection._growth import Rows, duplicate_expert, find_growths, split_starts
+from mixexp.selection._held_out import known_rows, make_folds, take_rows
 from mixexp.selection._result import Selection
 from mixexp.text import shown
 
-_DEFAULT_CV = 5
 # Objectives closer than this, relative, are one optimum.
 _SAME_OPTIMUM = 1e-6
 
@@ -134,7 +133,7 @@ def select_n_experts(
     listed = _check_candidates(candidates, parameter)
     check_criterion(criterion, cv)
     refuse_unknown(given)
-    rows = Rows(X, y, {"sample_weight": sample_weight, **given})
+    rows = known_rows(estimator, X, y, {"sample_weight": sample_weight, **given})
     models = [_with_candidate(estimator, parameter, candidate) for candidate in listed]
     splits = make_folds(cv, rows, models[0]) if callable(criterion) else []
     samples = [rows, *(take_rows(rows, train) for train, _ in splits)]
@@ -244,49 +243,6 @@ def _with_candidate(estimator: Any, parameter: str, candidate: Any) -> Any:
     model = clone(estimator).set_params(**{parameter: candidate})
     n_leaves = model._make_tree().n_leaves  # a tree that is none is refused before any fit
     return model.set_params(expert=extend_families(model.expert, n_leaves, candidate))
-
-
-def make_folds(cv: Any, rows: Rows, model: Any) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Return rows to fit to and rows to score, fold by fold; every class is fitted to.
-
-    Raises
-    ------
-    ValueError
-        If folds of groups, or given ones, hold a class out whole. Other folds leave a row that is
-        the only one of its class to the fit.
-    """
-    cv = _DEFAULT_CV if cv is None else cv
-    groups = rows.per_row.get("groups")
-    is_drawn = is_whole(cv) and groups is None
-    if groups is not None and is_whole(cv):
-        cv = GroupKFold(int(cv))
-    if not is_classifier(model):
-        return list(check_cv(cv).split(rows.X, rows.y, groups))
-    labels = model._check_target(rows.y)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="The least populated class")
-        splits = list(check_cv(cv, labels, classifier=True).split(rows.X, labels, groups))
-    numbers, folds = np.arange(len(labels)), []
-    weight = rows.per_row.get("sample_weight")
-    is_fitted = np.ones(len(labels), dtype=bool) if weight is None else np.asarray(weight) > 0.0
-    for train, test in ((numbers[train], numbers[test]) for train, test in splits):
-        is_known = np.isin(labels[test], labels[train][is_fitted[train]])
-        if not is_known.all() and not is_drawn:
-            raise ValueError(
-                f"All rows of class {shown(labels[test][~is_known].tolist()[0])} are held out by "
-                "one fold, and the rest has none. Give other folds as cv, or a criterion that "
-                "needs none, such as 'bic'."
-            )
-        folds.append((np.append(train, test[~is_known]), test[is_known]))
-    return folds
-
-
-def take_rows(rows: Rows, chosen: np.ndarray) -> Rows:
-    per_row = {
-        name: value if np.ndim(value) == 0 else _safe_indexing(value, chosen)
-        for name, value in rows.per_row.items()
-    }
-    return Rows(_safe_indexing(rows.X, chosen), _safe_indexing(rows.y, chosen), per_row)
 
 
 def fit_once(model: Any, rows: Rows) -> _Fit:
