@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -615,3 +616,30 @@ def test_an_estimator_without_a_row_beside_counts_is_refused():
     X, y = make_claims()
     with pytest.raises(ValueError, match="No row is left to the Ridge expert"):
         MoERegressor(2, expert=[Ridge(), "poisson"]).fit(X, np.round(4.0 * y))
+
+
+@pytest.mark.parametrize("family", ["gamma", "poisson", "inverse_gaussian", "tweedie"])
+@pytest.mark.parametrize("scale", [1.0, 1e-4])
+def test_predictions_that_a_family_cannot_have_are_warned_of(family, scale):
+    x = np.linspace(-1.0, 1.0, 120)[:, None]
+    y = np.ceil(np.exp(4.0 * x[:, 0]))  # a line through it is below zero on the left
+    n_below = int((LinearRegression().fit(x, y).predict(x) <= 0.0).sum())
+    assert n_below > 10
+    line = EstimatorExpert(LinearRegression(), family=family)
+    weight = np.full(120, scale)
+    text = rf"LinearRegression, expert 0, predicts zero or less for {n_below} of its rows"
+    with pytest.warns(UserWarning, match=text):
+        MoERegressor(1, expert=line).fit(x, y, weight)
+    frozen = Frozen(LinearRegression().fit(x, y), family=family)
+    with pytest.warns(UserWarning, match=rf"Frozen\(LinearRegression\), expert 0, .* {n_below} of"):
+        MoERegressor(1, expert=frozen).fit(x, y, weight)
+
+
+@pytest.mark.parametrize("family", ["gamma", "gaussian"])
+def test_predictions_that_a_family_can_have_are_not(family):
+    x = np.linspace(-1.0, 1.0, 120)[:, None]
+    y = np.exp(x[:, 0] + 0.1 * np.sin(99.0 * x[:, 0]))
+    log_linear = TransformedTargetRegressor(LinearRegression(), func=np.log, inverse_func=np.exp)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        MoERegressor(1, expert=EstimatorExpert(log_linear, family=family)).fit(x, y)

@@ -50,7 +50,7 @@ from mixexp.estimators._initial_guess import given_starts
 from mixexp.estimators._intervals import Interval, has_limits, read_interval, with_intervals
 from mixexp.estimators._l1 import L1, with_l1
 from mixexp.estimators._outputs import resolve_experts
-from mixexp.estimators._plausibility import find_implausible
+from mixexp.estimators._plausibility import find_cut_predictions, find_implausible
 from mixexp.estimators._progress import CallbackSupportMixin, FitTask, make_monitor, with_callbacks
 from mixexp.estimators._row_arguments import (
     Given,
@@ -367,7 +367,11 @@ class FittedByEM(CallbackSupportMixin, GroupsMixin, AutomaticMixin):
         implausible = find_implausible(name, layout.problem, best, layout.pooled)
         if implausible:
             self.converged_, self.convergence_reason_ = False, "what it came to makes no sense"
-        fit_warnings = [*implausible, *collect_warnings(self, layout.problem, found.best, order)]
+        fit_warnings = [
+            *implausible,
+            *find_cut_predictions(name, layout.problem, best.params),
+            *collect_warnings(self, layout.problem, found.best, order),
+        ]
         if solver.on_collapse == "error":
             refuse_collapsed(fit_warnings)
         self.diagnostics_ = diagnose(layout.problem, found.best, self.fitted_model_.params)

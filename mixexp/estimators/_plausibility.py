@@ -1,5 +1,6 @@
 """Whether a fit makes sense of the rows it was made from, and starts from which one can."""
 
+from collections.abc import Sequence
 from functools import partial
 from operator import add
 
@@ -12,10 +13,12 @@ from mixexp.experts import Expert
 from mixexp.model import (
     ExpertGroup,
     Parameters,
+    block_priors,
     leaf_means,
     mean_of_block,
     posterior_of_block,
 )
+from mixexp.submodels._around import AroundExpert
 
 # Means that leave the range of y by more than so many of its widths are no description of it.
 _MOST_WIDTHS = 1e3
@@ -59,6 +62,55 @@ def find_implausible(
         )
         return [FitWarning(message, ImplausibleFitWarning)]
     return []
+
+
+def find_cut_predictions(name: str, problem: Problem, params: Parameters) -> list[FitWarning]:
+    """Return what is to be said of experts that predict means which their family has not.
+
+    Rows count by the probability that the gate gives the expert there: what it would predict for
+    the rows of others does no harm.
+
+    Parameters
+    ----------
+    name : str
+        Of the estimator.
+    problem : Problem
+    params : Parameters
+        Of the fit.
+    """
+    others = problem.model.others
+    places = [n for n, other in enumerate(others) if isinstance(other.submodel, AroundExpert)]
+    if not places:
+        return []
+    cut = problem.total(partial(_rows_cut, params=params, places=places), add)
+    found = []
+    for place, share in zip(places, problem.n_weighed * cut, strict=True):
+        expert, leaf = others[place].submodel, problem.model.tree.leaf_position
+        if share >= 1.0:
+            message = (
+                f"{name}: {expert.title}, expert {leaf(int(others[place].nodes[0]))}, predicts "
+                f"zero or less for {share:.0f} of its rows, but means with "
+                f"family={expert.measure.name!r} are positive: they are cut at next to nothing, "
+                "where such rows have hardly any density. Use an estimator whose predictions are "
+                "positive, such as one of log y in a TransformedTargetRegressor, or "
+                "family='gaussian'."
+            )
+            found.append(FitWarning(message, UserWarning))
+    return found
+
+
+def _rows_cut(problem: Problem, params: Parameters, places: Sequence[int]) -> np.ndarray:
+    """Return the weight of the rows whose predictions are cut, expert by expert."""
+    model, total = problem.model, np.zeros(len(places))
+    for block in problem.held:
+        prior = block_priors(model, params, block)[1]
+        for at, place in enumerate(places):
+            other, expert = model.others[place], model.others[place].submodel
+            assert isinstance(expert, AroundExpert)
+            is_cut = expert.is_cut(params.others[place].item(), model.view(other, block))
+            leaf = model.tree.leaf_position(int(other.nodes[0]))
+            total[at] += float((block.weight * prior[leaf])[is_cut].sum())
+    return total
 
 
 def bring_near(problem: Problem, start: Parameters, pooled: Parameters) -> Parameters:

@@ -45,6 +45,7 @@ from mixexp.model._polyhedron import step_within
 from mixexp.model._prediction import (
     Prediction,
     batch_invariant_product,
+    block_priors,
     leaf_means,
     mean_of_block,
     piece_rows,
@@ -103,6 +104,7 @@ __all__ = [
     "allocate",
     "assemble_information",
     "batch_invariant_product",
+    "block_priors",
     "classify",
     "columns_of",
     "complete_information",

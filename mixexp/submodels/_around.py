@@ -146,6 +146,13 @@ class AroundExpert(Submodel, BaseEstimator):
     ) -> tuple[Expert, tuple[np.ndarray, ...]]:
         return self._family, self._heads(params, rows)
 
+    def is_cut(self, params: Around, rows: SubmodelRows) -> np.ndarray:
+        """Return where what is predicted is no mean that the family may have, shape (rows,)."""
+        if self.target != "regression" or not _needs_positive(self._family):
+            return np.zeros(len(rows.X), dtype=bool)
+        least = location_of_mean(self._family, np.zeros(1))[0]
+        return np.asarray(self._location(params.predictor, rows) <= least)
+
     def log_prior(self, params: Around) -> float:
         if np.isnan(params.log_dispersion) or self._pseudo_rows == 0.0:
             return 0.0
@@ -193,7 +200,12 @@ def _gaussian_log_dispersion(
 
 def location_of_mean(family: Expert, mean: np.ndarray) -> np.ndarray:
     """Return the linear predictor of a mean, cut where a link needs it positive."""
-    link = getattr(family, "link_function", None)
-    if link is None or link.name == "identity":
+    if not _needs_positive(family):
         return mean
-    return np.asarray(link.predictor(np.maximum(mean, np.finfo(float).tiny)))
+    positive = np.maximum(mean, np.finfo(float).tiny)
+    return np.asarray(family.link_function.predictor(positive))  # type: ignore[attr-defined]
+
+
+def _needs_positive(family: Expert) -> bool:
+    link = getattr(family, "link_function", None)
+    return link is not None and link.name != "identity"
