@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from scipy import sparse
+from sklearn.base import BaseEstimator
 from sklearn.utils.validation import validate_data
 
 from mixexp.arguments import as_array, is_listed, is_whole, refuse_nonnumbers
@@ -70,7 +71,7 @@ def check_features(
             return read_sparse_frame(X, _read_column)
         columns = [_read_column(column, name) for name, column in _columns_of(X)]
         if columns and len(X):
-            validate_data(estimator, X, reset=reset, skip_check_array=True)
+            validate_data(estimator, _readable(X), reset=reset, skip_check_array=True)
             _refuse_nonfinite(columns, X.columns, may_miss)
             return ColumnRows(columns)
         X = np.empty((len(X), len(columns)))
@@ -128,6 +129,33 @@ def is_frame(X: Any) -> bool:
     """Return whether X is a frame of pandas or polars, or one that can be read as these are."""
     is_eager = hasattr(X, "iloc") or hasattr(X, "get_columns")
     return is_eager and hasattr(X, "columns")
+
+
+class _ColumnNames:
+    """Names of columns as scikit-learn before 1.9 reads those of frames that are not pandas'."""
+
+    def __init__(self, X: Any) -> None:
+        self.shape = (len(X), len(X.columns))
+        self._names = list(X.columns)
+
+    def __dataframe__(self) -> "_ColumnNames":
+        return self
+
+    def column_names(self) -> list[str]:
+        return self._names
+
+
+def _readable(X: Any) -> Any:
+    """Return a frame, or its names where scikit-learn would not see these in it.
+
+    scikit-learn before 1.9 asks frames of polars for a protocol that polars 2 has no more. Without
+    names columns in another order would pass for the right ones.
+    """
+    if hasattr(X, "iloc") or not all(isinstance(name, str) for name in X.columns):
+        return X
+    probe = BaseEstimator()
+    validate_data(probe, X, skip_check_array=True)
+    return X if hasattr(probe, "feature_names_in_") else _ColumnNames(X)
 
 
 def _columns_of(X: Any) -> Iterator[tuple[Any, Any]]:
