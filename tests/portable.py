@@ -10,7 +10,9 @@ import pandas as pd
 
 from mixexp import EM, HMEClassifier, HMERegressor, MoEClassifier, MoERegressor
 from mixexp.constraints import Bounded, Fixed, Linear, Ordered, Shared
-from mixexp.experts import FAMILIES, Binomial, Gaussian, PointMass, StudentT, Uniform
+from mixexp.experts import FAMILIES, Binomial, Censored, Gaussian, PointMass, StudentT, Uniform
+from mixexp.gates import Gaussian as GaussianGate
+from mixexp.gates import Quadratic
 from mixexp.penalties import GroupedL1
 
 N_ROWS = 120
@@ -110,6 +112,12 @@ BUILDERS: dict[str, Callable[[Any], Fit]] = {
     "tree_of_some_constant_gates": _regression(
         HMERegressor, tree=[[1, [1, 1]], 1], gate=["softmax", ["constant", "softmax"]]
     ),
+    "censored": _regression(
+        MoERegressor,
+        lambda x: np.maximum(x, 0.0),
+        n_experts=2,
+        expert=Censored("gaussian", lower=0.0),
+    ),
     "constraints": _regression(
         MoERegressor,
         n_experts=3,
@@ -152,10 +160,22 @@ BUILDERS: dict[str, Callable[[Any], Fit]] = {
     "trials": _counts(Binomial(), trials=lambda rng: rng.integers(1, 9, N_ROWS).astype(float)),
 }  # fmt: skip
 
+# Of the library, but no formula: files hold them, databases and other runtimes do not.
+WITHOUT_FORMULA: dict[str, Callable[[Any], Fit]] = {
+    "gaussian_gate": _regression(MoERegressor, n_experts=3, gate="gaussian"),
+    "quadratic_gate": _regression(MoERegressor, n_experts=2, gate="quadratic"),
+    "gates_of_all_kinds": _regression(
+        HMERegressor,
+        tree=[[1, [1, 1]], 1],
+        gate=[Quadratic(alpha=1.0), ["softmax", GaussianGate("diagonal")]],
+        gate_features=[["age"], [["a dose"], ["age", "a dose"]]],
+    ),
+}
+
 
 @cache
 def fit(name: str) -> Fit:
     """Return the fitted model of a name; a few iterations of one start, whatever they come to."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return BUILDERS[name](np.random.default_rng(0))
+        return {**BUILDERS, **WITHOUT_FORMULA}[name](np.random.default_rng(0))

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import skops.io as skops
 from fitted import assert_same_outputs
-from portable import BUILDERS, QUICK, fit
+from portable import BUILDERS, QUICK, WITHOUT_FORMULA, fit
 from sklearn.base import clone
 
 from mixexp import MoERegressor, Submodel, from_json
@@ -20,7 +20,7 @@ from mixexp.experts import Gaussian
 from mixexp.files import seal
 from mixexp.penalties import GroupedL1
 
-every_fit = pytest.mark.parametrize("name", BUILDERS)
+every_fit = pytest.mark.parametrize("name", [*BUILDERS, *WITHOUT_FORMULA])
 
 
 def said(model, case):
@@ -292,6 +292,39 @@ def test_parts_that_do_not_fit_are_refused(path, value, words, tmp_path):
     else:
         text = changed(text, *path, value=value)
     refused(text, tmp_path, words)
+
+
+OTHER = (*MODEL, "others", "tuple", 0, "record", "fields")
+OWN = (*PARAMS, "others", "tuple", 0)
+OWN_FIELDS = (*OWN, "record", "fields")
+
+
+@pytest.mark.parametrize(
+    ("name", "path", "value", "words"),
+    [
+        ("quadratic_gate", OWN, array((2, 5)), r"parameters of others\[0\] has dtype"),
+        ("quadratic_gate", OWN, 3, "are no array"),
+        ("quadratic_gate", (*PARAMS, "others"), {"tuple": []}, "not one part per submodel"),
+        ("quadratic_gate", (*PARAMS, "others"), 3, "Parameters.others is 3"),
+        ("quadratic_gate", (*OTHER, "is_gate"), False, "is no gate"),
+        ("quadratic_gate", (*OTHER, "design"), 9, "design is none"),
+        ("quadratic_gate", (*OTHER, "nodes"), array((2,), "<i8"), "not the children of one node"),
+        ("quadratic_gate", (*MODEL, "others"), {"tuple": []}, "nodes of the gates"),
+        ("gaussian_gate", OWN, array((3, 6)), "are those of another"),
+        ("gaussian_gate", (*OWN_FIELDS, "means"), array((3, 1)), r"others\[0\].means"),
+        ("gaussian_gate", (*OWN_FIELDS, "basis"), array((2,)), "basis is no matrix"),
+        ("gaussian_gate", (*OWN_FIELDS, "factors"), array((3, 9, 9)), "factors"),
+        (
+            "gaussian_gate",
+            (*OTHER, "submodel", "record", "fields", "covariance"),
+            "round",
+            "'covariance' parameter",
+        ),
+        ("censored", (*GROUP, "family", "record", "fields", "lower"), None, "'lower' or an"),
+    ],
+)
+def test_gates_and_limits_that_do_not_fit_are_refused(name, path, value, words, tmp_path):
+    refused(changed(fit(name).model.to_json(), *path, value=value), tmp_path, words)
 
 
 def test_the_checksum_is_that_of_the_documented_form():

@@ -7,7 +7,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from portable import BUILDERS, N_ROWS, QUICK, fit
+from portable import BUILDERS, N_ROWS, QUICK, WITHOUT_FORMULA, fit
 from test_files import Own
 
 from mixexp import MoERegressor
@@ -112,6 +112,12 @@ def test_what_there_is_not_is_refused_by_name(name, arguments, words, tmp_path):
     with pytest.raises(ValueError, match=words):
         fit(name).model.to_onnx(tmp_path / "model.onnx", **arguments)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", WITHOUT_FORMULA)
+def test_gates_without_a_formula_are_refused_by_name(name):
+    with pytest.raises(ExportError, match=r"no linear predictors, .*Gate"):
+        fit(name).model.to_onnx()
 
 
 def test_families_of_ones_own_are_refused_by_name():

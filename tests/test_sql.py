@@ -6,7 +6,7 @@ import duckdb
 import numpy as np
 import pandas as pd
 import pytest
-from portable import BUILDERS, N_ROWS, QUICK, fit
+from portable import BUILDERS, N_ROWS, QUICK, WITHOUT_FORMULA, fit
 from test_files import Own
 
 from mixexp import MoERegressor
@@ -117,6 +117,12 @@ def test_names_are_quoted():
 def test_arguments_are_refused_by_name(arguments, words):
     with pytest.raises(ValueError, match=words):
         fit("tree").model.to_sql(**arguments)
+
+
+@pytest.mark.parametrize("name", WITHOUT_FORMULA)
+def test_gates_without_a_formula_are_refused_by_name(name):
+    with pytest.raises(ExportError, match=r"no linear predictors, .*Gate"):
+        fit(name).model.to_sql("data")
 
 
 def test_families_without_a_formula_are_refused_by_name():

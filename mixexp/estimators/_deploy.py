@@ -226,7 +226,8 @@ def refuse_submodels(estimator: Any, form: str) -> None:
     names = estimator.fitted_model_.model.other_names
     if names:
         raise ExportError(
-            f"The model has submodels of the user's own, {names}, which are no {form}."
+            f"The model has parts that are no linear predictors, {names}, which are no {form}. "
+            "Give the estimator softmax or constant gates and families as experts."
         )
     n_outputs = estimator.fitted_model_.model.n_outputs
     if n_outputs > 1:

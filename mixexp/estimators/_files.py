@@ -17,6 +17,7 @@ from mixexp.estimators._solver import EM
 from mixexp.exceptions import ModelFileError
 from mixexp.experts import (
     FAMILIES,
+    Censored,
     MultivariateGaussian,
     MultivariateStudentT,
     Product,
@@ -28,31 +29,35 @@ from mixexp.files import (
     by_fields,
     by_options,
     check_state,
+    of_parameters,
     random_generators,
     read_text,
     seal,
     unseal,
     write_whole,
 )
-from mixexp.gates import SoftmaxGates
+from mixexp.gates import GATES, SoftmaxGates
 from mixexp.model import (
     EqualityConstraints,
     ExpertGroup,
     FittedModel,
     JointGroup,
     Model,
-    Parameters,
     Penalty,
+    PlacedSubmodel,
 )
 from mixexp.penalties import GroupedL1
+from mixexp.submodels import GaussianGateParams
 from mixexp.text import shown
 
 _FIELDS = (
-    *(FittedModel, Model, ExpertGroup, SoftmaxGates, Parameters, Penalty, EqualityConstraints),
+    *(FittedModel, Model, ExpertGroup, SoftmaxGates, Penalty, EqualityConstraints),
     *(JointGroup, Unit, Restart, Optimum, Diagnostics, Shared, Fixed, Bounded, Linear),
     Ordered,
     AutoSelection,
     GroupedL1,
+    PlacedSubmodel,
+    GaussianGateParams,
 )
 # Told by the model, and so not written.
 _DERIVED = ("tree_", "experts_")
@@ -73,6 +78,9 @@ def _codec() -> Codec:
     records["Scaling"] = by_fields(Scaling, optional=("lowest", "highest"))
     records |= {"EM": by_options(EM), "Auto": by_options(Auto)}
     records |= {cls.__name__: by_options(cls, "check_options") for cls in FAMILIES.values()}
+    records |= {"Parameters": of_parameters(), "Censored": by_options(Censored, "check_limits")}
+    gates = [cls for cls in GATES.values() if cls is not None]
+    records |= {cls.__name__: by_options(cls, "check_options") for cls in gates}
     joint = (MultivariateGaussian, MultivariateStudentT, Product)
     records |= {cls.__name__: by_options(cls, "check_options") for cls in joint}
     records |= random_generators()

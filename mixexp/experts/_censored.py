@@ -59,6 +59,17 @@ class Censored(IntervalExpert):
         return lower, np.inf if self.upper is None else float(self.upper)
 
     def check_options(self) -> None:
+        self.check_limits()
+        self.base.check_options()
+
+    def check_limits(self) -> None:
+        """Refuse limits that are none.
+
+        Raises
+        ------
+        ValueError
+            Naming them.
+        """
         for name in ("lower", "upper"):
             value = getattr(self, name)
             if value is not None and (not is_real(value) or not np.isfinite(float(value))):
@@ -72,7 +83,6 @@ class Censored(IntervalExpert):
                 "A Censored expert needs a 'lower' or an 'upper' limit, and the lower one below "
                 f"the upper; got lower={shown(self.lower)} and upper={shown(self.upper)}."
             )
-        self.base.check_options()
 
     def of(self, base: Expert) -> "Censored":
         """Return the same limits of another family."""

@@ -3,7 +3,7 @@
 from mixexp.files._codec import Codec, Record
 from mixexp.files._envelope import Kind, as_path, read_text, seal, unseal, write_whole
 from mixexp.files._onnx import OPSET, OnnxOptions, onnx_of
-from mixexp.files._records import by_fields, by_options, random_generators
+from mixexp.files._records import by_fields, by_options, of_parameters, random_generators
 from mixexp.files._sql import SqlSource, sql_of
 from mixexp.files._state import check_state
 
@@ -18,6 +18,7 @@ __all__ = [
     "by_fields",
     "by_options",
     "check_state",
+    "of_parameters",
     "onnx_of",
     "random_generators",
     "read_text",

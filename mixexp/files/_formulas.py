@@ -43,6 +43,7 @@ def mean_of_group(
     ExportError
         If the family is not one of the library's, or its mean has no formula for these heads.
     """
+    group = _uncensored(group)
     family = group.family
     formula = _MEANS.get(type(family))
     if formula is None:
@@ -56,6 +57,12 @@ def mean_of_group(
     return [_in_unit(group, found, ops, trials)]
 
 
+def _uncensored(group: ExpertGroup) -> ExpertGroup:
+    """Return the group of the y that limits are set to, which predictions are of."""
+    family = group.family
+    return group._replace(family=family.base) if isinstance(family, experts.Censored) else group
+
+
 def quantile_of_group(
     group: ExpertGroup, heads: Heads, ops: Operations, offset: Any, q: float
 ) -> Any:
@@ -66,6 +73,7 @@ def quantile_of_group(
     ExportError
         If the family has no formula for it.
     """
+    group = _uncensored(group)
     formula = QUANTILES.get(type(group.family))
     if formula is None:
         closed = sorted(family.name for family in QUANTILES)

@@ -10,6 +10,7 @@ import numpy as np
 
 from mixexp.exceptions import ModelFileError
 from mixexp.files._codec import Record
+from mixexp.model import Parameters, object_array
 from mixexp.text import shown
 
 _BIT_GENERATORS = ("MT19937", "PCG64", "PCG64DXSM", "Philox", "SFC64")
@@ -71,6 +72,23 @@ def by_options(cls: Any, check: str = "") -> Record:
         return made
 
     return Record(cls, write, read)
+
+
+def of_parameters() -> Record:
+    """Return the record of parameters; those of submodels as the objects that they are."""
+    plain = by_fields(Parameters)
+
+    def write(params: Any) -> dict[str, Any]:
+        others = tuple(own.item() for own in params.others)
+        return plain.write(params._replace(others=others))
+
+    def read(fields: dict[str, Any]) -> Any:
+        others = fields.get("others")
+        if not isinstance(others, tuple):
+            raise ModelFileError(f"Parameters.others is {shown(others)}: of another type.")
+        return plain.read({**fields, "others": tuple(object_array([own], ()) for own in others)})
+
+    return Record(Parameters, write, read)
 
 
 def random_generators() -> dict[str, Record]:

@@ -9,7 +9,15 @@ from typing import Any
 import numpy as np
 
 from mixexp.exceptions import ModelFileError
-from mixexp.model import EqualityConstraints, ExpertGroup, FittedModel, Model
+from mixexp.model import (
+    EqualityConstraints,
+    ExpertGroup,
+    FittedModel,
+    Model,
+    PlacedSubmodel,
+)
+from mixexp.submodels import GaussianGate, GaussianGateParams, QuadraticGate
+from mixexp.tree import GatingTree
 
 
 def check_state(state: FittedModel, n_features: int) -> None:
@@ -35,7 +43,9 @@ def check_state(state: FittedModel, n_features: int) -> None:
     leaves = [leaf for group in model.groups for leaf in group.leaves.tolist()]
     _expect_all(leaves, range(model.tree.n_leaves), "leaves of the groups")
     _check_gates(model)
-    _expect(not model.others and not params.others, "others is not empty")
+    _expect(len(params.others) == len(model.others), "params.others has not one part per submodel")
+    for at, (other, own) in enumerate(zip(model.others, params.others, strict=True)):
+        _check_gate_of_library(model, other, own.item(), f"others[{at}]")
     _expect(len(params.gates) == len(model.gates), "params.gates has not one array per group")
     n_heads = [len(group.designs) for group in model.groups]
     _expect([len(heads) for heads in params.experts] == n_heads, "params.experts has other heads")
@@ -73,7 +83,35 @@ def _check_gates(model: Model) -> None:
         _expect_vector(gates.nodes, f"{where}.nodes")
         _expect(_are_within([gates.design], len(model.designs)), f"{where}.design is none")
     nodes = [node for gates in model.gates for node in gates.nodes.tolist()]
+    for at, other in enumerate(model.others):
+        _expect_vector(other.nodes, f"others[{at}].nodes")
+        decided = [n for n in tree.inner_nodes.tolist() if _decides(tree, n, other.nodes)]
+        _expect(len(decided) == 1, f"others[{at}].nodes are not the children of one node")
+        nodes += decided
     _expect_all(nodes, tree.inner_nodes.tolist(), "nodes of the gates")
+
+
+def _decides(tree: GatingTree, node: int, children: np.ndarray) -> bool:
+    return list(tree.children(node)) == children.tolist()
+
+
+def _check_gate_of_library(model: Model, other: PlacedSubmodel, params: Any, where: str) -> None:
+    """Check a gate that is no softmax: its place, and the shapes of its parameters."""
+    _expect(other.is_gate and not other.rivals, f"{where} is no gate")
+    _expect(_are_within([other.design], len(model.designs)), f"{where}.design is none")
+    m, q = len(other.nodes), len(model.designs[other.design]) - 1
+    if isinstance(other.submodel, QuadraticGate):
+        _expect(isinstance(params, np.ndarray), f"parameters of {where} are no array")
+        n_terms = 1 + q + q * (q + 1) // 2
+        _expect_array(params, (m, n_terms), f"parameters of {where}")
+        return
+    _expect(isinstance(other.submodel, GaussianGate), f"{where}.submodel is no gate of the library")
+    _expect(isinstance(params, GaussianGateParams), f"parameters of {where} are those of another")
+    _expect(params.basis.ndim == 2, f"{where}.basis is no matrix")
+    r = params.basis.shape[1]
+    shapes = {"weights": (m,), "means": (m, q), "covariances": (m, q, q)}
+    for name, shape in {**shapes, "basis": (q, r), "factors": (m, r, r)}.items():
+        _expect_array(getattr(params, name), shape, f"{where}.{name}")
 
 
 def _check_ties(ties: EqualityConstraints, n_flat: int) -> None:
