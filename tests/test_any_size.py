@@ -138,13 +138,33 @@ def fitted():
         lambda model, *rows: model.predict_interval(rows[0], 0.8),
         lambda model, *rows: model.responsibilities(*rows),
         lambda model, *rows: model.log_density(*rows),
+        lambda model, *rows: model.predict_variance(rows[0]),
+        lambda model, *rows: model.route(rows[0], 1),
     ],
 )
 def test_sources_are_predicted_batch_by_batch(call, fitted):
     model, X, y = fitted
     found = call(model, Batches([(X[:80], y[:80]), (X[80:], y[80:])]))
     assert not isinstance(found, np.ndarray | list)
-    np.testing.assert_array_equal(np.concatenate(list(found)), call(model, X, y))
+    parts, expected = list(found), call(model, X, y)
+    if isinstance(expected, tuple):
+        assert all(type(part) is type(expected) for part in parts)
+        parts, expected = [np.column_stack(part) for part in parts], np.column_stack(expected)
+    np.testing.assert_array_equal(np.concatenate(parts), expected)
+
+
+@pytest.mark.parametrize("name", ["predict_dist", "sample", "score", "criteria", "log_likelihood"])
+def test_what_needs_rows_in_memory_refuses_sources_by_name(name, fitted):
+    model, X, y = fitted
+    rest = () if name in ("predict_dist", "sample") else (None,)
+    with pytest.raises(TypeError, match="X is a source of rows in partitions, Batches"):
+        getattr(model, name)(Batches([(X, y)]), *rest)
+
+
+def test_sources_of_several_targets_are_refused_by_name():
+    X, y = draw(100)
+    with pytest.raises(ValueError, match="Partition 0 of the source: y has 2 columns"):
+        MoERegressor(2, n_init=1).fit(Batches([(X, np.column_stack([y, y]))]))
 
 
 def test_what_is_wrong_with_a_batch_is_named_where_it_is_predicted(fitted):
@@ -170,6 +190,7 @@ def test_predictions_go_from_parquet_to_parquet(tmp_path, fitted):
 
     source = ParquetRows(tmp_path / "rows.parquet", ["a", "b"], batch_rows=150)
     methods = {"predict": {}, "predict_quantile": {"q": [0.05, 0.95]}, "gate_proba": {}}
+    methods["predict_variance"] = {}
     path = tmp_path / "predicted.parquet"
     assert write_parquet(path, model, source, methods, keep=["key"]) == 500
     table = parquet.read_table(path)
@@ -180,7 +201,12 @@ def test_predictions_go_from_parquet_to_parquet(tmp_path, fitted):
         "predict_quantile_0.95",
         "gate_proba_0",
         "gate_proba_1",
+        "predict_variance_total",
+        "predict_variance_within",
+        "predict_variance_between",
     ]
+    between = model.predict_variance(X).between
+    np.testing.assert_array_equal(table["predict_variance_between"].to_numpy(), between)
     assert table["key"].to_pylist()[-1] == "row 499"
     np.testing.assert_array_equal(table["predict"].to_numpy(), model.predict(X))
     np.testing.assert_array_equal(table["gate_proba_1"].to_numpy(), model.gate_proba(X)[:, 1])

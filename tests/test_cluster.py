@@ -116,6 +116,8 @@ CALLS = {
     "deviation": lambda model, X, y: model.predict(X, return_std=True)[1],
     "predict_quantile": lambda model, X, y: model.predict_quantile(X, [0.1, 0.5]),
     "gate_proba": lambda model, X, y: model.gate_proba(X),
+    "predict_variance": lambda model, X, y: model.predict_variance(X).between,
+    "route": lambda model, X, y: model.route(X, 1).weights,
     "responsibilities": lambda model, X, y: model.responsibilities(X, y),
     "log_density": lambda model, X, y: model.log_density(X, y),
     "predict_expert": lambda model, X, y: model.predict_expert(X, y),

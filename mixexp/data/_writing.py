@@ -124,6 +124,10 @@ class _OneBatch(Rows):
 def _named_columns(
     model: Any, name: str, options: Mapping[str, Any], values: Any
 ) -> dict[str, np.ndarray]:
+    if hasattr(values, "_fields"):
+        parts = zip(values._fields, values, strict=True)
+        named = [_named_columns(model, f"{name}_{part}", options, own) for part, own in parts]
+        return {column: numbers for columns in named for column, numbers in columns.items()}
     if not isinstance(values, np.ndarray):
         raise ValueError(f"{name} returns several arrays; write what returns one.")
     if values.ndim == 1:

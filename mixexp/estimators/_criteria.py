@@ -8,6 +8,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from mixexp.data import Block
 from mixexp.estimators._docs import method_docs
+from mixexp.estimators._features import refuse_source
 from mixexp.estimators._row_arguments import NOTHING, Given, row_arguments
 from mixexp.inference import Criteria, compute_criteria, score_block
 from mixexp.model import FittedModel, Posterior
@@ -62,6 +63,7 @@ class CriteriaMixin:
         ------
         <RAISES>
         """
+        refuse_source(X)
         y = self._of_known_classes(y, sample_weight)
         density = self.log_density(X, y, **given)
         return float(self._read_weights(sample_weight, len(density), given) @ density)

@@ -13,7 +13,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import validate_data
 
 from mixexp.arguments import as_array, is_listed, is_whole, refuse_nonnumbers
-from mixexp.data import ColumnRows, SparseRows, cut_rows
+from mixexp.data import ColumnRows, DaskRows, Rows, SparseRows, cut_rows
 from mixexp.estimators._sparse import (
     is_sparse_column,
     not_finite,
@@ -55,7 +55,13 @@ def check_features(
     Returns
     -------
     ndarray of shape (n, p), ColumnRows or SparseRows
+
+    Raises
+    ------
+    ValueError, TypeError
+        If X is none of these, empty or not finite; the message says what was found.
     """
+    refuse_source(X)
     fitted = None if reset else getattr(estimator, "fitted_model_", None)
     may_miss: frozenset[int] = frozenset()
     if fitted is not None:
@@ -97,6 +103,23 @@ def check_features(
     )
     refuse_nonfinite_rows(checked, getattr(estimator, "feature_names_in_", None), may_miss)
     return checked
+
+
+def refuse_source(X: Any) -> None:
+    """Refuse rows in partitions where rows in memory are needed.
+
+    Raises
+    ------
+    TypeError
+        Naming the source, and what takes one.
+    """
+    if isinstance(X, Rows | DaskRows):
+        raise TypeError(
+            f"X is a source of rows in partitions, {type(X).__name__}, but this needs them in "
+            "memory: give an array or a frame. fit, inference and methods that return numbers per "
+            "row (predict, log_density, gate_proba, ...) take sources; a log-likelihood is the sum "
+            "of log_density."
+        )
 
 
 def _check_sparse(estimator: Any, X: Any, reset: bool, needs_features: bool) -> SparseRows:

@@ -113,6 +113,8 @@ def _lazily(source: DaskRows, part: _Part, X: Any) -> Any:
     tasks = source.tasks(_OfPartition(part, empty).__call__)
     sizes = X.chunks[0] if hasattr(X, "chunks") else (np.nan,) * len(source)
     found = tuple(lazy_array(tasks, at, sizes, each) for at, each in enumerate(empty))
+    if hasattr(example, "_fields"):
+        return type(example)(*found)
     return found if isinstance(example, tuple) else found[0]
 
 

@@ -212,6 +212,7 @@ class PredictionMixin:
         """
         return self._distribution(X, given).interval(coverage, kind)
 
+    @by_partition
     @row_arguments
     def predict_variance(self, X: Any, **given: Unpack[GivenWithoutY]) -> Variance:
         """Return the variance of y given x in its two parts, by the law of total variance.

@@ -11,6 +11,7 @@ from mixexp.arguments import is_whole
 from mixexp.data import RowArguments
 from mixexp.estimators._docs import method_docs, routing_docs
 from mixexp.estimators._features import check_features
+from mixexp.estimators._partitioned import by_partition
 from mixexp.estimators._row_arguments import NOTHING, GivenOfGates, row_arguments
 from mixexp.model import FittedModel
 from mixexp.text import shown
@@ -67,6 +68,7 @@ class RoutingMixin:
     def _read_without_y(self, n: int, given: Mapping[str, Any]) -> RowArguments:
         raise NotImplementedError
 
+    @by_partition
     @routing_docs
     @row_arguments
     def route(self, X: Any, routing: str | int = "hard", **given: Unpack[GivenOfGates]) -> Routing:

@@ -13,6 +13,7 @@ from typing import Any, TypedDict, TypeVar, get_args
 import numpy as np
 
 from mixexp.data import RowArguments
+from mixexp.estimators._features import refuse_source
 from mixexp.estimators._intervals import EXACT, Interval
 from mixexp.estimators._panels import known_leaves, number_groups, read_labels
 from mixexp.estimators._validation import (
@@ -280,8 +281,9 @@ def predict_to_score(predict: Callable[..., Any], X: Any, given: Mapping[str, An
     Raises
     ------
     ValueError, TypeError
-        As ``predict``, and if groups are no labels of the rows.
+        As ``predict``, and if groups are no labels of the rows or X is a source.
     """
+    refuse_source(X)
     groups = given.get("groups")
     if groups is None or given.get("history") is not None:
         return predict(X, **given)

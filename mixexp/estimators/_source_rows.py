@@ -112,6 +112,11 @@ class Reader(NamedTuple):
             raise ValueError("it has no y; give (X, y), or name the target.")
         y = shell._check_target(batch.y)
         check_same_length(len(X), y)
+        if y.ndim == 2:
+            raise ValueError(
+                f"y has {y.shape[1]} columns, but several targets need rows in memory; fit to "
+                "arrays, or to one target at a time."
+            )
         weight = check_weights(batch.weight, len(X)) * self.factor
         known = read_rows(given, weight, self.n_leaves)
         if "groups" in given and known.groups is None:
