@@ -147,7 +147,17 @@ class AroundExpert(Submodel, BaseEstimator):
         return self._family, self._heads(params, rows)
 
     def is_cut(self, params: Around, rows: SubmodelRows) -> np.ndarray:
-        """Return where what is predicted is no mean that the family may have, shape (rows,)."""
+        """Return where what is predicted is no mean that the family may have.
+
+        Parameters
+        ----------
+        params : Around
+        rows : SubmodelRows
+
+        Returns
+        -------
+        ndarray of bool of shape (rows,)
+        """
         if self.target != "regression" or not _needs_positive(self._family):
             return np.zeros(len(rows.X), dtype=bool)
         least = location_of_mean(self._family, np.zeros(1))[0]
