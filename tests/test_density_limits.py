@@ -6,6 +6,7 @@ and have the right sign. No log probability is ever above zero, and nothing is N
 """
 
 import itertools
+import warnings
 from typing import NamedTuple
 
 import numpy as np
@@ -13,7 +14,9 @@ import pytest
 from densities import as_float, reference_of
 from mpmath import mp, mpf
 
+from mixexp import HMEClassifier, HMERegressor
 from mixexp.experts import FAMILIES, Expert
+from mixexp.tree import GatingTree
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -274,3 +277,37 @@ def test_what_is_predicted_is_a_number_at_heads_of_any_size(family):
             assert np.all(np.diff(below[:, order], axis=1) >= -1e-12)
         median = family.quantile(np.full((grid.shape[1], 1), 0.5), heads)
         assert not np.isnan(median).any()
+
+
+def _certain_of(kind, tree, X, y, side):
+    """Return a fit that is next to certain of most rows, y, and what is known of rows."""
+    known = {"y_resolution": 1e3} if kind == "rounded" else {}
+    given = {"groups": np.arange(400) // 4} if kind == "groups" else {}
+    n = GatingTree.from_spec(tree).n_leaves
+    options = {
+        "classes": {},
+        "zeros": {"expert": ["point_mass"] * (n - 1) + ["poisson"]},
+        "counts": {"expert": "poisson"},
+        "rounded": {},
+        "groups": {"expert": "poisson", "gate_features": []},
+    }[kind]
+    make = HMEClassifier if kind == "classes" else HMERegressor
+    y = side if kind == "classes" else y
+    model = make(tree, n_init=1, random_state=0, alpha=0.01, max_iter=20, **options)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model.fit(X, y, **given)
+    return model, y, {**known, **given}
+
+
+@pytest.mark.parametrize("kind", ["counts", "classes", "zeros", "rounded", "groups"])
+@pytest.mark.parametrize("tree", [(3,), (2, 2), [[1, [1, 1]], 1]], ids=str)
+def test_probabilities_of_mixtures_are_never_above_one(kind, tree, rng):
+    X = rng.normal(size=(400, 2))
+    side = X[:, 0] + X[:, 1] > 0.0
+    y = np.where(side, 0.0, rng.poisson(3.0, 400))
+    model, y, known = _certain_of(kind, tree, X, y, side)
+    for scale in (1.0, 10.0, 100.0):
+        assert model.log_density(scale * X, y, **known).max() <= 0.0
+        if kind in ("counts", "zeros"):
+            assert model.predict_dist(scale * X).logpdf(y).max() <= 0.0

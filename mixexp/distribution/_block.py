@@ -128,7 +128,8 @@ class BlockMixture(NamedTuple):
         shift = np.where(np.isfinite(top), top, 0.0)
         total = _ordered_sum(np.exp(terms - shift))
         with np.errstate(divide="ignore"):
-            return np.log(total) + shift
+            found = np.log(total) + shift
+        return np.minimum(found, values.max(axis=0))  # which no average is above
 
     def density(self, y: Array) -> Array:
         """Return the density of y, leaving out probabilities of their own."""

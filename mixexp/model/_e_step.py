@@ -290,11 +290,23 @@ def posterior_of_block(
     logits = gate_logits(model, params, eta, block)
     log_density = leaf_log_density(model, params, eta, block)
     found = allocate(model.tree, logits, log_density, block.group_starts)
+    # No average is above the largest; by rounding probabilities would be above one.
+    most = _largest_by_row(log_density, block.group_starts)
+    found = found._replace(log_density=np.minimum(found.log_density, most))
     if block.window is None:
         return found
     window = block.window._replace(features=block.features, limits=block.limits)
     inside = posterior_of_block(model, params, window, product).log_density
     return found._replace(log_density=found.log_density - inside)
+
+
+def _largest_by_row(log_density: np.ndarray, starts: np.ndarray | None) -> np.ndarray:
+    """Return the log density of each row under the leaf that explains it, or its group, best."""
+    if starts is None:
+        return np.asarray(log_density.max(axis=0))
+    size = np.diff(starts, append=log_density.shape[-1])
+    most = np.add.reduceat(log_density, starts, axis=-1).max(axis=0)
+    return np.repeat(most / size, size, axis=-1)
 
 
 def wide(array: np.ndarray) -> np.ndarray:
