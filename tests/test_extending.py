@@ -53,6 +53,16 @@ def test_the_family_of_the_page_is_the_gumbel_distribution(namespace):
     np.testing.assert_allclose(namespace["Gumbel"]().log_density(y, heads)[0], expected)
 
 
+def test_the_expert_for_counts_of_the_page_has_probabilities(namespace):
+    model, X = namespace["inflated"], namespace["X"][:5]
+    probabilities = [np.exp(model.log_density(X, np.full(5, float(y)))) for y in range(60)]
+    np.testing.assert_allclose(np.sum(probabilities, axis=0), 1.0, rtol=1e-9)
+    share = model.gate_proba(X)[:, 0]
+    own = share + (1.0 - share) * np.exp(-model.predict_experts(X)[:, 1])
+    np.testing.assert_allclose(probabilities[0], own, rtol=1e-9)
+    assert abs(model.gate_proba(namespace["X"])[:, 0].mean() - 0.3) < 0.1
+
+
 @pytest.mark.parametrize("unit", [1.0, 1000.0])
 @pytest.mark.parametrize("name", ["GaussianGate", "RidgeExpert"])
 def test_submodels_of_the_page_fit_in_any_unit_weighted_and_repeated(namespace, name, unit):

@@ -291,7 +291,8 @@ class MoEClassifier(_Classifier):
         Sorted; for ordinal experts in the order of y, the lowest first.
     coef_ : ndarray of shape (n_experts, n_features) or (n_experts, n_classes, n_features)
         Slopes of the log-odds of the second class, or of each class's logit; class logits
-        sum to zero. Experts are sorted by their first log-odds at the mean of the features.
+        sum to zero. Experts are sorted by their first log-odds at the mean of the features;
+        below gates without slopes (Gaussian, quadratic, an estimator) they are in no order.
     intercept_ : ndarray of shape (n_experts,) or (n_experts, n_classes)
     shape_ : list of dict
         Further parameters of each expert by name: distances between the thresholds of ordinal
@@ -372,7 +373,8 @@ class HMEClassifier(_Classifier):
         Sorted; for ordinal experts in the order of y, the lowest first.
     coef_ : ndarray of shape (n_experts, n_features) or (n_experts, n_classes, n_features)
         Slopes of the log-odds of the second class, or of each class's logit; class logits
-        sum to zero. Experts are sorted by their first log-odds at the mean of the features.
+        sum to zero. Experts are sorted by their first log-odds at the mean of the features;
+        below gates without slopes (Gaussian, quadratic, an estimator) they are in no order.
     intercept_ : ndarray of shape (n_experts,) or (n_experts, n_classes)
     shape_ : list of dict
         Further parameters of each expert by name: distances between the thresholds of ordinal

@@ -185,7 +185,8 @@ class MoERegressor(_Regressor):
     ----------
     coef_ : ndarray of shape (n_experts, n_expert_features)
         Slopes of each expert, in units of y per unit of the feature. Experts are sorted by
-        their prediction at the mean of the features, within what the tree allows.
+        their prediction at the mean of the features, within what the tree allows; below gates
+        without slopes (Gaussian, quadratic, an estimator) they are in no order.
     intercept_ : ndarray of shape (n_experts,)
     dispersion_ : ndarray of shape (n_experts,)
         Dispersion of each expert; for Gaussian experts the variance, in squared units of y. 1
@@ -271,7 +272,8 @@ class HMERegressor(_Regressor):
     ----------
     coef_ : ndarray of shape (n_experts, n_expert_features)
         Slopes of each expert, in units of y per unit of the feature. Experts are sorted by
-        their prediction at the mean of the features, within what the tree allows.
+        their prediction at the mean of the features, within what the tree allows; below gates
+        without slopes (Gaussian, quadratic, an estimator) they are in no order.
     intercept_ : ndarray of shape (n_experts,)
     dispersion_ : ndarray of shape (n_experts,)
         Dispersion of each expert; for Gaussian experts the variance, in squared units of y. 1
