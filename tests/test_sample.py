@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from mixexp import MoEClassifier, MoERegressor
+from mixexp import EM, HMERegressor, MoEClassifier, MoERegressor
 from mixexp.data import RowArguments
+from mixexp.datasets import make_hme
 from mixexp.em import _subsample
 from mixexp.em._subsample import sample_problem
 from mixexp.estimators._build import Columns, build_problem
@@ -102,6 +103,15 @@ def test_fit_after_a_sample_is_an_optimum_of_all_rows(few_rows_suffice, n_init, 
     # What the others reached is an estimate on the scale of all rows.
     others = [r.objective for r in model.restarts_ if r is not winner and r.converged]
     assert all(abs(value / winner.objective - 1.0) < 0.2 for value in others)
+
+
+def test_what_moves_on_a_sample_led_to_is_followed_on_all_rows(few_rows_suffice):
+    tree = [[[1, 1], 1], [1, 1]]
+    X, y, _ = make_hme(N_ROWS, 3, tree=tree, random_state=102)
+    without = HMERegressor(tree, n_init=1, solver=EM(n_moves=0), random_state=0).fit(X, y)
+    model = HMERegressor(tree, n_init=1, random_state=0).fit(X, y)
+    assert any("nested as" in restart.start for restart in model.restarts_)
+    assert model.penalized_log_likelihood_ > without.penalized_log_likelihood_ + 100.0
 
 
 @pytest.mark.parametrize("n_classes", [2, 3])

@@ -126,7 +126,10 @@ def _follow(
     """Carry the best optima of a sample on to those of all rows."""
     restarts = tried.restarts
     race = _Race([restart.start for restart in restarts], monitor)
-    judged = dict(list(zip(tried.places, tried.finals, strict=True))[:_N_JUDGED])
+    judged: dict[int, EMResult] = {}
+    for place, end in zip(tried.places, tried.finals, strict=True):
+        if len(judged) < _N_JUDGED:
+            judged.setdefault(place, end)  # the best that it came to, by moves if there were any
     ends = {i: end.evaluation.params for i, end in judged.items()}
     race.begin(problem, ends, for_given_starts(problem, options))
     for i, restart in enumerate(restarts):
