@@ -13,6 +13,7 @@ from sklearn.model_selection import GroupKFold, KFold
 
 from mixexp import EM, HMEClassifier, HMERegressor, MoEClassifier, MoERegressor, from_json
 from mixexp.constraints import Shared
+from mixexp.datasets import make_hme
 from mixexp.displays import SelectionDisplay
 from mixexp.ensemble import BaggedMixture
 from mixexp.estimators import _choosing
@@ -123,6 +124,88 @@ def test_the_score_is_that_of_folds_that_never_saw_their_rows(fits):
     (score,), (error,) = (model.selection_.columns[name] for name in ("score", "score_se"))
     assert score == pytest.approx(held.mean(), abs=1e-9)
     assert error == pytest.approx(held.std() / np.sqrt(len(y)), rel=1e-9)
+
+
+NOISE = np.random.default_rng(7).standard_normal(100)
+NOISE = (NOISE - NOISE.mean()) / NOISE.std()
+# Gains over the size before, per held-out row: a mean and a standard deviation. One standard error
+# of a difference is 0.15 standard deviations (100 rows, five folds).
+GAINS = {
+    "chance": ([(0.1, 1.0)], 1),
+    "beyond chance": ([(0.2, 1.0)], 2),
+    "chance among several": ([(1.0, 0.0), (0.1, 1.0)], 3),
+    "next to nothing among several": ([(1.0, 0.0), (0.009, 0.0)], 2),
+    "less among several": ([(1.0, 0.0), (-0.1, 1.0)], 2),
+    "chance in all": ([(0.05, 1.0), (0.05, 1.0)], 1),
+}
+
+
+@pytest.mark.parametrize(("gains", "expected"), GAINS.values(), ids=GAINS)
+def test_one_expert_is_given_up_beyond_chance_and_among_several_the_mean_decides(gains, expected):
+    X, y = kinked(100)
+    model = MoERegressor(Auto(), **QUICK)
+    search = _choosing._Search(model, ["n_experts"], Auto(), X, y, None, {})
+    held_out = np.zeros(100)
+    candidates = [_choosing._Candidate({"n_experts": 1}, held_out, 1, 3, False, [])]
+    for k, (mean, deviation) in enumerate(gains, start=2):
+        held_out = held_out + mean + deviation * NOISE
+        candidates.append(_choosing._Candidate({"n_experts": k}, held_out, k, 4 * k, False, []))
+    assert search._select(candidates)[0].chosen == {"n_experts": expected}
+
+
+def test_moves_lead_on_from_a_tree_that_was_grown():
+    X, y, _ = make_hme(600, 3, tree=[[[1, 1], 1], [1, 1]], random_state=110)
+    options = {"tree": Auto(max_experts=5, cv=2), "random_state": 0}
+    model = HMERegressor(**options).fit(X, y)
+    grown = HMERegressor(**options, solver=EM(n_moves=0)).fit(X, y)
+    assert [restart.start for restart in grown.restarts_] == ["grown"]
+    assert model.selection_.columns == grown.selection_.columns
+    assert model.tree_.to_nested() == grown.tree_.to_nested()
+    assert model.penalized_log_likelihood_ > grown.penalized_log_likelihood_ + 1.0
+
+
+@pytest.fixture
+def refits(monkeypatch):
+    """Return what becomes the list of fits to all rows that begin at those of folds."""
+    made, fit = [], _choosing._Search._fit
+
+    def spy(self, settings, weight):
+        found = fit(self, settings, weight)
+        assert isinstance(found.estimator.init, str)  # no start, as large as the rows, is kept
+        if hasattr(settings.get("init"), "fitted_model_"):
+            made.append(found)
+        return found
+
+    monkeypatch.setattr(_choosing._Search, "_fit", spy)
+    return made
+
+
+def test_shapes_that_folds_found_are_tried_on_all_rows(refits):
+    X, y, _ = make_hme(400, 3, tree=[[[1, 1], 1], [1, 1]], random_state=110)
+    options = Auto(max_experts=4, cv=3)
+    model = HMERegressor(options, solver=EM(n_moves=0), random_state=0).fit(X, y)
+    assert len(refits) == 3
+    best = max(fit.objective for fit in refits)
+    assert model.penalized_log_likelihood_ >= best - 1e-6 * abs(best)
+    assert model.tree_.to_nested() == model.selection_.chosen["tree"] == [[1, 1], [1, 1]]
+    assert model.selection_.columns["tree"][model.selection_.best_index_] == "[[1,1],[1,1]]"
+    # All rows on their own led to [1, [[1, 1], 1]].
+    assert "[1,[[1,1],1]]" not in model.selection_.columns["tree"]
+
+
+def test_interrupted_fits_of_shapes_leave_what_all_rows_led_to(monkeypatch):
+    fit = _choosing._Search._fit
+
+    def interrupt(self, settings, weight):
+        if hasattr(settings.get("init"), "fitted_model_"):
+            raise KeyboardInterrupt
+        return fit(self, settings, weight)
+
+    monkeypatch.setattr(_choosing._Search, "_fit", interrupt)
+    with pytest.warns(ConvergenceWarning, match="interrupted"):
+        model = HMERegressor(FEW, **QUICK).fit(*kinked())
+    assert model.tree_.n_leaves == 2
+    assert "interrupted" in str(model.selection_)
 
 
 # Several parameters, other families.

@@ -25,8 +25,8 @@ class Auto(BaseEstimator):
     expert on, on its own rows, each size from the one before, and says how dense the rows are that
     it has not seen. Of the candidates that the best is not worth having over, the one of fewest
     experts is taken, of these that of fewest parameters, and fitted to all rows. Worth it is a gain
-    beyond one standard error, and beyond one unit of log density per parameter (at most 0.01 per
-    row). One expert is among them: the linear model.
+    beyond one unit of log density per parameter (at most 0.01 per row) and, over one expert, the
+    linear model, beyond one standard error.
 
     Parameters
     ----------
@@ -41,8 +41,8 @@ class Auto(BaseEstimator):
     patience : int, default=2
         Sizes that are tried beyond the best one so far.
     n_standard_errors : float, default=1.0
-        How far behind the best a smaller model may be, in standard errors of the difference on
-        the same rows.
+        How far behind the best one expert may be, in standard errors of the difference on the same
+        rows. Between models of several experts the mean decides.
     alphas : list of float, default=(10.0, 30.0, 100.0, 300.0)
         Candidates for ``alpha="auto"``.
     families : list of str or Expert, default=None
@@ -51,11 +51,12 @@ class Auto(BaseEstimator):
     Notes
     -----
     A size costs, per fold, up to three starts that split an expert of the size before, and up to
-    three experts two starts of a flat model's own; none has split-and-merge moves. A tree is also
-    grown on all rows. There are never more than ``max_experts`` sizes, times the number of
-    ``alphas`` and ``families``: all of these are tried with up to three experts, and those go on
-    that are within two standard errors of the best. A line ends ``patience`` sizes after the last
-    that was worth it. Ctrl-C ends the search: the best so far is fitted, with a warning.
+    three experts two starts of a flat model's own; none has moves. A tree is also grown on all
+    rows, the trees of the folds are fitted to all rows once the size is known, and the best has
+    moves. There are never more than ``max_experts`` sizes, times the number of ``alphas`` and
+    ``families``: all of these are tried with up to three experts, and those go on that are within
+    two standard errors of the best. A line ends ``patience`` sizes after the last that was worth
+    it. Ctrl-C ends the search: the best so far is fitted, with a warning.
 
     A row of weight w stays in one fold, so that weights are repeated rows for all but the
     folds; a row of weight zero is as if absent. A class of one row is in every fit and never held

@@ -22,6 +22,7 @@ from mixexp.estimators._auto_selection import AutoSelection
 from mixexp.estimators._families_of_y import families_for, is_whole_target
 from mixexp.estimators._folds import Fold, HeldOut, make_folds, replace_unknown
 from mixexp.estimators._growing_sizes import FlatSizes, OneSize, Sizes, TreeSizes
+from mixexp.estimators._initial_guess import GrownStart
 from mixexp.estimators._splitting import split_rows
 from mixexp.estimators._warnings import FitWarning
 from mixexp.exceptions import ConvergenceWarning, DegenerateExpertError, RoundedTargetWarning
@@ -59,8 +60,8 @@ class _Candidate(NamedTuple):
     n_experts, n_parameters : int
     has_spike : bool
         Whether an expert has shrunk onto one value of y, in any fold.
-    grown : estimator or None
-        The fit to all rows, where the shape of a model is found on them.
+    grown : list of _Fit
+        The fits of all folds, and to all rows, where the shape of a model is found on its rows.
     """
 
     settings: dict[str, Any]
@@ -68,7 +69,7 @@ class _Candidate(NamedTuple):
     n_experts: int
     n_parameters: int
     has_spike: bool
-    grown: Any
+    grown: list[_Fit]
 
     @property
     def size(self) -> tuple[int, int]:
@@ -125,7 +126,7 @@ class AutomaticMixin:
         self.selection_, grown = search.choose()
         reason = self.selection_.reason
         fit_warnings = [FitWarning(reason, ConvergenceWarning)] if search.is_interrupted else []
-        return self.init if grown is None else grown, fit_warnings
+        return self.init if grown is None else GrownStart(grown), fit_warnings
 
     def _automatic(self) -> dict[str, Any]:
         """Return the parameters of "auto", by name."""
@@ -192,7 +193,6 @@ class _Search:
     def choose(self) -> tuple[AutoSelection, Any]:
         """Return what was chosen, and the fit to all rows that a tree was found by."""
         lines = self._lines()
-        reason = ""
         try:
             for line in lines:
                 self._begin(line)
@@ -205,9 +205,7 @@ class _Search:
             if not any(line.candidates for line in lines):
                 raise
             self.is_interrupted = True
-            reason = "interrupted: the best candidate so far was fitted"
-        candidates = [candidate for line in lines for candidate in line.candidates]
-        return self._select(candidates, reason or self._why_ended(candidates))
+        return self._select([candidate for line in lines for candidate in line.candidates])
 
     # Lines.
 
@@ -241,9 +239,7 @@ class _Search:
                 line.is_open = False
                 return
             fits.append(larger)
-        grown = fits[-1].estimator
-        shape = {name: getattr(grown, name) for name in self._sizes.first()}
-        self._add(line, {**line.settings, **shape}, fits)
+        self._add(line, {**line.settings, **self._shape_of(fits[-1].estimator)}, fits)
 
     def _larger(
         self, line: _Line, fit: _Fit, sample: Fold, rng: np.random.Generator
@@ -268,7 +264,7 @@ class _Search:
             int(last.tree_.n_leaves),
             int(last.n_parameters_),
             any(fit.has_spike for fit in fits),
-            last if self._sizes.is_found_on_rows else None,
+            fits if self._sizes.is_found_on_rows else [],
         )
         line.candidates.append(candidate)
         line.fits = fits
@@ -314,7 +310,7 @@ class _Search:
             warnings.simplefilter("always")
             model.fit(self._X, self._y, sample_weight=weight, **self._given)
         has_spike = any(issubclass(trouble.category, RoundedTargetWarning) for trouble in caught)
-        return _Fit(model, has_spike)
+        return _Fit(model.set_params(init="auto"), has_spike)  # which is as large as the rows
 
     def _score(self, fits: list[_Fit]) -> np.ndarray:
         scores = []
@@ -355,13 +351,18 @@ class _Search:
         return self._held.mean(held_out)[0]
 
     def _is_worth(self, larger: _Candidate, smaller: _Candidate) -> bool:
-        """Return whether a model is better by more than chance, and than nothing."""
+        """Return whether a model is better than nothing, and than one expert by more than chance.
+
+        Experts that are too many are held together by their priors and cost little, those that are
+        missing cost what they would explain: between sizes that have several the mean decides.
+        """
         gain, error = self._held.difference(larger.held_out, smaller.held_out)
         n_more = max(0, larger.n_parameters - smaller.n_parameters)
         least = min(_NOTHING, n_more / float(self._held.weight.sum()))
-        return gain > max(least, float(self._options.n_standard_errors) * error)
+        n_errors = float(self._options.n_standard_errors) if smaller.n_experts == 1 else 0.0
+        return gain > max(least, n_errors * error)
 
-    def _select(self, candidates: list[_Candidate], reason: str) -> tuple[AutoSelection, Any]:
+    def _select(self, candidates: list[_Candidate]) -> tuple[AutoSelection, Any]:
         scores = [self._held.mean(candidate.held_out) for candidate in candidates]
         means = np.array([mean for mean, _ in scores])
         is_sound = np.isfinite(means) & [not candidate.has_spike for candidate in candidates]
@@ -374,6 +375,7 @@ class _Search:
             if ranked[place] > -np.inf and not self._is_worth(candidates[best], candidate)
         ]
         taken = min(near or [best], key=lambda at: (*candidates[at].size, -ranked[at]))
+        candidates[taken], grown = self._settle_shape(candidates[taken])
         columns = self._columns(candidates)
         columns |= {
             "score": means.tolist(),
@@ -385,8 +387,35 @@ class _Search:
         }
         chosen = {name: candidates[taken].settings[name] for name in self._names}
         counted = "rows" if self._given.get("groups") is None else "groups"
+        reason = self._why_ended(candidates)
         selection = AutoSelection(chosen, columns, taken, len(self._tests), counted, reason)
-        return selection, candidates[taken].grown
+        return selection, grown
+
+    def _settle_shape(self, taken: _Candidate) -> tuple[_Candidate, Any]:
+        """Return a candidate with the shape that is best on all rows, and the fit that has it.
+
+        Growing is greedy, and what all rows have led to need not be the best shape for them: those
+        that the folds have led to are fitted to all rows, too.
+        """
+        if not taken.grown:
+            return taken, None
+        *of_folds, own = taken.grown
+        found = [own]
+        for fit in of_folds if taken.n_experts > 1 and not self.is_interrupted else []:
+            shape = self._shape_of(fit.estimator)
+            try:
+                settings = {**taken.settings, **shape, "init": fit.estimator}
+                found.append(self._fit(settings, self._samples[-1].weight))
+            except DegenerateExpertError:
+                continue
+            except KeyboardInterrupt:
+                self.is_interrupted = True
+                break
+        best = max(found, key=lambda fit: (not fit.has_spike, fit.objective)).estimator
+        return taken._replace(settings={**taken.settings, **self._shape_of(best)}), best
+
+    def _shape_of(self, fitted: Any) -> dict[str, Any]:
+        return {name: getattr(fitted, name) for name in self._sizes.first()}
 
     def _columns(self, candidates: list[_Candidate]) -> dict[str, list[Any]]:
         columns: dict[str, list[Any]] = {"n_experts": [c.n_experts for c in candidates]}
@@ -398,6 +427,8 @@ class _Search:
         return columns
 
     def _why_ended(self, candidates: list[_Candidate]) -> str:
+        if self.is_interrupted:
+            return "interrupted: the best candidate so far was fitted"
         if isinstance(self._sizes, OneSize):
             return "all were tried"
         if max(c.n_experts for c in candidates) >= self._most:

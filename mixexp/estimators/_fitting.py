@@ -46,7 +46,7 @@ from mixexp.estimators._docs import method_docs
 from mixexp.estimators._features import check_features, select_by_head
 from mixexp.estimators._gates import NodeGate, columns_seen, needs_features, of_origin, select_gates
 from mixexp.estimators._grouped import GroupsMixin
-from mixexp.estimators._initial_guess import given_starts
+from mixexp.estimators._initial_guess import GrownStart, given_starts
 from mixexp.estimators._intervals import Interval, has_limits, read_interval, with_intervals
 from mixexp.estimators._l1 import L1, with_l1
 from mixexp.estimators._outputs import resolve_experts
@@ -359,7 +359,10 @@ class FittedByEM(CallbackSupportMixin, GroupsMixin, AutomaticMixin):
         monitor = make_monitor(task, layout.learn, record.journal)
         is_given, solver = bool(given), self._solver
         options = Options(int(self.max_iter), float(self.tol), solver.acceleration)
-        found = self._find(layout.problem, layout.pooled, given, monitor, options, is_given)
+        is_grown = isinstance(init, GrownStart)
+        found = self._find(
+            layout.problem, layout.pooled, given, monitor, options, is_given, is_grown
+        )
         if solver.on_collapse == "drop":
             layout, found = self._drop_collapsed(layout, found, options, is_given, lay_out)
         order = layout.learn(self, found)
@@ -387,22 +390,29 @@ class FittedByEM(CallbackSupportMixin, GroupsMixin, AutomaticMixin):
         monitor: Monitor,
         options: Options,
         is_given: bool,
+        is_grown: bool = False,
     ) -> Search:
-        """Run EM from some starts, and from those of ``init`` unless these were given."""
+        """Run EM from some starts, and from those of ``init`` unless these were given.
+
+        What was grown is given, but moves may lead on from it.
+        """
         if problem.model.penalty.has_l1 and has_many_columns(problem):
-            find = partial(self._find, is_given=is_given)
+            find = partial(self._find, is_given=is_given, is_grown=is_grown)
             return find_on_columns(problem, pooled, first, is_given, monitor, options, find)
         solver = self._solver
         if is_given:
             given = for_given_starts(problem, options)
             found = reflect(problem, compete(problem, first, given, monitor), given)
+        if is_given and not is_grown:
+            found = compete(problem, first, for_given_starts(problem, options), monitor)
         else:
             # Drawn all at once, so that the first m of more starts are those of m starts.
-            size, most = 1 + self._n_starts(problem), np.iinfo(np.int32).max
-            seeds = check_random_state(self.random_state).randint(most, size=size).tolist()
+            n_own = 0 if is_given else self._n_starts(problem)
+            most = np.iinfo(np.int32).max
+            seeds = check_random_state(self.random_state).randint(most, size=1 + n_own).tolist()
             seed, *seeds = problem.journal.remember(seeds)
             course = lay_course(problem, np.random.default_rng(seed), options)
-            drawn = draw_starts(course.weak, pooled, self.init, seeds)
+            drawn = [] if is_given else draw_starts(course.weak, pooled, self.init, seeds)
             named = [(f"{self.init} {number}", start) for number, start in enumerate(drawn)]
             n_moves = int(solver.n_moves)
             found = search(problem, course, [*first, *named], options, monitor, n_moves)

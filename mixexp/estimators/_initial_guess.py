@@ -25,15 +25,28 @@ class SeveralStarts(NamedTuple):
     inits: list[Any]
 
 
+class GrownStart(NamedTuple):
+    """A fit of the same model that the library made a step at a time: moves may lead on from it.
+
+    Parameters
+    ----------
+    estimator : estimator
+    """
+
+    estimator: Any
+
+
 def given_starts(init: Any, *known: Any) -> list[tuple[str, Parameters]]:
     """Return the starts that are handed in, none if ``init`` names a strategy.
 
     Parameters
     ----------
-    init : SeveralStarts, or as for `given_start`
+    init : SeveralStarts, GrownStart, or as for `given_start`
     *known : object
         The other arguments of `given_start`.
     """
+    if isinstance(init, GrownStart):
+        return [("grown", params) for _, params in given_starts(init.estimator, *known)]
     inits = init.inits if isinstance(init, SeveralStarts) else [init]
     return [start for own in inits if (start := given_start(own, *known)) is not None]
 
