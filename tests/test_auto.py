@@ -236,6 +236,16 @@ def test_strengths_are_chosen_too():
     )
 
 
+def test_fitted_estimators_and_labels_are_starts_where_a_strength_is_chosen():
+    X, y = kinked()
+    fitted = MoERegressor(2, **QUICK).fit(X, y)
+    options = {**QUICK, "alpha": Auto(cv=3, alphas=[3.0, 300.0])}
+    for init in (fitted, (X[:, 0] > 0.0).astype(int)):
+        model = MoERegressor(2, init=init, **options).fit(X, y)
+        assert model.selection_.chosen == {"alpha": 3.0}
+        assert model.init is init
+
+
 def test_depth_is_limited():
     X, y = kinked()
     model = HMERegressor(Auto(max_depth=1, cv=2), **QUICK).fit(X, y)

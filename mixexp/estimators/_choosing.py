@@ -304,13 +304,19 @@ class _Search:
             "tol": max(float(own.tol), _TOL),
             "max_iter": min(int(own.max_iter), _MOST_ITERATIONS),
         }
-        model = clone(own).set_params(**{**brief, **settings})
-        vars(model).pop("_skl_callbacks", None)  # they follow the fit that is asked for
+        model = self._copy({**brief, **settings})
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             model.fit(self._X, self._y, sample_weight=weight, **self._given)
         has_spike = any(issubclass(trouble.category, RoundedTargetWarning) for trouble in caught)
         return _Fit(model.set_params(init="auto"), has_spike)  # which is as large as the rows
+
+    def _copy(self, settings: Mapping[str, Any]) -> Any:
+        """Return an estimator with other settings, that starts where this one does."""
+        own = self._estimator
+        copy = clone(own).set_params(**{"init": own.init, **settings})  # a clone is not fitted
+        vars(copy).pop("_skl_callbacks", None)  # they follow the fit that is asked for
+        return copy
 
     def _score(self, fits: list[_Fit]) -> np.ndarray:
         scores = []
@@ -336,8 +342,7 @@ class _Search:
     def _check_rows(self, sample_weight: Any) -> None:
         """Refuse what a fit refuses before anything is made of the rows."""
         settings = {**self._lines()[0].settings, **self._sizes.first()}
-        fit = clone(self._estimator).set_params(**settings, n_init=1, max_iter=1, verbose=0)
-        vars(fit).pop("_skl_callbacks", None)
+        fit = self._copy({**settings, "n_init": 1, "max_iter": 1, "verbose": 0})
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             fit.fit(self._X, self._y, sample_weight=sample_weight, **self._given)
