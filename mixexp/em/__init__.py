@@ -1,7 +1,7 @@
 """Expectation-maximization: from a start to an optimum of the penalised log-likelihood."""
 
 from mixexp.em._degeneracy import collapsed_experts, experts_at_floor, experts_without_rows
-from mixexp.em._effort import for_given_starts, lay_course
+from mixexp.em._effort import lay_course
 from mixexp.em._initial_params import (
     params_from_afar,
     params_from_responsibilities,
@@ -12,7 +12,7 @@ from mixexp.em._initial_partitions import STARTS, draw_starts
 from mixexp.em._iteration import run_em, stack_parameters
 from mixexp.em._journal import Journal
 from mixexp.em._monitor import ASKED_TO_STOP, Monitor
-from mixexp.em._multistart import compete, reflect, search
+from mixexp.em._multistart import compete, follow_given, search
 from mixexp.em._newton import is_small
 from mixexp.em._objective import Evaluation, Problem, evaluation_of
 from mixexp.em._online import (
@@ -70,7 +70,7 @@ __all__ = [
     "experts_at_floor",
     "experts_without_rows",
     "find_on_columns",
-    "for_given_starts",
+    "follow_given",
     "has_many_columns",
     "is_small",
     "join_rows",
@@ -80,7 +80,6 @@ __all__ = [
     "params_from_afar",
     "params_from_responsibilities",
     "pooled_params",
-    "reflect",
     "reorder",
     "respawn_experts",
     "restrict_parameters",

@@ -69,7 +69,7 @@ def search(
         Rounds of split-and-merge moves, see `split_and_merge`.
     """
     if problem.model.tree.n_leaves == 1:  # it starts at its optimum, or next to it
-        return reflect(problem, compete(problem, starts, options, monitor), options)
+        return _reflect(problem, compete(problem, starts, options, monitor), options)
     sample, raced, weak, way, effort, seed = course
     n_exchanges, n_relabelings = (_N_EXCHANGES, _N_RELABELINGS) if n_moves else (0, 0)
     n_reflections = _N_REFLECTIONS if n_moves else 0
@@ -101,8 +101,24 @@ def search(
     return _follow(problem, tried, options, monitor, f"on a sample of {sample.n_rows} rows")
 
 
-def reflect(problem: Problem, found: Search, options: Options) -> Search:
-    """Try reflections of experts from the best optimum: given starts, too, have them alone."""
+def follow_given(
+    problem: Problem, starts: Sequence[tuple[str, Parameters]], options: Options, monitor: Monitor
+) -> Search:
+    """Run EM from starts that somebody gave, which have no moves but reflections.
+
+    Parameters
+    ----------
+    problem : Problem
+    starts : sequence of (str, Parameters)
+        With their names.
+    options : Options
+    monitor : Monitor
+    """
+    options = for_given_starts(problem, options)
+    return _reflect(problem, compete(problem, starts, options, monitor), options)
+
+
+def _reflect(problem: Problem, found: Search, options: Options) -> Search:
     return split_and_merge(problem, found, 0, options, _N_REFLECTIONS, USUAL, _REFLECTIONS)
 
 

@@ -17,13 +17,11 @@ from mixexp.em import (
     Problem,
     Search,
     affordable_starts,
-    compete,
     draw_starts,
     find_on_columns,
-    for_given_starts,
+    follow_given,
     has_many_columns,
     lay_course,
-    reflect,
     respawn_experts,
     restrict_parameters,
     search,
@@ -400,11 +398,8 @@ class FittedByEM(CallbackSupportMixin, GroupsMixin, AutomaticMixin):
             find = partial(self._find, is_given=is_given, is_grown=is_grown)
             return find_on_columns(problem, pooled, first, is_given, monitor, options, find)
         solver = self._solver
-        if is_given:
-            given = for_given_starts(problem, options)
-            found = reflect(problem, compete(problem, first, given, monitor), given)
         if is_given and not is_grown:
-            found = compete(problem, first, for_given_starts(problem, options), monitor)
+            found = follow_given(problem, first, options, monitor)
         else:
             # Drawn all at once, so that the first m of more starts are those of m starts.
             n_own = 0 if is_given else self._n_starts(problem)
