@@ -468,3 +468,15 @@ def test_constraints_on_all_experts_hold():
     model = MoERegressor(FEW, constraints=[Shared(1)], **QUICK).fit(X, y)
     assert model.tree_.n_leaves == 2
     assert model.coef_[0, 1] == model.coef_[1, 1]
+
+
+@pytest.mark.parametrize("n_regimes", [2, 3])
+def test_a_tree_of_few_regimes_has_no_leaf_that_is_not_used(n_regimes):
+    # The least stable cut of one expert need not part two regimes; one leaf more then did.
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(400, 3))
+    regime = np.digitize(X[:, 0], [0.0] if n_regimes == 2 else [-0.5, 0.5])
+    eta = np.choose(regime, [X[:, 1], -2.0 * X[:, 2], 1.0 + X[:, 2] - X[:, 1]])
+    model = HMERegressor("auto", random_state=0).fit(X, eta + 0.3 * rng.normal(size=400))
+    assert model.tree_.n_leaves == n_regimes
+    assert model.gate_proba(X).mean(axis=0).min() > 0.2

@@ -10,7 +10,7 @@ from mixexp.estimators._splitting import SplitRows, split_leaf
 
 # Experts whose coefficients are least stable are split, so many of them.
 _N_SPLITS = 3
-# Starts of its own that a flat model of few experts has beside those: the least stable cut need not
+# Starts of its own that a model of few experts has beside those: the least stable cut need not
 # be the one that parts two regimes, but once some are apart the others are found by splitting.
 _N_OWN, _FEW = 2, 3
 
@@ -68,12 +68,11 @@ class TreeSizes:
         tree = fitted.tree_
         depth = tree.level[tree.leaves] if tree.n_leaves > 1 else np.zeros(1, dtype=np.int64)
         open_leaves = [leaf for leaf in range(tree.n_leaves) if depth[leaf] < self._max_depth]
-        if split is None:  # starts of its own know no leaf from another
-            if open_leaves:
-                leaf = min(open_leaves, key=lambda leaf: depth[leaf])
-                yield {"tree": split_leaf(tree, leaf), "n_init": _N_OWN}
-            return
-        for leaf in _least_stable(split, open_leaves):
+        if open_leaves and (split is None or tree.n_leaves < _FEW):
+            # Starts of its own know no leaf from another.
+            leaf = min(open_leaves, key=lambda leaf: depth[leaf])
+            yield {"tree": split_leaf(tree, leaf), "n_init": _N_OWN}
+        for leaf in [] if split is None else _least_stable(split, open_leaves):
             from_leaf = np.insert(np.arange(tree.n_leaves), leaf, leaf)
             yield {"tree": split_leaf(tree, leaf), "init": split.start(leaf, from_leaf)}
 
