@@ -83,6 +83,16 @@ def _counts(expert, **per_row):
     return fit
 
 
+def _of_intervals(make_given):
+    def fit(rng):
+        X = _features(rng)
+        y = np.abs(X["age"].to_numpy()) + 0.2 * rng.standard_normal(N_ROWS)
+        y, given = make_given(y)
+        return Fit(MoERegressor(2, **QUICK).fit(X, y, **given), X, y, {})
+
+    return fit
+
+
 def _families():
     for name, cls in FAMILIES.items():
         if cls.target == "regression":
@@ -156,6 +166,12 @@ BUILDERS: dict[str, Callable[[Any], Fit]] = {
     "dropped": _regression(HMERegressor, tree=(2, 3), solver=EM(on_collapse="drop"), max_iter=99),
     "zero_inflated": _counts(["point_mass", "poisson"]),
     "hurdle": _counts(["point_mass", "zero_truncated_poisson"]),
+    "rounded": _of_intervals(lambda y: (np.round(y, 1), {"y_resolution": 0.1})),
+    "intervals": _of_intervals(lambda y: (y, {"y_upper": y + np.where(y > 0.4, 0.3, 0.0)})),
+    "right_censored": _of_intervals(
+        lambda y: (np.minimum(y, 0.6), {"censoring": np.where(y > 0.6, 1, 0)})
+    ),
+    "truncated": _of_intervals(lambda y: (y, {"truncation": -2.0})),
     "exposure": _counts("poisson", exposure=lambda rng: rng.uniform(0.5, 2.0, N_ROWS)),
     "trials": _counts(Binomial(), trials=lambda rng: rng.integers(1, 9, N_ROWS).astype(float)),
 }  # fmt: skip

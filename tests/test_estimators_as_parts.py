@@ -619,7 +619,7 @@ def test_an_estimator_without_a_row_beside_counts_is_refused():
 
 
 @pytest.mark.parametrize("family", ["gamma", "poisson", "inverse_gaussian", "tweedie"])
-@pytest.mark.parametrize("scale", [1.0, 1e-4])
+@pytest.mark.parametrize("scale", [1.0, 1e-4, 10.0])
 def test_predictions_that_a_family_cannot_have_are_warned_of(family, scale):
     x = np.linspace(-1.0, 1.0, 120)[:, None]
     y = np.ceil(np.exp(4.0 * x[:, 0]))  # a line through it is below zero on the left

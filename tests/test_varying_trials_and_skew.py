@@ -6,8 +6,11 @@ from scipy import stats
 from scipy.optimize import minimize, minimize_scalar
 from statsmodels.tools.numdiff import approx_hess3
 
-from mixexp import MoERegressor
+from mixexp import EM, MoERegressor
+from mixexp.constraints import Bounded, Fixed, Shared
+from mixexp.data import Batches
 from mixexp.experts import (
+    Beta,
     BetaBinomial,
     Binomial,
     Censored,
@@ -164,6 +167,62 @@ def test_skewed_experts_lean_to_the_side_that_their_rows_do(start, wrap, rng):
     assert leans == [-1.0, 1.0, 1.0, 1.0]
 
 
+@pytest.fixture(scope="module")
+def leaning_lines():
+    rng = np.random.default_rng(5)
+    label, shapes = np.repeat(np.arange(4), 100), np.array([5.0, 5.0, -5.0, 5.0])
+    X = rng.uniform(-1.0, 1.0, (400, 2))
+    y = 30.0 * label + X[:, 0] + stats.skewnorm.rvs(shapes[label], random_state=rng)
+    return X, y, label
+
+
+@pytest.mark.parametrize(
+    "constraint", [Fixed(1, 0.0), Bounded(0, lower=-100.0), Shared(0), Shared(1)], ids=str
+)
+def test_experts_lean_to_the_right_side_under_constraints(constraint, leaning_lines):
+    X, y, label = leaning_lines
+    options = {**ML, "gate": "constant", "constraints": [constraint], "init": label}
+    found = MoERegressor(4, expert="skew_normal", **options).fit(X, y)
+    assert np.sign([own["shape"] for own in found.shape_]).tolist() == [1.0, 1.0, -1.0, 1.0]
+    again = MoERegressor(4, expert="skew_normal", **{**options, "init": found}).fit(X, y)
+    assert again.log_likelihood_ == pytest.approx(found.log_likelihood_, abs=1e-6)
+
+
+def test_without_moves_no_expert_is_reflected_and_sources_have_reflections(leaning_lines):
+    X, y, label = leaning_lines
+    options = {**ML, "gate": "constant", "expert": "skew_normal"}
+    moved = MoERegressor(4, init=label, **options).fit(X, y)
+    names = [restart.start for restart in moved.restarts_]
+    assert names[0] == "labels"
+    assert any("reflected" in name for name in names)
+    still = MoERegressor(4, init=label, solver=EM(n_moves=0), **options).fit(X, y)
+    assert [restart.start for restart in still.restarts_] == ["labels"]
+    assert still.log_likelihood_ < moved.log_likelihood_ - 1.0
+    searched = MoERegressor(4, random_state=0, **options).fit(X, y)
+    source = Batches([(X[::2], y[::2]), (X[1::2], y[1::2])])
+    streamed = MoERegressor(4, random_state=0, **options).fit(source)
+    assert searched.log_likelihood_ == pytest.approx(moved.log_likelihood_, abs=1e-5)
+    assert streamed.log_likelihood_ == pytest.approx(moved.log_likelihood_, abs=1e-5)
+
+
+@pytest.mark.parametrize("fault", ["few", "shape", "nan"])
+def test_reflections_that_are_none_are_refused_by_name(fault, leaning_lines):
+    class Mirrored(SkewNormal):
+        name = "mirrored"
+
+        def reflections(self, heads):
+            made = {
+                "few": heads[:1],
+                "shape": tuple(own[:1] for own in heads),
+                "nan": tuple(own * np.nan for own in heads),
+            }
+            return [made[fault]]
+
+    X, y, label = leaning_lines
+    with pytest.raises(ValueError, match=r"Mirrored\.reflections must return finite heads"):
+        MoERegressor(4, expert=Mirrored(), init=label).fit(X, y)
+
+
 def test_reflections_keep_mean_and_variance_and_those_of_products_move_one_target():
     family = SkewNormal()
     heads = tuple(
@@ -223,3 +282,46 @@ def test_estimated_power_of_tweedie_is_where_its_profile_is_highest():
     assert scaled.shape_[0]["power"] == pytest.approx(there.shape_[0]["power"], rel=1e-5)
     np.testing.assert_allclose(scaled.dispersion_, there.dispersion_, rtol=1e-5)
     assert np.isfinite(model.inference(X, y).std_errors).all()
+
+
+def test_tweedie_densities_are_finite_next_to_a_power_of_one():
+    heads = np.zeros((1, 1)), np.zeros((1, 1))
+    y = np.array([0.4, 0.99, 1.0, 1.3, 1.49, 1.51, 2.0, 7.3])
+    for power in (1.0 + 1e-4, 1.0 + 1e-5, 1.0 + 1e-6):
+        value, found = Tweedie(power=power).evaluate(y, heads)
+        assert np.isfinite(value).all()
+        assert all(np.isfinite(own).all() for own in (*found.score, *found.curvature.values()))
+        # A spike at every whole number of jumps, each of its Poisson probability.
+        assert np.argmax(value) in (2, 6)
+
+
+def test_a_dispersion_of_tweedies_own_is_used():
+    class Doubled(Tweedie):
+        name = "doubled"
+
+        def dispersion_terms(self, y, heads):
+            return tuple(2.0 * own for own in super().dispersion_terms(y, heads))
+
+    y, heads = np.array([0.0, 0.7, 3.0]), (np.full((1, 1), 0.3), np.full((1, 1), -0.5))
+    plain, own = Tweedie().derivatives(y, heads), Doubled().derivatives(y, heads)
+    np.testing.assert_array_equal(own.score[1], 2.0 * plain.score[1])
+    np.testing.assert_array_equal(Doubled().evaluate(y, heads)[1].score[1], own.score[1])
+    bend = Tweedie().observed_curvature(y, heads)[1, 1]
+    np.testing.assert_array_equal(Doubled().observed_curvature(y, heads)[1, 1], 2.0 * bend)
+
+
+@pytest.mark.parametrize("family", [Beta(), BetaBinomial()], ids=lambda family: family.name)
+def test_densities_do_not_depend_on_the_rows_beside(family, rng):
+    heads = rng.normal(size=(2, 50)), np.array([[-1.0], [0.4]])
+    y = np.array([rng.integers(0, 9, 50), np.full(50, 9)], dtype=float)
+    y = y if family.uses_trials else rng.uniform(0.1, 0.9, 50)
+    alone = family.log_density(y, heads)
+    far = heads[0].copy()
+    far[:, 0] = 1e4
+    beside = family.log_density(y, (far, heads[1]))
+    np.testing.assert_array_equal(beside[:, 1:], alone[:, 1:])
+
+
+def test_products_refuse_families_with_limits():
+    with pytest.raises(ValueError, match="known exactly"):
+        Product((Censored(Gaussian(), lower=0.0), Gaussian())).check_options()

@@ -39,9 +39,9 @@ _NESTINGS = Tactic(draw_moves_of_tree, looks=((6, 16), (20, 1)), is_plain=True)
 # Relabelings are drawn by chance, and end after some rounds that led nowhere.
 _N_RELABELINGS = 20
 _RELABELINGS = Tactic(draw_relabelings, looks=((8, 24), (20, 1)), is_plain=True, n_tries=3)
-# Every reflection leads higher or ends the reflections.
+# Rounds of reflections. Where one leads shows late: the expert narrows slowly.
 _N_REFLECTIONS = 10
-_REFLECTIONS = Tactic(draw_reflections)
+_REFLECTIONS = Tactic(draw_reflections, looks=((20, 3), (60, 1)))
 
 
 def search(
@@ -69,7 +69,7 @@ def search(
         Rounds of split-and-merge moves, see `split_and_merge`.
     """
     if problem.model.tree.n_leaves == 1:  # it starts at its optimum, or next to it
-        return _reflect(problem, compete(problem, starts, options, monitor), options)
+        return _reflect(problem, compete(problem, starts, options, monitor), options, n_moves)
     sample, raced, weak, way, effort, seed = course
     n_exchanges, n_relabelings = (_N_EXCHANGES, _N_RELABELINGS) if n_moves else (0, 0)
     n_reflections = _N_REFLECTIONS if n_moves else 0
@@ -102,7 +102,11 @@ def search(
 
 
 def follow_given(
-    problem: Problem, starts: Sequence[tuple[str, Parameters]], options: Options, monitor: Monitor
+    problem: Problem,
+    starts: Sequence[tuple[str, Parameters]],
+    options: Options,
+    monitor: Monitor,
+    n_moves: int,
 ) -> Search:
     """Run EM from starts that somebody gave, which have no moves but reflections.
 
@@ -113,12 +117,16 @@ def follow_given(
         With their names.
     options : Options
     monitor : Monitor
+    n_moves : int
+        No reflections if it is 0.
     """
     options = for_given_starts(problem, options)
-    return _reflect(problem, compete(problem, starts, options, monitor), options)
+    return _reflect(problem, compete(problem, starts, options, monitor), options, n_moves)
 
 
-def _reflect(problem: Problem, found: Search, options: Options) -> Search:
+def _reflect(problem: Problem, found: Search, options: Options, n_moves: int) -> Search:
+    if not n_moves or not found.best.is_converged:
+        return found
     return split_and_merge(problem, found, 0, options, _N_REFLECTIONS, USUAL, _REFLECTIONS)
 
 

@@ -7,6 +7,7 @@ from one to the other: between them lies the symmetric expert, a saddle.
 import numpy as np
 
 from mixexp.em._objective import Problem
+from mixexp.experts import Expert
 from mixexp.model import Parameters
 
 
@@ -24,13 +25,12 @@ def draw_reflections(
         Unused.
     """
     model, out = problem.model, []
-    if model.ties is not None:
-        return []
     lower, upper = model.flat_bounds
     for g, group in enumerate(model.groups):
         coefs = params.experts[g]
-        heads = tuple(own[:, :1] for own in coefs)
+        heads = tuple(own[:, :1].copy() for own in coefs)
         for reflected in group.family.reflections(heads):
+            _check_reflection(group.family, heads, reflected)
             for k, leaf in enumerate(group.leaves.tolist()):
                 shifts = [after[k] - own[k] for own, after in zip(heads, reflected, strict=True)]
                 if not np.any(shifts):
@@ -41,5 +41,16 @@ def draw_reflections(
                 experts = (*params.experts[:g], moved, *params.experts[g + 1 :])
                 flat = model.flatten(params._replace(experts=experts))
                 start = model.unflatten(np.clip(flat, lower, upper))
-                out.append((f"expert {leaf} reflected", start))
+                out.append((f"expert {leaf} reflected", model.project(start)))
     return out
+
+
+def _check_reflection(
+    family: Expert, heads: tuple[np.ndarray, ...], reflected: tuple[np.ndarray, ...]
+) -> None:
+    shapes = [np.shape(own) for own in reflected]
+    if shapes != [own.shape for own in heads] or not all(map(np.all, map(np.isfinite, reflected))):
+        raise ValueError(
+            f"{type(family).__name__}.reflections must return finite heads of the shapes "
+            f"{[own.shape for own in heads]} of those that it is given. Got shapes {shapes}."
+        )

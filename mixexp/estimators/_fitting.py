@@ -399,7 +399,7 @@ class FittedByEM(CallbackSupportMixin, GroupsMixin, AutomaticMixin):
             return find_on_columns(problem, pooled, first, is_given, monitor, options, find)
         solver = self._solver
         if is_given and not is_grown:
-            found = follow_given(problem, first, options, monitor)
+            found = follow_given(problem, first, options, monitor, int(solver.n_moves))
         else:
             # Drawn all at once, so that the first m of more starts are those of m starts.
             n_own = 0 if is_given else self._n_starts(problem)

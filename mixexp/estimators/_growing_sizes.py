@@ -72,7 +72,9 @@ class TreeSizes:
             # Starts of its own know no leaf from another.
             leaf = min(open_leaves, key=lambda leaf: depth[leaf])
             yield {"tree": split_leaf(tree, leaf), "n_init": _N_OWN}
-        for leaf in [] if split is None else _least_stable(split, open_leaves):
+        if split is None:
+            return
+        for leaf in _least_stable(split, open_leaves):
             from_leaf = np.insert(np.arange(tree.n_leaves), leaf, leaf)
             yield {"tree": split_leaf(tree, leaf), "init": split.start(leaf, from_leaf)}
 

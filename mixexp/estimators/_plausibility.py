@@ -84,7 +84,7 @@ def find_cut_predictions(name: str, problem: Problem, params: Parameters) -> lis
         return []
     cut = problem.total(partial(_rows_cut, params=params, places=places), add)
     found = []
-    for place, share in zip(places, problem.n_weighed * cut, strict=True):
+    for place, share in zip(places, cut, strict=True):
         expert, leaf = others[place].submodel, problem.model.tree.leaf_position
         if share >= 1.0:
             message = (
@@ -100,7 +100,7 @@ def find_cut_predictions(name: str, problem: Problem, params: Parameters) -> lis
 
 
 def _rows_cut(problem: Problem, params: Parameters, places: Sequence[int]) -> np.ndarray:
-    """Return the weight of the rows whose predictions are cut, expert by expert."""
+    """Return how many rows have predictions that are cut, expert by expert."""
     model, total = problem.model, np.zeros(len(places))
     for block in problem.held:
         prior = block_priors(model, params, block)[1]
@@ -109,7 +109,7 @@ def _rows_cut(problem: Problem, params: Parameters, places: Sequence[int]) -> np
             assert isinstance(expert, AroundExpert)
             is_cut = expert.is_cut(params.others[place].item(), model.view(other, block))
             leaf = model.tree.leaf_position(int(other.nodes[0]))
-            total[at] += float((block.weight * prior[leaf])[is_cut].sum())
+            total[at] += float(prior[leaf][is_cut & (block.weight > 0.0)].sum())
     return total
 
 

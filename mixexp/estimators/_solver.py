@@ -37,7 +37,9 @@ class EM(BaseEstimator):
         Rounds of split-and-merge moves after the starts (Ueda et al. 2000), for three experts
         and more: two experts that are alike are merged, and their place is given to half of
         a third; kept only if the penalised log-likelihood ends higher. In trees of more than one
-        level experts change places too, and unless it is 0 the rounds are eight at least.
+        level experts change places too, and unless it is 0 the rounds are eight at least. Unless it
+        is 0 experts that may lean to the wrong side (skew normal) are reflected, too, from given
+        starts as well.
     on_collapse : {"warn", "respawn", "drop", "error"}, default="warn"
         What is done if an expert of the best optimum has collapsed: its dispersion is at the
         floor, or one row or less is left to it. "warn": a DegenerateExpertWarning. "respawn":

@@ -131,10 +131,10 @@ def add_all(log_peak: np.ndarray, index: float) -> FewSums:
     bend, value, other = np.zeros((3, _MOST_ADDED + 2))
     bend[2:-1] = np.exp(np.diff(logs[:-1]))
     value[1:], other[1:] = j * (np.log(j) - 1.0 - gap), j * bend_of
-    # The largest term is the unit, so that sums neither over- nor underflow.
-    center = np.maximum(np.round(peak), 1.0)
-    at, slope = center.astype(np.int64), per_jump * log_peak
-    up = np.exp(slope + logs[at - 1])
+    # The largest term is the unit, so that sums neither over- nor underflow: next to the peak.
+    at, slope = np.maximum(np.floor(peak), 1.0).astype(np.int64), per_jump * log_peak
+    at += slope + logs[at - 1] > 0.0
+    center, up = at.astype(np.float64), np.exp(slope + logs[at - 1])
     down = np.exp(np.where(at > 1, -slope - logs[np.maximum(at, 2) - 2], -np.inf))
     sums = np.empty((7, len(peak)))
     kernels.jump_sums(at, up, down, bend, log_peak, value, other, sums)

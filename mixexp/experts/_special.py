@@ -14,11 +14,26 @@ from mixexp.links import extended_exp
 
 HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)
 _SMALL_EXCESS = 0.01
+_LARGEST_USUAL_LOG = 60.0
 # From here on exp(x) - 1 - x is exp(x) to rounding; log of the least number that is looked at.
 _LARGE_EXPONENT = 100.0
 _LEAST_LOG = -690.0
 # Taylor coefficients of (exp(x) - 1 - x) / x**2, the highest power first.
 _EXCESS_SERIES = tuple(1.0 / math.factorial(k) for k in range(9, 1, -1))
+
+
+def are_usual_logs(log_precision: np.ndarray, *log_means: np.ndarray) -> bool:
+    """Return whether products of precisions, means and data need no cut: within exp(-120 ... 120).
+
+    Parameters
+    ----------
+    log_precision : ndarray
+    *log_means : ndarray
+        Not positive.
+    """
+    least = min(own.min(initial=0.0) for own in log_means)
+    size = np.abs(log_precision).max(initial=0.0)
+    return bool(size <= _LARGEST_USUAL_LOG and least >= -_LARGEST_USUAL_LOG)
 
 
 def gamma_remainders(a: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

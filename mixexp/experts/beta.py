@@ -16,6 +16,7 @@ from mixexp.experts._fused import exponential_excesses
 from mixexp.experts._glm import DispersionModel
 from mixexp.experts._special import (
     HALF_LOG_2PI,
+    are_usual_logs,
     gamma_remainders,
     log_exponential_excess,
     scaled_digamma_gap,
@@ -28,8 +29,6 @@ from mixexp.links import PROBABILITY_LINKS, ProbabilityLink, capped_exp, extende
 # Boost's inverse of the incomplete beta function is held to be right from here on; at levels of
 # 1e-20 to 1e-300 it was NaN or another number at up to a tenth of parameters.
 _LEAST_LEVEL = 1e-9
-# Of the precision and the means: their products, and those with log(y), need no cut.
-_LARGEST_USUAL_LOG = 60.0
 
 
 class _Side(NamedTuple):
@@ -86,10 +85,8 @@ class _Side(NamedTuple):
         log_ratio = log_y - log_share
         parameter = np.exp(log_share + log_precision)
         error, gap, curvature = gamma_remainders(parameter)
-        _, _, divergence = exponential_excesses(log_ratio)
-        divergence *= parameter
-        gap *= parameter
-        curvature *= parameter
+        divergence = exponential_excesses(log_ratio)[2] * parameter
+        gap, curvature = gap * parameter, curvature * parameter
         pull, information = log_ratio * parameter + gap, parameter + curvature
         return cls(log_share, divergence, divergence, error, pull, information, gap, curvature)
 
@@ -150,18 +147,23 @@ class Beta(DispersionModel):
     def _probability_link(self) -> ProbabilityLink:
         return PROBABILITY_LINKS[self.link]
 
-    def _sides(self, y: np.ndarray, heads: Heads) -> tuple["_Side", "_Side"]:
-        """Return what densities are made of, for y and for 1 - y."""
+    def _sides(self, y: np.ndarray, heads: Heads, by_block: bool = True) -> tuple[_Side, _Side]:
+        """Return what densities are made of, for y and for 1 - y.
+
+        Parameters
+        ----------
+        y, heads
+        by_block : bool
+            Whether rows that leave what is usual may change the last bits of others.
+        """
         link, precision = self._probability_link, -heads[1]
         log_mean, log_rest = link.log_mean(heads[0]), link.log_complement(heads[0])
-        is_usual = np.abs(precision).max(initial=0.0) <= _LARGEST_USUAL_LOG and (
-            min(log_mean.min(initial=0.0), log_rest.min(initial=0.0)) >= -_LARGEST_USUAL_LOG
-        )
+        is_usual = by_block and are_usual_logs(precision, log_mean, log_rest)
         make = _Side.of_usual if is_usual else _Side.of
         return make(np.log(y), log_mean, precision), make(np.log1p(-y), log_rest, precision)
 
     def log_kernel(self, y: np.ndarray, heads: Heads) -> np.ndarray:
-        return _log_kernel(*self._sides(y, heads), heads)
+        return _log_kernel(*self._sides(y, heads, by_block=False), heads)
 
     def derivatives(self, y: np.ndarray, heads: Heads) -> Derivatives:
         return self._derivatives(*self._sides(y, heads), heads)

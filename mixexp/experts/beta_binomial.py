@@ -23,6 +23,7 @@ from mixexp.experts._fused import exponential_excesses
 from mixexp.experts._overdispersed import WithDispersion
 from mixexp.experts._special import (
     HALF_LOG_2PI,
+    are_usual_logs,
     gamma_remainders,
     log_exponential_excess,
     scaled_digamma_gap,
@@ -44,8 +45,6 @@ from mixexp.links import (
 # Single trials do not tell; less is binomial to some digits.
 _START_DISPERSION, _LEAST_START = 0.3, 0.01
 _LEAST_LOG = -700.0
-# Of the precision and the means: their products, and those with counts, need no cut.
-_LARGEST_USUAL_LOG = 60.0
 # Log of a parameter over no successes, in effect infinite.
 _FAR = 1e3
 
@@ -189,9 +188,6 @@ class BetaBinomial(WithDispersion):
         return out - np.where(both, HALF_LOG_2PI, 0.0)
 
     def log_kernel(self, y: np.ndarray, heads: Heads) -> np.ndarray:
-        found = self._usual_terms(y, heads)
-        if found is not None:
-            return found[0]
         _, trials = split_trials(y)
         log_trials, log_precision = np.log(np.maximum(trials, 1.0)), -heads[1]
         whole = _Side(trials, log_trials, np.zeros_like(trials), np.zeros(1), log_precision)
@@ -248,10 +244,7 @@ class BetaBinomial(WithDispersion):
         """Return `log_kernel` and `_rises` where nothing leaves exp(-120) ... exp(120), or None."""
         link, log_precision = PROBABILITY_LINKS[self.link], -heads[1]
         log_means = link.log_mean(heads[0]), link.log_complement(heads[0])
-        is_usual = np.abs(log_precision).max(initial=0.0) <= _LARGEST_USUAL_LOG and (
-            min(own.min(initial=0.0) for own in log_means) >= -_LARGEST_USUAL_LOG
-        )
-        if not is_usual:
+        if not are_usual_logs(log_precision, *log_means):
             return None
         successes, trials = split_trials(y)
         counts, held = (successes, trials - successes), np.maximum(trials, 1.0)
@@ -265,8 +258,7 @@ class BetaBinomial(WithDispersion):
             loss = np.maximum(count, 1.0) * exponential_excesses(from_share)[2]
             # Of no successes trials * (y + a) / (trials + precision) is left.
             loss = np.where(count == 0.0, trials * (own.a / (trials + precision)), loss)
-            loss += own.a * exponential_excesses(from_mean)[2]
-            out = out + (own.error - loss)
+            out = out + (own.error - loss) - own.a * exponential_excesses(from_mean)[2]
             rises.append(own.sums)
         out = np.where(trials == 0.0, 0.0, np.minimum(out, -self.log_base(y)))
         return out, (rises[0], rises[1], whole.sums)

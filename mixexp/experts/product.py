@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from mixexp.experts._base import Curvature, Derivatives, Expert, Head, Heads
+from mixexp.experts._interval import IntervalExpert
 from mixexp.experts._joint import JointExpert
 from mixexp.experts._units import Unit
 from mixexp.text import shown
@@ -79,6 +80,11 @@ class Product(JointExpert):
                 raise ValueError(
                     "The 'experts' option of the product expert must hold families of one real "
                     f"target each. Got {shown(family)}."
+                )
+            if isinstance(family, IntervalExpert):
+                raise ValueError(
+                    "The 'experts' option of the product expert must hold families of values that "
+                    f"are known exactly. Got {shown(family)}; use its family without limits."
                 )
             if family.uses_trials or not family.heads:
                 raise ValueError(

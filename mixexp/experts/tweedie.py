@@ -20,7 +20,15 @@ import numpy as np
 from scipy.special import gammainc, gammaincc
 
 from mixexp.arguments import is_in_range, is_word
-from mixexp.experts._base import LOG_DISPERSION_FLOOR, Curvature, Derivatives, Expert, Head, Heads
+from mixexp.experts._base import (
+    LOG_DISPERSION_FLOOR,
+    Curvature,
+    Derivatives,
+    Expert,
+    Head,
+    Heads,
+    keeps_methods,
+)
 from mixexp.experts._jumps import JumpMoments, fall_from_peak, jump_moments, jump_nodes
 from mixexp.experts._positive import DispersionTerms, PositiveModel
 from mixexp.experts._quantile import cantelli_bracket
@@ -214,6 +222,11 @@ class Tweedie(PositiveModel):
     def dispersion_terms(self, y: np.ndarray, heads: Heads) -> DispersionTerms:
         return self._dispersion_terms(heads, self._parts(y, heads))
 
+    def _own_dispersion_terms(self, y: np.ndarray, plain: Heads, parts: _Parts) -> DispersionTerms:
+        if keeps_methods(self, Tweedie, ("dispersion_terms",)):
+            return self._dispersion_terms(plain, parts)
+        return self.dispersion_terms(y, plain)
+
     def _dispersion_terms(self, plain: Heads, parts: _Parts) -> DispersionTerms:
         per_jump = 1.0 + self._index(plain)
         deviance, (_, deviation, shortfall) = capped_exp(parts.log_half_deviance), parts.jumps
@@ -236,7 +249,7 @@ class Tweedie(PositiveModel):
         return self._log_kernel(y, plain, parts), self._all_derivatives(y, plain, parts)
 
     def _all_derivatives(self, y: np.ndarray, plain: Heads, parts: _Parts) -> Derivatives:
-        dispersion = self._dispersion_terms(plain, parts)
+        dispersion = self._own_dispersion_terms(y, plain, parts)
         found = self._derivatives(y, plain, dispersion)
         if self._known_power is not None:
             return found
@@ -255,7 +268,7 @@ class Tweedie(PositiveModel):
     def observed_curvature(self, y: np.ndarray, heads: Heads) -> Curvature:
         plain = self._plain(heads)
         parts = self._parts(y, plain)
-        found = self._observed_curvature(y, plain, self._dispersion_terms(plain, parts))
+        found = self._observed_curvature(y, plain, self._own_dispersion_terms(y, plain, parts))
         if self._known_power is not None:
             return found
         own, location = self._power_terms(y, plain, parts), self._location_terms(y, plain)

@@ -84,7 +84,7 @@ class ExpertGroup(NamedTuple):
         )
         if not isinstance(self.family, IntervalExpert):
             return self._replace(rivals=rivals)
-        placeholder = None if self.placeholder_y is None else self.placeholder_y[0]
+        placeholder = None if self.placeholder_y is None else self.placeholder_y[0, ...]
         return self._replace(family=self.family.base, placeholder_y=placeholder, rivals=rivals)
 
     def is_location(self, h: int) -> bool:
