@@ -29,10 +29,15 @@ def draw_reflections(
     for g, group in enumerate(model.groups):
         coefs = params.experts[g]
         heads = tuple(own[:, :1].copy() for own in coefs)
+        facts = [model.slot_facts[model.slot_of[g, h]] for h in range(len(heads))]
+        are_own = [not own.is_shared and own.known_log_dispersion is None for own in facts]
         for reflected in group.family.reflections(heads):
             _check_reflection(group.family, heads, reflected)
             for k, leaf in enumerate(group.leaves.tolist()):
-                shifts = [after[k] - own[k] for own, after in zip(heads, reflected, strict=True)]
+                shifts = [
+                    (after[k] - own[k]) * is_own
+                    for own, after, is_own in zip(heads, reflected, are_own, strict=True)
+                ]
                 if not np.any(shifts):
                     continue
                 moved = tuple(own.copy() for own in coefs)
