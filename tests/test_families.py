@@ -30,6 +30,7 @@ from mixexp.experts import (
     Ordinal,
     PointMass,
     Poisson,
+    SkewNormal,
     StudentT,
     Tweedie,
     Uniform,
@@ -405,7 +406,13 @@ def test_usual_numbers_have_the_short_form(rng):
 
 def test_sums_of_negative_binomial_densities_have_no_error_that_all_rows_share(rng):
     # EM takes what is more for a fall of the objective.
-    for mean, log_dispersion in ((3.0, -0.5), (150.0, -2.0), (190.0, 1.0), (190.0, -6.0)):
+    for mean, log_dispersion in (
+        (3.0, -0.5),
+        (150.0, -2.0),
+        (190.0, 1.0),
+        (190.0, -6.0),
+        (300.0, -5.0),
+    ):
         size = np.exp(-log_dispersion)
         y = np.minimum(rng.negative_binomial(size, size / (size + mean), 4000), 4000.0)
         heads = np.full((1, 4000), np.log(mean)), np.full((1, 1), log_dispersion)
@@ -714,6 +721,19 @@ def test_binomial_with_trials_equals_the_reference():
         )
         draws = family.sample(heads, np.random.default_rng(0), trials=trials)
         assert np.all(draws <= trials)
+
+
+@of(FITTED)
+def test_reflections_are_experts_of_the_same_mean_and_variance(case):
+    family, n_made = case.family, 0
+    for reflected in family.reflections(case.heads):
+        assert [own.shape for own in reflected] == [own.shape for own in case.heads]
+        np.testing.assert_allclose(family.mean(reflected), family.mean(case.heads), rtol=1e-12)
+        variance = family.variance(case.heads)
+        np.testing.assert_allclose(family.variance(reflected), variance, rtol=1e-12)
+        n_made += 1
+    is_skewed = isinstance(family, SkewNormal) and family.shape is None
+    assert n_made == (2 if is_skewed else 0)
 
 
 # Limits of families, where naive formulas cancel.

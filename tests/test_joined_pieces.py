@@ -147,7 +147,8 @@ def test_what_has_no_pieces_is_refused(estimator, message):
         (MoERegressor(2, expert=Ridge(), n_init=1, max_iter=3), Y, "are Ridge"),
     ],
 )
-@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.filterwarnings("ignore::mixexp.exceptions.ConvergenceWarning")
+@pytest.mark.filterwarnings("ignore::mixexp.exceptions.DegenerateExpertWarning")
 def test_fits_without_a_line_for_every_stretch_are_refused(estimator, y, message):
     with pytest.raises(ValueError, match=message):
         join_pieces(estimator, X[:, None], y)

@@ -387,7 +387,9 @@ def test_a_row_that_is_alone_of_its_class_is_fitted_to_and_not_scored():
 
 def test_a_class_that_given_folds_hold_out_whole_is_named():
     X, y = rare_class()
-    with pytest.raises(ValueError, match=r"All rows of class 'c' are held out .* Stratified"):
+    with pytest.raises(
+        ValueError, match=r"All rows of class 'c' are held out by one fold.* Stratified"
+    ):
         select_n_experts(
             MoEClassifier(n_init=1), X, y, [1], criterion=log_density_scorer, cv=KFold(3)
         )
