@@ -7,6 +7,7 @@ import pytest
 from sklearn.exceptions import ConvergenceWarning
 
 from mixexp import HMERegressor, MoERegressor
+from mixexp.constraints import Shared
 from mixexp.exceptions import DegenerateExpertWarning
 from mixexp.experts import Gaussian
 from mixexp.model import Penalty, share_taken
@@ -61,8 +62,70 @@ def test_columns_that_do_not_vary_do_not_count_among_slopes(n_rows):
 )
 def test_pseudo_rows_of_many_dispersions_are_few(n_rows, n_dispersions, n_slopes, rows):
     penalty = Penalty(alpha=100.0, gate_alpha=3.0, dispersion_prior=30.0)
-    found = penalty.for_rows(n_rows, n_dispersions, n_slopes)
+    found = penalty.for_rows(n_rows, n_dispersions, n_slopes, 3.0)
     assert found == penalty._replace(dispersion_prior=rows)
+
+
+@pytest.mark.parametrize(
+    ("alpha", "n_rows", "n_experts", "fading"),
+    [
+        (100.0, 200.0, 1.0, 1.0),
+        (100.0, 200.0, 3.0, 1.0),
+        (100.0, 200.0, 4.5, 2 / 3),
+        (100.0, 200.0, 8.0, 3 / 8),
+        (100.0, 200.0, 64.0, 0.3),
+        (100.0, 500.0, 8.0, 0.5),  # what parts by chance gains more on more rows
+        (100.0, 1000.0, 8.0, 1.0),
+        (50.0, 200.0, 8.0, 0.75),  # parting costs half as much as it is
+        (30.0, 200.0, 8.0, 1.0),
+        (30.0, 200.0, 64.0, 1.0),  # the default for classes
+        (0.0, 200.0, 8.0, 1.0),
+        (1e-320, 200.0, 8.0, 1.0),
+        (1e6, 200.0, 8.0, 3 / 8),  # a pull that is to hold experts together does
+    ],
+)
+def test_many_experts_part_at_the_cost_of_few(alpha, n_rows, n_experts, fading):
+    penalty = Penalty(alpha=alpha, dispersion_prior=30.0)
+    found = penalty.for_rows(n_rows, 4, 1, n_experts)
+    assert found == penalty._replace(fading=pytest.approx(fading))
+    assert found.fades_at(1) == pytest.approx(0.01 * fading)
+    assert found.fades_at(15) == pytest.approx(0.01 * fading * 2.0**-1.5)
+    assert found.weakened(1).fading == 1.0
+
+
+@pytest.mark.parametrize(
+    ("n_slopes", "grown"), [(0, 1.0), (4, 1.0), (14, 3.5), (120, 30.0), (500, 30.0)]
+)
+def test_weak_priors_of_many_slopes_are_less_weak(n_slopes, grown):
+    penalty = Penalty(alpha=100.0, gate_alpha=3.0, dispersion_prior=30.0)
+    weak = penalty.weakened(n_slopes)
+    assert weak == Penalty(grown, min(0.3 * grown, 3.0), grown)
+    assert weak.weakened(n_slopes) == weak
+    assert Penalty(0.5, 0.1, 0.2).weakened(n_slopes) == Penalty(0.5, 0.1, 0.2)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize(
+    ("n_experts", "expert", "shared", "counted"),
+    [
+        (8, "gaussian", [], 8.0),
+        (8, "gaussian", ["x0"], 4.5),  # nine slopes of two columns
+        (8, "gaussian", ["x0", "x1"], 1.0),
+        (8, ["gaussian"] * 4 + ["student_t"] * 3 + ["uniform"], [], 7.0),  # one has no slopes
+        (8, "gamma", [], 8.0),
+    ],
+    ids=["alone", "one shared", "all shared", "families", "gamma"],
+)
+def test_experts_that_share_slopes_are_one_to_the_pull(n_experts, expert, shared, counted):
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((200, 2))
+    y = np.exp(0.5 * X[:, 0] + 0.3 * rng.standard_normal(200))
+    init, constraints = np.arange(200) % n_experts, [Shared(name) for name in shared] or None
+    model = MoERegressor(
+        n_experts, expert=expert, constraints=constraints, init=init, max_iter=1
+    ).fit(X, y)
+    penalty = model.fitted_model_.model.penalty
+    assert penalty.fading == pytest.approx(min(1.0, 3.0 / counted))
 
 
 @pytest.mark.parametrize(

@@ -105,8 +105,8 @@ def draw_relabelings(
     rng : Generator
         Draws labels of distinct rows, and chooses exchanges where there are many.
     """
-    penalty = problem.model.penalty
-    told = _tell_levels(problem, params) if penalty == penalty.weakened() else None
+    model = problem.model
+    told = _tell_levels(problem, params) if model.penalty == model.weak_penalty else None
     if told is None:
         return []
     levels, rows = told

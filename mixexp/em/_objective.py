@@ -248,7 +248,7 @@ class Problem:
 
         Hard labels need priors: without, one expert takes all rows.
         """
-        penalty = self.model.penalty.weakened()
+        penalty = self.model.weak_penalty
         is_costly = not self.model.is_monotone  # other people's learners, fitted at every step
         if penalty == self.model.penalty or self.is_classification or is_costly:
             return self

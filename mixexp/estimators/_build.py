@@ -366,11 +366,13 @@ def anchor_problem(
     """
     bare = Problem(model, blocks_of(model), n_threads)
     pooled = pooled_params(bare)
-    model, pooled = _anchor(model, pooled, bare.total_weight * bare.n_weighed)
+    n_rows = bare.total_weight * bare.n_weighed
+    model, pooled = _anchor(model, pooled, n_rows)
     ties = tie(model, scaling)
     if ties is not None:
         model = replace(model, ties=ties)
         pooled = model.project(pooled)
+    model = replace(model, penalty=model.penalty_for(n_rows))
     return Problem(model, blocks_of(model), n_threads), pooled, scaling
 
 
@@ -430,8 +432,6 @@ def _anchor(model: Model, pooled: Parameters, n_rows: float) -> tuple[Model, Par
                 )
         groups.append(moved if is_single else moved._replace(center=tuple(c[0] for c in coefs)))
         experts.append(coefs)
-    most_slopes = max((model.n_slopes(g) for g in range(len(groups))), default=0)
-    penalty = penalty.for_rows(n_rows, model.n_dispersions, most_slopes)
     anchored = replace(model, groups=tuple(groups), penalty=penalty)
     return anchored, Parameters(pooled.gates, tuple(experts), pooled.others)
 

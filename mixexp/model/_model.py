@@ -174,6 +174,30 @@ class Model(WithOthers):
         return [~np.isin(columns, (0, *self.constant_columns)) for columns in self.designs]
 
     @property
+    def _n_parted(self) -> float:
+        """Number of experts that have slopes; where they share some, between one and all."""
+        pull = self.prior.pull
+        n_own = sum(
+            len(group.leaves)
+            for group in self.groups
+            if any(self._varying[design].any() for design in group.designs)
+        )
+        return n_own * float(pull.sum()) / max(int(np.count_nonzero(pull)), 1)
+
+    @property
+    def _most_slopes(self) -> int:
+        return max(map(self.n_slopes, range(len(self.groups))), default=0)
+
+    def penalty_for(self, n_rows: float) -> Penalty:
+        """Return the strengths of the prior for so many rows."""
+        return self.penalty.for_rows(n_rows, self.n_dispersions, self._most_slopes, self._n_parted)
+
+    @property
+    def weak_penalty(self) -> Penalty:
+        """Strengths that hardly hold experts together."""
+        return self.penalty.weakened(self._most_slopes)
+
+    @property
     def n_outputs(self) -> int:
         """Number of targets."""
         return next((len(group.outputs) for group in self.groups if group.outputs), 1)
