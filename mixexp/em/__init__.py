@@ -39,6 +39,7 @@ from mixexp.em._subsample import (
     join_rows,
 )
 from mixexp.em._totals import rows_per_weight
+from mixexp.em._unit_information import slope_unit
 
 __all__ = [
     "ASKED_TO_STOP",
@@ -87,6 +88,7 @@ __all__ = [
     "rows_per_weight",
     "run_em",
     "search",
+    "slope_unit",
     "smooth_gradient",
     "smooth_labels",
     "split_experts",

@@ -207,9 +207,8 @@ class BootstrapMixin:
                     f"How many parameters {names} has is not known, so there is no "
                     "likelihood-ratio test."
                 )
-            penalty = model.fitted_model_.model.penalty
-            if any(penalty):
-                given = [name for name, value in penalty._asdict().items() if value]
+            given = model.fitted_model_.model.penalty.given
+            if given:
                 raise ValueError(
                     f"The likelihood-ratio test is for maximum likelihood, but {shown(model)} is "
                     f"penalised; fit with {' and '.join(f'{name}=0' for name in given)}."

@@ -15,7 +15,7 @@ from mixexp.data import (
     cut_features,
     weighted_scaling,
 )
-from mixexp.em import Problem, Search, pooled_params
+from mixexp.em import Problem, Search, pooled_params, slope_unit
 from mixexp.estimators._gates import NodeGate
 from mixexp.estimators._groups import (
     FixedFamily,
@@ -367,7 +367,7 @@ def anchor_problem(
     bare = Problem(model, blocks_of(model), n_threads)
     pooled = pooled_params(bare)
     n_rows = bare.total_weight * bare.n_weighed
-    model, pooled = _anchor(model, pooled, n_rows)
+    model, pooled = _anchor(bare, pooled, n_rows)
     ties = tie(model, scaling)
     if ties is not None:
         model = replace(model, ties=ties)
@@ -402,48 +402,45 @@ def _position(designs: list[np.ndarray], columns: np.ndarray) -> int:
     return len(designs) - 1
 
 
-def _anchor(model: Model, pooled: Parameters, n_rows: float) -> tuple[Model, Parameters]:
+def _anchor(problem: Problem, pooled: Parameters, n_rows: float) -> tuple[Model, Parameters]:
     """Make the pooled fit what priors pull to, and its residuals' spread the unit of y.
 
-    The unit is that of location-scale families alone. A single expert is the pooled fit: its
-    slopes have the prior that the pooled ones had.
+    The unit is that of location-scale families alone; others have one for their slopes. A single
+    expert is the pooled fit: its slopes have the prior that the pooled ones had.
     """
-    groups, experts, is_single = [], [], model.tree.n_leaves == 1
-    penalty = model.penalty
+    model, penalty, groups, experts = problem.model, problem.model.penalty, [], []
+    is_single = model.tree.n_leaves == 1
     if is_single and penalty.l1 == 0.0:
         penalty = penalty._replace(alpha=penalty.of_single_expert().alpha)
-    for group, heads in zip(model.groups, pooled.experts, strict=True):
+    for g, (group, heads) in enumerate(zip(model.groups, pooled.experts, strict=True)):
+        taken = share_taken(model.n_slopes(g), n_rows)  # of the dispersion, by slopes
         if group.outputs:
-            taken = _share_taken(model, group, n_rows)
             moved, coefs = anchor_outputs(group, heads, taken, is_single)
             groups.append(moved if is_single else moved._replace(center=tuple(c[0] for c in coefs)))
             experts.append(coefs)
             continue
         unit = pooled_unit(group, heads)
         if unit is None:
-            moved, coefs = group._replace(prior_log_dispersion=log_dispersion(group, heads)), heads
+            anchor = log_dispersion(group, heads)
+            moved, coefs = group._replace(prior_log_dispersion=anchor), heads
+            if not is_single:
+                anchor -= float(np.log1p(-taken))
+                own = slope_unit(problem, g, pooled)
+                moved = moved._replace(prior_log_dispersion=anchor, slope_unit=own)
         else:
             moved, coefs = group._replace(scale=group.scale * unit), in_unit(group, heads, unit)
             if is_single and penalty.l1 == 0.0:
                 penalty = penalty._replace(alpha=penalty.alpha * unit**2)
             else:
-                moved = moved._replace(
-                    prior_log_dispersion=_anchor_of_rows_to_come(model, group, n_rows)
-                )
+                moved = moved._replace(prior_log_dispersion=_anchor_of_rows_to_come(group, taken))
         groups.append(moved if is_single else moved._replace(center=tuple(c[0] for c in coefs)))
         experts.append(coefs)
     anchored = replace(model, groups=tuple(groups), penalty=penalty)
     return anchored, Parameters(pooled.gates, tuple(experts), pooled.others)
 
 
-def _anchor_of_rows_to_come(model: Model, group: ExpertGroup, n_rows: float) -> float:
+def _anchor_of_rows_to_come(group: ExpertGroup, taken: float) -> float:
     """Return the log dispersion, in the unit of the residuals, without what slopes took off."""
     kinds = [head.kind for head in group.family.heads]
     log_power = group.units[kinds.index("dispersion")].log_power
-    return -0.5 * log_power * float(np.log1p(-_share_taken(model, group, n_rows)))
-
-
-def _share_taken(model: Model, group: ExpertGroup, n_rows: float) -> float:
-    """Return the share of a pooled dispersion that slopes took off it."""
-    g = next(at for at, own in enumerate(model.groups) if own is group)
-    return share_taken(model.n_slopes(g), n_rows)
+    return -0.5 * log_power * float(np.log1p(-taken))

@@ -149,7 +149,7 @@ def fit_header(
     """
     log_likelihood = criteria.log_likelihood if criteria else estimator.log_likelihood_
     penalized = estimator.penalized_log_likelihood_ if objective is None else objective
-    is_penalized = any(estimator.fitted_model_.model.penalty)
+    is_penalized = bool(estimator.fitted_model_.model.penalty.given)
     families = _families_in_words(estimator)
     return [
         ("", type(estimator).__name__),

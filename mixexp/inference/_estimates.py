@@ -125,7 +125,7 @@ class Estimates:
     @property
     def is_penalized(self) -> bool:
         """Whether the fit had a penalty, so that estimates are pulled towards it."""
-        return any(self.problem.model.penalty)
+        return bool(self.problem.model.penalty.given)
 
     @property
     def is_at_optimum(self) -> bool:

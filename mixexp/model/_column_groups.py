@@ -44,6 +44,8 @@ class PriorSlot(NamedTuple):
         Of a slot of gates, the heads of siblings.
     columns : ndarray of shape (q,), int
         Columns of the standardised features that heads see.
+    unit : float
+        Of slopes, to the pull of the pooled fit.
     """
 
     kind: str
@@ -54,6 +56,7 @@ class PriorSlot(NamedTuple):
     n_sharing: int = 1
     spans: Sequence[slice] = ()
     columns: np.ndarray = _NO_COLUMNS
+    unit: float = 1.0
 
     @property
     def n_children(self) -> np.ndarray:

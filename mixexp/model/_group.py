@@ -37,6 +37,8 @@ class ExpertGroup(NamedTuple):
         counts for nothing.
     outputs : tuple of (float, float, float)
         Of families of several targets, see `JointGroup`: shift, scale and anchor of each.
+    slope_unit : float
+        What the slopes of the location are measured in by the prior that pulls them together.
     """
 
     family: Expert
@@ -50,6 +52,7 @@ class ExpertGroup(NamedTuple):
     units: tuple[Unit, ...] = ()
     rivals: tuple[Expert, ...] = ()
     outputs: tuple[Output, ...] = ()
+    slope_unit: float = 1.0
 
     @property
     def log_scale(self) -> float:

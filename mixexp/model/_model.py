@@ -317,7 +317,10 @@ class Model(WithOthers):
         if own.kind == "dispersion":
             center[0] = group.anchor_of(h)
         n_sharing = n_heads if own.is_shared else 1
-        return PriorSlot(own.kind, shape, self.n_slopes(g), varies, center, n_sharing, (), columns)
+        is_compared = own.kind == "location" and self.penalty.l1 == 0.0
+        unit = group.slope_unit if is_compared else 1.0
+        of_expert = shape, self.n_slopes(g), varies, center, n_sharing
+        return PriorSlot(own.kind, *of_expert, (), columns, unit)
 
     @cached_property
     def common_design(self) -> int | None:

@@ -107,7 +107,7 @@ class Prior:
         intercepts = self._flat(value * (np.arange(slot.shape[1]) == 0) for value, slot in own)
         ridge = self.penalty.gate_ridge
         return intercepts + self._of_slopes(
-            lambda s: ridge(s.n_slopes, s.n_children) if s.kind == "gate" else pooling
+            lambda s: ridge(s.n_slopes, s.n_children) if s.kind == "gate" else pooling / s.unit**2
         )
 
     @cached_property
@@ -135,7 +135,7 @@ class Prior:
     def _width(self) -> np.ndarray:
         """How far from the center the ridge of every coefficient turns linear, (n_flat,)."""
         return self._flat(
-            self.penalty.gate_width(slot.n_slopes) if slot.kind == "gate" else 1.0
+            self.penalty.gate_width(slot.n_slopes) if slot.kind == "gate" else slot.unit
             for slot in self.slots
         )
 
@@ -215,7 +215,7 @@ class Prior:
         value = -np.einsum("...i,...i->...", strength[..., ~is_pulled], excess[..., ~is_pulled])
         hessian_downdate = np.zeros_like(away)
         if total > 0.0:
-            apart = excess @ self.pull / room
+            apart = excess @ (self.pull / self._width**2) / room
             value -= total * np.log1p(apart)
             strength[..., is_pulled] /= 1.0 + apart[..., None]
         majorizer = strength / root

@@ -48,7 +48,7 @@ _FADING = 0.01
 # rows, that is: experts that part by chance gain half a unit per slope, or more if they are
 # sought, and the more the more rows there are to choose from. No less than the least, which is
 # what classes have.
-_FEW_PARTED = 3.0
+_FEW_PARTED = 4.0
 _ROWS_PER_COST, _LEAST_COST = 1000.0, 0.3
 _USUAL_ALPHA = 100.0
 
@@ -72,8 +72,8 @@ class Penalty(NamedTuple):
         ``alpha`` or ``gate_alpha`` is a plain ridge toward zero, however many slopes there are.
     l1_groups, gate_l1_groups : {"", "column"}
         What they make zero together: nothing, or the slopes of a column, of all experts or gates.
-    fading : float
-        How soon the pull to the pooled fit fades, as a share of the usual distance.
+    sooner : float
+        By what share of the usual distance the pull to the pooled fit fades sooner.
     """
 
     alpha: float = 0.0
@@ -84,7 +84,12 @@ class Penalty(NamedTuple):
     gate_l1: float = 0.0
     l1_groups: str = ""
     gate_l1_groups: str = ""
-    fading: float = 1.0
+    sooner: float = 0.0
+
+    @property
+    def given(self) -> list[str]:
+        """Names of the strengths that are not zero, none for maximum likelihood."""
+        return [name for name, value in self._replace(sooner=0.0)._asdict().items() if value]
 
     @property
     def has_l1(self) -> bool:
@@ -112,7 +117,7 @@ class Penalty(NamedTuple):
             alpha=min(self.alpha, alpha),
             gate_alpha=min(self.gate_alpha, gate_alpha),
             dispersion_prior=min(self.dispersion_prior, dispersion_prior),
-            fading=1.0,
+            sooner=0.0,
         )
 
     def for_rows(
@@ -139,7 +144,7 @@ class Penalty(NamedTuple):
         """
         cost = max(_FEW_PARTED / max(n_experts, 1.0), n_rows / _ROWS_PER_COST, _LEAST_COST)
         usual = min(self.alpha, _USUAL_ALPHA) / _USUAL_ALPHA
-        known = self._replace(fading=cost / usual if usual > cost else 1.0)
+        known = self._replace(sooner=1.0 - cost / usual if usual > cost else 0.0)
         if n_dispersions <= _FEW_DISPERSIONS:
             return known
         each, n_coefficients = self.dispersion_prior, 1.0 + n_slopes
@@ -154,7 +159,7 @@ class Penalty(NamedTuple):
 
     def fades_at(self, n_slopes: int) -> float:
         """Return the mean excess per slope at which that pull has faded by half."""
-        return self.fading * _FADING * _growth(n_slopes, _PER_POOLING) ** -_POOLING_FADES
+        return (1.0 - self.sooner) * _FADING * _growth(n_slopes, _PER_POOLING) ** -_POOLING_FADES
 
     def gate_ridge(self, n_slopes: int, n_children: int | np.ndarray) -> np.ndarray:
         """Return the ridge of gates with so many slopes per child, and so many children."""
