@@ -20,12 +20,14 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 import mixexp.displays
 from mixexp import HMERegressor, MoEClassifier, MoERegressor
 from mixexp.datasets import make_hme, make_moe
+from mixexp.displays import PredictiveDisplay, ResidualDisplay, SurvivalDisplay
 from mixexp.displays._columns import lower_median, most_frequent, spread_rows
 from mixexp.displays._layout import wrap
 from mixexp.displays._style import expert_styles
 from mixexp.tree import GatingTree
 
 pytestmark = DRAWING
+FOR_NUMBERS = (PredictiveDisplay, SurvivalDisplay)
 SITES = ["east", "north", "south"]
 every_display = displays()
 with_data = displays(lambda drawn: drawn.takes)
@@ -487,6 +489,24 @@ def test_classifiers_and_one_expert_are_drawn(data):
         if name not in ("predictive", "survival"):
             assert drawn.draw(classifier, X, labels, **options).figure_ is not None
         plt.close("all")
+
+
+@displays(lambda drawn: drawn.takes == "Xy" and drawn.cls not in FOR_NUMBERS)
+def test_classes_that_have_no_weight_are_left_out(drawn):
+    X, y, _ = make_moe(90, 2, 2, expert="logistic", random_state=0)
+    labels = np.where(y > 0, "high", "low").astype(object)
+    labels[::9] = "unheard of"
+    weight = np.where(labels == "unheard of", 0, 1)
+    model = MoEClassifier(2, **QUICK).fit(X, labels, weight)
+    found = fields_of(drawn.draw(model, X, labels, sample_weight=weight))
+    kept = weight > 0
+    expected = fields_of(drawn.draw(model, X[kept], labels[kept], sample_weight=weight[kept]))
+    if drawn.cls is ResidualDisplay:  # its draws within steps are by place
+        found.pop("residuals"), found.pop("expert_residuals")
+    for name, value in found.items():
+        assert_repeats(value, expected[name], weight[kept])
+    with pytest.raises(ValueError, match="y holds class 'unheard of' at row 0"):
+        drawn.draw(model, X, labels)
 
 
 def test_residuals_of_weighted_classes_are_of_the_rows_that_count():

@@ -129,6 +129,7 @@ class ResidualDisplay(Display):
         cls._check_plot_kwargs(plot_kwargs)
         check_argument("random_state", random_state, RANDOM_STATE)
         source = open_source(estimator)
+        y = source.of_known_classes(y, sample_weight)
         resp = source.responsibilities(X, y, known)
         weight = source.row_weights(sample_weight, len(resp))
         # The same draws for the mixture and for every expert; not the first number, which seeds

@@ -116,6 +116,7 @@ class RootogramDisplay(Display):
         if not is_real(eps) or not 0.0 <= float(eps) < 1.0:
             raise ValueError(f"The 'eps' parameter must be in the range [0, 1). Got {shown(eps)}.")
         source = open_source(estimator)
+        y = source.of_known_classes(y, sample_weight)
         resp = source.responsibilities(X, y, known)
         weight = source.row_weights(sample_weight, len(resp))[:, None]
         edges = np.linspace(0.0, 1.0, n_bins + 1)

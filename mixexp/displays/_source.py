@@ -70,6 +70,10 @@ class Source(NamedTuple):
         """Return y with a finite value in every row, and the intervals it is known to lie in."""
         return self.model._read_interval(y, known)
 
+    def of_known_classes(self, y: Any, sample_weight: Any) -> Any:
+        """Return y with a class of the fit in rows of weight zero that are of none of these."""
+        return self.model._of_known_classes(y, sample_weight)
+
     def check_target(self, y: Any) -> np.ndarray:
         """Return y as the estimator checks it: numbers, or labels of classes."""
         return self.model._check_target(y)
@@ -163,7 +167,9 @@ class Data(NamedTuple):
 
     def responsibilities(self, y: Any) -> np.ndarray:
         """Return posteriors, shape (n, n_experts)."""
-        return self.source.responsibilities(self.X, y, self.per_row)[self.is_kept]
+        # Without weights there is nothing to leave out, and no weight to be named in an error.
+        known = y if self.is_kept.all() else self.source.of_known_classes(y, 1.0 * self.is_kept)
+        return self.source.responsibilities(self.X, known, self.per_row)[self.is_kept]
 
     def target(self, y: Any, read: Callable[[Any], np.ndarray]) -> np.ndarray | None:
         """Return y as it is drawn: per unit of exposure, per trial; shape (n,).

@@ -162,6 +162,7 @@ class TreeDisplay(Display):
         n_terms = check_count("n_terms", n_terms)
         source = open_source(estimator)
         model, tree = source.model, source.tree
+        y = source.of_known_classes(y, sample_weight)
         proba = source.gate_proba(X) if y is None else source.responsibilities(X, y, known)
         weight = source.row_weights(sample_weight, len(proba))
         by_node = sum_below(tree, proba)
