@@ -18,6 +18,7 @@ from test_family_fits import EVERY_FAMILY
 from test_inference import central_difference, problem_near_pooled
 
 from mixexp import MoEClassifier, MoERegressor
+from mixexp.constraints import Shared
 from mixexp.exceptions import (
     ConvergenceWarning,
     DegenerateExpertWarning,
@@ -248,6 +249,52 @@ def test_equality_across_experts_is_a_wald_test(rng):
     np.testing.assert_allclose(two.statistic, pair.z**2, rtol=1e-9)
 
 
+def test_equality_of_targets_and_classes_compares_each_with_itself(rng):
+    X = rng.normal(size=(300, 2))
+    piece = np.searchsorted([-0.5, 0.5], X[:, 0])
+    means = np.array([-3.0, 0.0, 3.0])[piece, None] + np.outer((piece - 1.0) * X[:, 1], [1.0, 2.0])
+    Y = means + 0.5 * rng.normal(size=means.shape)
+    found = MoERegressor(3, n_init=2, random_state=0).fit(X, Y).inference(X, Y)
+    labels = [label[:3] for label in found.labels]
+
+    def row(*pair):
+        at = np.zeros(len(labels))
+        at[[labels.index(("expert", unit, "x1")) for unit in pair]] = -1.0, 1.0
+        return at
+
+    others = [(f"expert 0, {y}", f"expert {k}, {y}") for y in ("y1", "y2") for k in (1, 2)]
+    expected = found.wald_test([row(*pair) for pair in others])
+    assert expected.df == 4
+    np.testing.assert_allclose(found.equality_test("x1"), expected, rtol=1e-9)
+    pair = found.equality_test("x1", ["expert 0", "expert 2"])
+    np.testing.assert_allclose(pair, found.wald_test([row(*p) for p in others[1::2]]), rtol=1e-9)
+    within = found.equality_test("x1", ["expert 0, y1", "expert 0, y2"])
+    np.testing.assert_allclose(
+        within, found.wald_test(row("expert 0, y1", "expert 0, y2")), rtol=1e-9
+    )
+
+
+def test_equality_of_classes_is_that_of_their_log_odds(rng):
+    X = rng.normal(size=(600, 2))
+    logits = X @ rng.normal(size=(2, 3)) * np.where(X[:, :1] > 0.0, 2.0, -2.0)
+    y = np.argmax(logits + rng.gumbel(size=logits.shape), axis=1)
+    found = MoEClassifier(2, n_init=2, random_state=0).fit(X, y).inference(X, y)
+    labels = [label[:3] for label in found.labels]
+    # Against any class: log odds of the two others in both experts.
+    statistics = []
+    for base in range(3):
+        R = np.zeros((2, len(labels)))
+        for number, other in enumerate({0, 1, 2} - {base}):
+            for expert, sign in ((0, 1.0), (1, -1.0)):
+                for c, part in ((other, sign), (base, -sign)):
+                    R[number, labels.index(("expert", f"expert {expert}, class {c}", "x1"))] = part
+        statistics.append(found.wald_test(R))
+    found_test = found.equality_test("x1")
+    assert found_test.df == 2
+    for test in statistics:
+        np.testing.assert_allclose(found_test, test, rtol=1e-8)
+
+
 # Means and effects.
 
 
@@ -389,9 +436,7 @@ def test_collinear_columns_leave_the_others_alone(rng):
     # Their sum is determined.
     total = found.contrast({("expert 0", "x1"): 1.0, ("expert 0", "x2"): 1.0})
     np.testing.assert_allclose(total.std_error, alone.loc["x1", "std_error"], rtol=1e-6)
-    with pytest.raises(ValueError, match="row 0"):
-        found.equality_test("x1", ["expert 0", "expert 0"])
-    with pytest.raises(ValueError, match="not determine"):
+    with pytest.raises(ValueError, match="weights ask for something the data do not determine"):
         found.contrast({("expert 0", "x1"): 1.0})
     effects = found.marginal_effects().set_index(["feature", "part"])["std_error"]
     assert np.isnan(effects["x1", "total"])
@@ -591,6 +636,14 @@ def test_bad_contrasts_are_refused(small):
         found.contrast({("expert 7", "x0"): 1.0})
     with pytest.raises(ValueError, match="speed"):
         found.equality_test("speed")
+    shared = MoERegressor(2, constraints=[Shared("x0")], n_init=2, random_state=0)
+    shared = shared.fit(small[0].X, small[0].y).inference(small[0].X, small[0].y)
+    with pytest.raises(ValueError, match="term 'x0' of 'expert 0' and 'expert 1' asks"):
+        shared.equality_test("x0")
+    with pytest.raises(ValueError, match="units names 'expert 0' more than once"):
+        found.equality_test("x0", ["expert 0", "expert 0"])
+    with pytest.raises(ValueError, match=r"There is no coefficient .'expert 7', 'x0'"):
+        found.equality_test("x0", ["expert 0", "expert 7"])
     with pytest.raises(ValueError, match="speed"):
         found.marginal_effects(features=["speed"])
     with pytest.raises(ValueError, match="2"):

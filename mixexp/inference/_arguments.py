@@ -64,6 +64,59 @@ def find_label(labels: Sequence[Label], unit: Any, term: Any) -> int:
     return found[0]
 
 
+def units_to_compare(
+    labels: Sequence[Label], experts: Sequence[str], term: Any, units: Any
+) -> list[list[str]]:
+    """Return lists of units in which a term is to be the same.
+
+    Parameters
+    ----------
+    labels : sequence of Label
+    experts : sequence of str
+        Names of all experts. A unit has such a name, followed by the class or target if any.
+    term : object
+        What a user gave.
+    units : object
+        What a user gave: names of experts, which are compared target by target and class by
+        class, or of units, which are compared as they are; None for all experts.
+
+    Raises
+    ------
+    ValueError
+        If fewer than two units have the term, or a name is unknown or there twice.
+    """
+    if not isinstance(term, str):
+        raise ValueError(f"term must be a name as in coef_table. Got {shown(term)}.")
+    if units is not None and not is_listed(units):
+        raise ValueError(f"units must be a list such as ['expert 0']. Got {shown(units)}.")
+    chosen = list(experts) if units is None else list(units)
+    twice = [unit for number, unit in enumerate(chosen) if unit in chosen[:number]]
+    if twice:
+        raise ValueError(f"units names {shown(twice[0])} more than once.")
+    having = [label.unit for label in labels if label.part == "expert" and label.term == term]
+    if all(is_word(unit, experts) for unit in chosen):
+        found: dict[str, list[str]] = {}
+        for unit in having:
+            expert = max((e for e in experts if _is_of(unit, e)), key=len)
+            if expert in chosen:
+                found.setdefault(unit.removeprefix(expert), []).append(unit)
+        compared = list(found.values())
+    else:
+        compared = [chosen]
+    named = [unit for alike in compared for unit in alike]
+    if not any(len(alike) > 1 for alike in compared):
+        raise ValueError(
+            f"term {shown(term)} is to be equal in {shown(named)}; name at least two "
+            "experts in units. There are "
+            f"terms {sorted({label.term for label in labels})}."
+        )
+    return [alike for alike in compared if len(alike) > 1]
+
+
+def _is_of(unit: str, expert: str) -> bool:
+    return unit == expert or unit.startswith(f"{expert}, ")
+
+
 def as_weights(weights: Any) -> list[tuple[tuple[Any, Any], float]]:
     """Return pairs of a coefficient's unit and term with their weight.
 

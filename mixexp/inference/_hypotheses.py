@@ -1,5 +1,6 @@
 """Tests of linear hypotheses, and of one fit against another."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -7,10 +8,13 @@ from scipy.linalg import cho_factor, cho_solve, eigvalsh
 from scipy.stats import chi2, norm
 
 from mixexp.arguments import is_in_range
+from mixexp.inference._terms import Label
 from mixexp.text import shown
 
 # Hypotheses whose correlation matrix has an eigenvalue below this say the same thing twice.
 _REDUNDANT = 1e-10
+# Share of a hypothesis that rounding leaves where it follows from others.
+_DEPENDENT = 1e-9
 
 
 class ChiSquared(NamedTuple):
@@ -57,7 +61,65 @@ def state_p(p_value: float) -> str:
     return "p < 0.001" if p_value < 0.0005 else f"p = {p_value:.3f}"
 
 
-def wald(distance: np.ndarray, covariance: np.ndarray) -> ChiSquared:
+class Asked(NamedTuple):
+    """How a user asked for some hypotheses, for errors.
+
+    Parameters
+    ----------
+    each : sequence of str
+        Beginnings of sentences, one per hypothesis.
+    together : str
+    """
+
+    each: Sequence[str]
+    together: str
+
+
+def asked_of_rows(n: int) -> Asked:
+    """Return how n rows of R ask."""
+    return Asked([f"R asks in row {number}" for number in range(n)], f"The {n} rows of R")
+
+
+def asked_of_term(term: str, labels: Sequence[Label], rows: np.ndarray) -> Asked:
+    """Return how differences of a term between units ask.
+
+    Parameters
+    ----------
+    term : str
+    labels : sequence of Label
+    rows : ndarray of shape (m, n_terms)
+        With the one unit at the one -1, the other at the one 1.
+    """
+    units = [[labels[int(at)].unit for at in (row.argmin(), row.argmax())] for row in rows]
+    each = [f"term {shown(term)} of {shown(a)} and {shown(b)} asks" for a, b in units]
+    return Asked(each, f"The {len(rows)} differences of term {shown(term)}")
+
+
+def independent_rows(rows: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """Return the first hypotheses of which none follows from those before it.
+
+    Those of all classes add up to nothing, because the classes' logits do.
+
+    Parameters
+    ----------
+    rows : ndarray of shape (m, n_terms)
+    matrix : ndarray of shape (n_terms, n_flat)
+        To what is estimated.
+    """
+    basis: list[np.ndarray] = []
+    kept = []
+    for number, row in enumerate(rows @ matrix):
+        rest = row.copy()
+        for direction in (*basis, *basis):  # twice, against rounding
+            rest -= (direction @ rest) * direction
+        size = np.linalg.norm(rest)
+        if size > _DEPENDENT * np.linalg.norm(row):
+            basis.append(rest / size)
+            kept.append(number)
+    return rows[kept]
+
+
+def wald(distance: np.ndarray, covariance: np.ndarray, asked: Asked) -> ChiSquared:
     """Test whether some estimates are zero, by ``distance' inv(covariance) distance``.
 
     Parameters
@@ -65,6 +127,7 @@ def wald(distance: np.ndarray, covariance: np.ndarray) -> ChiSquared:
     distance : ndarray of shape (m,)
         Estimates less what they are under the hypothesis.
     covariance : ndarray of shape (m, m)
+    asked : Asked
 
     Raises
     ------
@@ -74,14 +137,13 @@ def wald(distance: np.ndarray, covariance: np.ndarray) -> ChiSquared:
     deviation = np.sqrt(np.maximum(np.diagonal(covariance), 0.0))
     if not np.all(deviation > 0.0):
         raise ValueError(
-            f"R asks in row {int(np.argmin(deviation))} for something without a standard error: "
-            "a coefficient that is given, at its bound or of a constant column. Leave it out."
+            f"{asked.each[int(np.argmin(deviation))]} for something without a standard error: "
+            "what is given, shared, at its bound or of a constant column. Leave it out."
         )
     correlation = covariance / deviation / deviation[:, None]
     if eigvalsh(correlation)[0] < _REDUNDANT:
         raise ValueError(
-            f"The {len(distance)} rows of R are redundant: some say what others say already. "
-            "Leave them out."
+            f"{asked.together} are redundant: some say what others say already. Leave them out."
         )
     scaled = distance / deviation
     statistic = float(scaled @ cho_solve(cho_factor(correlation), scaled))

@@ -6,16 +6,31 @@ from typing import Any
 
 import numpy as np
 
-from mixexp.arguments import as_finite, is_listed, is_real
+from mixexp.arguments import as_finite, is_real
 from mixexp.data import Block, RowBlocks
-from mixexp.inference._arguments import as_weights, feature_columns, find_label
+from mixexp.inference._arguments import (
+    as_weights,
+    feature_columns,
+    find_label,
+    units_to_compare,
+)
 from mixexp.inference._bootstrap import BootstrapResult
 from mixexp.inference._break_points import break_point_table, find_break_points
 from mixexp.inference._effect_tables import average, effect_table, mean_table, row_by_row
 from mixexp.inference._effects import standard_errors
 from mixexp.inference._estimates import Estimates
 from mixexp.inference._formats import format_table
-from mixexp.inference._hypotheses import ChiSquared, Contrast, critical_value, two_sided, wald
+from mixexp.inference._hypotheses import (
+    Asked,
+    ChiSquared,
+    Contrast,
+    asked_of_rows,
+    asked_of_term,
+    critical_value,
+    independent_rows,
+    two_sided,
+    wald,
+)
 from mixexp.inference._summary import Section, Summary, summarize
 from mixexp.inference._tables import Table, coefficient_table, undo_logarithms
 from mixexp.text import shown
@@ -320,11 +335,12 @@ class Inference(Estimates):
         ValueError
             If shapes do not fit, rows are redundant, or a row has no standard error.
         """
-        values, rows = as_finite(q, "q"), self._check_rows(R)
+        values, rows = as_finite(q, "q"), self._read_rows_of(R)
         if values.ndim > 1 or (values.ndim == 1 and values.shape != (len(rows),)):
             raise ValueError(f"q has shape {values.shape}; expected a number or ({len(rows)},).")
-        in_flat = rows @ self.terms.matrix
-        return wald(rows @ self.estimates - values, in_flat @ self.flat_covariance.flat @ in_flat.T)
+        asked = asked_of_rows(len(rows))
+        self._check_rows(rows, asked)
+        return self._wald(rows, np.broadcast_to(values, len(rows)), asked)
 
     def contrast(
         self, weights: Mapping[tuple[str, str], float], value: float = 0.0, level: float = 0.95
@@ -355,9 +371,10 @@ class Inference(Estimates):
             row[find_label(self.labels, *pair)] += weight
         if not is_real(value) or not np.isfinite(float(value)):
             raise ValueError(f"value must be a finite number. Got {shown(value)} instead.")
-        in_flat = self._check_rows(row) @ self.terms.matrix
+        self._check_rows(row[None], Asked(["weights ask"], "weights"))
+        in_flat = row @ self.terms.matrix
         estimate = float(row @ self.estimates)
-        deviation = float(np.sqrt((in_flat @ self.flat_covariance.flat @ in_flat.T)[0, 0]))
+        deviation = float(np.sqrt(in_flat @ self.flat_covariance.flat @ in_flat))
         if not deviation > 0.0:
             raise ValueError(f"The contrast has no variance: weights are {shown(dict(weights))}.")
         z = (estimate - value) / deviation
@@ -367,58 +384,59 @@ class Inference(Estimates):
     def equality_test(self, term: str, units: Sequence[str] | None = None) -> ChiSquared:
         """Test whether a coefficient is the same in several experts.
 
+        Of several targets, and of more than two classes, each is compared with itself: the
+        coefficients of all classes (or targets) in one expert with those in the others.
+
         Parameters
         ----------
         term : str
             As in `coef_table`.
         units : sequence of str, default=None
-            Such as ["expert 0", "expert 2"]; all experts that have the term by default.
+            Such as ["expert 0", "expert 2"]; all experts that have the term by default. Or units
+            as in `coef_table`, ["expert 0, y1", "expert 0, y2"], which are compared as they are.
 
         Returns
         -------
         ChiSquared
-            Wald's statistic, with one degree of freedom less than there are experts.
+            Wald's statistic. Its degrees of freedom are one less than there are experts, times
+            the number of targets, or of classes less one.
 
         Raises
         ------
         ValueError
-            If fewer than two experts have it.
+            If fewer than two experts have it, or a difference has no standard error.
         """
-        if not isinstance(term, str):
-            raise ValueError(f"term must be a name as in coef_table. Got {shown(term)}.")
-        having = [
-            label.unit for label in self.labels if label.part == "expert" and label.term == term
-        ]
-        if units is not None and not is_listed(units):
-            raise ValueError(f"units must be a list such as ['expert 0']. Got {shown(units)}.")
-        chosen = having if units is None else list(units)
-        if len(chosen) < 2:
-            raise ValueError(
-                f"term {shown(term)} is to be equal in {shown(chosen)}; name at least two "
-                "experts in units. There are "
-                f"terms {sorted({label.term for label in self.labels})}."
-            )
-        rows = np.zeros((len(chosen) - 1, len(self.labels)))
-        rows[:, find_label(self.labels, chosen[0], term)] = -1.0
-        for row, unit in zip(rows, chosen[1:], strict=True):
-            row[find_label(self.labels, unit, term)] += 1.0
-        return self.wald_test(rows)
+        experts = [self.names.nodes[leaf] for leaf in self.problem.model.tree.leaves]
+        compared = units_to_compare(self.labels, experts, term, units)
+        at = [[find_label(self.labels, unit, term) for unit in alike] for alike in compared]
+        unit_rows = np.eye(len(self.labels))
+        differences = [unit_rows[i] - unit_rows[first] for first, *others in at for i in others]
+        rows = independent_rows(np.array(differences), self.terms.matrix)
+        asked = asked_of_term(term, self.labels, rows)
+        self._check_rows(rows, asked)
+        return self._wald(rows, np.zeros(len(rows)), asked)
 
-    def _check_rows(self, R: Any) -> np.ndarray:
-        """Return hypotheses as rows, all of which have a standard error."""
+    def _wald(self, rows: np.ndarray, values: np.ndarray, asked: Asked) -> ChiSquared:
+        in_flat = rows @ self.terms.matrix
+        covariance = in_flat @ self.flat_covariance.flat @ in_flat.T
+        return wald(rows @ self.estimates - values, covariance, asked)
+
+    def _read_rows_of(self, R: Any) -> np.ndarray:
+        """Return hypotheses as rows."""
         rows, n = np.atleast_2d(as_finite(R, "R")), len(self.labels)
         if rows.ndim != 2 or rows.shape[1] != n or len(rows) == 0:
             raise ValueError(
                 f"R has shape {np.shape(R)}; expected ({n},) or (m, {n}), one column per row of "
                 "coef_table."
             )
+        return rows
+
+    def _check_rows(self, rows: np.ndarray, asked: Asked) -> None:
+        """Refuse hypotheses without a standard error."""
         if self.flat_covariance.refusal:
             raise ValueError(f"There is nothing to test by: {self.flat_covariance.refusal}.")
-        for number, row in enumerate(rows @ self.terms.matrix):
+        for words, row in zip(asked.each, rows @ self.terms.matrix, strict=True):
             if self._is_undetermined(row):
-                raise ValueError(f"R asks in row {number} for something the data do not determine.")
+                raise ValueError(f"{words} for something the data do not determine.")
             if self._is_at_boundary(row):
-                raise ValueError(
-                    f"R asks in row {number} for what is at its bound: it has no standard error."
-                )
-        return rows
+                raise ValueError(f"{words} for what is at its bound: it has no standard error.")
