@@ -22,6 +22,8 @@ _LEAST_CURVATURE = 1e-10
 _AT_END = 1e-9
 # Distance beyond a boundary, beside the coefficients, that is rounding.
 _ROUNDING = 1e-12
+# Share of its terms by which an equation fails that cannot hold together with others.
+_NOT_BOTH = 1e-6
 # Directions that are held are units long; below this they say nothing new.
 _NO_RANK = 1e-9
 # Changes of what is held, each of which solves one more system; a few are usual.
@@ -89,7 +91,11 @@ class _Boxed(NamedTuple):
             found, _, rank, _ = np.linalg.lstsq(own.T @ own, needed, rcond=None)
             point = rest + own @ found
             slope = self.linear - self.columns.T @ point
-            size = _ROUNDING * (1.0 + np.abs(self.linear) + np.abs(self.columns.T) @ np.abs(point))
+            terms = 1.0 + np.abs(self.linear) + np.abs(self.columns.T) @ np.abs(point)
+            size = _ROUNDING * terms
+            if np.any(np.abs(slope[inside]) > _NOT_BOTH * terms[inside]):
+                x, inside = self._at_first_end(x, inside, np.where(inside, slope, 0.0))
+                continue
             # A multiplier at its upper end is to push up, at its lower end down.
             is_wrong = np.where(x >= self.upper, slope < -size, slope > size) & ~inside
             is_wrong &= self.upper > self.lower
@@ -102,6 +108,22 @@ class _Boxed(NamedTuple):
                 return point, inside
             inside = (inside | is_wrong) & ~has_left
         return None
+
+    def _at_first_end(
+        self, x: np.ndarray, inside: np.ndarray, slope: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return multipliers moved up a slope until the first is at an end, and which are inside.
+
+        Of what cannot hold together the slope is the same all the way: that which is at its end
+        first does not hold. Two slopes of given sum are not both zero, however strong the penalty.
+        """
+        end = np.where(slope > 0.0, self.upper, self.lower)
+        far = np.full(len(x), np.inf)
+        np.divide(end - x, slope, out=far, where=slope != 0.0)
+        at = int(far.argmin())
+        moved = x + far[at] * slope
+        moved[at] = end[at]
+        return moved, inside & (np.arange(len(x)) != at)
 
 
 def step_with_l1(
