@@ -344,6 +344,20 @@ def test_bad_candidates_and_criteria_are_refused(data, candidates, options, mess
         select_n_experts(MoERegressor(**QUICK), data.X, data.y, candidates, **options)
 
 
+@pytest.mark.parametrize(
+    ("cv", "message"),
+    [
+        ([(np.arange(9), np.arange(9, N_ROWS + 1))], "Fold 0 of 'cv' must hold numbers of rows"),
+        ([(np.arange(0), np.arange(9))], "Fold 0 of 'cv' has no rows of positive weight to fit"),
+        ([np.arange(9)], "Fold 0 of 'cv' must be a pair"),
+    ],
+)
+def test_bad_folds_are_named(data, cv, message):
+    options = {"criterion": log_density_scorer, "cv": cv}
+    with pytest.raises(ValueError, match=message):
+        select_n_experts(MoERegressor(**QUICK), data.X, data.y, [1], **options)
+
+
 def test_estimators_that_cannot_be_chosen_among_are_refused(data):
     with pytest.raises(TypeError, match=r"estimator must be an MoERegressor.* LinearRegression"):
         select_n_experts(LinearRegression(), data.X, data.y, [1])

@@ -158,6 +158,30 @@ def replace_unknown(y: Any, labels: np.ndarray | None, weight: np.ndarray) -> An
 def _given_folds(split: Iterable[Any], weight: np.ndarray) -> list[Fold]:
     """Return the folds of pairs of rows; those that hold out nothing with weight are left out."""
     folds = []
+    for train, test in read_splits(split, weight):
+        is_used = np.zeros(len(weight), dtype=bool)
+        is_used[train] = True
+        folds.append(Fold(np.where(is_used, weight, 0.0), test[weight[test] > 0.0]))
+    if not any(len(fold.test) for fold in folds):
+        raise ValueError("The folds of 'cv' hold out no row of positive weight.")
+    return [fold for fold in folds if len(fold.test)]
+
+
+def read_splits(split: Iterable[Any], weight: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return the pairs of a ``cv`` as numbers of rows.
+
+    Parameters
+    ----------
+    split : iterable
+        Rows to fit to and rows to hold out, by number or mask.
+    weight : ndarray of shape (n,)
+
+    Raises
+    ------
+    ValueError
+        If it holds anything else, or rows to fit to have no weight.
+    """
+    found = []
     for number, pair in enumerate(split):
         if not (is_listed(pair) and len(pair) == 2):
             raise ValueError(
@@ -165,14 +189,10 @@ def _given_folds(split: Iterable[Any], weight: np.ndarray) -> list[Fold]:
                 f"to hold out. Got {shown(pair)}."
             )
         train, test = (_read_rows(rows, f"Fold {number} of 'cv'", len(weight)) for rows in pair)
-        is_used = np.zeros(len(weight), dtype=bool)
-        is_used[train] = True
-        if not weight[is_used].sum() > 0.0:
+        if not np.any(weight[train] > 0.0):
             raise ValueError(f"Fold {number} of 'cv' has no rows of positive weight to fit to.")
-        folds.append(Fold(np.where(is_used, weight, 0.0), test[weight[test] > 0.0]))
-    if not any(len(fold.test) for fold in folds):
-        raise ValueError("The folds of 'cv' hold out no row of positive weight.")
-    return [fold for fold in folds if len(fold.test)]
+        found.append((train, test))
+    return found
 
 
 def _read_rows(rows: Any, name: str, n: int) -> np.ndarray:

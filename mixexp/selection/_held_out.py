@@ -5,6 +5,7 @@ those of given folds are not scored.
 """
 
 import warnings
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from sklearn.model_selection import GroupKFold, check_cv
 from sklearn.utils import _safe_indexing
 
 from mixexp.arguments import is_whole
-from mixexp.estimators._folds import replace_unknown, unseen_class
+from mixexp.estimators._folds import read_splits, replace_unknown, unseen_class
 from mixexp.selection._growth import Rows
 
 _DEFAULT_CV = 5
@@ -41,8 +42,8 @@ def make_folds(cv: Any, rows: Rows, model: Any) -> list[tuple[np.ndarray, np.nda
     is_drawn = is_whole(cv)
     labels = model._check_target(rows.y) if is_classifier(model) else None
     weight = model._row_weights(rows.per_row.get("sample_weight"), len(rows.y))
-    used = np.flatnonzero(weight > 0.0)
-    drawn = take_rows(rows, used) if is_drawn and len(used) < len(weight) else rows
+    used = np.flatnonzero(weight > 0.0) if is_drawn else np.arange(len(weight))
+    drawn = take_rows(rows, used) if len(used) < len(weight) else rows
     groups = drawn.per_row.get("groups")
     if is_drawn and groups is not None:
         cv = GroupKFold(int(cv))
@@ -50,11 +51,12 @@ def make_folds(cv: Any, rows: Rows, model: Any) -> list[tuple[np.ndarray, np.nda
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The least populated class")
         y = drawn.y if of_drawn is None else of_drawn
-        splitter = check_cv(cv, of_drawn, classifier=of_drawn is not None)
-        splits = list(splitter.split(drawn.X, y, groups))
-    numbers = np.arange(len(weight)) if drawn is rows else used
+        is_given = isinstance(cv, Iterable) and not hasattr(cv, "split")
+        splitter = None if is_given else check_cv(cv, of_drawn, classifier=of_drawn is not None)
+        pairs = cv if splitter is None else splitter.split(drawn.X, y, groups)
+        splits = read_splits(pairs, weight[used])
     folds = []
-    for train, test in ((numbers[train], numbers[test]) for train, test in splits):
+    for train, test in ((used[train], used[test]) for train, test in splits):
         scored = test[weight[test] > 0.0]
         if len(scored):
             folds.append(_with_known_classes(train, scored, labels, weight, is_drawn, groups))
