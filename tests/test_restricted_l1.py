@@ -250,3 +250,58 @@ def test_columns_far_from_zero_beside_a_bound_on_the_intercept_end_at_an_optimum
     assert model.converged_
     assert model.n_iter_ < 200
     assert model.diagnostics_.gradient_norm < 1e-5
+
+
+@pytest.mark.parametrize("strength", [1e3, 1e6, 1e7])
+def test_two_slopes_of_given_sum_are_not_both_zero_under_any_strength(strength):
+    rules = [Linear("b[0:x3] + b[1:x3] = 1")]
+    model = MoERegressor(2, constraints=rules, l1=strength, **FREE).fit(X, Y)
+    np.testing.assert_allclose(model.coef_[:, 3].sum(), 1.0, rtol=1e-9)
+    others = np.delete(model.coef_, 3, axis=1)
+    np.testing.assert_array_equal(others, 0.0)
+
+
+@pytest.mark.parametrize(
+    "rules", [[Fixed("x3", 0.7)], [Linear("b[0:x3] = 0.7"), Linear("b[1:x3] = 0.7")]]
+)
+def test_a_path_of_a_known_slope_is_that_of_what_it_leaves_of_y(rules):
+    """It began at a strength a million times too large, where all other slopes are zero."""
+    path = regularization_path(MoERegressor(2, constraints=rules, **FREE), X, Y, n_strengths=5)
+    left = MoERegressor(2, constraints=[Fixed("x3", 0.0)], **FREE)
+    expected = regularization_path(left, X, Y - 0.7 * X[:, 3], n_strengths=5)
+    known = 0.7 * (np.arange(6) == 3)
+    np.testing.assert_allclose(path.strengths, expected.strengths, rtol=1e-6)
+    for found, other in zip(path.estimators, expected.estimators, strict=True):
+        np.testing.assert_allclose(found.coef_, other.coef_ + known, atol=1e-5)
+        np.testing.assert_allclose(found.log_likelihood_, other.log_likelihood_, rtol=1e-8)
+
+
+@pytest.mark.parametrize(
+    "rules", [[Bounded("x3", lower=0.5)], [Linear("b[0:x3] + b[1:x3] = 1")]], ids=["bound", "sum"]
+)
+def test_paths_begin_where_no_more_slopes_are_left_than_constraints_ask_for(rules):
+    model = MoERegressor(2, constraints=rules, **FREE)
+    path = regularization_path(model, X, Y, n_strengths=3, least=0.5)
+    free = regularization_path(MoERegressor(2, **FREE), X, Y, n_strengths=2)
+    assert not np.delete(path.estimators[0].coef_, 3, axis=1).any()
+    assert path.strengths[0] < 10.0 * free.strengths[0]
+
+
+# Slopes that are held so much leave a likelihood far below that of an expert with free ones.
+@pytest.mark.filterwarnings("ignore::mixexp.exceptions.ImplausibleFitWarning")
+@pytest.mark.parametrize("weight", [1.0, 1e6])
+def test_paths_of_counts_and_weights_of_any_size_begin_next_to_the_largest_score(weight):
+    rng = np.random.default_rng(0)
+    y = rng.poisson(np.exp(18.0 + 0.1 * (X[:, 0] - 5.0)))
+    model = MoERegressor(1, expert="poisson", **FREE)
+    path = regularization_path(model, X, y, np.full(len(X), weight), n_strengths=2)
+    score = weight * np.abs((X - X.mean(axis=0)).T @ (y - y.mean())) / X.std(axis=0)
+    assert score.max() <= path.strengths[0] * (1.0 + 1e-9) <= 1.4 * score.max()
+    assert not path.estimators[0].coef_.any()
+
+
+def test_paths_of_a_constant_y_and_of_an_unknown_number_of_experts_are_refused():
+    with pytest.raises(ValueError, match="No slope of this model would be other than zero"):
+        regularization_path(MoERegressor(2, **FREE), X, np.full(len(X), 7.3))
+    with pytest.raises(ValueError, match="'n_experts' parameter of the estimator is 'auto'"):
+        regularization_path(MoERegressor("auto"), X, Y)

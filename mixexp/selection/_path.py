@@ -17,6 +17,7 @@ from sklearn.base import clone
 from mixexp.arguments import is_in_range, is_listed, is_real
 from mixexp.data import single_threaded_blas
 from mixexp.em import smooth_gradient
+from mixexp.estimators._auto import is_automatic
 from mixexp.estimators._l1 import of_strength, strength_of
 from mixexp.estimators._row_arguments import Given, refuse_unknown, row_arguments
 from mixexp.estimators._solver import EM
@@ -38,6 +39,10 @@ from mixexp.text import shown
 _FRESH = (0.0, 0.5, 0.25)
 # No slope is other than zero at so many times the weight.
 _BEYOND = 1e4
+# Strengths that are tried for no slopes.
+_MOST_TRIES = 3
+# Scores per row, in units in which strengths are, that rounding leaves where y is constant.
+_NO_SCORE = 1e-12
 # The strongest of a path is sought upwards in such steps.
 _FROM_BELOW = 0.1
 _STEP_UP = 1.4
@@ -127,7 +132,7 @@ def regularization_path(
     >>> np.flatnonzero(np.abs(path.best_estimator_.coef_).max(axis=0) > 0.3)
     array([1])
     """
-    check_estimator(estimator)
+    _check_size(estimator)
     check_argument("n_jobs", n_jobs, N_JOBS)
     check_argument("n_strengths", n_strengths, whole(2, _MOST_STRENGTHS))
     if not is_in_range(least, 0.0, 1.0):
@@ -166,6 +171,15 @@ def regularization_path(
     return path
 
 
+def _check_size(estimator: Any) -> None:
+    name = check_estimator(estimator)
+    if is_automatic(getattr(estimator, name)):
+        raise ValueError(
+            f"The {name!r} parameter of the estimator is 'auto', but a path is of one number of "
+            f"experts. Fit with {name}='auto' first, and give what it has chosen."
+        )
+
+
 def _check_strengths(strengths: Any) -> np.ndarray:
     """Return strengths, the largest first."""
     is_fine = is_listed(strengths) or getattr(strengths, "ndim", 0) == 1
@@ -180,44 +194,68 @@ def _check_strengths(strengths: Any) -> np.ndarray:
 
 
 def _largest_strength(estimator: Any, rows: Rows, ratio: float) -> tuple[float, list[Any]]:
-    """Return an ``l1`` at which all slopes are zero, and fits of the estimator's own starts.
+    """Return an ``l1`` at which no slopes are best, and fits of the estimator's own starts.
 
-    Where slopes leave zero in the fit of zeros there is mostly another optimum, of experts that
-    are sharper and so less held: it is followed from below until its slopes are zero too.
+    None but those that constraints ask for. Where slopes leave zero in the fit of zeros there is
+    mostly another optimum, of experts that are sharper and so less held: it is followed from
+    below until its slopes are zero too, or the fit of zeros is higher. Experts of next to no
+    noise keep their slopes at strengths a thousand times larger.
     """
-    least, null = _strength_of_null_fit(estimator, rows, ratio)
+    least, null, beyond = _strength_of_null_fit(estimator, rows, ratio)
     found = _FROM_BELOW * least
-    fit = fit_once(_with_strength(estimator, _Strength(found, ratio * found)), rows)
-    known = [null, fit]
+    own = _Strength(found, ratio * found)
+    fit = fit_once(_with_strength(estimator, own), rows)
+    known, least_count = [null, fit], _count_slopes(null)
     for _ in range(_MOST_STEPS_UP):
-        model = fit.estimator
-        if not model.coef_.any() and not (ratio > 0.0 and model.gate_coef_.any()):
+        has_slopes = _count_slopes(fit) > least_count
+        if not has_slopes or fit.objective <= _objective_at(null, beyond, own):
             break
-        found *= _STEP_UP
-        fit = fit_once(_with_strength(estimator, _Strength(found, ratio * found), model), rows)
+        own = _Strength(_STEP_UP * own.l1, _STEP_UP * own.gate_l1)
+        fit = fit_once(_with_strength(estimator, own, fit.estimator), rows)
+    found = own.l1
     return max(found, least), known
 
 
-def _strength_of_null_fit(estimator: Any, rows: Rows, ratio: float) -> tuple[float, Any]:
-    beyond = _BEYOND * max(1.0, float(np.shape(rows.X)[0]))
-    null = fit_once(_with_strength(estimator, _Strength(beyond, beyond)), rows)
-    fitted = null.estimator
+def _count_slopes(fit: Any) -> int:
+    """Return how many coefficients with an L1 penalty are not zero."""
+    model, params = fit.estimator.fitted_model_.model, fit.estimator.fitted_model_.params
+    return int(np.sum((model.prior.l1 > 0.0) & ~model.prior.is_zero(model.flatten(params))))
+
+
+def _strength_of_null_fit(estimator: Any, rows: Rows, ratio: float) -> tuple[float, Any, _Strength]:
+    """Return the strength at which slopes leave zero, and the fit of no slopes with its own."""
+    n = float(np.shape(rows.X)[0])
+    total = max(1.0, float(estimator._row_weights(rows.per_row["sample_weight"], int(n)).sum()))
+    beyond = _BEYOND * total
+    for _ in range(_MOST_TRIES):
+        null = fit_once(_with_strength(estimator, _Strength(beyond, beyond)), rows)
+        slope, is_gate, is_zero = _strengths_at_zero(null.estimator, rows)
+        # Counts of any size have scores of any size: of a slope that is not zero, the strength.
+        if slope.max(initial=0.0) < 0.5 * beyond:
+            break
+        beyond = _BEYOND * float(slope.max())
+    of_gates = slope[is_gate & is_zero].max(initial=0.0) / ratio if ratio > 0.0 else 0.0
+    found = float(max(slope[~is_gate & is_zero].max(initial=0.0), of_gates))
+    if found <= _NO_SCORE * total:
+        raise ValueError(
+            "No slope of this model would be other than zero without an L1 penalty: there is no "
+            "column that varies, or none that has to do with y."
+        )
+    return found, null, _Strength(beyond, beyond)
+
+
+def _strengths_at_zero(fitted: Any, rows: Rows) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return what strengths would hold slopes at zero, which are of gates, and which are zero."""
     with single_threaded_blas():
         problem, _ = fitted._restore_problem(
             rows.X, rows.y, rows.per_row["sample_weight"], rows.offsets
         )
         current = problem.gradients(fitted.fitted_model_.params)
     model = problem.model
-    slope = model.prior.least_strengths(smooth_gradient(model, current))
     n_gates = model.slot_slices[len(model.gates) - 1].stop if model.gates else 0
-    of_gates = float(slope[:n_gates].max(initial=0.0)) / ratio if ratio > 0.0 else 0.0
-    found = max(float(slope[n_gates:].max(initial=0.0)), of_gates)
-    if found == 0.0:
-        raise ValueError(
-            "No slope of this model would be other than zero without an L1 penalty: there is no "
-            "column that varies, or none that has to do with y."
-        )
-    return found, null
+    slope = model.prior.least_strengths(smooth_gradient(model, current))
+    is_gate = np.arange(model.n_flat) < n_gates
+    return slope, is_gate, model.prior.is_zero(model.flatten(current.params))
 
 
 def _with_strength(estimator: Any, strength: _Strength, init: Any = None) -> Any:
