@@ -332,6 +332,33 @@ def test_gradients_of_means_and_effects_match_differences(family, rng):
         np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5 * np.abs(expected).max())
 
 
+@pytest.mark.parametrize(
+    "expert", ["gaussian", "student_t", "skew_normal", ["gaussian", "skew_normal"]], ids=str
+)
+def test_effects_and_means_of_y_far_from_zero_are_those_of_y_near_zero(expert, rng):
+    """Seconds since 1970, say: a step of a difference is lost beside 1e9."""
+    data = simulate_regimes(rng, 300)
+    data.y[:] = np.round(data.y * 2.0**10) / 2.0**10  # so that nothing of it is lost
+    model = MoERegressor(2, expert=expert, n_init=2, random_state=0)
+    tables = []
+    for away in (0.0, 2.0**30):
+        found = model.fit(data.X, data.y + away).inference(data.X, data.y + away)
+        effects, means = found.marginal_effects(), found.predict_mean(data.X[:40])
+        numbers = [effects["estimate"], effects["std_error"], means["mean"] - away]
+        tables.append(np.concatenate([*numbers, means["std_error"]]))
+    np.testing.assert_allclose(tables[1], tables[0], rtol=1e-4, atol=1e-5)
+
+
+def test_means_of_rows_far_from_all_others_have_errors(rng):
+    data = simulate_regimes(rng, 300)
+    found = MoERegressor(1).fit(data.X, data.y).inference(data.X, data.y)
+    for far in (1e6, 1e30, 1e100):
+        table = found.predict_mean(far * data.X[:1])
+        row = np.concatenate([[1.0], far * data.X[0]])  # intercept and slopes, in the table first
+        expected = np.sqrt(row @ found.covariance[: len(row), : len(row)] @ row)
+        np.testing.assert_allclose(table["std_error"], expected, rtol=1e-9)
+
+
 @every_estimator
 def test_marginal_effects_are_derivatives_of_predictions(model, rng):
     data = data_for(model, rng)

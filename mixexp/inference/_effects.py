@@ -8,6 +8,7 @@ heads it acts within experts, through the gates' it re-routes rows from one to a
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -63,6 +64,7 @@ def mean_slopes(model: Model, params: Parameters, block: Block, slots: Sequence[
         Those of experts that means depend on; slopes in others are zero.
     """
     tree, rows = model.tree, block.features.shape[1]
+    model, shift = _without_shift(model)
     here = predict_block(model, params, block)
     parts = here.prior[:, None] * _by_outcome(here.mean)
     below = np.tensordot(tree.covers.astype(float), parts, axes=1)
@@ -75,7 +77,19 @@ def mean_slopes(model: Model, params: Parameters, block: Block, slots: Sequence[
         if slot in slots:
             slope[:] = here.prior[leaves, None] * _mean_slope(model, params, block, slot)[leaves]
         found.append(slope)
-    return MeanSlopes(parts.sum(axis=0), np.concatenate(found))
+    return MeanSlopes(parts.sum(axis=0) + shift, np.concatenate(found))
+
+
+def _without_shift(model: Model) -> tuple[Model, float]:
+    """Return a model whose means are less by a number, and that number.
+
+    Slopes are as they were, but y of 1e9 give or take one leaves no digits to differences.
+    """
+    shift = next((group.shift for group in model.groups if group.shift != 0.0), 0.0)
+    if shift == 0.0 or any(group.family.uses_trials for group in model.groups):
+        return model, 0.0
+    groups = tuple(group._replace(shift=group.shift - shift) for group in model.groups)
+    return replace(model, groups=groups), shift
 
 
 def _by_outcome(mean: np.ndarray) -> np.ndarray:
@@ -84,7 +98,13 @@ def _by_outcome(mean: np.ndarray) -> np.ndarray:
 
 
 def _mean_slope(model: Model, params: Parameters, block: Block, slot: int) -> np.ndarray:
-    """Return the derivative of the experts' means in their heads of one slot, by difference."""
+    """Return the derivative of the experts' means in their heads of one slot, by difference.
+
+    That of a location, which moves y, is known.
+    """
+    (g, h), rows = model.head_of(slot), block.features.shape[1]
+    if model.groups[g].units and model.groups[g].units[h].moves:
+        return np.full((model.tree.n_leaves, 1, rows), model.groups[g].scale)
     intercepts = model.slots(params)[slot][:, 0]
     step = _STEP * max(1.0, float(np.abs(intercepts).max()))
     shifts = np.zeros(_n_heads(model))
@@ -110,6 +130,7 @@ def _shift(model: Model, params: Parameters, shifts: np.ndarray) -> Parameters:
 
 def moving_slots(model: Model, params: Parameters, block: Block) -> list[int]:
     """Return the slots of experts that means depend on: a variance moves none."""
+    model, _ = _without_shift(model)
     return [
         slot
         for slot in model.expert_slots
