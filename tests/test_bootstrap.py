@@ -193,7 +193,7 @@ def test_resamples_that_cannot_be_fitted_are_told_of(rng):
     X = rng.standard_normal((40, 1))
     y = np.array(["no"] * 39 + ["yes"])
     model = MoEClassifier(1).fit(X, y)
-    with pytest.warns(InferenceWarning, match="one class"):
+    with pytest.warns(InferenceWarning, match="no row of class 'yes' was drawn"):
         found = model.bootstrap(X, y, n_resamples=20, random_state=0)
     assert 0 < found.n_failed < 20
     assert len(found.replicates) == 20 - found.n_failed
@@ -213,6 +213,11 @@ def test_likelihood_ratio_of_nested_fits(rng):
     np.testing.assert_allclose(result.statistic, 2.0 * gain, rtol=1e-6)
     assert result.df == 1
     np.testing.assert_allclose(result.p_value, stats.chi2.sf(2.0 * gain, 1), rtol=1e-5)
+    half = data.X[::2], data.y[::2]
+    with pytest.raises(ValueError, match=r"X and y are not the rows that .* with weights of 1"):
+        full.likelihood_ratio_test(restricted, *half)
+    with pytest.raises(ValueError, match=r"X and y are not the rows that .* with these weights"):
+        full.likelihood_ratio_test(restricted, data.X, data.y, np.arange(len(data.y)) % 2)
 
 
 def test_bootstrap_ratio_test_finds_a_second_expert(rng):

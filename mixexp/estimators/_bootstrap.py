@@ -180,10 +180,10 @@ class BootstrapMixin:
         NotFittedError
             If `fit` has not been called.
         ValueError
-            If weights are for sampling, with which the statistic is not chi-squared, or the
-            restricted model has another number of experts, for which the statistic is
-            not chi-squared (`bootstrap_ratio_test` is for that), or not fewer parameters, fits
-            better, or one of both is penalised.
+            If the rows are others than those of the fits, weights are for sampling, with which
+            the statistic is not chi-squared, or the restricted model has another number of
+            experts, for which it is not either (`bootstrap_ratio_test` is for that), or not
+            fewer parameters, fits better, or one of both is penalised.
         """
         _check_restricted(restricted)
         for model in (self, restricted):
@@ -214,8 +214,9 @@ class BootstrapMixin:
                     f"penalised; fit with {' and '.join(f'{name}=0' for name in given)}."
                 )
         _check_nested(self, restricted)
-        full = self.log_likelihood(X, y, sample_weight, **per_row)
-        gain = full - restricted.log_likelihood(X, y, sample_weight, **per_row)
+        rows = {"sample_weight": sample_weight, **per_row}
+        full, other = (_on_rows_of_fit(model, X, y, rows) for model in (self, restricted))
+        gain = full - other
         if gain < -_NOISE * (1.0 + abs(full)):
             raise ValueError(
                 f"restricted has a log-likelihood that is {-gain:.4g} higher: it is not nested, or "
@@ -282,7 +283,7 @@ class BootstrapMixin:
         _check_nested(self, restricted)
         _check_resampling("parametric", None, n_resamples, random_state, n_jobs)
         for model in (self, restricted):
-            _check_rows_of_fit(model, X, y, given)
+            _on_rows_of_fit(model, X, y, given)
         statistic = _gain(self, restricted)
         draw = resampling(restricted, X, y, np.ones(len(y)), "parametric", None, given)
         refit = partial(_gain_of_refits, self, restricted, draw, X, given)
@@ -307,13 +308,20 @@ def _check_resampling(
     check_argument("n_resamples", n_resamples, whole(2, _MOST_RESAMPLES))
 
 
-def _check_rows_of_fit(model: Any, X: Any, y: Any, given: Mapping[str, Any]) -> None:
-    found, expected = model.log_likelihood(X, y, **given), model.log_likelihood_
-    if abs(found - expected) > _NOISE * (1.0 + abs(expected)):
+def _on_rows_of_fit(model: Any, X: Any, y: Any, given: Mapping[str, Any]) -> float:
+    """Return the log-likelihood of the rows of the fit, and refuse others.
+
+    Which rows `partial_fit` has seen is not known.
+    """
+    found, expected = float(model.log_likelihood(X, y, **given)), model.log_likelihood_
+    is_online = getattr(model, "_online", None) is not None
+    if not is_online and abs(found - expected) > _NOISE * (1.0 + abs(expected)):
+        weights = "weights of 1" if given.get("sample_weight") is None else "these weights"
         raise ValueError(
-            f"X and y are not the rows that {shown(model)} was fitted to, each with weight 1: its "
+            f"X and y are not the rows that {shown(model)} was fitted to, with {weights}: its "
             f"log-likelihood is {found:.6g} there, and was {expected:.6g} in fit."
         )
+    return found
 
 
 def _check_restricted(restricted: Any) -> None:
@@ -387,6 +395,8 @@ def _matched_terms(
 
     def fit() -> np.ndarray:
         y, counts = draw(np.random.default_rng(seed))
+        if hasattr(fitted, "classes_"):
+            _check_classes_are_drawn(fitted.classes_, y, counts)
         other = to_start_here(fitted).fit(rows[0], y, counts, **given)
         overlap = (resp.T * weight) @ other.responsibilities(*rows, **given)
         state = other.fitted_model_
@@ -395,6 +405,13 @@ def _matched_terms(
         return terms.values(state.model, params)
 
     return _attempt(fit)
+
+
+def _check_classes_are_drawn(classes: np.ndarray, y: np.ndarray, counts: np.ndarray) -> None:
+    """Refuse a resample without any row of a class; y is numbers of classes."""
+    lost = np.setdiff1d(np.arange(len(classes)), y[counts > 0.0])
+    if len(lost):
+        raise ValueError(f"no row of class {shown(classes[lost].tolist()[0])} was drawn.")
 
 
 def _gain(full: Any, restricted: Any) -> float:
