@@ -7,9 +7,15 @@ line break, a terminal's escape sequence, a tag or a "$" in a name is shown and 
 from html import escape
 from typing import Any
 
+import numpy as np
+
 # What the repr of an object has been seen to raise: nested too deeply, too many digits, half made.
 _UNSAYABLE = (RecursionError, ValueError, TypeError, AttributeError, RuntimeError)
 _MOST_LETTERS = 120
+# NumPy 2 writes a word as np.str_('word') unless it is to write as before.
+_PLAIN: dict[str, Any] = (
+    {"legacy": "1.25"} if np.lib.NumpyVersion(np.__version__) >= "2.0.0" else {}
+)
 
 
 def printable(text: Any) -> str:
@@ -51,13 +57,16 @@ def hypertext(text: Any) -> str:
 def shown(value: Any) -> str:
     """Return a value for a message: its repr on one line, shortened; it never raises.
 
+    Numbers and words of NumPy's are written as such, without their type.
+
     Examples
     --------
     >>> shown("all")
     "'all'"
     """
     try:
-        text = printable(repr(value))
+        with np.printoptions(**_PLAIN):
+            text = printable(repr(value))
     except _UNSAYABLE:
         return f"an object of type {type(value).__name__}"
     return text if len(text) <= _MOST_LETTERS else f"{text[: _MOST_LETTERS - 4]} ..."

@@ -14,6 +14,7 @@ from sklearn.preprocessing import StandardScaler
 from mixexp import HMERegressor, MoEClassifier, MoERegressor, export_text
 from mixexp.datasets import make_hme, make_moe
 from mixexp.exceptions import ConvergenceWarning, DegenerateExpertWarning
+from mixexp.text import shown
 
 pytestmark = [
     pytest.mark.filterwarnings(f"ignore::{category.__module__}.{category.__name__}")
@@ -206,3 +207,22 @@ def test_a_summary_says_where_experts_are_alike():
     assert "experts say the same" in alike.summary(x[:, None], y)
     assert "experts say the same" not in apart.summary()
     np.testing.assert_allclose(np.sort(apart.coef_.ravel()), [2.5, 12.4], rtol=0.05)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (np.str_("low"), "'low'"),
+        ([np.int64(3), np.float64(0.5), np.bool_(True)], "[3, 0.5, True]"),
+        ({"alpha": np.float32(2.0)}, "{'alpha': 2.0}"),
+        (np.array([1.0, 2.0]), "array([1., 2.])"),
+    ],
+)
+def test_messages_show_values_without_numpys_types(value, expected):
+    assert shown(value) == expected
+
+
+def test_errors_name_classes_as_users_write_them():
+    X = np.arange(6.0)[:, None]
+    with pytest.raises(ValueError, match="y has only one class, 'low'; a classifier needs"):
+        MoEClassifier(1).fit(X, np.full(6, "low"))

@@ -93,8 +93,8 @@ def choose_quantity(source: Source, class_of_interest: Any) -> Quantity:
     wanted = classes[-1] if class_of_interest is None else class_of_interest
     if wanted not in classes:
         raise ValueError(
-            f"The 'class_of_interest' parameter must be one of {list(classes)}. Got "
-            f"{shown(wanted)}."
+            f"The 'class_of_interest' parameter must be one of "
+            f"{shown(classes.tolist())}. Got {shown(wanted)}."
         )
     number = int(np.flatnonzero(classes == wanted)[0])
     return Quantity(
