@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+from sklearn.base import clone
 
-from mixexp import MoERegressor
+from mixexp import EM, MoERegressor
+from mixexp.exceptions import DegenerateExpertWarning
 from mixexp.selection import stability_selection
 
 QUICK = {"alpha": 0.0, "gate_alpha": 0.0, "n_init": 2, "random_state": 0}
@@ -44,3 +46,16 @@ def test_only_what_has_a_penalty_is_listed():
 def test_without_a_penalty_there_is_nothing_to_select():
     with pytest.raises(ValueError, match="l1 or a gate_l1 above zero"):
         stability_selection(MoERegressor(1), X, Y, n_resamples=2)
+
+
+def test_a_fitted_estimator_is_a_start_beside_its_own():
+    """One start of labels at random may end lower than ten, of which the fit is the best."""
+    strengths = {"l1": 40.0, "gate_l1": 8.0, "alpha": 0.0, "gate_alpha": 0.0}
+    fitted = MoERegressor(2, n_init=10, random_state=0, **strengths).fit(X, Y)
+    few = {"init": "random", "n_init": 1, "random_state": 1, "solver": EM(n_moves=0)}
+    with pytest.warns(DegenerateExpertWarning):
+        alone = clone(fitted).set_params(**few).fit(X, Y)
+    assert alone.penalized_log_likelihood_ < fitted.penalized_log_likelihood_ - 1.0
+    table = stability_selection(fitted.set_params(**few), X, Y, n_resamples=2, random_state=0)
+    slopes = table[table["part"] == "expert"]["estimate"].to_numpy().reshape(2, 4)
+    np.testing.assert_allclose(slopes, fitted.coef_, atol=1e-5)

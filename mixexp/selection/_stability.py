@@ -4,6 +4,7 @@ Meinshausen & Bühlmann (2010) refit a lasso to subsamples and trust the columns
 them; here the refits are those of the bootstrap, their experts matched to those of the fit.
 """
 
+import warnings
 from typing import Any, Unpack
 
 import numpy as np
@@ -12,7 +13,9 @@ from sklearn.base import clone
 from mixexp.estimators._row_arguments import Given, refuse_unknown, row_arguments
 from mixexp.estimators._validation import N_JOBS, RANDOM_STATE, check_argument, whole
 from mixexp.inference import Table
-from mixexp.selection._select import check_estimator
+from mixexp.selection._growth import Rows
+from mixexp.selection._held_out import known_rows
+from mixexp.selection._select import check_estimator, fit_once
 from mixexp.text import shown
 
 
@@ -38,7 +41,8 @@ def stability_selection(
     ----------
     estimator : MoERegressor, HMERegressor, MoEClassifier or HMEClassifier
         With ``l1`` or ``gate_l1`` above zero, such as the ``best_estimator_`` of a
-        `regularization_path`. It is cloned.
+        `regularization_path`. It is cloned; coefficients of a fitted one are a start beside its
+        own.
     X : array-like of shape (n, n_features)
     y : array-like of shape (n,)
     sample_weight : array-like of shape (n,), default=None
@@ -88,7 +92,11 @@ def stability_selection(
     check_argument("random_state", random_state, RANDOM_STATE)
     check_argument("n_jobs", n_jobs, N_JOBS)
     refuse_unknown(given)
-    model = clone(estimator).fit(X, y, sample_weight, **given)
+    rows = known_rows(estimator, X, y, {"sample_weight": sample_weight, **given})
+    found = _fit(estimator, rows)
+    model = found.estimator
+    for caught in found.warned:
+        warnings.warn(caught.message, stacklevel=2)
     penalty = model.fitted_model_.model.penalty
     if not penalty.has_l1:
         raise ValueError(
@@ -96,8 +104,8 @@ def stability_selection(
             f"Got {shown(estimator)}."
         )
     refits = model.bootstrap(
-        X,
-        y,
+        rows.X,
+        rows.y,
         sample_weight,
         n_resamples=n_resamples,
         random_state=random_state,
@@ -123,3 +131,18 @@ def stability_selection(
             "sign": np.mean(np.sign(drawn), axis=0).tolist(),
         }
     ).to_frame()
+
+
+def _fit(estimator: Any, rows: Rows) -> Any:
+    """Return the best fit from an estimator's own starts, and from its coefficients if any.
+
+    Under a strong penalty few starts may lead where a path has come to from its neighbours.
+    """
+    fit = fit_once(clone(estimator), rows)
+    before, state = getattr(estimator, "fitted_model_", None), fit.estimator.fitted_model_
+    if before is None or before.model.slot_shapes != state.model.slot_shapes:
+        return fit
+    own = {"init": estimator.init, "n_init": estimator.n_init}
+    other = fit_once(clone(estimator).set_params(init=estimator, n_init=1), rows)
+    other.estimator.set_params(**own)
+    return other if other.objective > fit.objective else fit
