@@ -235,6 +235,51 @@ def test_a_file_is_written_as_a_whole_or_not_at_all(tmp_path, fitted):
         write_parquet(path, model, batches, keep=["key"])
 
 
+def test_a_batch_of_no_rows_has_predictions_of_no_rows(fitted):
+    model, X, y = fitted
+    batches = Batches([(X[:0], y[:0]), (X, y)])
+    for method, options in (
+        ("predict", {}),
+        ("predict_quantile", {"q": [0.1, 0.9]}),
+        ("gate_proba", {}),
+        ("log_density", {}),
+    ):
+        none, every = getattr(model, method)(batches, **options)
+        assert none.shape == (0, *every.shape[1:])
+    none, every = model.predict_variance(batches)
+    assert len(none.between) == 0
+    assert len(every.between) == len(y)
+    none, _ = model.predict(batches, return_std=True)
+    assert [part.shape for part in none] == [(0,), (0,)]
+
+
+def test_arguments_of_parquet_files_are_checked_by_name(tmp_path, fitted):
+    model, X, y = fitted
+    path = tmp_path / "rows.parquet"
+    write_rows(path, X, y)
+    for error, message, options in (
+        (TypeError, "path must be a file or directory", {"path": 3}),
+        (TypeError, "features must be a list of names of columns. Got 'a'", {"features": "a"}),
+        (TypeError, "features must be a list of names of columns. Got", {"features": [0]}),
+        (ValueError, "features holds 'y', which is the target", {"features": ["a", "y"]}),
+        (ValueError, "'batch_rows' parameter must be an int of at least 1", {"batch_rows": 0}),
+    ):
+        with pytest.raises(error, match=message):
+            ParquetRows(**{"path": path, "features": ["a", "b"], "target": "y", **options})
+    source = ParquetRows(path, np.array(["a", "b"]))
+    before = path.read_bytes()
+    for error, message, options in (
+        (ValueError, "path is .* which the source is read from", {"path": path}),
+        (ValueError, "methods names 'fit', with which MoERegressor returns no", {"methods": "fit"}),
+        (TypeError, "methods must be a list of names, or a mapping", {"methods": 3}),
+        (TypeError, "keep must be a list of names of columns", {"keep": "key"}),
+        (TypeError, "path must be that of a file", {"path": None}),
+    ):
+        with pytest.raises(error, match=message):
+            write_parquet(**{"path": tmp_path / "new", "model": model, "source": source, **options})
+    assert path.read_bytes() == before
+
+
 class Breaking:
     """Breaks in some pass."""
 

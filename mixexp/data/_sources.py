@@ -10,12 +10,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from functools import reduce
 from itertools import islice
+from os import PathLike
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 
+from mixexp.arguments import check_count, is_listed
 from mixexp.data._executor import give_back_pages
 from mixexp.text import shown
 
@@ -172,9 +174,9 @@ class ParquetRows(Rows):
     ImportError
         If there is no pyarrow.
     ValueError
-        If a column is not there.
+        If a column is not there, the target is among the features, or ``batch_rows`` no count.
     TypeError
-        If a feature holds no numbers.
+        If a feature holds no numbers, or an argument is of another type than described.
     """
 
     def __init__(
@@ -187,17 +189,18 @@ class ParquetRows(Rows):
         batch_rows: int = 65536,
         **given: str,
     ) -> None:
-        paths = [path] if isinstance(path, str | Path) else list(path)
+        paths = _read_paths(path)
+        features = _read_columns("features", features)
+        if target is not None and target in features:
+            raise ValueError(f"features holds {shown(target)}, which is the target: leave it out.")
         parquet = _parquet()
         # Not a whole file ahead, as is the default: of a million rows by 20 columns 200 MB.
         self._scan_options = parquet.ParquetFragmentScanOptions(
             pre_buffer=False, use_buffered_stream=True
         )
-        self._dataset = parquet.dataset(
-            str(paths[0]) if len(paths) == 1 else [str(one) for one in paths], format="parquet"
-        )
-        self._features, self._target, self._weight = list(features), target, weight
-        self._given, self._batch_rows = given, int(batch_rows)
+        self._dataset = parquet.dataset(paths[0] if len(paths) == 1 else paths, format="parquet")
+        self._features, self._target, self._weight = features, target, weight
+        self._given, self._batch_rows = given, check_count("batch_rows", batch_rows)
         self._kept: list[str] = []
         named = [*self._features, target, weight, *given.values()]
         self._columns = list(dict.fromkeys(name for name in named if name is not None))
@@ -216,10 +219,15 @@ class ParquetRows(Rows):
             If a column is not there.
         """
         found = copy(self)
-        found._kept = list(names)
-        found._columns = list(dict.fromkeys([*self._columns, *names]))
+        found._kept = _read_columns("keep", names)
+        found._columns = list(dict.fromkeys([*self._columns, *found._kept]))
         found._check_columns()
         return found
+
+    def reads(self, path: Any) -> bool:
+        """Return whether a file is one of those that are read."""
+        target = Path(path)
+        return target.exists() and any(target.samefile(one) for one in self._dataset.files)
 
     def _check_columns(self) -> None:
         missing = [name for name in self._columns if name not in self._dataset.schema.names]
@@ -271,6 +279,21 @@ class ParquetRows(Rows):
         return Batch(
             NamedRows(X.T, self._features), column(self._target), column(self._weight), given
         )
+
+
+def _read_paths(path: Any) -> list[str]:
+    paths = list(path) if is_listed(path) else [path]
+    if not paths or not all(isinstance(one, str | PathLike) for one in paths):
+        raise TypeError(f"path must be a file or directory, or a list of files. Got {shown(path)}.")
+    return [str(one) for one in paths]
+
+
+def _read_columns(name: str, columns: Any) -> list[str]:
+    is_many = isinstance(columns, Iterable) and not isinstance(columns, str | Mapping)
+    found: list[Any] = list(columns) if is_many else [None]
+    if not all(isinstance(one, str) for one in found):
+        raise TypeError(f"{name} must be a list of names of columns. Got {shown(columns)}.")
+    return found
 
 
 class NamedRows(NamedTuple):

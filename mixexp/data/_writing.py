@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from mixexp.arguments import is_listed
 from mixexp.data._sources import KEPT, Batch, ParquetRows, Rows
 from mixexp.text import shown
 
@@ -49,10 +50,15 @@ def write_parquet(
     ImportError
         If there is no pyarrow.
     ValueError
-        If an argument is not as described, or a partition cannot be predicted; named.
+        If an argument is not as described, ``path`` is a file of the source, or a partition
+        cannot be predicted; named.
+    TypeError
+        If an argument is of another type than described.
     """
     wanted = _check_methods(model, methods)
-    if keep:
+    if not isinstance(path, str | os.PathLike):
+        raise TypeError(f"path must be that of a file. Got {shown(path)}.")
+    if len(keep):
         if not isinstance(source, ParquetRows):
             raise ValueError(
                 "keep names columns of Parquet files, but the source is a "
@@ -65,6 +71,10 @@ def write_parquet(
             "predictions are Dask arrays, which write themselves."
         )
     target = Path(path)
+    if isinstance(source, ParquetRows) and source.reads(target):
+        raise ValueError(
+            f"path is {shown(str(path))}, which the source is read from: name another."
+        )
     partial = target.with_name(target.name + ".part")
     try:
         n_rows = _write(partial, _tables(model, source, wanted, keep))
@@ -79,10 +89,18 @@ def _check_methods(
 ) -> Mapping[str, Mapping[str, Any]]:
     if isinstance(methods, str):
         methods = (methods,)
+    if not is_listed(methods) and not isinstance(methods, Mapping):
+        raise TypeError(f"methods must be a list of names, or a mapping. Got {shown(methods)}.")
     wanted = methods if isinstance(methods, Mapping) else {name: {} for name in methods}
+    kind = type(model).__name__
     for name in wanted:
-        if not callable(getattr(model, name, None)):
-            raise ValueError(f"methods names {shown(name)}, which {type(model).__name__} has not.")
+        if not isinstance(name, str) or not callable(getattr(model, name, None)):
+            raise ValueError(f"methods names {shown(name)}, which {kind} has not.")
+        if not any(hasattr(vars(c).get(name), "takes_sources") for c in type(model).__mro__):
+            raise ValueError(
+                f"methods names {shown(name)}, with which {kind} returns no numbers per row of a "
+                "source; name methods such as 'predict', 'log_density' or 'gate_proba'."
+            )
     if not wanted:
         raise ValueError("methods is empty; name at least one, such as 'predict'.")
     return wanted

@@ -41,9 +41,10 @@ def by_partition(method: Method) -> Method:
                     f"{next(iter(per_row))} comes with the rows of a source, not beside them; name "
                     "its column, or put it into the batches."
                 )
-            return _lazily(X, part, None) if isinstance(X, DaskRows) else X.each(part.of_batch)
+            return _lazily(X, part, None) if isinstance(X, DaskRows) else X.each(part.of_batches)
         return _lazily(DaskRows(X, **per_row), part, X)
 
+    apply.takes_sources = True  # type: ignore[attr-defined]
     return apply  # type: ignore[return-value]
 
 
@@ -74,10 +75,17 @@ class _Part(NamedTuple):
             kind = TypeError if isinstance(error, TypeError) else ValueError
             raise kind(f"Partition {number} of the source: {error}") from error
 
+    def of_batches(self, number: int, batch: Batch) -> Any:
+        """Return the same, of no rows where there are none."""
+        if _has_rows(batch):
+            return self.of_batch(number, batch)
+        example = self.example()
+        none = tuple(each[:0] for each in example) if isinstance(example, tuple) else example[:0]
+        return type(example)(*none) if hasattr(example, "_fields") else none
+
     def of_any_batch(self, number: int, batch: Batch, empty: tuple[np.ndarray, ...]) -> Any:
         """Return the same as a tuple of arrays, those of no rows where there are none."""
-        X = batch.X.values if isinstance(batch.X, NamedRows) else batch.X
-        if not (X.shape[0] if hasattr(X, "shape") else len(X)):
+        if not _has_rows(batch):
             return empty
         found = self.of_batch(number, batch)
         return found if isinstance(found, tuple) else (found,)
@@ -116,6 +124,11 @@ def _lazily(source: DaskRows, part: _Part, X: Any) -> Any:
     if hasattr(example, "_fields"):
         return type(example)(*found)
     return found if isinstance(example, tuple) else found[0]
+
+
+def _has_rows(batch: Batch) -> bool:
+    X = batch.X.values if isinstance(batch.X, NamedRows) else batch.X
+    return bool(X.shape[0] if hasattr(X, "shape") else len(X))
 
 
 def _as_rows(estimator: Any, X: Any) -> Any:
