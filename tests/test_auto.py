@@ -17,7 +17,7 @@ from mixexp.datasets import make_hme
 from mixexp.displays import SelectionDisplay
 from mixexp.ensemble import BaggedMixture
 from mixexp.estimators import _choosing
-from mixexp.exceptions import ConvergenceWarning
+from mixexp.exceptions import ConvergenceWarning, RoundedTargetWarning
 from mixexp.selection import Auto
 
 QUICK = {"n_init": 2, "solver": EM(n_moves=0), "random_state": 0}
@@ -480,3 +480,14 @@ def test_a_tree_of_few_regimes_has_no_leaf_that_is_not_used(n_regimes):
     model = HMERegressor("auto", random_state=0).fit(X, eta + 0.3 * rng.normal(size=400))
     assert model.tree_.n_leaves == n_regimes
     assert model.gate_proba(X).mean(axis=0).min() > 0.2
+
+
+@pytest.mark.parametrize("value", [0.0, 7.3])
+def test_of_densities_that_say_nothing_the_simplest_is_taken(value):
+    X = np.random.default_rng(0).normal(size=(60, 2))
+    model = MoERegressor(FEW, **QUICK)
+    with pytest.warns(RoundedTargetWarning, match="shrunk onto single values"):
+        model.fit(X, np.full(60, value))
+    assert model.tree_.n_leaves == 1
+    assert all(model.selection_.columns["has_spike"])
+    np.testing.assert_allclose(model.predict(X), value, rtol=1e-12)

@@ -9,7 +9,7 @@ from densities import as_float, reference_of
 from mpmath import mp, mpf
 
 from mixexp import EM, MoEClassifier, MoERegressor
-from mixexp.exceptions import ConvergenceWarning, ImplausibleFitWarning
+from mixexp.exceptions import ConvergenceWarning, ImplausibleFitWarning, RoundedTargetWarning
 from mixexp.experts import FAMILIES, Expert
 
 ML = {"alpha": 0.0, "gate_alpha": 0.0, "dispersion_prior": 0.0}
@@ -190,3 +190,19 @@ def test_default_fits_of_ordinary_data_end_at_possible_densities(name, seed):
     assert np.all(density < (0.0 if name == "negative_binomial" else 5.0))
     assert density.sum() == pytest.approx(model.log_likelihood_, rel=1e-9)
     assert model.predict(X).max() < 1e3 * y.max()
+
+
+@pytest.mark.parametrize("name", COUNTS)
+def test_counts_that_are_all_zero_are_named(name):
+    X = np.random.default_rng(0).normal(size=(60, 2))
+    with pytest.warns(ImplausibleFitWarning, match="every y is 0, so that the log means have no"):
+        model = MoERegressor(1, expert=name).fit(X, np.zeros(60))
+    assert np.all(model.predict(X) < 1e-6)
+
+
+@pytest.mark.parametrize("name", ["gaussian", "student_t", "laplace", "skew_normal"])
+def test_a_constant_y_is_predicted_and_named(name):
+    X = np.random.default_rng(0).normal(size=(60, 2))
+    with pytest.warns(RoundedTargetWarning, match=r"experts \[0\] have shrunk onto single values"):
+        model = MoERegressor(1, expert=name).fit(X, np.full(60, 2.5))
+    np.testing.assert_allclose(model.predict(X), 2.5, rtol=1e-9)

@@ -371,13 +371,15 @@ class _Search:
         scores = [self._held.mean(candidate.held_out) for candidate in candidates]
         means = np.array([mean for mean, _ in scores])
         is_sound = np.isfinite(means) & [not candidate.has_spike for candidate in candidates]
-        ranked = np.where(is_sound if is_sound.any() else np.isfinite(means), means, -np.inf)
+        has_spikes_only = not is_sound.any()  # densities of these say nothing: the simplest does
+        ranked = np.where(np.isfinite(means) if has_spikes_only else is_sound, means, -np.inf)
         best = int(np.argmax(ranked))
         gaps = [self._held.difference(candidates[best].held_out, c.held_out) for c in candidates]
         near = [
             place
             for place, candidate in enumerate(candidates)
-            if ranked[place] > -np.inf and not self._is_worth(candidates[best], candidate)
+            if ranked[place] > -np.inf
+            and (has_spikes_only or not self._is_worth(candidates[best], candidate))
         ]
         taken = min(near or [best], key=lambda at: (*candidates[at].size, -ranked[at]))
         candidates[taken], grown = self._settle_shape(candidates[taken])

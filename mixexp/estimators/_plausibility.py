@@ -47,6 +47,12 @@ def find_implausible(
         Of one expert for all rows.
     """
     n_beyond, reach = _means_beyond(problem, best.params)
+    if n_beyond and _range_of_y(problem) == (0.0, 0.0):
+        message = (
+            f"{name}: every y is 0, so that the log means have no finite optimum: means of the fit "
+            f"are at most {reach:.1e}. Use 'point_mass' for what is always zero."
+        )
+        return [FitWarning(message, ImplausibleFitWarning)]
     if n_beyond:
         message = (
             f"{name}: the means of {n_beyond} rows of the fit are beyond any plausible range of "

@@ -209,7 +209,8 @@ def _spikes(name: str, problem: Problem, params: Parameters, order: np.ndarray) 
 def _gaps_between_values(problem: Problem, blocks: Sequence[Block]) -> np.ndarray | None:
     """Return the distance of each y to the nearest other value, 0 where it does not repeat.
 
-    None if y has no more rows than usual per value, or is not known exactly, or is no number.
+    Infinite if there is no other value; None if y has no more rows than usual per value, or is not
+    known exactly, or is no number.
     """
     families = [group.family for group in problem.model.groups]
     if not any(family.has_dispersion and not family.is_discrete for family in families):
@@ -220,7 +221,7 @@ def _gaps_between_values(problem: Problem, blocks: Sequence[Block]) -> np.ndarra
     if y.ndim > 1:
         return None
     values, number, counts = np.unique(y, return_inverse=True, return_counts=True)
-    if len(values) < 2 or len(y) < _ROWS_PER_VALUE * len(values):
+    if len(y) < _ROWS_PER_VALUE * len(values):
         return None
     gap = np.diff(values)
     nearest = np.minimum(np.append(gap, np.inf), np.append(np.inf, gap))
