@@ -174,6 +174,8 @@ def _is_number(value: Any) -> bool:
 def refuse_nonlabels(array: np.ndarray, name: str) -> None:
     """Refuse an array of what is neither a number nor a string, where labels are expected.
 
+    NaN among strings too, which would be a label like others; pandas' strings have it.
+
     Raises
     ------
     ValueError, TypeError
@@ -183,13 +185,20 @@ def refuse_nonlabels(array: np.ndarray, name: str) -> None:
         refuse_nonnumbers(array, name, "Give numbers or strings.")
     if array.dtype.kind != "O":
         return
+    has_text = any(isinstance(value, str) for value in array.ravel())
     for position, value in np.ndenumerate(array):
+        row = position[0] if position else 0
+        if has_text and _is_number(value) and value != value:
+            raise ValueError(
+                f"{name} must hold numbers or strings; found NaN at row {row}. Give every row a "
+                "label, or drop the row."
+            )
         if isinstance(value, str) or _is_number(value):
             continue
         missing = " NaN," if value is None or type(value).__name__ in ("NAType", "NaTType") else ""
         raise ValueError(
             f"{name} must hold numbers or strings; found{missing} {shown(value)} of type "
-            f"{type(value).__name__} at row {position[0] if position else 0}."
+            f"{type(value).__name__} at row {row}."
         )
 
 

@@ -43,6 +43,7 @@ X, Y = simple_data()
 CLASSES = (Y > 0).astype(int)
 FRAME = pd.DataFrame(X, columns=["speed", "load"])
 DATES = np.arange(N_ROWS).astype("datetime64[D]")
+WORDS = pd.Series(["b", "a"] * (N_ROWS // 2)).where(np.arange(N_ROWS) != 3)  # NaN in row 3
 STRINGS = np.array(["1.5"] * N_ROWS)
 
 
@@ -182,6 +183,8 @@ BAD_CLASSES = [
     refused("one_weighted_class", ValueError, "y", "one class", w=(CLASSES == 1).astype(float)),
     refused("continuous", ValueError, "Unknown label type", y=Y),
     refused("missing", ValueError, "y", "NaN", y=with_entry(CLASSES, 3, NAN)),
+    refused("missing_word", ValueError, "y", "NaN at row 3", y=WORDS),
+    refused("missing_category", ValueError, "y", "NaN at row 3", y=pd.Categorical(WORDS)),
     refused("masked", ValueError, "y", "masked", y=with_mask(CLASSES)),
     refused("two_columns", ValueError, "y", y=np.column_stack([CLASSES, CLASSES])),
     refused("none", ValueError, "y", y=None),

@@ -32,8 +32,6 @@ def read_labels(values: Any, name: str, n: int) -> np.ndarray:
 def _as_one_kind(labels: np.ndarray, name: str) -> np.ndarray:
     """Return objects as strings if any is one, else as numbers; whole numbers keep all digits."""
     if any(isinstance(label, str) for label in labels):
-        is_nan = [not isinstance(label, str) and label != label for label in labels]
-        _refuse_nan(np.array(is_nan), name)
         return labels.astype(str)
     if all(is_whole(label) for label in labels):
         return np.array(labels.tolist())
