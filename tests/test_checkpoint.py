@@ -141,6 +141,14 @@ def test_files_that_are_damaged_or_newer_are_refused(change, message, written, t
         MoERegressor(2, n_init=1, random_state=0).fit(data.X, data.y, resume=damaged)
 
 
+def test_a_folder_that_is_not_there_is_told_of_before_the_fit(data, tmp_path, monkeypatch):
+    path = tmp_path / "nowhere" / "fit.json"
+    model = MoERegressor(2).set_callbacks(Checkpoint(path, minutes=1e6))
+    monkeypatch.setattr(type(model), "_make_tree", None)  # nothing is begun
+    with pytest.raises(FileNotFoundError, match=r"there is no folder .*nowhere'; make it before"):
+        model.fit(*data)
+
+
 def test_bad_arguments_and_submodels_are_refused(data, tmp_path):
     with pytest.raises(ValueError, match="minutes must be"):
         Checkpoint(tmp_path / "a", minutes=-1.0)

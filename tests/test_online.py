@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -260,6 +261,25 @@ def test_other_classes_and_other_row_arguments_are_refused(rng):
     with pytest.raises(ValueError, match="features"):
         model.partial_fit(X[:, :1], y)
     assert list(model.classes_) == [0, 1, 2]
+
+
+@pytest.mark.parametrize("n_before", [1, 40, 6000])
+@pytest.mark.parametrize("is_fitted", [False, True])
+def test_another_number_of_targets_is_refused_by_name(n_before, is_fitted, rng):
+    x = rng.normal(size=(6000, 1))
+    y = x[:, 0] + 0.1 * rng.normal(size=6000)
+    both = np.column_stack([y, y + rng.normal(size=6000)])
+    for first, second in ((y, both), (both, y), (both, np.column_stack([both, y]))):
+        model = MoERegressor(2, max_iter=5, n_init=1, random_state=0)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            if is_fitted:
+                model.fit(x[:50], first[:50])
+            model.partial_fit(x[:n_before], first[:n_before])
+        before = dict(vars(model))
+        with pytest.raises(ValueError, match=r"^y has "):
+            model.partial_fit(x[:20], second[:20])
+        assert all(vars(model)[name] is value for name, value in before.items())
 
 
 def test_trees_stay_in_order(few_are_kept, rng):

@@ -16,7 +16,16 @@ from mixexp.data import Block, Scaling, as_array
 from mixexp.em import Journal, Problem, Progress, Recording
 from mixexp.estimators._validation import check_argument, real, whole
 from mixexp.exceptions import CheckpointError, ModelFileError
-from mixexp.files import Codec, Kind, as_path, read_text, seal, unseal, write_whole
+from mixexp.files import (
+    Codec,
+    Kind,
+    as_path,
+    read_text,
+    refuse_no_folder,
+    seal,
+    unseal,
+    write_whole,
+)
 from mixexp.text import shown
 
 _KIND = Kind("checkpoint", "mixexp-checkpoint", 2, "mixexp.Checkpoint")
@@ -132,11 +141,15 @@ class FitRecord:
         If the file is of other settings.
     ModelFileError
         If it is no checkpoint, of another version, or changed since it was written.
+    FileNotFoundError
+        If there is no folder for the checkpoints.
     """
 
     def __init__(self, estimator: Any, resume: Any) -> None:
         callbacks = getattr(estimator, "_skl_callbacks", [])
         self._outputs = [own for own in callbacks if isinstance(own, Checkpoint)]
+        for own in self._outputs:  # not first when there is something to lose
+            refuse_no_folder(own.path)
         is_idle = not self._outputs and resume is None
         self._settings = {} if is_idle else _settings_of(estimator)
         self._resume, self._data, self._known = resume, dict[str, str](), None

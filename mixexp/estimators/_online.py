@@ -38,6 +38,7 @@ from mixexp.estimators._docs import method_docs
 from mixexp.estimators._features import check_features
 from mixexp.estimators._gates import needs_features
 from mixexp.estimators._intervals import has_limits, with_intervals
+from mixexp.estimators._outputs import check_targets_of
 from mixexp.estimators._row_arguments import Given, read_rows, refuse_unknown, row_arguments
 from mixexp.estimators._validation import check_same_length, check_weights
 from mixexp.estimators._warnings import FitWarning
@@ -345,6 +346,14 @@ def _read_call(
     check_same_length(n, target)
     target = estimator._of_known_classes(target, sample_weight)
     estimator._encode_target(target)
+    state = getattr(estimator, "_online", None)
+    if hasattr(estimator, "fitted_model_"):
+        check_targets_of(estimator.fitted_model_, target)
+    elif state is not None and state.kept[0].y.shape[1:] != target.shape[1:]:
+        raise ValueError(
+            f"y has shape {target.shape}, but {state.kept[0].y.shape} in the call before; give as "
+            "many targets in every call."
+        )
     weight = check_weights(sample_weight, n)
     read_rows(given, weight, estimator._make_tree().n_leaves, interval=interval)
     arrays = {
@@ -353,7 +362,6 @@ def _read_call(
         if value is not None
     }
     rows = _Rows(X, target if interval.is_exact else as_array(y, "y"), weight, arrays)
-    state = getattr(estimator, "_online", None)
     before = arrays if state is None or not state.kept else state.kept[0].given
     if set(before) != set(arrays):
         raise ValueError(

@@ -123,6 +123,16 @@ def read_text(path: Any) -> str:
         raise ModelFileError(f"The file {shown(path)} holds no JSON: {error}.") from error
 
 
+def refuse_no_folder(path: Any) -> None:
+    """Raise FileNotFoundError if the folder that a file is to be in is not there."""
+    folder = as_path(path).resolve().parent
+    if not folder.is_dir():
+        raise FileNotFoundError(
+            f"path is {shown(str(path))}, but there is no folder {shown(str(folder))}; make it "
+            "before the fit."
+        )
+
+
 def write_whole(path: Any, content: bytes) -> None:
     """Write a file at once: whoever reads it finds the old one or the new one, whole."""
     target = as_path(path).resolve()
