@@ -63,6 +63,16 @@ def is_listed(value: Any) -> bool:
     return is_vector or isinstance(value, list | tuple | range)
 
 
+def is_lazy(values: Any) -> bool:
+    """Return whether values are a Dask collection."""
+    return hasattr(values, "__dask_graph__")
+
+
+def in_memory(values: Any) -> Any:
+    """Return numbers per row that may come lazily; of a Dask collection what it computes."""
+    return values.compute() if is_lazy(values) else values
+
+
 def is_seed(value: Any) -> bool:
     """Return whether scikit-learn takes a value for a ``random_state``."""
     is_state = value is None or isinstance(value, np.random.RandomState)

@@ -3,15 +3,19 @@
 import builtins
 import os
 import signal
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 from problems import UNPENALIZED, UNPENALIZED_CLASSES
 
-from mixexp import MoEClassifier, MoERegressor
+from mixexp import ConformalRegressor, MoEClassifier, MoERegressor
 from mixexp.data import DaskRows
+from mixexp.displays import RootogramDisplay
 from mixexp.exceptions import ClusterError, PartitionError
+from mixexp.metrics import log_density_scorer
+from mixexp.selection import regularization_path, stability_selection
 
 dask = pytest.importorskip("dask")
 da = pytest.importorskip("dask.array")
@@ -142,6 +146,37 @@ def test_answers_are_lazy_dask_arrays(call, fitted):
         with dask.config.set(HERE):
             np.testing.assert_allclose(found.compute(), expected, rtol=1e-6)
     assert call(plain, *rows).shape == expected.shape
+
+
+def test_scores_are_of_what_comes_lazily(fitted):
+    frames = pytest.importorskip("dask.dataframe")
+    model, frame, y = fitted
+    rows = frames.from_pandas(frame.assign(y=y, w=np.arange(len(y)) % 3), npartitions=3)
+    X, weight = rows[["a", "b"]], np.arange(len(y)) % 3
+    with dask.config.set(HERE):
+        for method in (model.score, model.log_likelihood, partial(log_density_scorer, model)):
+            assert method(X, rows["y"]) == pytest.approx(method(frame, y), rel=1e-12)
+            found = method(X, rows["y"], sample_weight=rows["w"])
+            assert found == pytest.approx(method(frame, y, sample_weight=weight), rel=1e-12)
+
+
+NOT_LAZILY = {
+    "bootstrap": lambda model, X, y: model.bootstrap(X, y, n_resamples=2),
+    "bootstrap_ratio_test": lambda model, X, y: model.bootstrap_ratio_test(model, X, y),
+    "stability_selection": lambda model, X, y: stability_selection(model, X, y),
+    "A choice among fits": lambda model, X, y: regularization_path(model, X, y),
+    "A display": lambda model, X, y: RootogramDisplay.from_estimator(model, X, y),
+    "ConformalRegressor": lambda model, X, y: ConformalRegressor(model).fit(X, y),
+}
+
+
+@pytest.mark.parametrize(("name", "call"), NOT_LAZILY.items(), ids=NOT_LAZILY)
+def test_what_needs_rows_in_memory_says_so(name, call, fitted):
+    frames = pytest.importorskip("dask.dataframe")
+    model, frame, y = fitted
+    rows = frames.from_pandas(frame.assign(y=y), npartitions=3)
+    with pytest.raises(TypeError, match=f"^{name} needs rows in memory, but X is a Dask"):
+        call(model, rows[["a", "b"]], rows["y"])
 
 
 def test_empty_partitions_are_predicted_as_nothing_and_classes_keep_their_type():

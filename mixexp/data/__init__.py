@@ -8,7 +8,13 @@ from mixexp.data._blocks import (
     mean_of_groups,
     sums_of_groups,
 )
-from mixexp.data._dask import DaskRows, is_dask, lazy_array, read_source
+from mixexp.data._dask import (
+    DaskRows,
+    is_dask,
+    lazy_array,
+    read_source,
+    refuse_dask,
+)
 from mixexp.data._design import (
     PRODUCT_ROWS,
     DenseDesign,
@@ -63,6 +69,7 @@ __all__ = [
     "lazy_array",
     "mean_of_groups",
     "read_source",
+    "refuse_dask",
     "rows_to_expand",
     "run_blocks",
     "sees_all",

@@ -220,6 +220,21 @@ def is_dask(X: Any) -> bool:
     return hasattr(X, "__dask_graph__")
 
 
+def refuse_dask(X: Any, what: str) -> None:
+    """Refuse Dask collections where rows in memory are needed.
+
+    Raises
+    ------
+    TypeError
+        Naming X, and what it was for.
+    """
+    if is_dask(X):
+        raise TypeError(
+            f"{what} needs rows in memory, but X is a Dask collection, {type(X).__name__}: give "
+            "X.compute() and y.compute(), or those of a sample of the rows."
+        )
+
+
 def read_source(
     X: Any, y: Any, sample_weight: Any, given: Mapping[str, Any]
 ) -> tuple[Source | None, dict[str, Any]]:

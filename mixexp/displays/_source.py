@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
+from mixexp.data import refuse_dask
 from mixexp.displays._columns import (
     Columns,
     lower_median,
@@ -129,6 +130,7 @@ def model_feature_names(source: Source, estimator: Any) -> list[str]:
 
 
 def _same(X: Any) -> Any:
+    refuse_dask(X, "A display")
     return X
 
 
@@ -259,6 +261,7 @@ def read_data(estimator: Any, X: Any, sample_weight: Any, known: dict[str, Any])
         If it has not been fitted.
     """
     source = open_source(estimator)
+    refuse_dask(X, "A display")
     columns = read_columns(X, estimator)
     n = len(columns.weight)
     weight = source.row_weights(sample_weight, n, known)

@@ -12,7 +12,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from mixexp.arguments import is_word
-from mixexp.data import RowBlocks
+from mixexp.data import RowBlocks, refuse_dask
 from mixexp.em import reorder
 from mixexp.estimators._docs import method_docs
 from mixexp.estimators._resampling import resampling, to_start_afresh, to_start_here
@@ -127,6 +127,7 @@ class BootstrapMixin:
         Efron & Tibshirani (1993), An Introduction to the Bootstrap.
         """
         check_is_fitted(self)
+        refuse_dask(X, "bootstrap")
         _check_resampling(kind, cluster, n_resamples, random_state, n_jobs)
         weight = self._row_weights(sample_weight, len(y))
         places = choose_reference(self.tree_, self._names(), reference)
@@ -280,6 +281,7 @@ class BootstrapMixin:
         _check_restricted(restricted)
         for model in (self, restricted):
             check_is_fitted(model)
+        refuse_dask(X, "bootstrap_ratio_test")
         _check_nested(self, restricted)
         _check_resampling("parametric", None, n_resamples, random_state, n_jobs)
         for model in (self, restricted):

@@ -7,7 +7,7 @@ from sklearn.base import ClassifierMixin, clone
 from sklearn.metrics import accuracy_score
 from sklearn.utils.metaestimators import available_if
 
-from mixexp.arguments import replace_absent
+from mixexp.arguments import in_memory, replace_absent
 from mixexp.data import is_dask
 from mixexp.estimators._auto import or_automatic
 from mixexp.estimators._base import MixtureOfExperts, store_parameters
@@ -254,6 +254,7 @@ class _Classifier(ClassifierMixin, MixtureOfExperts, ClassPredictionMixin):
         <RAISES>
         """
         predicted = predict_to_score(self.predict, X, given)
+        y, sample_weight = in_memory(y), in_memory(sample_weight)
         target = self._check_target(y)
         check_same_length(len(predicted), target)
         weight = check_weights(sample_weight, len(predicted))

@@ -13,7 +13,7 @@ from sklearn.utils import _safe_indexing, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from mixexp.arguments import is_real
-from mixexp.data import SparseRows
+from mixexp.data import SparseRows, refuse_dask
 from mixexp.distribution import check_coverage
 from mixexp.estimators._base import store_parameters
 from mixexp.estimators._docs import method_docs
@@ -148,6 +148,7 @@ class ConformalRegressor(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
                 "The 'estimator' parameter of ConformalRegressor must be a regressor with a "
                 f"method predict_dist, such as MoERegressor. Got {shown(self.estimator)} instead."
             )
+        refuse_dask(X, "ConformalRegressor")
         checked = check_features(self, X, reset=True)
         if y is None:
             raise ValueError(

@@ -6,6 +6,7 @@ from typing import Any, Unpack
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
+from mixexp.arguments import in_memory
 from mixexp.data import Block
 from mixexp.estimators._docs import method_docs
 from mixexp.estimators._features import refuse_source
@@ -65,8 +66,10 @@ class CriteriaMixin:
         """
         refuse_source(X)
         y = self._of_known_classes(y, sample_weight)
-        density = self.log_density(X, y, **given)
-        return float(self._read_weights(sample_weight, len(density), given) @ density)
+        density = in_memory(self.log_density(X, y, **given))
+        known = {name: in_memory(values) for name, values in given.items()}
+        weight = self._read_weights(in_memory(sample_weight), len(density), known)
+        return float(weight @ density)
 
     @row_arguments
     def criteria(

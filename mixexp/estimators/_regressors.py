@@ -8,6 +8,7 @@ from sklearn.base import RegressorMixin
 from sklearn.metrics import r2_score
 from sklearn.utils.validation import check_is_fitted
 
+from mixexp.arguments import in_memory
 from mixexp.distribution import mixture_without_noise
 from mixexp.estimators._auto import or_automatic
 from mixexp.estimators._base import MixtureOfExperts, store_parameters
@@ -151,6 +152,7 @@ class _Regressor(RegressorMixin, MixtureOfExperts, PredictionMixin):
         <RAISES>
         """
         predicted = predict_to_score(self.predict, X, given)
+        y, sample_weight = in_memory(y), in_memory(sample_weight)
         target = self._check_target(y)
         check_same_length(len(predicted), target)
         check_targets_of(self.fitted_model_, target)

@@ -12,6 +12,7 @@ from typing import Any, TypedDict, TypeVar, get_args
 
 import numpy as np
 
+from mixexp.arguments import in_memory
 from mixexp.data import RowArguments
 from mixexp.estimators._features import refuse_source
 from mixexp.estimators._intervals import EXACT, Interval
@@ -286,8 +287,9 @@ def predict_to_score(predict: Callable[..., Any], X: Any, given: Mapping[str, An
     refuse_source(X)
     groups = given.get("groups")
     if groups is None or given.get("history") is not None:
-        return predict(X, **given)
-    predicted = predict(X, **{name: value for name, value in given.items() if name != "groups"})
+        return in_memory(predict(X, **given))
+    known = {name: value for name, value in given.items() if name != "groups"}
+    predicted, groups = in_memory(predict(X, **known)), in_memory(groups)
     read_labels(groups, "groups", len(predicted))
     return predicted
 

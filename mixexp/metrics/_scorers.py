@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from sklearn.base import BaseEstimator
 
-from mixexp.arguments import as_array, is_word, replace_absent
+from mixexp.arguments import as_array, in_memory, is_lazy, is_word, replace_absent
 from mixexp.docstrings import fill_sections
 from mixexp.metrics._scores import check_row_weights, crps_score, per_row, pinball_loss
 from mixexp.text import shown
@@ -108,8 +108,9 @@ class LogDensityScorer(_Scorer):
             "truncation": truncation,
         }
         y = _of_known_classes(model, y, sample_weight)
-        density = model.log_density(_transform(steps, X), y, **known)
-        return float(np.average(density, weights=check_row_weights(sample_weight, len(density))))
+        density = in_memory(model.log_density(_transform(steps, X), y, **known))
+        weight = check_row_weights(in_memory(sample_weight), len(density))
+        return float(np.average(density, weights=weight))
 
     __call__ = score
 
@@ -306,7 +307,7 @@ def _split_pipeline(estimator: Any, method: str) -> tuple[list[Any], Any]:
 
 def _of_known_classes(model: Any, y: Any, sample_weight: Any) -> Any:
     """Return y with classes that a classifier knows in rows of weight zero, which do not count."""
-    if sample_weight is None or not hasattr(model, "classes_"):
+    if sample_weight is None or not hasattr(model, "classes_") or is_lazy(y):
         return y
     labels = as_array(y, "y")
     if labels.ndim != 1:

@@ -14,6 +14,7 @@ from sklearn.model_selection import GroupKFold, check_cv
 from sklearn.utils import _safe_indexing
 
 from mixexp.arguments import is_whole
+from mixexp.data import refuse_dask
 from mixexp.estimators._folds import read_splits, replace_unknown, unseen_class
 from mixexp.selection._growth import Rows
 
@@ -22,6 +23,7 @@ _DEFAULT_CV = 5
 
 def known_rows(estimator: Any, X: Any, y: Any, per_row: dict[str, Any]) -> Rows:
     """Return the rows of a selection, with classes that fits know where weights are zero."""
+    refuse_dask(X, "A choice among fits")
     sample_weight = per_row["sample_weight"]
     if y is not None and sample_weight is not None and is_classifier(estimator):
         labels = estimator._check_target(y)

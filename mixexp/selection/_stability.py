@@ -10,6 +10,7 @@ from typing import Any, Unpack
 import numpy as np
 from sklearn.base import clone
 
+from mixexp.data import refuse_dask
 from mixexp.estimators._row_arguments import Given, refuse_unknown, row_arguments
 from mixexp.estimators._validation import N_JOBS, RANDOM_STATE, check_argument, whole
 from mixexp.inference import Table
@@ -88,6 +89,7 @@ def stability_selection(
     [0.0, 1.0, 0.0]
     """
     check_estimator(estimator)
+    refuse_dask(X, "stability_selection")
     check_argument("n_resamples", n_resamples, whole(2))
     check_argument("random_state", random_state, RANDOM_STATE)
     check_argument("n_jobs", n_jobs, N_JOBS)
