@@ -491,3 +491,16 @@ def test_of_densities_that_say_nothing_the_simplest_is_taken(value):
     assert model.tree_.n_leaves == 1
     assert all(model.selection_.columns["has_spike"])
     np.testing.assert_allclose(model.predict(X), value, rtol=1e-12)
+
+
+def test_sizes_of_each_strength_have_a_curve_of_their_own():
+    X, y = kinked()
+    options = Auto(max_experts=2, cv=3, alphas=[10.0, 100.0])
+    model = MoERegressor(options, alpha="auto", **QUICK).fit(X, y)
+    display = SelectionDisplay.from_selection(model.selection_)
+    assert display.labels == ["1, 10", "2, 10", "1, 100", "2, 100"]
+    assert display.xlabel == "number of experts, alpha"
+    drawn = display.lines_["score"].get_xydata()
+    np.testing.assert_array_equal(np.isnan(drawn).any(axis=1), [False, False, True, False, False])
+    np.testing.assert_array_equal(drawn[[0, 1, 3, 4], 1], model.selection_.columns["score"])
+    matplotlib.pyplot.close("all")

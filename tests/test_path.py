@@ -2,6 +2,7 @@
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.base import clone
 
@@ -137,3 +138,20 @@ def test_the_display_shows_slopes_and_the_choice(path, tmp_path):
     plt.close(display.figure_)
     with pytest.raises(TypeError, match="path must be what"):
         RegularizationPathDisplay.from_path(path.table)
+
+
+def test_long_names_of_columns_stay_inside_of_the_panels(path, data):
+    X = pd.DataFrame(
+        data[0], columns=[f"{n} of the household's income (adjusted)" for n in range(6)]
+    )
+    options = {"strengths": path.strengths[::4]}
+    display = RegularizationPathDisplay.from_path(regularization_path(MODEL, X, data[1], **options))
+    display.figure_.canvas.draw()
+    for ax in display.axes_.flat:
+        assert ax.texts
+        room = ax.get_window_extent()
+        for text in ax.texts:
+            box = text.get_window_extent()
+            assert room.x0 <= box.x0 <= box.x1 <= room.x1
+            assert room.y0 <= box.y0 <= box.y1 <= room.y1
+    plt.close(display.figure_)

@@ -5,7 +5,7 @@ from typing import Any, Self
 import numpy as np
 
 from mixexp.displays._base import Display
-from mixexp.displays._layout import name_axes
+from mixexp.displays._layout import letters_along, name_axes, wrap
 from mixexp.displays._style import expert_styles
 from mixexp.estimators._tables import feature_labels
 from mixexp.selection import RegularizationPath
@@ -167,15 +167,17 @@ class RegularizationPathDisplay(Display):
 
     def _name_columns(self, panel: Any, slopes: np.ndarray, names: list[str]) -> None:
         """Write the columns of the largest slopes at the weak end of the path."""
-        size = np.abs(slopes[self.best])
+        size, n_letters = np.abs(slopes[self.best]), letters_along(panel, "x")
         largest = np.argsort(-size, axis=None, kind="stable")[:_MOST_NAMED]
         for row, column in zip(*np.unravel_index(largest, size.shape), strict=True):
             if size[row, column] > _LEAST_NAMED * size.max():
+                height = slopes[-1, row, column]  # the name lies on the side of zero, inside
                 panel.annotate(
-                    drawn(names[column]),
-                    (self.strengths[-1], slopes[-1, row, column]),
-                    xytext=(-2.0, 2.0),
+                    wrap(drawn(names[column]), n_letters),
+                    (self.strengths[-1], height),
+                    xytext=(-2.0, -2.0 if height > 0.0 else 2.0),
                     textcoords="offset points",
                     ha="right",
+                    va="top" if height > 0.0 else "bottom",
                     fontsize="small",
                 )

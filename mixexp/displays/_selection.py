@@ -1,6 +1,7 @@
 """Criteria against the number of experts, or the tree, and the candidate that was chosen."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, Self
 
 import numpy as np
@@ -15,6 +16,8 @@ from mixexp.tree import GatingTree
 
 # Drawn beside the criterion that was chosen by.
 _USUAL = ("aic", "bic", "icl")
+# More labels than these have no room aslant.
+_MOST_SLANTED = 10
 
 
 class SelectionDisplay(Display):
@@ -40,6 +43,9 @@ class SelectionDisplay(Display):
     xlabel, ylabel : str
     weights : ndarray of shape (n_candidates,) or None
         Those that candidates are averaged with, None where one was chosen.
+    begins : tuple of int
+        Places of candidates that begin a curve of their own: where sizes are tried for each of
+        several families, or strengths.
 
     Attributes
     ----------
@@ -74,6 +80,7 @@ class SelectionDisplay(Display):
     xlabel: str = "number of experts"
     ylabel: str = "criterion, lower is better"
     weights: np.ndarray | None = None
+    begins: tuple[int, ...] = ()
 
     @classmethod
     def from_selection(
@@ -135,7 +142,11 @@ class SelectionDisplay(Display):
     def _of_auto(cls, selection: AutoSelection, criteria: Sequence[str] | None) -> Self:
         _check_criteria(criteria, True)
         columns = selection.columns
-        is_tree, weights = "tree" in columns, columns.get("weight")
+        weights, varying = columns.get("weight"), selection.varying
+        has_sizes = not {"n_experts", "tree"}.isdisjoint(varying)
+        others = [columns[name] for name in varying[1:] if has_sizes]
+        of_curve = [tuple(map(str, row)) for row in zip(*others, strict=True)]
+        pairs = enumerate(pairwise(of_curve), start=1)
         score = np.array(columns["score"], dtype=float)
         return cls(
             labels=selection.candidates,
@@ -143,7 +154,8 @@ class SelectionDisplay(Display):
             best={"score": selection.best_index_ if weights is None else int(np.nanargmax(score))},
             weights=None if weights is None else np.array(weights),
             errors=np.array(columns["score_se"]),
-            xlabel="tree" if is_tree else "number of experts",
+            xlabel=", ".join("number of experts" if n == "n_experts" else n for n in varying),
+            begins=tuple(place for place, (one, other) in pairs if one != other),
             ylabel=f"{'held-out' if weights is None else 'out-of-bag'} log density per row",
         )
 
@@ -179,7 +191,8 @@ class SelectionDisplay(Display):
             hollow = {"markerfacecolor": "white", "markersize": 6.5, "zorder": 3}
             # Of what is infinite there is nothing to draw.
             seen = np.where(np.isfinite(values), values, np.nan)
-            (line,) = ax.plot(places, seen, **{**look, **hollow, **(line_kwargs or {})})
+            apart = (np.insert(own, self.begins, np.nan) for own in (1.0 * places, seen))
+            (line,) = ax.plot(*apart, **{**look, **hollow, **(line_kwargs or {})})
             at = self.best[name]
             (best,) = ax.plot([at], [seen[at]], **look, markersize=9.0, zorder=4)
             self.lines_[name], self.bests_[name] = line, best
@@ -230,9 +243,10 @@ class SelectionDisplay(Display):
 
     def _label_candidates(self, ax: Any, places: np.ndarray) -> None:
         ax.set_xlim(-0.4, len(places) - 0.6)
-        is_long = sum(map(len, self.labels)) > 50
-        turned = {"rotation": 30.0, "ha": "right", "rotation_mode": "anchor"} if is_long else {}
-        ax.set_xticks(places, self.labels, **turned)
+        is_long, is_many = sum(map(len, self.labels)) > 50, len(self.labels) > _MOST_SLANTED
+        slanted = {"rotation": 30.0, "ha": "right", "rotation_mode": "anchor"}
+        turned = {"rotation": 90.0} if is_many else slanted
+        ax.set_xticks(places, self.labels, **(turned if is_long else {}))
 
 
 def _check_criteria(criteria: Sequence[str] | None, is_score: bool) -> list[str]:

@@ -47,14 +47,19 @@ class AutoSelection:
         return self._table().to_frame()
 
     @property
-    def candidates(self) -> list[str]:
-        """What sets the candidates apart, in words."""
-        names = [name for name in ("n_experts", "tree", "expert", "alpha") if name in self.columns]
+    def varying(self) -> list[str]:
+        """What sets the candidates apart: names of columns."""
+        known = ("n_experts", "tree", "expert", "alpha")
+        names: list[str] = [name for name in known if name in self.columns]
         if "tree" in names:
             names.remove("n_experts")
         varying = [name for name in names if len(set(map(str, self.columns[name]))) > 1]
-        shown = varying or names[:1]
-        rows = zip(*(self.columns[name] for name in shown), strict=True)
+        return varying or names[:1]
+
+    @property
+    def candidates(self) -> list[str]:
+        """What sets the candidates apart, in words."""
+        rows = zip(*(self.columns[name] for name in self.varying), strict=True)
         return [
             ", ".join(f"{cell:g}" if isinstance(cell, float) else str(cell) for cell in row)
             for row in rows
