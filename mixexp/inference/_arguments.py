@@ -97,9 +97,9 @@ def units_to_compare(
     if all(is_word(unit, experts) for unit in chosen):
         found: dict[str, list[str]] = {}
         for unit in having:
-            expert = max((e for e in experts if _is_of(unit, e)), key=len)
+            expert, _, of_what = unit.partition(", ")  # which names of experts do not hold
             if expert in chosen:
-                found.setdefault(unit.removeprefix(expert), []).append(unit)
+                found.setdefault(of_what, []).append(unit)
         compared = list(found.values())
     else:
         compared = [chosen]
@@ -111,10 +111,6 @@ def units_to_compare(
             f"terms {sorted({label.term for label in labels})}."
         )
     return [alike for alike in compared if len(alike) > 1]
-
-
-def _is_of(unit: str, expert: str) -> bool:
-    return unit == expert or unit.startswith(f"{expert}, ")
 
 
 def as_weights(weights: Any) -> list[tuple[tuple[Any, Any], float]]:
