@@ -52,9 +52,10 @@ def test_derivatives_match_central_differences(family, spec, rng):
     np.testing.assert_allclose(found.information(), -hessian, atol=1e-7)
 
 
+@every_family
 @every_tree
-def test_bound_touches_the_penalty_and_is_nowhere_above(spec, rng):
-    model, params = anywhere(Gaussian(), spec, rng)
+def test_bound_touches_the_penalty_and_is_nowhere_above(family, spec, rng):
+    model, params = anywhere(family, spec, rng)
     flat, here = model.flatten(params), model.prior.at(model.flatten(params))
     for size in (1e-3, 0.1, 1.0, 10.0):
         step = size * rng.standard_normal(len(flat))
@@ -110,3 +111,58 @@ def test_no_alpha_is_no_pull(rng):
         np.testing.assert_array_equal(of_slopes[is_slope], 0.0)
     without = replace(model, penalty=Penalty(gate_alpha=2.0, dispersion_prior=20.0))
     assert found.value == without.prior.at(flat).value
+
+
+UNITS = {
+    "poisson": lambda mean, dispersion: mean**-0.5,
+    "negative_binomial": lambda mean, dispersion: (1.0 / mean + dispersion) ** 0.5,
+    "gamma": lambda mean, dispersion: dispersion**0.5,
+    "lognormal": lambda mean, dispersion: dispersion**0.5,
+    "inverse_gaussian": lambda mean, dispersion: (dispersion * mean) ** 0.5,
+    "weibull": lambda mean, dispersion: dispersion,
+    "tweedie": lambda mean, dispersion: (dispersion * mean**-0.5) ** 0.5,
+}
+
+
+@every_family
+def test_slopes_are_measured_in_what_a_row_tells(family, rng):
+    """Without features to go by, the information of a row has a closed form at the optimum."""
+    data = simulate_for(family, rng, 400)
+    problem = make_problem(data._replace(X=np.zeros((400, 0))), family, (2,), penalty=PENALTY)
+    group, name = problem.model.groups[0], next(n for n, f in FAMILIES.items() if f is family)
+    unit = UNITS.get(name)
+    if unit is None:
+        is_half_line = (
+            group.family.support_limits[0] == 0.0 < group.family.support_limits[1] == np.inf
+        )
+        assert group.slope_unit == 1.0 or is_half_line
+        return
+    mean = np.average(data.y, weights=data.y**0) / group.scale
+    found = unit(mean, np.exp(group.prior_log_dispersion))
+    assert group.slope_unit == pytest.approx(found, rel=0.02)
+
+
+@pytest.mark.filterwarnings("ignore::mixexp.exceptions.DegenerateExpertWarning")
+@pytest.mark.parametrize("n_features", [3, 8])
+@pytest.mark.parametrize("n_experts", [3, 5])
+def test_lognormal_experts_are_gaussian_ones_of_log_y(n_experts, n_features):
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((200, n_features))
+    slopes = np.where(X[:, :1] > 0.3, 1.0, -0.6) * (np.arange(n_features) < 3)
+    y = np.exp((X * slopes).sum(axis=1) + 0.3 * rng.standard_normal(200))
+    model = MoERegressor(n_experts, expert="lognormal", random_state=0).fit(X, y)
+    of_logs = MoERegressor(n_experts, random_state=0).fit(X, np.log(y))
+    # The pooled fit alone has a ridge, of one, in another unit.
+    for name in ("log_likelihood_", "penalized_log_likelihood_"):
+        gap = getattr(model, name) + np.log(y).sum() - getattr(of_logs, name)
+        assert abs(gap) < 0.02
+
+
+@pytest.mark.filterwarnings("ignore::mixexp.exceptions.DegenerateExpertWarning")
+@pytest.mark.parametrize("options", [{"n_experts": 1}, {"l1": 5.0}])
+def test_ridges_to_zero_know_no_such_unit(options):
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((200, 2))
+    y = rng.poisson(np.exp(3.0 + 0.3 * X[:, 0])).astype(float)
+    model = MoERegressor(expert="poisson", random_state=0, **options).fit(X, y)
+    assert all(slot.unit == 1.0 for slot in model.fitted_model_.model.prior.slots)

@@ -46,6 +46,22 @@ def test_every_leaf_is_given_rows(strategy, spec, rng):
         assert np.bincount(own, minlength=n_leaves).min() >= 2
 
 
+def test_every_other_start_has_parts_that_tell_coefficients_apart(rng):
+    """Eight experts of nine coefficients on 120 rows: three rows for each in four parts."""
+    data = simulate_regimes(rng, 120)
+    wide = data._replace(X=rng.standard_normal((120, 8)))
+    labels = partitions(wide, "auto", (8,))
+    assert [len(np.unique(own)) for own in labels] == [8, 4, 8]
+    assert [len(np.unique(own)) for own in partitions(wide, "random", (8,))] == [8, 8, 8]
+    tree = partitions(wide, "auto", (2, 2, 2))
+    assert [len(np.unique(own)) for own in tree] == [8, 4, 8]
+    assert np.bincount(tree[1]).max() < 60  # one part in each half of either half
+    twice = partitions(wide, "auto", (8,), weight=np.full(120, 2.0))
+    assert len(np.unique(twice[1])) == 8
+    few = partitions(data._replace(X=rng.standard_normal((120, 40))), "auto", (8,))
+    assert len(np.unique(few[1])) == 3
+
+
 @every_strategy
 def test_row_of_weight_two_is_two_rows(strategy, rng):
     data = simulate_regimes(rng, 200)

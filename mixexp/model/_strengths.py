@@ -43,12 +43,12 @@ _GATE_NARROWS = 0.75
 # some seventh of the pooled standard deviation apart, per standard deviation of the feature.
 _FADING = 0.01
 # Times alpha, which is a hundred, this is the log-likelihood that parting costs per slope, but for
-# a logarithm of how far apart experts are. More experts than these together pay as these do, for
-# those that have nothing to tell from the pooled fit would make the others' way dearer. On few
-# rows, that is: experts that part by chance gain half a unit per slope, or more if they are
-# sought, and the more the more rows there are to choose from. No less than the least, which is
-# what classes have.
-_FEW_PARTED = 4.0
+# a logarithm of how far apart experts are. More than a few experts together pay as three do: then
+# what three have found costs many no more, for those that have nothing to add stand at the pooled
+# fit for nothing. On few rows, that is: experts that part by chance gain half a unit per slope, or
+# more if they are sought, and the more the more rows there are to choose from. No less than the
+# least, which is what classes have.
+_FEW_EXPERTS, _PAYING = 4, 3.0
 _ROWS_PER_COST, _LEAST_COST = 1000.0, 0.3
 _USUAL_ALPHA = 100.0
 
@@ -125,9 +125,9 @@ class Penalty(NamedTuple):
     ) -> "Penalty":
         """Return the strengths for so many rows.
 
-        The pull to the pooled fit fades the sooner the more experts there are, so that on few rows
-        many cost no more than few; a weaker one than usual costs less anyway, and a stronger one
-        is to hold them farther out.
+        The pull to the pooled fit fades sooner for many experts, so that on few rows these cost no
+        more than three; a weaker one than usual costs less anyway, and a stronger one is to hold
+        them farther out.
 
         The pseudo-rows of all dispersions together are no more than a share of the rows, or those
         of four dispersions; where experts have few rows per coefficient, each keeps its own.
@@ -142,7 +142,8 @@ class Penalty(NamedTuple):
         n_experts : float
             How many there are that have slopes; such as they share are those of one.
         """
-        cost = max(_FEW_PARTED / max(n_experts, 1.0), n_rows / _ROWS_PER_COST, _LEAST_COST)
+        share = _PAYING / n_experts if n_experts > _FEW_EXPERTS else 1.0
+        cost = max(share, n_rows / _ROWS_PER_COST, _LEAST_COST)
         usual = min(self.alpha, _USUAL_ALPHA) / _USUAL_ALPHA
         known = self._replace(sooner=1.0 - cost / usual if usual > cost else 0.0)
         if n_dispersions <= _FEW_DISPERSIONS:
