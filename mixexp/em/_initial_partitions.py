@@ -45,9 +45,9 @@ FEW_RESPONSIBILITIES = 4000
 # Rows share points where features have fewer distinct rows than this share of all distinct rows.
 FEW_POINTS = 0.9
 # A part of the rows is to have so many for each coefficient of an expert, in every other start at
-# least; the experts beyond have next to no rows of their own then, and EM or moves give them some.
-# Regimes of 30 features and 150 rows each were not found in eighths of these.
-_TELLING_ROWS, _FEWEST_PARTS = 3, 3
+# least; the experts beyond have one of so many of their distinct rows then, and moves give them
+# more. Regimes of 30 features and 150 rows each were not found in eighths of these.
+_TELLING_ROWS, _FEWEST_PARTS, _ONE_IN = 3, 3, 10
 # Places of rows along directions that are held at once.
 _MOST_PROJECTIONS = 1 << 22
 
@@ -163,16 +163,21 @@ def draw_partitions(
         for _ in range(0 if kind.is_cut else kind.n_tried):
             labelled.append(rng.integers(n_leaves, size=rows.n_cells)[rows.cells])
         if kind.n_parts is not None and kind.n_parts < n_leaves:
-            labelled[:] = [_in_parts(labels, n_leaves, kind.n_parts) for labels in labelled]
+            labelled[:] = [_in_parts(labels, n_leaves, kind.n_parts, rows) for labels in labelled]
     if problem.held.pattern.known.evidence is None:
         return drawn
     return [[_match_known(rows, labels) for labels in candidates] for candidates in drawn]
 
 
-def _in_parts(labels: np.ndarray, n_leaves: int, n_parts: int) -> np.ndarray:
-    """Give the rows of neighbouring leaves to the first of them, so that fewer have any."""
+def _in_parts(labels: np.ndarray, n_leaves: int, n_parts: int, rows: Rows) -> np.ndarray:
+    """Give most rows of neighbouring leaves to the first of them, so that fewer have many.
+
+    What is left to the others makes them differ: EM does not part experts that are alike.
+    """
     part = np.arange(n_leaves) * n_parts // n_leaves
-    return np.searchsorted(part, part)[labels]
+    kept = [np.unique(rows.cells[labels == leaf])[::_ONE_IN] for leaf in range(n_leaves)]
+    is_kept = np.isin(rows.cells, np.concatenate(kept))
+    return np.where(is_kept, labels, np.searchsorted(part, part)[labels])
 
 
 def _match_known(rows: Rows, labels: np.ndarray) -> np.ndarray:

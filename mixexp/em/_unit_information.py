@@ -10,9 +10,11 @@ from functools import partial
 import numpy as np
 
 from mixexp.em._objective import Problem
+from mixexp.experts import Expert, IntervalExpert
 from mixexp.model import ExpertGroup, Parameters, group_heads, linear_predictors
 
 _SMALLEST_UNIT, _LARGEST_UNIT = 1e-6, 1e6
+_LARGE_Y = 1e6
 
 
 def slope_unit(problem: Problem, g: int, params: Parameters) -> float:
@@ -41,10 +43,18 @@ def slope_unit(problem: Problem, g: int, params: Parameters) -> float:
 
 
 def _has_unit(group: ExpertGroup) -> bool:
+    """Whether there is one location, and y goes on above zero, but not below it."""
     locations = [h for h in range(len(group.designs)) if group.is_location(h)]
-    lower, upper = group.family.support_limits
-    is_half_line = np.isfinite(lower) and np.isinf(upper) and not group.family.uses_trials
-    return len(locations) == 1 and not group.is_location_scale and bool(is_half_line)
+    if len(locations) != 1 or group.is_location_scale or group.family.uses_trials:
+        return False
+    below, above = _base_of(group).find_unsupported(np.array([-1.0, _LARGE_Y]))
+    return bool(below and not above)
+
+
+def _base_of(group: ExpertGroup) -> Expert:
+    """Return the family of y that is known exactly: the others tell less of it, or nothing."""
+    family = group.family
+    return family.base if isinstance(family, IntervalExpert) else family
 
 
 def _sum_information(problem: Problem, g: int, params: Parameters) -> np.ndarray:
@@ -54,7 +64,8 @@ def _sum_information(problem: Problem, g: int, params: Parameters) -> np.ndarray
     for block in problem.held:
         heads = group_heads(model, linear_predictors(model, params, block))[g]
         first = tuple(values[:1] for values in heads)  # the pooled fit is that of all its experts
-        _, derivatives = group.family.evaluate(block.targets[g], first)
+        y, family = block.targets[g], _base_of(group)
+        _, derivatives = family.evaluate(y if family is group.family else y[0], first)
         is_own = (block.weight > 0.0) & ~np.isneginf(block.bases[g])
         curvature = np.broadcast_to(derivatives.curvature[head, head][0], is_own.shape)
         weight = block.weight[is_own]

@@ -421,12 +421,9 @@ def _anchor(problem: Problem, pooled: Parameters, n_rows: float) -> tuple[Model,
             continue
         unit = pooled_unit(group, heads)
         if unit is None:
-            anchor = log_dispersion(group, heads)
-            moved, coefs = group._replace(prior_log_dispersion=anchor), heads
-            if not is_single:
-                anchor -= float(np.log1p(-taken))
-                own = slope_unit(problem, g, pooled)
-                moved = moved._replace(prior_log_dispersion=anchor, slope_unit=own)
+            own = 1.0 if is_single else slope_unit(problem, g, pooled)
+            moved = group._replace(prior_log_dispersion=log_dispersion(group, heads))
+            moved, coefs = moved._replace(slope_unit=own), heads
         else:
             moved, coefs = group._replace(scale=group.scale * unit), in_unit(group, heads, unit)
             if is_single and penalty.l1 == 0.0:

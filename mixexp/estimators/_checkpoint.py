@@ -28,7 +28,7 @@ from mixexp.files import (
 )
 from mixexp.text import shown
 
-_KIND = Kind("checkpoint", "mixexp-checkpoint", 2, "mixexp.Checkpoint")
+_KIND = Kind("checkpoint", "mixexp-checkpoint", 3, "mixexp.Checkpoint")
 _CODEC = Codec({})
 # What may differ where a fit goes on: results have the same bits for any of it.
 _FREE = ("n_jobs", "verbose")

@@ -76,6 +76,8 @@ def _codec() -> Codec:
     """Return what writes and reads fitted estimators and all that they are made of."""
     records = {cls.__name__: by_fields(cls) for cls in _FIELDS}
     records["Scaling"] = by_fields(Scaling, optional=("lowest", "highest"))
+    records["ExpertGroup"] = by_fields(ExpertGroup, optional=("slope_unit",))
+    records["Penalty"] = by_fields(Penalty, optional=("sooner",))
     records |= {"EM": by_options(EM), "Auto": by_options(Auto)}
     records |= {cls.__name__: by_options(cls, "check_options") for cls in FAMILIES.values()}
     records |= {"Parameters": of_parameters(), "Censored": by_options(Censored, "check_limits")}

@@ -25,7 +25,7 @@ def by_fields(cls: Any, optional: Sequence[str] = ()) -> Record:
     ----------
     cls : type
     optional : sequence of str, default=()
-        Fields that files may lack, whose defaults then say that nothing is known.
+        Fields that files may lack, whose defaults then say that nothing is known, or was done.
 
     Returns
     -------

@@ -101,6 +101,12 @@ def units_to_compare(
             if expert in chosen:
                 found.setdefault(of_what, []).append(unit)
         compared = list(found.values())
+        reached = {unit.partition(", ")[0] for unit in having}
+        lacking = [] if units is None else [unit for unit in chosen if unit not in reached]
+        if having and lacking:
+            raise ValueError(
+                f"units names {shown(lacking[0])}, which has no term {shown(term)}. Leave it out."
+            )
     else:
         compared = [chosen]
     named = [unit for alike in compared for unit in alike]

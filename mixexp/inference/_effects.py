@@ -86,7 +86,8 @@ def _without_shift(model: Model) -> tuple[Model, float]:
     Slopes are as they were, but y of 1e9 give or take one leaves no digits to differences.
     """
     shift = next((group.shift for group in model.groups if group.shift != 0.0), 0.0)
-    if shift == 0.0 or any(group.family.uses_trials for group in model.groups):
+    has_others = any(not other.is_gate for other in model.others)  # which know no shift
+    if shift == 0.0 or has_others or any(group.family.uses_trials for group in model.groups):
         return model, 0.0
     groups = tuple(group._replace(shift=group.shift - shift) for group in model.groups)
     return replace(model, groups=groups), shift

@@ -6,7 +6,8 @@
 experts; g are the slopes of gates for standardised features, b0 and d's anchor the pooled slopes
 and dispersion, those of one expert fitted to all rows (beside point masses and noise, if there are
 any). For location-scale families y is in units of the pooled standard deviation, for others that
-have a unit in that of its mean size.
+have a unit in that of its mean size. Slopes of families on a half-line, such as gamma and Poisson,
+are in units of what one row leaves open, one over the root of its information, see `slope_unit`.
 
 Pseudo-Huber priors on gates' slopes and log dispersions: a ridge, ``u**2 / 2``, near the centre,
 linear far from it. On experts' slopes the same under one global gamma-distributed scale, of shape
@@ -17,9 +18,10 @@ left alone too. The concave log is majorized by its tangent for the M-step (MM, 
 2004). For a dispersion the prior is as curved at its mean as the log-likelihood of
 ``dispersion_prior`` rows, and as steep far below it: fewer rows than that cannot pull it to zero.
 
-All this is for few slopes. With many, strengths grow, and s falls and the excess of a gate's slope
-g turns linear at a width t, ``t**2 * excess(g / t)``, so that they grow near the centre more than
-far from it. The ridge of a gate with more than four children is weaker by their number.
+All this is for few slopes and experts. More than four experts have an s for three, who then pay for
+parting alone; less so on many rows. With many slopes, strengths grow, s falls, and the excess of a
+gate's slope g turns linear at a width t, ``t**2 * excess(g / t)``, so that they grow near the
+centre more than far from it. A gate with more than four children has the weaker a ridge.
 
 Slopes with an L1 penalty have plain ridges toward zero instead, ``- alpha/2 sum(b**2)``: an elastic
 net. A gate over m children has m slopes per feature, of which a common shift changes no
@@ -27,8 +29,7 @@ probability, but the penalty: they are kept at the shift where it is least, whic
 without the ridge (Friedman, Hastie & Tibshirani 2010, section 4.1). Grouped by columns the penalty
 is one on norms, see `_column_groups`.
 
-A single expert has nothing to be pulled to but zero, and a plain ridge. The balance of gates
-is a sum over rows, and so is added by the pass.
+A single expert has a plain ridge to zero. Balance is a sum over rows, and so is added by the pass.
 """
 
 from collections.abc import Callable, Iterable

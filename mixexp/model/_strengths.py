@@ -89,7 +89,8 @@ class Penalty(NamedTuple):
     @property
     def given(self) -> list[str]:
         """Names of the strengths that are not zero, none for maximum likelihood."""
-        return [name for name, value in self._replace(sooner=0.0)._asdict().items() if value]
+        strengths = self._replace(sooner=0.0, l1_groups="", gate_l1_groups="")
+        return [name for name, value in strengths._asdict().items() if value]
 
     @property
     def has_l1(self) -> bool:

@@ -144,12 +144,12 @@ def regularization_path(
     rows = known_rows(estimator, X, y, {"sample_weight": sample_weight, **given})
     ratio = float(gate_ratio)
     if strengths is None:
-        top, known = _largest_strength(estimator, rows, ratio)
-        values = np.geomspace(top, float(least) * top, int(n_strengths))
+        shares = np.geomspace(1.0, float(least), int(n_strengths))
+        values, steps, fits = _fit_from_zero(estimator, shares, ratio, rows)
     else:
-        values, known = _check_strengths(strengths), []
-    steps = [_Strength(float(value), ratio * float(value)) for value in values]
-    fits = _fit_path(estimator, steps, rows, known)
+        values = _check_strengths(strengths)
+        steps = _steps(values, ratio)
+        fits = _fit_path(estimator, steps, rows)
     scores, paths = {}, []
     if callable(criterion):
         splits = make_folds(cv, rows, estimator)
@@ -193,27 +193,48 @@ def _check_strengths(strengths: Any) -> np.ndarray:
     return np.sort(np.array(listed, dtype=float))[::-1]
 
 
-def _largest_strength(estimator: Any, rows: Rows, ratio: float) -> tuple[float, list[Any]]:
-    """Return an ``l1`` at which no slopes are best, and fits of the estimator's own starts.
+def _steps(values: np.ndarray, ratio: float) -> list[_Strength]:
+    return [_Strength(float(value), ratio * float(value)) for value in values]
+
+
+def _fit_from_zero(
+    estimator: Any, shares: np.ndarray, ratio: float, rows: Rows
+) -> tuple[np.ndarray, list[_Strength], list[Any]]:
+    """Return strengths, given as shares, below one at which no slopes are best, and their fits.
 
     None but those that constraints ask for. Where slopes leave zero in the fit of zeros there is
     mostly another optimum, of experts that are sharper and so less held: it is followed from
     below until its slopes are zero too, or the fit of zeros is higher. Experts of next to no
-    noise keep their slopes at strengths a thousand times larger.
+    noise keep their slopes at strengths a thousand times larger. An optimum that the path alone
+    has come to is followed as well, and the path made anew.
     """
     least, null, beyond = _strength_of_null_fit(estimator, rows, ratio)
-    found = _FROM_BELOW * least
-    own = _Strength(found, ratio * found)
+    (own,) = _steps(np.array([_FROM_BELOW * least]), ratio)
     fit = fit_once(_with_strength(estimator, own), rows)
-    known, least_count = [null, fit], _count_slopes(null)
+    known = [null, fit]
+    own = _follow_up(estimator, rows, fit, own, (null, beyond))
+    for _ in range(_MOST_TRIES):
+        values = max(least, own.l1) * shares
+        steps = _steps(values, ratio)
+        fits = _fit_path(estimator, steps, rows, known)
+        own = _follow_up(estimator, rows, fits[0], steps[0], (null, beyond))
+        if own.l1 <= steps[0].l1:
+            break
+    return values, steps, fits
+
+
+def _follow_up(
+    estimator: Any, rows: Rows, fit: Any, own: _Strength, null: tuple[Any, _Strength]
+) -> _Strength:
+    """Return the strength up to which an optimum has slopes, and is above that of none."""
+    least_count = _count_slopes(null[0])
     for _ in range(_MOST_STEPS_UP):
         has_slopes = _count_slopes(fit) > least_count
-        if not has_slopes or fit.objective <= _objective_at(null, beyond, own):
+        if not has_slopes or fit.objective <= _objective_at(*null, own):
             break
         own = _Strength(_STEP_UP * own.l1, _STEP_UP * own.gate_l1)
         fit = fit_once(_with_strength(estimator, own, fit.estimator), rows)
-    found = own.l1
-    return max(found, least), known
+    return own
 
 
 def _count_slopes(fit: Any) -> int:
@@ -226,14 +247,15 @@ def _strength_of_null_fit(estimator: Any, rows: Rows, ratio: float) -> tuple[flo
     """Return the strength at which slopes leave zero, and the fit of no slopes with its own."""
     n = float(np.shape(rows.X)[0])
     total = max(1.0, float(estimator._row_weights(rows.per_row["sample_weight"], int(n)).sum()))
-    beyond = _BEYOND * total
+    beyond, following = 0.0, _BEYOND * total
     for _ in range(_MOST_TRIES):
+        beyond = following
         null = fit_once(_with_strength(estimator, _Strength(beyond, beyond)), rows)
         slope, is_gate, is_zero = _strengths_at_zero(null.estimator, rows)
         # Counts of any size have scores of any size: of a slope that is not zero, the strength.
         if slope.max(initial=0.0) < 0.5 * beyond:
             break
-        beyond = _BEYOND * float(slope.max())
+        following = _BEYOND * float(slope.max())
     of_gates = slope[is_gate & is_zero].max(initial=0.0) / ratio if ratio > 0.0 else 0.0
     found = float(max(slope[~is_gate & is_zero].max(initial=0.0), of_gates))
     if found <= _NO_SCORE * total:
