@@ -165,6 +165,26 @@ def test_generators_and_estimators_travel_as_parameters(tmp_path):
     np.testing.assert_array_equal(back.init.coef_, case.model.coef_)
 
 
+def without(tree, names):
+    """Return a nested list or dictionary without entries of these names."""
+    if isinstance(tree, dict):
+        return {key: without(value, names) for key, value in tree.items() if key not in names}
+    return [without(value, names) for value in tree] if isinstance(tree, list) else tree
+
+
+def test_files_from_before_slopes_had_units_are_read(tmp_path):
+    model = fit("tree").model
+    envelope = json.loads(model.to_json())
+    older = without(envelope["model"], {"slope_unit", "sooner"})
+    assert older != envelope["model"]
+    path = tmp_path / "older.json"
+    path.write_text(seal(older, "a test"))
+    back = from_json(path)
+    np.testing.assert_array_equal(back.coef_, model.coef_)
+    assert back.fitted_model_.model.penalty == model.fitted_model_.model.penalty
+    assert all(group.slope_unit == 1.0 for group in back.fitted_model_.model.groups)
+
+
 # What cannot be read.
 
 

@@ -249,6 +249,17 @@ def test_equality_across_experts_is_a_wald_test(rng):
     np.testing.assert_allclose(two.statistic, pair.z**2, rtol=1e-9)
 
 
+def test_experts_without_the_term_are_no_part_of_an_equality(rng):
+    data = simulate_regimes(rng, 300)
+    y = np.where(rng.random(300) < 0.3, 0.0, np.exp(0.3 * data.y))
+    experts = ["gamma", "gamma", "point_mass"]
+    found = MoERegressor(expert=experts, n_init=2, random_state=0).fit(data.X, y)
+    found = found.inference(data.X, y)
+    assert found.equality_test("x1").df == 1
+    with pytest.raises(ValueError, match="units names 'expert 2', which has no term 'x1'"):
+        found.equality_test("x1", ["expert 0", "expert 1", "expert 2"])
+
+
 def test_equality_of_targets_and_classes_compares_each_with_itself(rng):
     X = rng.normal(size=(300, 2))
     piece = np.searchsorted([-0.5, 0.5], X[:, 0])

@@ -94,6 +94,11 @@ def test_many_experts_part_at_the_cost_of_three(alpha, n_rows, n_experts, share)
     assert found.given == [*["alpha"] * (alpha > 0.0), "dispersion_prior"]
 
 
+def test_words_and_distances_are_no_strengths():
+    assert Penalty(l1_groups="column", gate_l1_groups="column", sooner=0.5).given == []
+    assert Penalty(alpha=1.0, l1=2.0, l1_groups="column").given == ["alpha", "l1"]
+
+
 @pytest.mark.parametrize(
     ("n_slopes", "grown"), [(0, 1.0), (4, 1.0), (14, 3.5), (120, 30.0), (500, 30.0)]
 )
