@@ -84,7 +84,7 @@ def test_strengths_may_be_equal_or_far_apart(rows, strengths):
         assert own.penalized_log_likelihood_ >= least - 1e-6 * abs(least)
 
 
-@pytest.mark.parametrize("noise", [0.001, 0.01])
+@pytest.mark.parametrize("noise", [0.0, 0.001, 0.01])
 def test_paths_of_hardly_any_noise_begin_where_no_slopes_are_best(noise):
     """Experts so sharp keep their slopes at strengths of 1e7; a path from there had none."""
     rng = np.random.default_rng(0)
