@@ -157,9 +157,9 @@ def _check_l1(penalty: Penalty, parts: Sequence[Any]) -> None:
                 )
             if n_locations > 1 and not penalty.l1_groups:
                 raise ValueError(
-                    "The 'l1' parameter, which a regularization_path sets, must be 0 for "
-                    f"{part.name!r} experts of more than two classes, whose slopes are contrasts "
-                    f"of classes. Got {penalty.l1:g}. Use GroupedL1, 'alpha', or 'gate_l1' alone."
+                    f"The 'l1' parameter must be 0 for {part.name!r} experts of more than two "
+                    f"classes, whose slopes are contrasts of classes. Got {penalty.l1:g}. "
+                    "Use GroupedL1, 'alpha', or 'gate_l1' alone; a regularization_path sets 'l1'."
                 )
 
 
